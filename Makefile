@@ -1,0 +1,100 @@
+# Everything a developer does has one command here, and continuous integration calls the same ones.
+# Python 3.11 or later and make are all that is needed: each command sets up what it uses, once.
+
+PYTHON ?= python3
+# The interpreters that `make constraints` resolves for: all that are supported.
+PYTHONS ?= python3.11 python3.12 python3.13
+# Passed on to pytest: make test ARGS='-k sheet -x'
+ARGS ?=
+
+UI_PORT ?= 4200
+LABEL_STUDIO_PORT ?= 8090
+LABEL_STUDIO_VERSION := 1.23.2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STUDIO := .label-studio
+STUDIO_BIN := $(STUDIO)/venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
+
+CODE := $(foreach folder,stencil tasks flows deployments scripts tests bench,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
+
+# The demo and the UI share a Prefect home of their own, so that neither touches the user's runs and profiles, and the UI
+# shows what the demo did. The recorder takes task runs in batches: one at a time, it loses some of a busy server's.
+PREFECT := PREFECT_HOME='$(CURDIR)/.stencil/prefect' \
+	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE=100 \
+	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE=100 \
+	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL=1
+
+# Prefect reports its use to its makers unless told not to.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(VENV)/.runtime ## Create the projects of examples/projects.csv on the sandbox
+	@$(PREFECT) $(BIN)/stencil create examples/projects.csv --sandbox --output results/demo
+
+.PHONY: test
+test: $(VENV)/.dev ## Run the tests; they need no network beyond loopback
+	@$(BIN)/python -m pytest -m 'not real' $(ARGS)
+
+.PHONY: test-real
+test-real: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the tests that need a real Label Studio server, on one of their own
+	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m real $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## Lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(CODE)
+
+.PHONY: ui
+ui: $(VENV)/.runtime ## Start a Prefect server with its UI, in the foreground
+	@echo 'Prefect UI: http://127.0.0.1:$(UI_PORT) (Ctrl-C stops it). In another terminal:'
+	@echo '  export PREFECT_API_URL=http://127.0.0.1:$(UI_PORT)/api'
+	@exec env -u PREFECT_API_URL $(PREFECT) $(BIN)/prefect server start --host 127.0.0.1 --port $(UI_PORT)
+
+.PHONY: label-studio
+label-studio: $(STUDIO)/venv/.installed ## Start a real Label Studio Community server, in the foreground
+	@exec $(STUDIO_BIN)/python scripts/label_studio.py --executable $(STUDIO_BIN)/label-studio \
+		--data $(STUDIO)/data --port $(LABEL_STUDIO_PORT)
+
+.PHONY: constraints
+constraints: ## Pin again what all supported Pythons resolve to today (PYTHONS='...')
+	@$(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %) '.[dev]' > constraints.new
+	@mv constraints.new constraints.txt
+	@$(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %) 'label-studio==$(LABEL_STUDIO_VERSION)' > constraints.new
+	@mv constraints.new constraints-label-studio.txt
+
+.PHONY: clean
+clean: ## Remove what these commands made, Label Studio's environment and its data included
+	rm -rf $(VENV) $(STUDIO) .stencil results dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up. A stamp for each set of packages: the demo does not wait for what only tests need.
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Installing Stencil into $(VENV) (a minute or two the first time) ...'
+	@$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Installing Stencil and its development tools into $(VENV) (two minutes the first time) ...'
+	@$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
+	@touch $(VENV)/.runtime $@
+
+# A template of another release's data would be migrated at every start.
+$(STUDIO)/venv/.installed: constraints-label-studio.txt | $(STUDIO_BIN)/pip
+	@echo 'Installing Label Studio $(LABEL_STUDIO_VERSION) into $(STUDIO)/venv (two minutes, 800 MB) ...'
+	@rm -rf $(STUDIO)/template
+	@$(STUDIO_BIN)/python $(PIP_INSTALL) --constraint constraints-label-studio.txt label-studio
+	@touch $@
+
+$(BIN)/pip $(STUDIO_BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Stencil needs Python 3.11 or later, and $(PYTHON) is `$(PYTHON) -V 2>&1`: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(patsubst %/bin/pip,%,$@)
