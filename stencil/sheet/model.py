@@ -1,0 +1,81 @@
+"""What a sheet is once it is read, and what its rows ask for."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stencil.overrides import JSON
+from stencil.problems import Problem, StencilError
+
+
+class SheetUnreadable(StencilError):  # noqa: N818 - named by what it says, as InvalidSheet is
+    """The source as a whole can't be read as a sheet: it is missing, locked, broken, or needs an extra."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a sheet, as it was read.
+
+    Attributes:
+        line: Number in the file; the header is line 1, and a record with line breaks counts from its first.
+        cells: Column name as the sheet writes it to cell. Text for CSV; numbers, dicts and so on where the
+            source has them.
+    """
+
+    line: int
+    cells: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A valid row.
+
+    Attributes:
+        line: Number in the file.
+        title: Title of the project, normalised to NFC and stripped.
+        workspace: Id or name, or empty where there is none.
+        template: Id or name, or empty where neither the row nor the batch names one and none is required.
+        overrides: Settings as the wire wants them.
+        cells: The row as it was read.
+    """
+
+    line: int
+    title: str
+    workspace: str
+    template: str
+    overrides: dict[str, JSON]
+    cells: dict[str, object]
+
+
+@dataclass
+class Sheet:
+    """A source, read.
+
+    Attributes:
+        name: What messages call it: the file's name, `<stdin>`, `DataFrame`, `rows`.
+        columns: Names of the columns as the sheet writes them, in order; a name that is there twice is here
+            twice.
+        rows: The rows that are not blank, those with problems too.
+        problems: What was wrong with single rows while reading; a row whose line is named here gives no
+            request.
+        folder: Folder that `@path` cells may read from, or `None` where the source has none.
+        digest: SHA-256 of the content, in hex.
+        header_line: Line of the header, for problems with columns; `None` where the source has no such line.
+    """
+
+    name: str
+    columns: list[str]
+    rows: list[Row]
+    problems: list[Problem] = field(default_factory=list)
+    folder: Path | None = None
+    digest: str = ""
+    header_line: int | None = 1
+
+
+@dataclass
+class Table:
+    """What one format's reader makes of a source's content."""
+
+    columns: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    header_line: int | None = 1

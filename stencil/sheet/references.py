@@ -1,0 +1,61 @@
+"""`@path` in a cell of text: the file that it names, from the sheet's own folder and from nowhere else."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+#: Largest file that a cell may refer to, in bytes.
+MOST_IN_FILE = 10_000_000
+
+
+class Text(NamedTuple):
+    """The text that a cell stands for, or the code and sentence of what is wrong; `code` is empty where all is well."""
+
+    value: str
+    code: str = ""
+
+
+class References:
+    """Reads what cells refer to, each file once."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder.resolve() if folder is not None else None
+        self._read: dict[str, Text] = {}
+
+    def resolved(self, cell: str) -> Text:
+        """The text of the file for `@path`, the literal `@...` for `@@...`, and any other cell as it is."""
+        reference = cell.strip()
+        if not reference.startswith("@"):
+            return Text(cell)
+        if reference.startswith("@@"):
+            return Text(reference[1:])
+        if reference not in self._read:
+            self._read[reference] = self._file(reference[1:].strip())
+        return self._read[reference]
+
+    def _file(self, path: str) -> Text:
+        if self._folder is None:
+            message = "a file is named, and this source has no folder to read from; for text that starts with @ write @@"
+            return Text(message, "file-reference")
+        try:
+            found = (self._folder / path).resolve()
+            if not found.is_relative_to(self._folder):
+                message = f"{path} is outside of the sheet's folder {self._folder}: move it into the folder"
+                return Text(message, "outside-folder")
+            if not found.is_file():
+                message = f"{path} is not a file in {self._folder}; for a text that starts with @ write @@"
+                return Text(message, "file-not-found")
+            return _content(path, found)
+        except (OSError, ValueError, RuntimeError) as error:
+            # No access, a NUL in the name, a ring of links.
+            return Text(f"{path} can't be read: {error}", "file-unreadable")
+
+
+def _content(path: str, found: Path) -> Text:
+    with found.open("rb") as file:
+        content = file.read(MOST_IN_FILE + 1)
+    if len(content) > MOST_IN_FILE:
+        return Text(f"{path} is larger than {MOST_IN_FILE // 1_000_000} MB", "file-too-large")
+    try:
+        return Text(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return Text(f"{path} is not UTF-8 text: save it as UTF-8", "file-not-text")

@@ -1,0 +1,237 @@
+"""CSV, TSV and JSON lines, as spreadsheets and editors write them, to rows with the lines they start on."""
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+
+from stencil.overrides import NotJSONError, json_of
+from stencil.problems import SHOWN_VALUE_LENGTH, Problem, shown
+from stencil.sheet.model import Row, SheetUnreadable, Table
+from stencil.spreadsheet import unguard
+
+#: Longest cell, in characters; a labelling configuration of 1 MB is ordinary, beyond this something else is
+#: in the file.
+MOST_IN_CELL = 10_000_000
+#: Broken quotes after which the rest of a file is not looked at: each may cost a pass over all that follows.
+MOST_BROKEN_QUOTES = 20
+
+_SEPARATORS = ",;\t|"
+_BOMS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+#: A character of two bytes or more, as UTF-8 writes it; in text of another encoding it hardly ever turns up.
+_MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+
+
+def decoded(content: bytes) -> str:
+    """The text of a file: UTF-8, UTF-16 or, as old spreadsheets write it, Windows-1252.
+
+    Raises:
+        SheetUnreadable: It is none of them, or UTF-8 that is broken somewhere.
+    """
+    encoding = _encoding(content)
+    try:
+        return content.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8" or content.startswith(b"\xef\xbb\xbf"):
+            raise SheetUnreadable(f"The text is not valid {encoding.upper()}.") from error
+        line = content.count(b"\n", 0, error.start) + 1
+    broken = SheetUnreadable(
+        f"The text is neither UTF-8 nor Windows-1252, see line {line}: save it as UTF-8."
+    )
+    if _MULTIBYTE.search(content):
+        # One bad byte must not turn all the good letters into `Ã¼`.
+        raise broken
+    try:
+        return content.decode("cp1252")
+    except UnicodeDecodeError:
+        raise broken from None
+
+
+def _encoding(content: bytes) -> str:
+    for bom, encoding in _BOMS:
+        if content.startswith(bom):
+            return encoding
+    sample = content[:2000]
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    half = len(sample) // 2
+    if half and odd > 0.4 * half and even < 0.05 * half:
+        return "utf-16-le"
+    if half and even > 0.4 * half and odd < 0.05 * half:
+        return "utf-16-be"
+    return "utf-8"
+
+
+def lines_of(text: str) -> list[str]:
+    """The physical lines with their endings; `\\r\\n`, `\\n` and a lone `\\r` end one, nothing else does."""
+    return list(io.StringIO(text, newline=""))
+
+
+def read_json_lines(text: str) -> Table:
+    """The rows of JSON lines, one object a line; a line that is none is a problem, and the rest is read."""
+    table = Table(header_line=None)
+    columns: dict[str, None] = {}
+    for number, line in enumerate(lines_of(text), start=1):
+        if not line.strip():
+            continue
+        cells: dict[str, object] = {}
+        try:
+            found = json_of(line)
+            if isinstance(found, dict):
+                cells = dict(found)
+            else:
+                table.problems.append(_no_row(number, line, "it is JSON, but not an object"))
+        except NotJSONError as error:
+            table.problems.append(_no_row(number, line, str(error)))
+        columns.update(dict.fromkeys(cells))
+        table.rows.append(Row(number, cells))
+    table.columns = list(columns)
+    return table
+
+
+def _no_row(number: int, line: str, reason: str) -> Problem:
+    message = f"the line is not a JSON object: {reason}; write one object a line."
+    return Problem("not-a-row", message, line=number, value=shown(line))
+
+
+def read_separated(text: str, separator: str = "") -> Table:
+    """The rows of a table of separated values, with the problems of those that are malformed.
+
+    Args:
+        text: The whole file.
+        separator: What separates cells; empty looks at the header for `,`, `;`, a tab or `|`.
+
+    Raises:
+        SheetUnreadable: The header holds NUL characters, so that this is no text at all.
+    """
+    lines = lines_of(text)
+    table = Table()
+    start, named = _separator_line(lines)
+    separator = separator or named or sniffed("".join(lines[start : start + _HEADER_LINES]))
+    header: list[str] = []
+    for line, cells in _records(lines, start, separator, table.problems):
+        if cells is None:
+            if not header:
+                break
+            table.rows.append(Row(line, {}))
+        elif not any(map(str.strip, cells)):
+            continue
+        elif not header:
+            header = _header(cells)
+            table.columns = [name for name in header if name]
+            table.header_line = line
+        else:
+            table.rows.append(_row(line, header, cells, table.problems))
+    return table
+
+
+#: Lines that a header may take; its names may hold quoted line breaks.
+_HEADER_LINES = 50
+#: The csv module's own limit is the process's and bites at 131,072 characters; ours is checked cell by cell.
+_NO_LIMIT = 2**31 - 1
+
+
+def _separator_line(lines: Sequence[str]) -> tuple[int, str]:
+    """Excel's own first line, `sep=;`, names the separator and is no header."""
+    found = re.fullmatch(r"sep=([^\r\n\"])\r?\n?", lines[0]) if lines else None
+    return (1, found[1]) if found else (0, "")
+
+
+def sniffed(text: str) -> str:
+    """The separator that the header uses most, outside quotes; a comma where it uses none."""
+    unquoted = re.sub(r'(?:^|(?<=[,;\t|\r\n]))"(?:[^"]|"")*+"', "", text)
+    header = next((line for line in unquoted.splitlines() if line.strip()), "")
+    return max(_SEPARATORS, key=header.count)
+
+
+def _header(cells: Sequence[str]) -> list[str]:
+    if any("\0" in name for name in cells):
+        raise SheetUnreadable("This is not a text file: it holds NUL characters.")
+    return [unguard(name).strip() for name in cells]
+
+
+def _records(
+    lines: Sequence[str], start: int, separator: str, problems: list[Problem]
+) -> Iterator[tuple[int, list[str] | None]]:
+    """Each record with the line that it starts on; `None` for one that can't be read, whose problem is added.
+
+    After a broken quote reading goes on with the next physical line: otherwise one forgotten quote would
+    swallow the rows behind it.
+    """
+    if csv.field_size_limit() < _NO_LIMIT:
+        csv.field_size_limit(_NO_LIMIT)
+    broken = 0
+    while start < len(lines):
+        reader = csv.reader(itertools.islice(lines, start, None), delimiter=separator, strict=True)
+        begin = start
+        try:
+            for cells in reader:
+                yield begin + 1, cells
+                begin = start + reader.line_num
+        except csv.Error:
+            broken += 1
+            opening = _opening(lines, begin, separator)
+            last = broken == MOST_BROKEN_QUOTES
+            closed_at = start + reader.line_num - 1
+            problems.append(_broken_quote(begin + 1, opening + 1, closed_at + 1, lines[opening], last=last))
+            yield begin + 1, None
+            if last:
+                return
+            start = opening + 1
+        else:
+            return
+
+
+def _opening(lines: Sequence[str], begin: int, separator: str) -> int:
+    """Index of the physical line on which a record's broken quoted cell opens."""
+    text = "".join(lines[begin:])
+    mark = re.escape(separator)
+    whole_cell = re.compile(rf'(?:"(?:[^"]|"")*+"|[^"\r\n{mark}][^\r\n{mark}]*+|){mark}')
+    position = 0
+    while found := whole_cell.match(text, position):
+        position = found.end()
+    return begin + max(len(lines_of(text[:position])) - 1, 0)
+
+
+def _broken_quote(record: int, opening: int, failure: int, content: str, *, last: bool) -> Problem:
+    if opening == failure:
+        code = "bad-quote"
+        message = 'the quoted cell goes on after its closing quote: write a quote inside of it as ""'
+    else:
+        code = "unclosed-quote"
+        message = f'the quote that opens on line {opening} is not closed: add the closing "'
+    if last:
+        message += f"; the lines after line {opening} were not read, as too many quotes are broken"
+    return Problem(code, f"{message}.", line=record, value=shown(content[: SHOWN_VALUE_LENGTH * 4]))
+
+
+def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Problem]) -> Row:
+    row = {name: unguard(cell) for name, cell in zip(header, cells, strict=False) if name}
+    if len(cells) < len(header):
+        row |= dict.fromkeys([name for name in header[len(cells) :] if name], "")
+    for position, cell in enumerate(cells):
+        if len(cell) > MOST_IN_CELL:
+            message = f"the cell holds {len(cell):,} characters; at most {MOST_IN_CELL:,} are read."
+            problems.append(Problem("cell-too-large", message, line=line, column=_name(header, position)))
+        elif "\0" in cell:
+            message = "the cell holds a NUL character: remove it, or save the sheet as UTF-8."
+            name = _name(header, position)
+            problems.append(Problem("nul-character", message, line=line, column=name, value=shown(cell)))
+        if cell and (position >= len(header) or not header[position]) and cell.strip():
+            named = sum(map(bool, header))
+            message = (
+                f"the row has a cell in column {position + 1}, and the header has {named} names: quote cells"
+            )
+            message += " that hold separators, or name the column."
+            problems.append(Problem("extra-cell", message, line=line, value=shown(cell)))
+    return Row(line, row)
+
+
+def _name(header: Sequence[str], position: int) -> str | None:
+    return header[position] or None if position < len(header) else None
