@@ -1,0 +1,45 @@
+"""The wire to a Label Studio server: a typed client, its answers, and its four kinds of error."""
+
+from stencil.labelstudio.address import keep_alive_for
+from stencil.labelstudio.client import LabelStudio
+from stencil.labelstudio.errors import (
+    InvalidAddress,
+    LabelStudioError,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unsure,
+)
+from stencil.labelstudio.models import (
+    JSON,
+    LIGHT_FIELDS,
+    UNKNOWN_DATE,
+    Edition,
+    Project,
+    ProjectPage,
+    ProjectTemplate,
+    User,
+    Version,
+    Workspace,
+)
+
+__all__ = [
+    "JSON",
+    "LIGHT_FIELDS",
+    "UNKNOWN_DATE",
+    "Edition",
+    "InvalidAddress",
+    "LabelStudio",
+    "LabelStudioError",
+    "Project",
+    "ProjectPage",
+    "ProjectTemplate",
+    "Rejected",
+    "Throttled",
+    "Unauthorized",
+    "Unsure",
+    "User",
+    "Version",
+    "Workspace",
+    "keep_alive_for",
+]

