@@ -1,0 +1,191 @@
+"""The report of a batch: all outcomes, and every form in which they are shown."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from stencil.report import markdown, summary
+from stencil.report.masking import masked_cell, masked_error
+from stencil.report.outcomes import JSON, Outcome, RowReport, Scalar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Longest title and error that the table shows; a sheet's cell may hold a megabyte.
+TABLE_TITLE_LENGTH = 200
+TABLE_ERROR_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of every row of a batch.
+
+    Attributes:
+        rows: One entry for each row of the sheet, in the order of their lines.
+        sheet: Name of the sheet.
+        columns: Input columns, in the order of the sheet.
+        studio: Address of the studio, or `embedded sandbox`.
+        edition: Edition of the studio.
+        sandbox: Whether the studio was the embedded sandbox.
+        batch: Eight hexadecimal digits that name the batch.
+        started: When the batch started, with its time zone.
+        seconds: How long it took.
+        requests: Requests sent to the studio.
+        mode: `create` or `update`.
+        dry_run: Whether nothing was written, and outcomes are what rows would become.
+        notes: Sentences about the batch as a whole.
+        stopped: Why the batch stopped before its end; empty where it did not.
+    """
+
+    rows: tuple[RowReport, ...]
+    sheet: str
+    columns: tuple[str, ...]
+    studio: str
+    edition: str
+    sandbox: bool
+    batch: str
+    started: datetime
+    seconds: float
+    requests: int
+    mode: str = "create"
+    dry_run: bool = False
+    notes: tuple[str, ...] = ()
+    stopped: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(sorted(self.rows, key=lambda row: row.line)))
+
+    @property
+    def counts(self) -> dict[Outcome, int]:
+        """How many rows have each outcome: all outcomes, in their order, zeros included."""
+        return summary.counted(self.rows)
+
+    @property
+    def well(self) -> bool:
+        """Whether every row is well."""
+        return all(row.outcome.well for row in self.rows)
+
+    @property
+    def not_well(self) -> tuple[RowReport, ...]:
+        """The rows that are not well, in the order of the sheet."""
+        return tuple(row for row in self.rows if not row.outcome.well)
+
+    @property
+    def settled(self) -> int:
+        """How many rows have an outcome that is certain: all but those ambiguous and unprocessed."""
+        counts = self.counts
+        return len(self.rows) - counts[Outcome.AMBIGUOUS] - counts[Outcome.UNPROCESSED]
+
+    @property
+    def attempted(self) -> int:
+        """How many rows were taken up: all but those invalid and unprocessed."""
+        counts = self.counts
+        return len(self.rows) - counts[Outcome.INVALID] - counts[Outcome.UNPROCESSED]
+
+    @property
+    def rate(self) -> float:
+        """Rows taken up, per second; 0 where no time passed."""
+        return self.attempted / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def sentence(self) -> str:
+        """One line: `27 rows: 24 created, 1 exists, 2 failed (line 7, line 19)`."""
+        return summary.sentence(self.rows, dry_run=self.dry_run, stopped=self.stopped)
+
+    def markdown(self, limit: int = markdown.ROWS_NOT_WELL) -> str:
+        """The summary for people, of at most `markdown.MOST_BYTES` bytes.
+
+        Args:
+            limit: Most rows that are not well to show; the rest is counted and is in `failed.csv`.
+        """
+        return markdown.render(self, limit)
+
+    def table(self, limit: int = 1000) -> list[dict[str, Scalar]]:
+        """The rows as a table of at most `limit` rows, those that are not well first.
+
+        Texts are cut, and harmless where a page shows them as Markdown.
+        """
+        rows = [*self.not_well, *(row for row in self.rows if row.outcome.well)]
+        return [self._table_row(row) for row in rows[: max(limit, 0)]]
+
+    def to_json(self) -> dict[str, JSON]:
+        """The report for machines: keys are never renamed or taken away.
+
+        Outcomes are plain in a dry run too, for `dry_run` is beside them.
+        """
+        counts: dict[str, JSON] = {outcome.value: count for outcome, count in self.counts.items()}
+        return {
+            "sheet": self.sheet,
+            "studio": self.studio,
+            "edition": self.edition,
+            "sandbox": self.sandbox,
+            "batch": self.batch,
+            "mode": self.mode,
+            "dry_run": self.dry_run,
+            "started": self.started.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "requests": self.requests,
+            "counts": counts,
+            "well": self.well,
+            "stopped": self.stopped,
+            "notes": list(self.notes),
+            "rows": [_json_row(row) for row in self.rows],
+        }
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The columns of `results.csv` as a DataFrame, with cells as they were read; passwords are masked."""
+        import pandas as pd
+
+        names = [name for name in self.columns if name not in ADDED_COLUMNS]
+        frame = {name: [masked_cell(name, row.cells.get(name)) for row in self.rows] for name in names}
+        added = zip(*(added_values(row, row.outcome.value) for row in self.rows), strict=True)
+        values = list(added) or [()] * len(ADDED_COLUMNS)
+        frame |= {name: list(column) for name, column in zip(ADDED_COLUMNS, values, strict=True)}
+        return pd.DataFrame(frame).astype({"project_id": "Int64"})
+
+    def _table_row(self, row: RowReport) -> dict[str, Scalar]:
+        return {
+            "line": row.line,
+            "title": markdown.defused(row.title, TABLE_TITLE_LENGTH),
+            "workspace": markdown.defused(row.workspace, TABLE_TITLE_LENGTH),
+            "outcome": row.outcome.told(dry_run=self.dry_run),
+            "project": markdown.web_address(row.project_url) or row.project_id,
+            "attempts": row.attempts,
+            "seconds": round(row.seconds, 3),
+            "error_code": markdown.defused(row.error_code, TABLE_TITLE_LENGTH),
+            "error": markdown.defused(masked_error(row), TABLE_ERROR_LENGTH),
+        }
+
+
+#: What `results.csv` says beside the input columns, in this order. An input column of such a name gives way.
+ADDED_COLUMNS = (
+    "line",
+    "outcome",
+    "project_id",
+    "project_url",
+    "attempts",
+    "seconds",
+    "error_code",
+    "error",
+)
+
+
+def added_values(row: RowReport, outcome: str) -> tuple[Scalar, ...]:
+    """The values of `ADDED_COLUMNS` for one row; `outcome` is how its outcome is written."""
+    return (
+        row.line,
+        outcome,
+        row.project_id,
+        row.project_url,
+        row.attempts,
+        round(row.seconds, 3),
+        row.error_code,
+        masked_error(row),
+    )
+
+
+def _json_row(row: RowReport) -> dict[str, JSON]:
+    pairs: Iterator[tuple[str, Scalar]] = zip(ADDED_COLUMNS, added_values(row, row.outcome.value), strict=True)
+    line, *rest = pairs
+    return dict([line, ("title", row.title), ("workspace", row.workspace), *rest])
