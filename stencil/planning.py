@@ -1,0 +1,176 @@
+"""What each row is going to do, decided before the first write; pure.
+
+A target is a request whose names are resolved: it knows its key, what is to be written, and what it is to become. Planning
+sets targets against the projects that exist and gives each an action. Nothing here talks to the studio.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stencil.labelstudio import Edition, Project
+from stencil.labelstudio.models import JSON
+from stencil.marks import Mark, Standing, intent_of, key_of, resembles_mark, standing
+from stencil.overrides import differing
+from stencil.problems import Problem, shown
+from stencil.sheet import Request
+from stencil.templates import Template
+
+
+class Mode(StrEnum):
+    """What happens to a project that exists already: `create` leaves it alone, `update` brings it to the row's overrides."""
+
+    CREATE = "create"
+    UPDATE = "update"
+
+
+class Action(StrEnum):
+    """What a row is going to do."""
+
+    CREATE = "create"
+    FINISH = "finish"
+    UPDATE = "update"
+    UNCHANGED = "unchanged"
+    EXISTS = "exists"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request with its names resolved.
+
+    Attributes:
+        request: The row.
+        key: 16 hex digits of (workspace id, title).
+        intent: 8 hex digits of what the project is to become.
+        workspace: Id, or `None` where the edition has none.
+        workspace_name: For people; empty where there is none.
+        template: What the project is made from.
+        at_creation: Fields that the create itself carries, beside title, workspace and mark.
+        settings: Every setting that the finished project must have, final description included.
+    """
+
+    request: Request
+    key: str
+    intent: str
+    workspace: int | None
+    workspace_name: str
+    template: Template
+    at_creation: Mapping[str, JSON]
+    settings: Mapping[str, JSON]
+
+    def mark(self, batch: str, send: str) -> str:
+        """The description of a create of this target."""
+        return str(Mark(self.key, self.intent, batch, send))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A target and its action.
+
+    Attributes:
+        target: The row.
+        action: What it is going to do.
+        projects: The projects of its key that exist, lowest id first; where one of them is the row's, that one is first.
+        changes: For `Action.UPDATE`, the fields that differ.
+    """
+
+    target: Target
+    action: Action
+    projects: tuple[Project, ...] = ()
+    changes: Mapping[str, JSON] = field(default_factory=dict)
+
+
+def target_of(
+    request: Request, template: Template, workspace: int | None, workspace_name: str, edition: Edition
+) -> Target:
+    """The request with its names resolved."""
+    wanted = {**template.fields, **request.overrides}
+    description = request.overrides.get("description", template.description)
+    settings = {**wanted, "description": description}
+    # Community's create takes every field, so a project that is half made there lacks its description alone. The
+    # instantiation of an Enterprise template takes none.
+    in_one_go = edition is Edition.COMMUNITY and template.id is None
+    at_creation = {name: value for name, value in wanted.items() if name != "description"} if in_one_go else {}
+    return Target(
+        request=request,
+        key=key_of(workspace, request.title),
+        intent=intent_of(template.identity, wanted, str(description)),
+        workspace=workspace,
+        workspace_name=workspace_name,
+        template=template,
+        at_creation=at_creation,
+        settings=settings,
+    )
+
+
+def description_problem(target: Target) -> Problem | None:
+    """The problem of a final description that would pass for a mark, if it has it."""
+    description = str(target.settings["description"])
+    if not resembles_mark(description):
+        return None
+    message = "the description starts as Stencil's own mark of a half-made project does: choose another."
+    return Problem(
+        "description-is-mark", message, line=target.request.line, column="description", value=shown(description)
+    )
+
+
+def by_key(projects: Iterable[Project], keys: Iterable[str] | None = None) -> dict[str, list[Project]]:
+    """The projects of each key, lowest id first.
+
+    Args:
+        projects: In any order; of two with one id, the later wins.
+        keys: Keys to keep, or `None` for all.
+    """
+    wanted = None if keys is None else frozenset(keys)
+    found: dict[str, dict[int, Project]] = {}
+    for project in projects:
+        key = key_of(project.workspace, project.title)
+        if wanted is None or key in wanted:
+            found.setdefault(key, {})[project.id] = project
+    return {key: [same[number] for number in sorted(same)] for key, same in found.items()}
+
+
+def plan(targets: Sequence[Target], existing: Mapping[str, Sequence[Project]], mode: Mode) -> list[Planned]:
+    """What each target is going to do, given what exists.
+
+    Args:
+        targets: The rows.
+        existing: Projects by key, as `by_key` gives them; with their settings where `mode` is `Mode.UPDATE`.
+        mode: What to do about a project that exists.
+    """
+    return [_planned(target, tuple(existing.get(target.key, ())), mode) for target in targets]
+
+
+def _planned(target: Target, projects: tuple[Project, ...], mode: Mode) -> Planned:
+    standings = [standing(project) for project in projects]
+    finished = standings.count(Standing.FINISHED)
+    if not projects:
+        return Planned(target, Action.CREATE)
+    if Standing.TOUCHED in standings or finished > 1:
+        return Planned(target, Action.AMBIGUOUS, projects)
+    if not finished:
+        return Planned(target, Action.FINISH, projects)
+    position = standings.index(Standing.FINISHED)
+    found, leftovers = projects[position], projects[:position] + projects[position + 1 :]
+    if mode is Mode.CREATE:
+        return Planned(target, Action.EXISTS, (found, *leftovers))
+    return _compared(target, found, leftovers)
+
+
+def _compared(target: Target, found: Project, leftovers: tuple[Project, ...]) -> Planned:
+    changes = differing(target.request.overrides, {**found.settings, "description": found.description})
+    action = Action.UPDATE if changes else Action.UNCHANGED
+    return Planned(target, action, (found, *leftovers), changes)
+
+
+def needs_settings(planned: Planned) -> bool:
+    """Whether the listing lacked fields that the row sets, so that the project itself must be read to compare them."""
+    if planned.action is not Action.UPDATE or not planned.changes:
+        return False
+    return any(name not in planned.projects[0].settings for name in planned.changes if name != "description")
+
+
+def replanned(planned: Planned, project: Project) -> Planned:
+    """The same row planned again, with its project as it was read."""
+    return _compared(planned.target, project, planned.projects[1:])

@@ -1,0 +1,8 @@
+"""Carries out the rows of a batch, each exactly once."""
+
+from stencil.provisioning.engine import Engine, Stopping, Unsettled
+from stencil.provisioning.looking import LOOK_FIELDS
+from stencil.provisioning.policy import MOST_GROUPS, Patience, Retries
+from stencil.provisioning.tickets import Ticket
+
+__all__ = ["LOOK_FIELDS", "MOST_GROUPS", "Engine", "Patience", "Retries", "Stopping", "Ticket", "Unsettled"]

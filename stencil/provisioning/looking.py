@@ -1,0 +1,253 @@
+"""Looks at the studio's newest projects, shared by all rows that wait for one.
+
+Databases share one write to disk among the transactions that commit together; here the rows whose create was answered
+share one listing. A row asks for a look that begins after its create, gives its place up, and is woken with the rest.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from stencil.labelstudio import LabelStudio, LabelStudioError, Project, Rejected
+from stencil.marks import Standing, key_of, standing
+from stencil.pacing import Clock
+from stencil.provisioning.policy import Patience
+from stencil.provisioning.tickets import Send, send_of
+
+#: What a look needs of a project; a page with these is a fortieth of a full one (measured on Community 1.23.2).
+LOOK_FIELDS = ("id", "title", "description", "workspace", "created_at", "created_by", "task_number")
+
+#: Times that a look is begun again because projects vanished between two pages of it, or lag behind.
+_MOST_READS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One reading of the newest projects.
+
+    Attributes:
+        began: Monotonic seconds at which its first request was sent.
+        floor: Lowest id that it surely covers.
+        lagging: Whether it still did not show projects of ours that an answer had named.
+    """
+
+    began: float
+    floor: int
+    lagging: bool = False
+
+
+class Stale(Exception):
+    """The look that a write was decided by is too old by now: look again."""
+
+
+class Looker:
+    """Reads the studio for a batch, and remembers the projects of the batch's keys as they were last seen.
+
+    Attributes:
+        covered: Highest id that was read so far.
+        base: Highest id that existed when the batch was planned.
+        proven: Ids of projects whose marks this process saw and took off itself.
+    """
+
+    def __init__(
+        self, studio: LabelStudio, clock: Clock, patience: Patience, *, keys: Iterable[str], covered: int
+    ) -> None:
+        """Start from what the plan has read.
+
+        Args:
+            studio: Where to look.
+            clock: What time it is.
+            patience: Window, overlap and waits.
+            keys: The batch's keys; other projects are not remembered.
+            covered: Highest id that the plan has read.
+        """
+        self._studio, self._clock, self._patience = studio, clock, patience
+        self._keys = frozenset(keys)
+        self.covered = covered
+        self.base = covered
+        # Two windows are under way, so that one is staked while the other's look is read.
+        self._places = asyncio.Semaphore(2 * patience.window)
+        self._staking = 0
+        self._waiting: list[tuple[int, asyncio.Future[Look]]] = []
+        self._reader: asyncio.Task[None] | None = None
+        self._quiet = asyncio.Lock()
+        self._projects: dict[int, Project] = {}
+        self._ids: dict[str, set[int]] = {}
+        self._confirmed: dict[int, float] = {}
+        self._ours: dict[int, float] = {}
+        self._sends: dict[str, Send] = {}
+        self.proven: set[int] = set()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place in a window: held from before a create until the look after it."""
+        async with self._places:
+            yield
+
+    @asynccontextmanager
+    async def staking(self) -> AsyncIterator[None]:
+        """Says that a create is under way, for which a look that is not full yet is worth waiting."""
+        self._staking += 1
+        try:
+            yield
+        finally:
+            self._staking -= 1
+            self._start()
+
+    @asynccontextmanager
+    async def quiet(self) -> AsyncIterator[None]:
+        """No look of ours is under way: a delete between two of its pages would hide a project from it."""
+        async with self._quiet:
+            yield
+
+    def expect(self, send: Send) -> None:
+        """Remember a send, so that its project is known for it when it is seen."""
+        self._sends[send.name] = send
+
+    def answered(self, project: Project) -> None:
+        """Remember the project that an answer of ours gave: the next look must show it."""
+        now = self._clock.now()
+        self._ours[project.id] = now
+        self.remember(project, now)
+
+    def remember(self, project: Project, confirmed: float) -> None:
+        """Take in a project as it was seen at a time (monotonic seconds)."""
+        known = self._projects.get(project.id)
+        if known is not None:
+            self._ids.get(key_of(known.workspace, known.title), set()).discard(project.id)
+        key = key_of(project.workspace, project.title)
+        if key not in self._keys:
+            self._projects.pop(project.id, None)
+            return
+        self._projects[project.id] = project
+        self._ids.setdefault(key, set()).add(project.id)
+        self._confirmed[project.id] = confirmed
+        send = self._sends.get(send_of(project))
+        if send is not None:
+            send.seen = True
+
+    def forget(self, project: int) -> None:
+        """Take a project out that is gone."""
+        known = self._projects.pop(project, None)
+        self._ours.pop(project, None)
+        if known is not None:
+            self._ids.get(key_of(known.workspace, known.title), set()).discard(project)
+
+    async def look(self, floor: int) -> Look:
+        """A look that begins after this call, and covers every id above `floor`.
+
+        Raises:
+            LabelStudioError: The studio did not answer.
+        """
+        future: asyncio.Future[Look] = asyncio.get_running_loop().create_future()
+        self._waiting.append((floor, future))
+        self._start()
+        return await future
+
+    async def siblings(self, key: str, known: Iterable[int], look: Look) -> list[Project]:
+        """The projects of a key as they are now: what the look showed, the others read one by one.
+
+        Args:
+            key: The row's key.
+            known: Ids that the row knows of besides.
+            look: The look that the row decides by.
+
+        Raises:
+            LabelStudioError: The studio did not answer.
+        """
+        for number in sorted(self._ids.get(key, set()) | set(known)):
+            if self._confirmed.get(number, -1.0) < look.began or self._undone(number):
+                await self.read(number)
+        return [self._projects[number] for number in sorted(self._ids.get(key, set()))]
+
+    def _undone(self, number: int) -> bool:
+        """Whether a list shows a project as half made that we finished: it lags, or somebody's save brought the mark back."""
+        known = self._projects.get(number)
+        return number in self.proven and known is not None and standing(known) is not Standing.FINISHED
+
+    async def read(self, number: int) -> Project | None:
+        """The project by its id, which outranks any list; `None` where it is gone.
+
+        Raises:
+            LabelStudioError: The studio did not answer.
+        """
+        began = self._clock.now()
+        try:
+            project = await self._studio.project(number)
+        except Rejected as rejected:
+            if rejected.status != 404:
+                raise
+            self.forget(number)
+            return None
+        self.remember(project, began)
+        return project
+
+    def check_fresh(self, look: Look) -> None:
+        """Raise `Stale` where the look is too old to write by."""
+        if self._clock.now() - look.began > self._patience.fresh:
+            raise Stale
+
+    def _start(self) -> None:
+        full = len(self._waiting) >= self._patience.window
+        if self._reader is None and self._waiting and (full or not self._staking):
+            self._reader = asyncio.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            look = await self._read(min(floor for floor, _ in waiting))
+        except LabelStudioError as error:
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for _, future in waiting:
+                if not future.done():
+                    future.set_result(look)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            self._reader = None
+            self._start()
+
+    async def _read(self, floor: int) -> Look:
+        async with self._quiet:
+            for attempt in range(_MOST_READS):
+                began = self._clock.now()
+                missing = await self._read_once(floor - self._patience.overlap, began)
+                if not missing:
+                    break
+                if attempt < _MOST_READS - 1:
+                    await self._clock.sleep(self._patience.lag)
+            return Look(began, floor, lagging=bool(missing))
+
+    async def _read_once(self, floor: int, began: float) -> set[int]:
+        """Read the pages down to a floor; the ids that our answers gave and that they did not show."""
+        seen, whole = await self._pages(floor)
+        for _ in range(_MOST_READS):
+            if whole:
+                break
+            again, whole = await self._pages(floor)
+            seen |= again
+        for project in seen.values():
+            self.remember(project, began)
+        self.covered = max(self.covered, *seen) if seen else self.covered
+        due = {number for number, answered in self._ours.items() if number > floor and answered <= began}
+        self._ours = {number: at for number, at in self._ours.items() if number not in seen}
+        return due - seen.keys()
+
+    async def _pages(self, floor: int) -> tuple[dict[int, Project], bool]:
+        """The projects above a floor, and whether nothing was deleted between two pages.
+
+        Where the count falls, what followed the deleted project moved up, past us.
+        """
+        seen: dict[int, Project] = {}
+        number, count, more, whole = 1, -1, True, True
+        while more:
+            page = await self._studio.list_page(number, ordering="-id", fields=LOOK_FIELDS)
+            seen.update((project.id, project) for project in page.projects)
+            whole = whole and page.count >= count
+            number, count = number + 1, page.count
+            more = page.has_next and page.projects[-1].id > floor
+        return seen, whole

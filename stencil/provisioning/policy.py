@@ -1,0 +1,52 @@
+"""How patient a batch is, and how often a row is tried; all of it settings, none of it scattered."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Durations (seconds) and counts of the protocol.
+
+    Attributes:
+        settle: Waits before the first, second, ... look for a create or a PATCH whose answer was lost.
+        rivals: Wait between two looks at rivals, so that the other owner shows itself. Longer than a PATCH may take plus the
+            lag of the studio's list.
+        late: How long after a lost answer its write may still land.
+        lease: Age at which another batch's half-made project of another intent counts as abandoned.
+        fresh: Age at which a look is too old to decide by; half of `rivals`.
+        lag: Wait before a list that does not show our own projects yet is read again.
+        most_sends: Creates that are sent for one row at most.
+        window: Staked rows that share a look; below the 100 of a page, so that one page shows them and what was staked
+            while it was read.
+        overlap: Ids below the lowest wanted one that a look reads too, since ids are given before commits.
+    """
+
+    settle: tuple[float, ...] = (2.0, 8.0)
+    rivals: float = 30.0
+    late: float = 60.0
+    lease: float = 300.0
+    fresh: float = 15.0
+    lag: float = 1.0
+    most_sends: int = 3
+    window: int = 64
+    overlap: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How the loop round the engine tries again what may pass: Prefect's task retries, or `provision()`'s own loop.
+
+    The engine itself makes one attempt at a row and keeps, for each row, how long it must wait before the next; these delays
+    are what a person sees, and may be shorter than that wait but never cut it.
+
+    Attributes:
+        delays: Seconds before the second, third, ... attempt.
+        jitter: Share by which a delay is spread at random, so that groups do not come back together.
+    """
+
+    delays: tuple[float, ...] = (2.0, 4.0, 8.0, 8.0, 15.0, 15.0, *(30.0,) * 12)
+    jitter: float = 0.3
+
+
+#: Task runs of a batch at most, and rows up to which each row is a task run of its own.
+MOST_GROUPS = 100

@@ -1,0 +1,254 @@
+"""A studio in memory, with the faults that no real server produces on demand, on a clock that tests turn.
+
+It speaks the client's language, not HTTP: what is tested with it is what the engine does about answers. Every request is in
+`log`, in the order in which it took effect.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stencil.labelstudio import (
+    Project,
+    ProjectPage,
+    ProjectTemplate,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unsure,
+    User,
+    Workspace,
+)
+from tests.labelstudio.virtual import VirtualClock
+
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one request.
+
+    `lost` is `before` or `after` the commit, or `late` (it commits `seconds` after the client gave up); `copies` are made
+    before the one that is answered; `throttled` and `status` refuse it.
+    """
+
+    lost: str = ""
+    seconds: float = 0.0
+    copies: int = 0
+    throttled: float = 0.0
+    status: int = 0
+
+
+@dataclass
+class Entry:
+    """One request that took effect; `before` is the project as it was when the request was sent."""
+
+    at: float
+    client: str
+    method: str
+    project: int | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    before: Project | None = None
+
+
+Faults = Callable[[str, str, int], Fault | None]
+
+
+def no_faults(client: str, method: str, number: int) -> None:
+    """Nothing goes wrong."""
+
+
+class SimulatedStudio:
+    """The server: its projects, their history, and its log."""
+
+    def __init__(self, clock: VirtualClock, *, lag: float = 0.0, latency: float = 0.02) -> None:
+        self.clock, self.lag, self.latency = clock, lag, latency
+        self.projects: dict[int, Project] = {}
+        self.history: list[tuple[float, int, Project | None]] = []
+        self.log: list[Entry] = []
+        self.next_id = 1
+        self.pending: list[tuple[float, Callable[[], None]]] = []
+
+    def client(self, name: str = "a", faults: Faults = no_faults, user: int = 1) -> "SimulatedClient":
+        """A client of one process."""
+        return SimulatedClient(self, name, faults, user)
+
+    def put(self, project: Project | None, number: int) -> None:
+        """Commit a state of a project; `None` removes it."""
+        if project is None:
+            self.projects.pop(number, None)
+        else:
+            self.projects[number] = project
+        self.history.append((self.clock.now(), number, project))
+
+    def make(
+        self, title: str, *, description: str = "", workspace: int | None = 1, user: int = 2, **settings: Any
+    ) -> Project:
+        """A project that somebody made by hand."""
+        number, self.next_id = self.next_id, self.next_id + 1
+        created = START + timedelta(seconds=self.clock.now())
+        project = Project(number, title, description, workspace, created, user, 0, settings)
+        self.put(project, number)
+        return project
+
+    def land(self) -> None:
+        """Carry out the late commits that are due."""
+        due = [each for each in self.pending if each[0] <= self.clock.now()]
+        self.pending = [each for each in self.pending if each[0] > self.clock.now()]
+        for _, commit in sorted(due, key=lambda each: each[0]):
+            commit()
+
+    def listed(self) -> dict[int, Project]:
+        """The projects as lists show them, which may lag behind."""
+        if not self.lag:
+            return dict(self.projects)
+        seen: dict[int, Project] = {}
+        for at, number, project in self.history:
+            if at > self.clock.now() - self.lag:
+                break
+            if project is None:
+                seen.pop(number, None)
+            else:
+                seen[number] = project
+        return seen
+
+    def of(self, title: str) -> list[Project]:
+        """The projects with a title."""
+        return [project for project in self.projects.values() if project.title == title]
+
+
+class SimulatedClient:
+    """What the engine calls, for one process of one user."""
+
+    def __init__(self, server: SimulatedStudio, name: str, faults: Faults, user: int) -> None:
+        self.server, self.name, self.faults, self.user = server, name, faults, user
+        self.url = "http://studio"
+        self.sent: Counter[str] = Counter()
+
+    @property
+    def requests_sent(self) -> int:
+        return self.sent.total()
+
+    def server_time(self) -> datetime:
+        return START + timedelta(seconds=self.server.clock.now())
+
+    async def project_templates(self) -> list[ProjectTemplate]:
+        return [ProjectTemplate(id=1, name="Sentiment", project_settings={"description": "from the template"})]
+
+    async def workspaces(self) -> list[Workspace]:
+        return [Workspace(id=1, title="North"), Workspace(id=2, title="South")]
+
+    async def whoami(self) -> User:
+        return User(id=self.user, email="a@example.com")
+
+    async def list_page(
+        self, page: int, *, ordering: str = "-id", fields: Collection[str] = (), title: str = "", **_: Any
+    ) -> ProjectPage:
+        await self._reach("LIST")
+        found = sorted(self.server.listed().values(), key=lambda project: -project.id)
+        found = [project for project in found if title.lower() in project.title.lower()]
+        shown = [replace(project, settings={}) for project in found[100 * (page - 1) : 100 * page]]
+        self._note("LIST", None)
+        return ProjectPage(count=len(found), projects=shown, has_next=100 * page < len(found))
+
+    async def project(self, number: int) -> Project:
+        await self._reach("GET")
+        self._note("GET", number)
+        return self._found(number)
+
+    async def create_from_template(
+        self, template: int, *, title: str, description: str, workspace: int | None
+    ) -> Project:
+        return await self._create({"title": title, "description": description, "workspace": workspace})
+
+    async def create_project(self, fields: Mapping[str, Any]) -> Project:
+        return await self._create(fields)
+
+    async def update_project(
+        self, number: int, fields: Mapping[str, Any], *, before: Callable[[], None] = lambda: None
+    ) -> Project:
+        before()
+        seen = self.server.projects.get(number)
+
+        def commit() -> None:
+            found = self.server.projects.get(number)
+            self._note("PATCH", number, fields, seen)
+            if found is not None:
+                settings = {**found.settings, **{key: value for key, value in fields.items() if key != "description"}}
+                description = fields.get("description", found.description)
+                self.server.put(replace(found, settings=settings, description=description), number)
+
+        await self._carry_out("PATCH", commit)
+        return self._found(number)
+
+    async def delete_project(self, number: int) -> None:
+        def commit() -> None:
+            self._note("DELETE", number)
+            self._found(number)
+            self.server.put(None, number)
+
+        await self._carry_out("DELETE", commit)
+
+    async def _create(self, fields: Mapping[str, Any]) -> Project:
+        made: list[int] = []
+
+        def commit() -> None:
+            rest = {key: value for key, value in fields.items() if key not in ("title", "description", "workspace")}
+            project = self.server.make(
+                fields["title"],
+                description=fields["description"],
+                workspace=fields.get("workspace"),
+                user=self.user,
+                **rest,
+            )
+            self._note("POST", project.id, fields)
+            made.append(project.id)
+
+        await self._carry_out("POST", commit)
+        return self._found(made[-1])
+
+    async def _carry_out(self, method: str, commit: Callable[[], None]) -> None:
+        """Send a write, and let go wrong with it what the test asks for."""
+        fault = await self._reach(method) or Fault()
+        for _ in range(fault.copies):
+            commit()
+        if fault.throttled:
+            await self.server.clock.sleep(fault.throttled)
+            raise Throttled("asked too fast", retry_after=fault.throttled, status=429)
+        if fault.status == 401:
+            raise Unauthorized("the token is not taken", status=401)
+        if fault.status:
+            raise Rejected("no", status=fault.status, detail="no", fields={"color": ["no"]})
+        if fault.lost == "late":
+            self.server.pending.append((self.server.clock.now() + fault.seconds, commit))
+        elif fault.lost != "before":
+            commit()
+        await self.server.clock.sleep(self.server.latency / 2)
+        if fault.lost:
+            raise Unsure("the answer was lost", reason="the answer was lost")
+
+    async def _reach(self, method: str) -> Fault | None:
+        """Travel to the server; the fault of this request."""
+        self.sent[method] += 1
+        number = self.sent[method]
+        await self.server.clock.sleep(self.server.latency / 2)
+        self.server.land()
+        fault = self.faults(self.name, method, number)
+        if method in ("LIST", "GET") and fault is not None and fault.lost:
+            raise Unsure("the answer was lost", reason="the answer was lost")
+        return fault
+
+    def _found(self, number: int) -> Project:
+        found = self.server.projects.get(number)
+        if found is None:
+            raise Rejected(
+                "No Project matches the given query.", status=404, detail="No Project matches the given query."
+            )
+        return found
+
+    def _note(
+        self, method: str, number: int | None, body: Mapping[str, Any] | None = None, before: Project | None = None
+    ) -> None:
+        self.server.log.append(Entry(self.server.clock.now(), self.name, method, number, body or {}, before))

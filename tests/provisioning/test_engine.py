@@ -1,0 +1,300 @@
+"""The engine against a simulated studio: one project per row, whatever the answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+
+from stencil.batch import Options, Studio, check, provision
+from stencil.labelstudio import Edition, LabelStudio
+from stencil.marks import Mark, Standing, intent_of, key_of, standing
+from stencil.pacing import Pacer
+from stencil.planning import Mode
+from stencil.provisioning import Patience, Retries
+from stencil.report import Outcome, Report
+from stencil.sheet import read_sheet
+from tests.labelstudio.virtual import VirtualClock
+from tests.provisioning.simulated import Fault, Faults, SimulatedClient, SimulatedStudio
+
+COLOR = "#112233"
+
+
+async def batch(
+    client: SimulatedClient,
+    titles: Sequence[str],
+    *,
+    mode: Mode = Mode.CREATE,
+    edition: Edition = Edition.ENTERPRISE,
+    **row: Any,
+) -> Report:
+    options = Options(template="1", workspace="1", mode=mode, max_concurrency=8)
+    rows = [{"title": title, "color": COLOR, **row} for title in titles]
+    pacer = Pacer(max_concurrency=8, clock=client.server.clock)
+    studio = Studio(cast("LabelStudio", client), edition, pacer, "a simulated studio")
+    return await provision(check(read_sheet(rows), options), options, studio, retries=Retries(jitter=0.0))
+
+
+async def on_clock(call: Callable[[VirtualClock], Awaitable[Any]]) -> Any:
+    clock = VirtualClock()
+    async with clock.running():
+        return await call(clock)
+
+
+def titles(number: int) -> list[str]:
+    return [f"Project {each:04}" for each in range(number)]
+
+
+def outcomes(report: Report) -> set[Outcome]:
+    return {row.outcome for row in report.rows}
+
+
+def once(method: str, number: int, fault: Fault) -> Faults:
+    """One request of a kind goes wrong."""
+    return lambda client, asked, count: fault if (asked, count) == (method, number) else None
+
+
+def assert_one_each(server: SimulatedStudio, names: Sequence[str]) -> None:
+    for name in names:
+        found = server.of(name)
+        assert len(found) == 1, (name, found)
+        assert standing(found[0]) is Standing.FINISHED
+        assert found[0].settings["color"] == COLOR
+        assert found[0].description == "from the template"
+
+
+def assert_log_keeps_the_protocol(server: SimulatedStudio) -> None:
+    """No create is sent again without a look between, no delete without a read just before, no finished project is written to."""
+    for before, entry in pairwise(server.log):
+        if entry.method == "DELETE":
+            assert (before.method, before.project) == ("GET", entry.project)
+    for entry in server.log:
+        if entry.method == "PATCH" and entry.before is not None:
+            assert standing(entry.before) is not Standing.FINISHED, entry
+
+
+async def test_a_row_costs_one_create_one_patch_and_a_share_of_a_look() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        client = server.client()
+        report = await batch(client, titles(500))
+        assert outcomes(report) == {Outcome.CREATED}
+        assert_one_each(server, titles(500))
+        assert (client.sent["POST"], client.sent["PATCH"]) == (500, 500)
+        assert client.requests_sent <= 2.04 * 500
+
+    await on_clock(run)
+
+
+async def test_a_second_batch_of_the_same_sheet_writes_nothing() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        await batch(server.client(), titles(30))
+        second = server.client("b")
+        report = await batch(second, titles(30))
+        assert outcomes(report) == {Outcome.EXISTS}
+        assert set(second.sent) == {"LIST"}
+
+    await on_clock(run)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault(lost="before"), id="lost before the commit"),
+        pytest.param(Fault(lost="after"), id="lost after the commit"),
+        pytest.param(Fault(lost="late", seconds=1), id="landing after a second"),
+        pytest.param(Fault(lost="late", seconds=25), id="landing after a re-send"),
+        pytest.param(Fault(throttled=3.0), id="throttled"),
+    ],
+)
+async def test_a_lost_answer_makes_no_twin_and_loses_no_row(method: str, fault: Fault) -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        report = await batch(server.client(faults=once(method, 3, fault)), titles(10))
+        assert outcomes(report) <= {Outcome.CREATED, Outcome.EXISTS}
+        assert_one_each(server, titles(10))
+        assert_log_keeps_the_protocol(server)
+
+    await on_clock(run)
+
+
+async def test_a_server_that_replays_every_create_leaves_one_project_per_row() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        replay: Faults = lambda client, method, number: Fault(copies=3) if method == "POST" else None  # noqa: E731
+        report = await batch(server.client(faults=replay), titles(20))
+        assert outcomes(report) == {Outcome.CREATED}
+        assert_one_each(server, titles(20))
+        assert {row.project_id for row in report.rows} == set(server.projects)
+        assert_log_keeps_the_protocol(server)
+
+    await on_clock(run)
+
+
+async def test_a_create_that_is_never_answered_and_never_seen_is_ambiguous_after_three_sends() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        lost: Faults = lambda client, method, number: Fault(lost="before") if method == "POST" else None  # noqa: E731
+        client = server.client(faults=lost)
+        report = await batch(client, ["Project"])
+        assert outcomes(report) == {Outcome.AMBIGUOUS}
+        assert client.sent["POST"] == 3
+        assert any("never answered nor seen" in note for note in report.notes)
+
+    await on_clock(run)
+
+
+async def test_a_rejected_row_fails_with_the_servers_words_and_the_others_are_made() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        report = await batch(server.client(faults=once("POST", 2, Fault(status=400))), titles(5))
+        assert report.counts[Outcome.FAILED] == 1
+        assert report.counts[Outcome.CREATED] == 4
+
+    await on_clock(run)
+
+
+async def test_a_refused_finish_takes_its_own_stake_away() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        report = await batch(server.client(faults=once("PATCH", 2, Fault(status=400))), titles(5))
+        assert report.counts[Outcome.FAILED] == 1
+        assert len(server.projects) == 4
+        assert_log_keeps_the_protocol(server)
+
+    await on_clock(run)
+
+
+async def test_an_unauthorized_answer_stops_the_batch() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        refuse: Faults = lambda client, method, number: Fault(status=401) if method == "POST" and number > 9 else None  # noqa: E731
+        report = await batch(server.client(faults=refuse), titles(300))
+        assert report.stopped
+        assert outcomes(report) == {Outcome.CREATED, Outcome.UNPROCESSED}
+        assert len(server.projects) == report.counts[Outcome.CREATED]
+
+    await on_clock(run)
+
+
+@pytest.mark.parametrize("lag", [0.0, 1.0], ids=["prompt list", "list one second behind"])
+@pytest.mark.parametrize("behind", [0.0, 0.05, 2.0], ids=["in lockstep", "just behind", "well behind"])
+async def test_two_batches_of_one_sheet_make_one_project_per_row_and_name_the_same(lag: float, behind: float) -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock, lag=lag)
+
+        async def late() -> Report:
+            await clock.sleep(behind)
+            return await batch(server.client("b"), titles(40))
+
+        first, second = await asyncio.gather(batch(server.client("a"), titles(40)), late())
+        assert_one_each(server, titles(40))
+        assert first.well
+        assert second.well
+        assert [row.project_id for row in first.rows] == [row.project_id for row in second.rows]
+
+    await on_clock(run)
+
+
+async def test_what_a_killed_batch_left_is_finished_by_a_rerun() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        dying = asyncio.ensure_future(batch(server.client(), titles(60)))
+        while server.log[-1:] == [] or sum(entry.method == "PATCH" for entry in server.log) < 20:
+            await asyncio.sleep(0)  # noqa: ASYNC110 - the batch is under way in this very loop
+        dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+        report = await batch(server.client("b"), titles(60))
+        assert outcomes(report) == {Outcome.EXISTS, Outcome.FINISHED}
+        assert_one_each(server, titles(60))
+
+    await on_clock(run)
+
+
+async def test_a_half_made_project_that_somebody_changed_is_left_alone_and_said() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        mark = Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)
+        mine = server.make("Project", description=f"{mark} and my own words")
+        report = await batch(server.client(), ["Project"])
+        assert outcomes(report) == {Outcome.AMBIGUOUS}
+        assert server.projects == {mine.id: mine}
+
+    await on_clock(run)
+
+
+async def test_a_project_of_the_same_title_elsewhere_or_of_a_similar_title_is_not_touched() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        others = [server.make("Project", workspace=2), server.make("project"), server.make("Project 1")]
+        report = await batch(server.client(), ["Project"])
+        assert outcomes(report) == {Outcome.CREATED}
+        assert [server.projects[other.id] for other in others] == others
+
+    await on_clock(run)
+
+
+async def test_a_title_made_by_hand_during_the_batch_is_yielded_to() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+
+        def by_hand(client: str, method: str, number: int) -> Fault | None:
+            if (method, number) == ("POST", 1):
+                server.make("Project")
+            return None
+
+        report = await batch(server.client(faults=by_hand), ["Project"])
+        assert outcomes(report) == {Outcome.EXISTS}
+        assert [project.created_by for project in server.of("Project")] == [2]
+
+    await on_clock(run)
+
+
+async def test_an_abandoned_stake_of_another_intent_is_removed_once_its_lease_is_over() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        mark = Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)
+        server.make("Project", description=str(mark), user=1)
+        report = await batch(server.client(), ["Project"])
+        assert outcomes(report) == {Outcome.CREATED}
+        assert_one_each(server, ["Project"])
+        assert clock.now() > Patience().lease
+        assert_log_keeps_the_protocol(server)
+
+    await on_clock(run)
+
+
+async def test_a_stake_of_another_user_is_never_removed() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        theirs = server.make("Project", description=str(Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)), user=7)
+        report = await batch(server.client(), ["Project"])
+        assert outcomes(report) == {Outcome.AMBIGUOUS}
+        assert server.projects == {theirs.id: theirs}
+
+    await on_clock(run)
+
+
+async def test_update_writes_only_what_differs() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        same = server.make("Same", color=COLOR, maximum_annotations=2)
+        other = server.make("Other", color="#FFFFFF", maximum_annotations=2, description="mine")
+        report = await batch(server.client(), ["Same", "Other"], mode=Mode.UPDATE, maximum_annotations=2)
+        assert [row.outcome for row in report.rows] == [Outcome.UNCHANGED, Outcome.UPDATED]
+        assert server.projects[same.id] == same
+        assert server.projects[other.id] == replace(other, settings={**other.settings, "color": COLOR})
+        assert [entry.body for entry in server.log if entry.method == "PATCH"] == [{"color": COLOR}]
+
+    await on_clock(run)
+
+
+def test_the_intent_changes_with_template_overrides_and_description() -> None:
+    base = intent_of("template:1:a", {"color": COLOR}, "")
+    assert base != intent_of("template:2:a", {"color": COLOR}, "")
+    assert base != intent_of("template:1:a", {"color": "#000000"}, "")
+    assert base != intent_of("template:1:a", {"color": COLOR}, "said")
