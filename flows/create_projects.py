@@ -1,0 +1,223 @@
+"""Creates one Label Studio project per row of a sheet, and reports on every row.
+
+Requires `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` in the environment, or `sandbox`.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from pydantic import Field
+
+from stencil.batch import (
+    Batch,
+    BatchFailed,
+    FailWhen,
+    Group,
+    Options,
+    Studio,
+    failed,
+    groups_at_once,
+    open_sandbox,
+    open_studio,
+)
+from stencil.planning import Mode
+from stencil.problems import InvalidSheet, StencilError
+from stencil.report import OutputUnwritable, Report, check_output
+from stencil.settings import StudioSettings
+from tasks.limits import read_limit
+from tasks.provisioning import plan_batch, provision_group, sweep
+from tasks.report import Progress, publish_problems, publish_report, save_results
+from tasks.sheet import SourceUnclear, load_sheet, one_source
+from tasks.words import failed_state
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _run_name() -> str:
+    """`projects.csv`, with what is special about the run."""
+    parameters = flow_run.parameters
+    sheet = str(parameters.get("sheet") or "").rstrip("/").rsplit("/", 1)[-1]
+    source = sheet or ("typed rows" if parameters.get("rows") else "pasted rows")
+    extras = [word for word in ("dry_run", "sandbox") if parameters.get(word)]
+    return " ".join([source, *(word.replace("_", " ") for word in extras)])
+
+
+@flow(name="create-projects", flow_run_name=_run_name, persist_result=False)
+async def create_projects(
+    sheet: str = "",
+    csv_text: str = "",
+    rows: list[dict[str, Any]] = [],  # noqa: B006 - Prefect's form needs the empty list as the default
+    template: str = "",
+    workspace: str = "",
+    dry_run: bool = False,
+    mode: Literal["create", "update"] = "create",
+    output: str = "",
+    max_concurrency: Annotated[int, Field(ge=0, le=64)] = 0,
+    requests_per_second: Annotated[float, Field(ge=-1, le=1000)] = -1,
+    max_failures: str = "",
+    fail_when: Literal["any", "all", "never"] = "any",
+    skip_invalid: bool = False,
+    allow_unknown_fields: bool = False,
+    sandbox: bool = False,
+) -> Report:
+    """One project per row of a sheet, exactly one, and a report on every row.
+
+    Args:
+        sheet: Path or URL of the sheet (CSV, TSV, JSON lines, Excel, Parquet). Give this, or `csv_text`, or `rows`.
+        csv_text: The sheet itself, pasted: a header line and a line for each project.
+        rows: The rows themselves, each an object with `title`, `workspace`, `template` and overrides.
+        template: Template of the rows that name none, by id or name.
+        workspace: Workspace of the rows that name none, by id or name.
+        dry_run: Show what each row is going to do, and write nothing.
+        mode: What happens to a project that exists: `create` leaves it alone, `update` brings it to the row's overrides.
+        output: Folder or URL that `results.csv` and `failed.csv` are written to; empty writes none.
+        max_concurrency: Requests under way at once; 0 takes the edition's default (4; Community 1).
+        requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
+        max_failures: Rows that may fail before the batch stops: a number (`10`), a share (`5%`), or empty for no limit.
+        fail_when: Which rows that are not well fail the run: `any` of them, only `all` of them, or `never`.
+        skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
+        allow_unknown_fields: Pass on settings that Stencil does not know yet.
+        sandbox: Run on the embedded sandbox instead of a studio.
+    """
+    try:
+        source, name = one_source(sheet, csv_text, rows)
+        if output:
+            check_output(output)
+        options = Options(
+            template=template,
+            workspace=workspace,
+            mode=Mode(mode),
+            dry_run=dry_run,
+            max_concurrency=max_concurrency,
+            requests_per_second=requests_per_second,
+            max_failures=max_failures,
+            skip_invalid=skip_invalid,
+            allow_unknown_fields=allow_unknown_fields,
+        )
+        checked = await load_sheet(source, name, options)
+        async with _studio(options, sandbox=sandbox) as studio:
+            batch = await plan_batch(checked, options, studio)
+            try:
+                if not dry_run:
+                    await _until_done(batch)
+            finally:
+                report = batch.report()
+                await _tell(report, output)
+    except InvalidSheet as invalid:
+        await publish_problems(invalid)
+        return failed_state(invalid)  # type: ignore[return-value]
+    except StencilError as error:
+        return failed_state(error)  # type: ignore[return-value]
+    return _final_state(report, FailWhen(fail_when))  # type: ignore[return-value]
+
+
+def _studio(options: Options, *, sandbox: bool) -> contextlib.AbstractAsyncContextManager[Studio]:
+    return open_sandbox(options) if sandbox else open_studio(StudioSettings.from_environment(), options)
+
+
+async def _until_done(batch: Batch) -> None:
+    """Carry the batch out; a first cancellation lets what is staked be finished, a second leaves it to a rerun."""
+    work = asyncio.ensure_future(_carry_out(batch))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        batch.stopping.stop("cancelled")
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+        raise
+
+
+async def _carry_out(batch: Batch) -> None:
+    groups = batch.groups()
+    limit = await read_limit() if groups else 0
+    progress = await Progress.start(batch)
+    under_way = asyncio.Semaphore(groups_at_once(batch))
+
+    async def carry_out(group: Group) -> None:
+        async with under_way:
+            # What became of the rows stands in the group; the state is for the people who watch.
+            await provision_group(group, batch, limit, return_state=True)  # type: ignore[misc]
+        await progress.tell()
+
+    await asyncio.gather(*(carry_out(group) for group in groups))
+    await sweep(batch)
+    await progress.tell(last=True)
+
+
+async def _tell(report: Report, output: str) -> None:
+    logger = get_run_logger()
+    (logger.info if report.well else logger.error)("%s", report.sentence)
+    await publish_report(report)
+    if output:
+        try:
+            files = await save_results(report, output)
+        except OutputUnwritable as unwritable:
+            logger.error("%s The summary artifact tells what became of the rows.", unwritable)  # noqa: TRY400
+        else:
+            logger.info("Results: %s and %s", files.results, files.failed)
+
+
+def _final_state(report: Report, fail_when: FailWhen) -> State[Any]:
+    """Computed from the rows, and from nothing else."""
+    if failed(report, fail_when):
+        return failed_state(BatchFailed(report))
+    name = None if report.well else "CompletedWithFailures"
+    return Completed(name=name, message=report.sentence, data=report)
+
+
+def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
+    """Create one project per row of a DataFrame: the flow, called from a script or a notebook.
+
+    The frame is spooled to a temporary file and the flow gets its path, since the parameters of a run are limited in size
+    (Prefect's server refuses more than 512 KiB). Line numbers in messages are positions in the frame, plus one.
+
+    Args:
+        df: Columns as in a sheet; `overrides` may hold dicts.
+        options: The flow's parameters, but for `sheet`, `csv_text` and `rows`.
+
+    Returns:
+        The report.
+
+    Raises:
+        BatchFailed: Rows are not well, and `fail_when` makes that a failure; `report` tells of each.
+        InvalidSheet: The frame has problems; nothing was created.
+        StencilError: Nothing was done for another reason, which it says.
+    """
+    taken = sorted({"sheet", "csv_text", "rows"} & options.keys())
+    if taken:
+        raise SourceUnclear(f"from_dataframe takes its rows from the frame; leave out {', '.join(taken)}.")
+    with tempfile.TemporaryDirectory(prefix="stencil-") as folder:
+        path = Path(folder) / "DataFrame.jsonl"
+        df.to_json(path, orient="records", lines=True, date_format="iso", force_ascii=False)
+        return _run(create_projects(sheet=str(path), **options))
+
+
+T = TypeVar("T")
+
+
+def _run(call: Coroutine[Any, Any, T]) -> T:
+    """Run to the end, in a thread of its own where a loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(call)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, call).result()
+
+
+if __name__ == "__main__":
+    asyncio.run(create_projects(sheet="examples/projects.csv", sandbox=True))

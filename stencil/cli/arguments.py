@@ -1,0 +1,150 @@
+"""What the command line understands; the flow's parameters have the same names."""
+
+import argparse
+import math
+from pathlib import Path
+
+from stencil import __version__
+from stencil.batch import FailWhen
+from stencil.cli import commands
+from stencil.planning import Mode
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command `stencil`."""
+    top = argparse.ArgumentParser(
+        prog="stencil",
+        description="Label Studio projects in bulk from templates: one project per row of a sheet, exactly one.",
+        epilog="The studio is the one that LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name; --sandbox needs neither. "
+        "Exit codes: 0 all rows are well, 1 some are not, 2 nothing was done, 130 interrupted.",
+    )
+    top.add_argument("--version", action="version", version=f"stencil {__version__}")
+    verbs = top.add_subparsers(required=True, metavar="COMMAND")
+
+    create = verbs.add_parser("create", help="create one project per row of a sheet")
+    _sheet(create)
+    _studio(create)
+    _rows(create)
+    create.add_argument("--dry-run", action="store_true", help="show what each row is going to do, and write nothing")
+    create.add_argument("--output", default="", metavar="DIR", help="folder or URL for results.csv and failed.csv")
+    create.add_argument(
+        "--max-failures",
+        default="",
+        metavar="N",
+        help="stop when more rows than this fail: a number (10) or a share (5%%)",
+    )
+    create.add_argument(
+        "--fail-when",
+        choices=[each.value for each in FailWhen],
+        default=FailWhen.ANY.value,
+        help="which rows that are not well make the batch a failed one (default: any)",
+    )
+    create.add_argument("--verbose", action="store_true", help="show Prefect's log")
+    create.set_defaults(command=commands.create)
+
+    plan = verbs.add_parser("plan", help="show what each row is going to do, and write nothing")
+    _sheet(plan)
+    _studio(plan)
+    _rows(plan)
+    plan.set_defaults(command=commands.plan, output="", max_failures="")
+
+    check = verbs.add_parser("check", help="find what is wrong with a sheet, without a studio")
+    _sheet(check)
+    _defaults(check)
+    check.set_defaults(command=commands.check)
+
+    for noun, command in (("template", commands.template_list), ("workspace", commands.workspace_list)):
+        group = verbs.add_parser(noun, help=f"the studio's {noun}s").add_subparsers(required=True, metavar="list")
+        listing = group.add_parser("list", help=f"list the studio's {noun}s")
+        _studio(listing)
+        listing.set_defaults(command=command)
+
+    sandbox = verbs.add_parser("sandbox", help="serve the sandbox, a stand-in for Label Studio Enterprise")
+    sandbox.add_argument(
+        "--port", type=_port, default=8095, metavar="P", help="port on 127.0.0.1; 0 picks one (default: 8095)"
+    )
+    sandbox.add_argument(
+        "--data", type=Path, metavar="FILE", help="SQLite file to keep its projects in (default: none are kept)"
+    )
+    sandbox.add_argument("--token", metavar="T", help="the token that it accepts (default: a fixed one, printed)")
+    sandbox.add_argument(
+        "--latency-ms", type=_milliseconds, default=0.0, metavar="L", help="wait before each answer (default: 0)"
+    )
+    sandbox.set_defaults(command=commands.serve_sandbox)
+    return top
+
+
+def _sheet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sheet", metavar="SHEET", help="CSV, TSV, JSON lines, Excel or Parquet: a path, a URL, or - for standard input"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _studio(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sandbox", action="store_true", help="run on the embedded sandbox instead of a studio")
+    if not any("--json" in action.option_strings for action in parser._actions):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _defaults(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--template", default="", metavar="REF", help="template of the rows that name none")
+    parser.add_argument("--workspace", default="", metavar="REF", help="workspace of the rows that name none")
+    parser.add_argument(
+        "--allow-unknown-fields", action="store_true", help="pass on settings that Stencil does not know yet"
+    )
+
+
+def _rows(parser: argparse.ArgumentParser) -> None:
+    _defaults(parser)
+    parser.add_argument(
+        "--mode",
+        choices=[each.value for each in Mode],
+        default=Mode.CREATE.value,
+        help="what happens to a project that exists: left alone, or brought to the row's overrides (default: create)",
+    )
+    parser.add_argument(
+        "--skip-invalid", action="store_true", help="carry out the valid rows of a sheet with invalid ones"
+    )
+    parser.add_argument(
+        "--max-concurrency",
+        type=_concurrency,
+        default=0,
+        metavar="N",
+        help="requests at once (default: 4; on Community 1)",
+    )
+    parser.add_argument(
+        "--requests-per-second",
+        type=_rate,
+        default=-1.0,
+        metavar="X",
+        help="highest rate; 0 is none (default: 10 on the vendor's cloud hosts, none elsewhere)",
+    )
+
+
+def _concurrency(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= commands.MOST_AT_ONCE:
+        raise argparse.ArgumentTypeError(f"give a number from 1 to {commands.MOST_AT_ONCE}")
+    return number
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= commands.FASTEST:
+        raise argparse.ArgumentTypeError(f"give a number from 0 (no limit) to {commands.FASTEST}")
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("give a port from 0 to 65535")
+    return number
+
+
+def _milliseconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError("give milliseconds, 0 or more")
+    return number

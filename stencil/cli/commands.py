@@ -1,0 +1,198 @@
+"""The commands, each a few calls of the engine; `create` calls the flow."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+
+from stencil.batch import Batch, BatchFailed, Options, Studio, open_sandbox, open_studio, prepare
+from stencil.batch import check as check_sheet
+from stencil.cli.display import Display
+from stencil.labelstudio import Edition
+from stencil.planning import Mode
+from stencil.problems import InvalidSheet, StencilError
+from stencil.report import Report, check_output
+from stencil.settings import StudioSettings
+from stencil.sheet import read_sheet
+
+#: Highest `--max-concurrency` and `--requests-per-second`.
+MOST_AT_ONCE, FASTEST = 64, 1000
+
+#: What an embedded Prefect server needs to record every task run, and what keeps Prefect's log off the terminal.
+_PREFECT = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+_QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+
+
+def create(chosen: argparse.Namespace, display: Display) -> int:
+    """Create the projects of a sheet, by the flow."""
+    if chosen.dry_run:
+        return plan(chosen, display)
+    if not chosen.sandbox:
+        StudioSettings.from_environment()
+    if chosen.output:
+        check_output(chosen.output)
+    if not os.environ.get("PREFECT_API_URL"):
+        display.note(
+            "Starting an embedded Prefect server, about ten seconds; PREFECT_API_URL names one that runs already."
+        )
+    for name, value in {**_PREFECT, **({} if chosen.verbose else _QUIET)}.items():
+        os.environ.setdefault(name, value)
+    with display.progress() as batches:
+        report, code = _run_flow(chosen, display, batches)
+    if report is not None:
+        display.report(report)
+        if chosen.output:
+            display.note(f"results.csv and failed.csv are in {chosen.output}")
+        elif not report.well:
+            display.note("--output DIR writes the rows that are not well to failed.csv, to be mended and run again.")
+    return code
+
+
+def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]) -> tuple[Report | None, int]:
+    """The report, as far as there is one, and the exit code."""
+    # Imported here, since importing Prefect takes a second and the other commands don't need it.
+    from flows.create_projects import create_projects
+
+    if not chosen.verbose:
+        logging.getLogger("prefect").setLevel(logging.CRITICAL)
+    names = (
+        "sheet template workspace mode output max_concurrency requests_per_second max_failures fail_when skip_invalid "
+        "allow_unknown_fields sandbox"
+    )
+    parameters = {name: getattr(chosen, name) for name in names.split()}
+    try:
+        report = asyncio.run(_interruptible(create_projects, parameters))
+    except BatchFailed as failed:
+        return failed.report, 1
+    except InvalidSheet as invalid:
+        display.problems(invalid.sheet, invalid.problems)
+        display.error(f"{len(invalid.problems)} problems; nothing was created.")
+        return None, 2
+    except asyncio.CancelledError:
+        if not batches:
+            display.error("Interrupted; nothing was created.")
+        return (batches[0].report() if batches else None), 130
+    return report, 0 if report.well else 1
+
+
+async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
+    """The flow, with Ctrl-C as a cancellation: the first finishes what is staked, the second leaves it."""
+    running = asyncio.ensure_future(flow(**parameters))  # type: ignore[operator]
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
+    result: Report = await running
+    return result
+
+
+def plan(chosen: argparse.Namespace, display: Display) -> int:
+    """Show what each row is going to do."""
+    report = asyncio.run(_plan(chosen))
+    display.report(report)
+    return 0 if report.well else 1
+
+
+async def _plan(chosen: argparse.Namespace) -> Report:
+    options = _options(chosen, dry_run=True)
+    checked = check_sheet(read_sheet(chosen.sheet), options)
+    async with _studio(chosen, options) as studio:
+        return (await prepare(checked, options, studio)).report()
+
+
+def check(chosen: argparse.Namespace, display: Display) -> int:
+    """Find what is wrong with a sheet, without a studio."""
+    options = Options(
+        template=chosen.template, workspace=chosen.workspace, allow_unknown_fields=chosen.allow_unknown_fields
+    )
+    checked = check_sheet(read_sheet(chosen.sheet), options)
+    if checked.problems:
+        display.problems(checked.sheet.name, checked.problems)
+        display.error(f"{len(checked.problems)} problems in {len(checked.sheet.rows)} rows.")
+        return 2
+    if display.machine:
+        display.problems(checked.sheet.name, ())
+    display.say(
+        f"{checked.sheet.name}: {len(checked.requests)} rows, no problems. Templates and workspaces were not looked up."
+    )
+    return 0
+
+
+def template_list(chosen: argparse.Namespace, display: Display) -> int:
+    """List the project templates of the studio."""
+
+    async def rows(studio: Studio) -> list[dict[str, object]]:
+        if studio.edition is Edition.COMMUNITY:
+            raise StencilError(
+                "Project templates exist in Label Studio Enterprise alone, and this studio is Community: "
+                "name a template file (`ner.yaml`) or an existing project (`project:17`)."
+            )
+        return [
+            {"id": each.id, "name": each.name, "description": each.description or ""}
+            for each in await studio.client.project_templates()
+        ]
+
+    return _list(chosen, display, rows)
+
+
+def workspace_list(chosen: argparse.Namespace, display: Display) -> int:
+    """List the workspaces of the studio."""
+
+    async def rows(studio: Studio) -> list[dict[str, object]]:
+        if studio.edition is Edition.COMMUNITY:
+            raise StencilError("Workspaces exist in Label Studio Enterprise alone, and this studio is Community.")
+        return [
+            {"id": each.id, "title": each.title, "archived": each.is_archived}
+            for each in await studio.client.workspaces()
+        ]
+
+    return _list(chosen, display, rows)
+
+
+def _list(chosen: argparse.Namespace, display: Display, rows: object) -> int:
+    async def found() -> Sequence[dict[str, object]]:
+        async with _studio(chosen, Options()) as studio:
+            result: Sequence[dict[str, object]] = await rows(studio)  # type: ignore[operator]
+            return result
+
+    items = asyncio.run(found())
+    if display.machine:
+        display.json(items)
+    elif items:
+        display.table(tuple(items[0]), [[_said(value) for value in item.values()] for item in items])
+    else:
+        display.say("There are none.")
+    return 0
+
+
+def serve_sandbox(chosen: argparse.Namespace, display: Display) -> int:
+    """Serve the sandbox until Ctrl-C."""
+    from stencil.sandbox import serve
+
+    return serve(port=chosen.port, data=chosen.data, token=chosen.token, latency_ms=chosen.latency_ms)
+
+
+def _studio(chosen: argparse.Namespace, options: Options) -> AbstractAsyncContextManager[Studio]:
+    return open_sandbox(options) if chosen.sandbox else open_studio(StudioSettings.from_environment(), options)
+
+
+def _options(chosen: argparse.Namespace, *, dry_run: bool) -> Options:
+    return Options(
+        template=chosen.template,
+        workspace=chosen.workspace,
+        mode=Mode(chosen.mode),
+        dry_run=dry_run,
+        max_concurrency=chosen.max_concurrency,
+        requests_per_second=chosen.requests_per_second,
+        max_failures=chosen.max_failures,
+        skip_invalid=chosen.skip_invalid,
+        allow_unknown_fields=chosen.allow_unknown_fields,
+    )
+
+
+def _said(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -1,0 +1,133 @@
+"""What a person at a terminal sees; with `--json`, a machine gets one JSON document on standard output instead."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from stencil.batch import Batch, batch_listener
+from stencil.problems import Problem
+from stencil.report import Report, RowReport, progress_text
+
+#: Rows that a table on the terminal shows; the files have all.
+MOST_ROWS = 40
+_EVERY = 0.2
+
+
+class Display:
+    """Results go to standard output, all else to standard error; on the sandbox every line says so."""
+
+    def __init__(self, *, sandbox: bool = False, machine: bool = False) -> None:
+        self.machine = machine
+        self._prefix = "[sandbox] " if sandbox else ""
+        self._out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A line of a person's business; nothing for a machine."""
+        if not self.machine:
+            self._out.print(escape(self._prefixed(text)))
+
+    def note(self, text: str) -> None:
+        """A line about what is going on."""
+        self._err.print(escape(self._prefixed(text)), style="dim")
+
+    def error(self, text: str) -> None:
+        """What went wrong."""
+        self._err.print(escape(self._prefixed(text)), style="red")
+
+    def json(self, document: object) -> None:
+        """One document for a machine."""
+        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table; nothing for a machine."""
+        if self.machine:
+            return
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*(escape(_one_line(cell)) for cell in row))
+        self._out.print(table, soft_wrap=False)
+
+    def problems(self, sheet: str, problems: Sequence[Problem]) -> None:
+        """What is wrong with a sheet, for a person or a machine."""
+        if self.machine:
+            keys = ("line", "column", "value", "code", "message")
+            self.json({"sheet": sheet, "problems": [{key: getattr(each, key) for key in keys} for each in problems]})
+            return
+        for problem in problems:
+            self.error(f"{sheet}: {problem}")
+
+    def report(self, report: Report) -> None:
+        """The closing table: rows that are not well first, then, of a plan, the others; then the counts."""
+        if self.machine:
+            self.json(report.to_json())
+            return
+        bad = [row for row in report.rows if not row.outcome.well]
+        rows = bad + ([row for row in report.rows if row.outcome.well] if report.dry_run else [])
+        if rows:
+            self.table(
+                ("line", "outcome", "title", "workspace", "project", "why"),
+                [_cells(row, dry_run=report.dry_run) for row in rows[:MOST_ROWS]],
+            )
+        if len(rows) > MOST_ROWS:
+            self.say(f"... and {len(rows) - MOST_ROWS} more rows")
+        for note in report.notes:
+            self.say(note)
+        self.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.studio})")
+
+    @contextmanager
+    def progress(self) -> Iterator[list[Batch]]:
+        """A live bar over the batch that is prepared inside; the batch, once there is one, is in the list."""
+        batches: list[Batch] = []
+        token = batch_listener.set(batches.append)
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._err,
+            transient=True,
+            disable=self.machine or not self._err.is_terminal,
+        )
+        over = threading.Event()
+
+        def watch() -> None:
+            line = bar.add_task(escape(self._prefixed("planning")), total=None)
+            while not over.wait(_EVERY):
+                if batches:
+                    counts = batches[0].counts()
+                    done, total = sum(counts.values()), len(batches[0].sheet.rows)
+                    words = escape(self._prefixed(progress_text(done, total, counts)))
+                    bar.update(line, completed=done, total=total, description=words)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        try:
+            with bar:
+                watcher.start()
+                try:
+                    yield batches
+                finally:
+                    over.set()
+                    watcher.join()
+        finally:
+            batch_listener.reset(token)
+
+    def _prefixed(self, text: str) -> str:
+        return "\n".join(self._prefix + line for line in text.splitlines() or [""])
+
+
+def _cells(row: RowReport, *, dry_run: bool) -> tuple[str, ...]:
+    project = "" if row.project_id is None else str(row.project_id)
+    why = f"{row.error} [{row.error_code}]" if row.error else ""
+    return (str(row.line), row.outcome.told(dry_run=dry_run), row.title, row.workspace, project, why)
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -1,0 +1,1 @@
+"""Prefect tasks: thin shells round the engine, each policy (retries, names, caching) and one call."""
