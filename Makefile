@@ -15,6 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDIO := .label-studio
 STUDIO_BIN := $(STUDIO)/venv/bin
+RESOLVE = $(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
 
 CODE := $(foreach folder,stencil tasks flows deployments scripts tests bench,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
@@ -36,6 +37,7 @@ help: ## List these commands
 
 .PHONY: demo
 demo: $(VENV)/.runtime ## Create the projects of examples/projects.csv on the sandbox
+	@mkdir -p .stencil
 	@$(PREFECT) $(BIN)/stencil create examples/projects.csv --sandbox --output results/demo
 
 .PHONY: test
@@ -54,9 +56,11 @@ check: $(VENV)/.dev ## Lint, formatting and types
 
 .PHONY: ui
 ui: $(VENV)/.runtime ## Start a Prefect server with its UI, in the foreground
+	@mkdir -p .stencil
 	@echo 'Prefect UI: http://127.0.0.1:$(UI_PORT) (Ctrl-C stops it). In another terminal:'
 	@echo '  export PREFECT_API_URL=http://127.0.0.1:$(UI_PORT)/api'
-	@exec env -u PREFECT_API_URL $(PREFECT) $(BIN)/prefect server start --host 127.0.0.1 --port $(UI_PORT)
+	@exec env -u PREFECT_API_URL PREFECT_SERVER_UI_API_URL=http://127.0.0.1:$(UI_PORT)/api $(PREFECT) \
+		$(BIN)/prefect server start --host 127.0.0.1 --port $(UI_PORT)
 
 .PHONY: label-studio
 label-studio: $(STUDIO)/venv/.installed ## Start a real Label Studio Community server, in the foreground
@@ -65,10 +69,10 @@ label-studio: $(STUDIO)/venv/.installed ## Start a real Label Studio Community s
 
 .PHONY: constraints
 constraints: ## Pin again what all supported Pythons resolve to today (PYTHONS='...')
-	@$(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %) '.[dev]' > constraints.new
-	@mv constraints.new constraints.txt
-	@$(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %) 'label-studio==$(LABEL_STUDIO_VERSION)' > constraints.new
-	@mv constraints.new constraints-label-studio.txt
+	@mkdir -p .stencil
+	@$(RESOLVE) '.[dev]' > .stencil/constraints && mv .stencil/constraints constraints.txt
+	@$(RESOLVE) 'label-studio==$(LABEL_STUDIO_VERSION)' > .stencil/constraints && \
+		mv .stencil/constraints constraints-label-studio.txt
 
 .PHONY: clean
 clean: ## Remove what these commands made, Label Studio's environment and its data included

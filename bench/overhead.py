@@ -1,9 +1,9 @@
 """What Stencil's flow costs over a bare httpx loop that sends the same requests with the same concurrency.
 
-Both run against a fresh sandbox in a process of its own, in turn, in one run; a Prefect server runs before the clock starts. Times
-are from the first request to the last answer. Prints a table, and exits 1 where a goal is missed:
+Both run against a fresh sandbox in a process of its own, in turn, in one run; a Prefect server runs before the clock
+starts. Times are from the first request to the last answer. Prints a table, and exits 1 where a goal is missed:
 
-    python bench/overhead.py [--rows 1000] [--concurrency 16] [--latency-ms 20] [--repeats 3]
+    python -m bench.overhead [--rows 1000] [--concurrency 16] [--latency-ms 20] [--repeats 3]
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from servers import prefect_server, sandbox_server
+from scripts.servers import PREFECT_ENVIRONMENT, prefect_server, sandbox_server
 
 #: Goals: requests a row, and time over the bare loop's.
 MOST_REQUESTS_A_ROW = 2.04
@@ -36,8 +36,9 @@ def main() -> int:
     bare: list[float] = []
     stencil: list[float] = []
     requests = 0
-    with tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder, prefect_server(Path(folder)) as api:
-        os.environ.update(PREFECT_API_URL=api, PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL")
+    with tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder, prefect_server(Path(folder) / "prefect") as api:
+        os.environ.update(PREFECT_ENVIRONMENT, PREFECT_HOME=f"{folder}/prefect", PREFECT_API_URL=api)
+        os.environ.update(PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL")
         for _ in range(chosen.repeats):
             with sandbox_server(chosen.latency_ms) as (url, token):
                 bare.append(asyncio.run(bare_loop(url, token, chosen.rows, chosen.concurrency)))

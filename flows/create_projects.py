@@ -5,13 +5,14 @@ Requires `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` in the environment, or `s
 
 import asyncio
 import contextlib
+import functools
 import tempfile
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
 
-from prefect import flow
+from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -31,17 +32,21 @@ from stencil.batch import (
     open_studio,
 )
 from stencil.planning import Mode
-from stencil.problems import InvalidSheet, StencilError
+from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
 from stencil.settings import StudioSettings
 from tasks.limits import read_limit
 from tasks.provisioning import plan_batch, provision_group, sweep
 from tasks.report import Progress, publish_problems, publish_report, save_results
 from tasks.sheet import SourceUnclear, load_sheet, one_source
-from tasks.words import failed_state
+from tasks.words import failed_state, value_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _run_name() -> str:
@@ -53,7 +58,22 @@ def _run_name() -> str:
     return " ".join([source, *(word.replace("_", " ") for word in extras)])
 
 
-@flow(name="create-projects", flow_run_name=_run_name, persist_result=False)
+class SheetFlow(Flow[P, R]):
+    """A flow that refuses a DataFrame where a sheet is asked for, before Prefect sends it to its server as a parameter."""
+
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters as the server gets them.
+
+        Raises:
+            SourceUnclear: One of them is a DataFrame.
+        """
+        for name, value in parameters.items():
+            if hasattr(value, "to_json") and hasattr(value, "columns"):
+                raise SourceUnclear(f"{name} is a DataFrame: call from_dataframe(df, ...) of flows.create_projects instead.")
+        return super().serialize_parameters(parameters)
+
+
+@functools.partial(SheetFlow, name="create-projects", flow_run_name=_run_name, persist_result=False)
 async def create_projects(
     sheet: str = "",
     csv_text: str = "",
@@ -105,9 +125,9 @@ async def create_projects(
             skip_invalid=skip_invalid,
             allow_unknown_fields=allow_unknown_fields,
         )
-        checked = await load_sheet(source, name, options)
+        checked = await value_of(load_sheet(source, name, options))
         async with _studio(options, sandbox=sandbox) as studio:
-            batch = await plan_batch(checked, options, studio)
+            batch = await value_of(plan_batch(checked, options, studio))
             try:
                 if not dry_run:
                     await _until_done(batch)
@@ -154,7 +174,7 @@ async def _carry_out(batch: Batch) -> None:
         await progress.tell()
 
     await asyncio.gather(*(carry_out(group) for group in groups))
-    await sweep(batch)
+    await value_of(sweep(batch))
     await progress.tell(last=True)
 
 
@@ -164,7 +184,7 @@ async def _tell(report: Report, output: str) -> None:
     await publish_report(report)
     if output:
         try:
-            files = await save_results(report, output)
+            files = await value_of(save_results(report, output))
         except OutputUnwritable as unwritable:
             logger.error("%s The summary artifact tells what became of the rows.", unwritable)  # noqa: TRY400
         else:
@@ -200,23 +220,31 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
     taken = sorted({"sheet", "csv_text", "rows"} & options.keys())
     if taken:
         raise SourceUnclear(f"from_dataframe takes its rows from the frame; leave out {', '.join(taken)}.")
+    if not df.columns.is_unique:
+        twice = sorted({str(name) for name in df.columns[df.columns.duplicated()]})
+        problems = [Problem("duplicate-column", "the frame has this column twice: drop one.", column=name) for name in twice]
+        raise InvalidSheet("DataFrame", problems)
     with tempfile.TemporaryDirectory(prefix="stencil-") as folder:
         path = Path(folder) / "DataFrame.jsonl"
-        df.to_json(path, orient="records", lines=True, date_format="iso", force_ascii=False)
+        # Fifteen digits, or numbers would lose some: pandas writes ten by itself.
+        df.to_json(path, orient="records", lines=True, date_format="iso", force_ascii=False, double_precision=15)
         return _run(create_projects(sheet=str(path), **options))
 
 
-T = TypeVar("T")
-
-
-def _run(call: Coroutine[Any, Any, T]) -> T:
+def _run(call: Coroutine[Any, Any, R]) -> R:
     """Run to the end, in a thread of its own where a loop runs already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _loop_runs():
         return asyncio.run(call)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, call).result()
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

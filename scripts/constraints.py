@@ -62,9 +62,7 @@ def merge(picked: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
 def main() -> int:
     """Prints the file: the process's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--python", action="append", required=True, help="an interpreter; one for each version"
-    )
+    parser.add_argument("--python", action="append", required=True, help="an interpreter; one for each version")
     parser.add_argument("requirements", nargs="+")
     asked = parser.parse_args()
     try:

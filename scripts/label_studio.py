@@ -43,7 +43,7 @@ QUIET = {
 }
 
 
-class StartError(Exception):
+class StudioDidNotStart(Exception):
     """The server ended, answered at another place than asked, or did not answer in time."""
 
 
@@ -96,7 +96,7 @@ def running(executable: Path, data: Path, port: int) -> Iterator[Studio]:
     """A Community server on `port` with its data in `data`; stopped when the block ends.
 
     Raises:
-        StartError: with the end of the server's log.
+        StudioDidNotStart: with the end of the server's log.
     """
     data = data.absolute()
     (data / "home").mkdir(parents=True, exist_ok=True)
@@ -168,15 +168,15 @@ def _wait_until_it_answers(studio: Studio) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not _answers(f"{studio.url}/health"):
         if (code := studio.process.poll()) is not None:
-            raise StartError(f"Label Studio ended with code {code}.\n{_tail(studio)}")
+            raise StudioDidNotStart(f"Label Studio ended with code {code}.\n{_tail(studio)}")
         if time.monotonic() > deadline:
-            raise StartError(f"Label Studio did not answer in {START_SECONDS:.0f} s.\n{_tail(studio)}")
+            raise StudioDidNotStart(f"Label Studio did not answer in {START_SECONDS:.0f} s.\n{_tail(studio)}")
         time.sleep(POLL_SECONDS)
     # When its port is taken it silently goes to the next one, and whoever holds ours would answer instead.
     if f"server at {studio.url}/" not in studio.log.read_text(encoding="utf-8", errors="replace"):
-        raise StartError(f"Another server answers at {studio.url}.\n{_tail(studio)}")
+        raise StudioDidNotStart(f"Another server answers at {studio.url}.\n{_tail(studio)}")
     if not _answers(f"{studio.url}/api/current-user/whoami", token=studio.token):
-        raise StartError(f"Label Studio refuses the token in {studio.data}; delete that folder.")
+        raise StudioDidNotStart(f"Label Studio refuses the token in {studio.data}; delete that folder.")
 
 
 def _answers(url: str, token: str | None = None) -> bool:
@@ -209,7 +209,7 @@ def _serve(executable: Path, data: Path, port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as taken:
-            raise StartError(f"Port {port} is taken: stop what listens there, or choose another.") from taken
+            raise StudioDidNotStart(f"Port {port} is taken: stop what listens there, or choose another.") from taken
     first = not (data / "label_studio.sqlite3").exists()
     print(
         "Label Studio Community is starting" + (" (half a minute the first time) ..." if first else " ..."),
@@ -226,7 +226,7 @@ def _serve(executable: Path, data: Path, port: int) -> None:
             flush=True,
         )
         code = studio.process.wait()
-        raise StartError(f"Label Studio ended by itself with code {code}.\n{_tail(studio)}")
+        raise StudioDidNotStart(f"Label Studio ended by itself with code {code}.\n{_tail(studio)}")
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
@@ -245,7 +245,7 @@ def main() -> int:
         _serve(asked.executable, asked.data, asked.port)
     except KeyboardInterrupt:
         print("\nLabel Studio has stopped.")
-    except StartError as problem:
+    except StudioDidNotStart as problem:
         print(problem, file=sys.stderr)
         return 2
     return 0

@@ -1,7 +1,7 @@
 """Failures in words: a task that fails for a reason it can name ends in a state that says it, without a traceback."""
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect.client.schemas.objects import State
@@ -19,8 +19,8 @@ _LONGEST = 2000
 def failing_in_words(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """The same call, with a `StencilError` turned into a failed state that carries it.
 
-    Prefect logs a traceback for what a task raises, and none for a failed state that it returns; whoever awaits the task gets
-    the error raised either way.
+    Prefect logs a traceback for what a task raises, and none for a failed state that it returns. `value_of` raises the error
+    where the task is awaited.
     """
 
     @functools.wraps(call)
@@ -31,6 +31,18 @@ def failing_in_words(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, C
             return cast("R", failed_state(error))
 
     return worded
+
+
+async def value_of(run: Awaitable[R]) -> R:
+    """What a task that fails in words came to.
+
+    Awaiting such a task gives its failed state, where a value is expected.
+
+    Raises:
+        StencilError: What the failed state carries.
+    """
+    result = await run
+    return await result.aresult() if isinstance(result, State) else result
 
 
 def failed_state(error: StencilError) -> State[Any]:

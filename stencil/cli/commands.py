@@ -21,12 +21,14 @@ from stencil.sheet import read_sheet
 #: Highest `--max-concurrency` and `--requests-per-second`.
 MOST_AT_ONCE, FASTEST = 64, 1000
 
-#: What an embedded Prefect server needs to record every task run, and what keeps Prefect's log off the terminal.
+#: What an embedded Prefect server needs to record every task run and to keep to itself.
 _PREFECT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
 }
+#: What keeps Prefect's log off the terminal; the server has it all the same.
 _QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
 
 

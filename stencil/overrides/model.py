@@ -204,9 +204,7 @@ class Overrides(BaseModel):
     agreement_threshold: Share | None = _setting(
         "Agreement that a task needs, as a share: 0.80 is 80 %.", nullable=True
     )
-    annotation_limit_count: Positive | None = _setting(
-        "Most tasks that one annotator may label.", nullable=True
-    )
+    annotation_limit_count: Positive | None = _setting("Most tasks that one annotator may label.", nullable=True)
     annotation_limit_percent: Percent | None = _setting(
         "Most tasks that one annotator may label, in percent of all tasks.", nullable=True
     )
@@ -240,12 +238,8 @@ class Overrides(BaseModel):
     )
     created_by: AnyObject | None = _setting("Owner of the project, as the server's user object.")
     custom_interface_code: Text | None = _setting("Source of a custom labelling interface.", nullable=True)
-    custom_interface_compiled: Text | None = _setting(
-        "Compiled code of a custom labelling interface.", nullable=True
-    )
-    custom_interface_params: Anything | None = _setting(
-        "Parameters of a custom labelling interface.", nullable=True
-    )
+    custom_interface_compiled: Text | None = _setting("Compiled code of a custom labelling interface.", nullable=True)
+    custom_interface_params: Anything | None = _setting("Parameters of a custom labelling interface.", nullable=True)
     custom_script: Text | None = _setting("Plugin that runs in the labelling interface (JavaScript).")
     custom_task_lock_ttl: Seconds | None = _setting(
         "How long a task stays reserved for an annotator, in seconds.", nullable=True
@@ -259,9 +253,7 @@ class Overrides(BaseModel):
         "Instructions for annotators, text or HTML.", nullable=True, community=True
     )
     input_schema: Anything | None = _setting("Schema of the data that the interface takes.", nullable=True)
-    internal_description: Anything | None = _setting(
-        "Description for the organization's own use.", nullable=True
-    )
+    internal_description: Anything | None = _setting("Description for the organization's own use.", nullable=True)
     is_draft: Boolean | None = _setting("The project is still being set up.", community=True)
     is_published: Boolean | None = _setting("Annotators can see the project.", community=True)
     label_config: Xml | None = _setting("Labelling configuration, as XML.", nullable=True, community=True)
@@ -285,9 +277,7 @@ class Overrides(BaseModel):
     pause_on_failed_annotator_evaluation: Boolean | None = _setting(
         "Pause an annotator who fails the evaluation.", server=False, nullable=True
     )
-    pinned_at: Moment | None = _setting(
-        "Since when the project is pinned to the top.", nullable=True, community=True
-    )
+    pinned_at: Moment | None = _setting("Since when the project is pinned to the top.", nullable=True, community=True)
     require_comment_on_skip: Boolean | None = _setting("Skipping a task needs a comment.", server=False)
     reveal_preannotations_interactively: Boolean | None = _setting(
         "Show predictions step by step, as regions are drawn.", community=True

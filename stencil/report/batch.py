@@ -67,6 +67,11 @@ class Report:
         return all(row.outcome.well for row in self.rows)
 
     @property
+    def input_columns(self) -> tuple[str, ...]:
+        """The columns to write back, each once: without those that an earlier `results.csv` added."""
+        return tuple(name for name in dict.fromkeys(self.columns) if name not in ADDED_COLUMNS)
+
+    @property
     def not_well(self) -> tuple[RowReport, ...]:
         """The rows that are not well, in the order of the sheet."""
         return tuple(row for row in self.rows if not row.outcome.well)
@@ -137,8 +142,7 @@ class Report:
         """The columns of `results.csv` as a DataFrame, with cells as they were read; passwords are masked."""
         import pandas as pd
 
-        names = [name for name in self.columns if name not in ADDED_COLUMNS]
-        frame = {name: [masked_cell(name, row.cells.get(name)) for row in self.rows] for name in names}
+        frame = {name: [masked_cell(name, row.cells.get(name)) for row in self.rows] for name in self.input_columns}
         added = zip(*(added_values(row, row.outcome.value) for row in self.rows), strict=True)
         values = list(added) or [()] * len(ADDED_COLUMNS)
         frame |= {name: list(column) for name, column in zip(ADDED_COLUMNS, values, strict=True)}

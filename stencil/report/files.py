@@ -31,7 +31,7 @@ FAILED = "failed.csv"
 _REASON_LENGTH = 300
 
 
-class OutputUnwritable(StencilError):  # noqa: N818  # a state of affairs, as `InvalidSheet` is
+class OutputUnwritable(StencilError):
     """Results can't be written where they were asked to go."""
 
     def __init__(self, output: str, reason: str) -> None:
@@ -54,7 +54,7 @@ def results_csv(report: Report) -> str:
     An input column that bears the name of an added one gives way to it, so that a `results.csv` that is fed
     back does not double them. Passwords are masked. In a dry run the outcome reads `would be created`.
     """
-    columns = _input_columns(report)
+    columns = report.input_columns
     told = {outcome: outcome.told(dry_run=report.dry_run) for outcome in Outcome}
     shows = [(name, _shown_text(name)) for name in columns]
     rows = (
@@ -74,7 +74,7 @@ def failed_csv(report: Report) -> str:
     the user's own input, and a mask would be sent to the studio in its place. Without such rows it is the
     header alone.
     """
-    columns = _input_columns(report)
+    columns = report.input_columns
     return _csv(columns, ([cell_text(row.cells.get(name)) for name in columns] for row in report.not_well))
 
 
@@ -194,10 +194,6 @@ def _without_password(text: str) -> str:
 def _encoded(text: str) -> bytes:
     # Halves of surrogate pairs, which JSON can smuggle in, have no UTF-8; a report is not lost over one.
     return text.encode("utf-8-sig", errors="replace")
-
-
-def _input_columns(report: Report) -> list[str]:
-    return [name for name in report.columns if name not in ADDED_COLUMNS]
 
 
 def _shown_text(column: str) -> Callable[[object], str]:

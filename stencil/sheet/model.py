@@ -7,7 +7,7 @@ from stencil.overrides import JSON
 from stencil.problems import Problem, StencilError
 
 
-class SheetUnreadable(StencilError):  # noqa: N818 - named by what it says, as InvalidSheet is
+class SheetUnreadable(StencilError):
     """The source as a whole can't be read as a sheet: it is missing, locked, broken, or needs an extra."""
 
 

@@ -8,7 +8,7 @@ MOST_IN_FILE = 10_000_000
 
 
 class Text(NamedTuple):
-    """The text that a cell stands for, or the code and sentence of what is wrong; `code` is empty where all is well."""
+    """The text that a cell stands for, or, with a `code`, the sentence that says what is wrong with it."""
 
     value: str
     code: str = ""
@@ -34,7 +34,7 @@ class References:
 
     def _file(self, path: str) -> Text:
         if self._folder is None:
-            message = "a file is named, and this source has no folder to read from; for text that starts with @ write @@"
+            message = "@ names a file, and this source has no folder to read from; for the text itself write @@"
             return Text(message, "file-reference")
         try:
             found = (self._folder / path).resolve()

@@ -26,8 +26,7 @@ def requests_of(
     allow_unknown_fields: bool = False,
     workspaces_required: bool = False,
 ) -> tuple[list[Request], list[Problem]]:
-    """The requests of the valid rows, and all problems: those of reading first, then the columns', then the
-    rows'.
+    """The requests of the valid rows, and all problems: of reading first, of columns next, then of rows.
 
     A row with a problem gives no request; a problem with the columns leaves none at all.
 
@@ -77,9 +76,7 @@ def find_duplicates(items: Iterable[tuple[int, str | int | None, str]]) -> list[
             continue
         if earlier == title:
             code = "duplicate-row"
-            message = (
-                f"lines {earlier_line} and {line} ask for the same project: remove one or change its title."
-            )
+            message = f"lines {earlier_line} and {line} ask for the same project: remove one or change its title."
         else:
             code = "near-duplicate-row"
             message = f"lines {earlier_line} and {line} differ only in case, spacing or the form of letters"
@@ -183,9 +180,7 @@ class _Checker:
         for name in found.keys() & more.keys():
             if found[name] != more[name]:
                 message = f"{name} has another value in its own column: keep one of them."
-                problems.append(
-                    Problem("conflicting-field", message, line=row.line, column=f"{column}.{name}")
-                )
+                problems.append(Problem("conflicting-field", message, line=row.line, column=f"{column}.{name}"))
         return found | more
 
     def _object(self, row: Row, column: str) -> tuple[dict[str, JSON], list[Problem]]:
@@ -197,9 +192,7 @@ class _Checker:
         except NotJSONError as error:
             code, reason, value = "not-json", f"{reason}; {error}", None
         if not isinstance(value, Mapping):
-            return {}, [
-                Problem(code, f"overrides {reason}.", line=row.line, column=column, value=shown(cell))
-            ]
+            return {}, [Problem(code, f"overrides {reason}.", line=row.line, column=column, value=shown(cell))]
         found, problems = self._parsed({str(name): part for name, part in value.items()}, row.line)
         return found, [replace(each, column=f"{column}.{shown(each.column or '')}") for each in problems]
 
@@ -220,7 +213,7 @@ class _Checker:
 
 
 def _word(cell: object) -> str | None:
-    """A title or reference, normalised and stripped: empty where the cell is blank, `None` where it is no text."""
+    """A title or reference, normalised and stripped: empty for a blank cell, `None` for one that is no text."""
     if is_blank(cell):
         return ""
     if isinstance(cell, float) and cell.is_integer():

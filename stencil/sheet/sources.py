@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union, cast
 from urllib.parse import unquote, urlsplit
 
 from stencil.problems import Problem
@@ -60,7 +60,7 @@ def read_sheet(source: Source, *, name: str = "", format: str = "") -> Sheet:  #
     if isinstance(source, bytes):
         return _from_bytes(source, name or "<bytes>", format or _extension(name), None)
     if _is_frame(source):
-        return _sheet(tables.read_frame(source), name or "DataFrame")
+        return _sheet(tables.read_frame(cast("pd.DataFrame", source)), name or "DataFrame")
     if hasattr(source, "read"):
         label = name or _label(getattr(source, "name", ""))
         return _from_bytes(_drained(source, label), label, format or _extension(label), None)
@@ -102,19 +102,18 @@ def _file(path: Path) -> tuple[bytes, Path]:
 
 def _fetched(url: str) -> bytes:
     # Half of the time that `import stencil` may take, and most sheets are local files.
-    import fsspec
+    import fsspec  # type: ignore[import-untyped]
 
     try:
         with fsspec.open(url, "rb") as file:
             content: bytes = file.read(MOST_BYTES + 1)
     except ImportError as error:
         raise SheetUnreadable(f"{_safe(url)}: its protocol needs a package: {error}.") from None
-    except Exception as error:
-        # Each file system has exceptions of its own, and their texts may repeat the URL with its credentials.
-        reason = str(error).replace(url, _safe(url))
-        query = urlsplit(url).query
-        reason = reason.replace(query, "...") if query else reason
-        raise SheetUnreadable(f"{_safe(url)}: can't be read ({type(error).__name__}: {reason}).") from None
+    except Exception as error:  # noqa: BLE001  # each file system has exceptions of its own
+        # Their texts may repeat the URL with its credentials, so the exception is not chained either.
+        words = " ".join(_without_secrets(str(error), url).split())
+        reason = f"{type(error).__name__}: {words}"
+        raise SheetUnreadable(f"{_safe(url)}: can't be read ({reason}).") from None
     if len(content) > MOST_BYTES:
         raise SheetUnreadable(_too_large(_safe(url), len(content)))
     return content
@@ -125,6 +124,15 @@ def _safe(url: str) -> str:
     return re.sub(r"//[^/@?#]*@", "//", url).partition("?")[0]
 
 
+def _without_secrets(message: str, url: str) -> str:
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    for secret in (f"{user}{at}", parts.query):
+        if secret:
+            message = message.replace(secret, "***")
+    return message
+
+
 def _too_large(label: str, size: int) -> str:
     return f"{label} has {size // 1_000_000} MB; at most {MOST_BYTES // 1_000_000} MB are read."
 
@@ -132,9 +140,7 @@ def _too_large(label: str, size: int) -> str:
 def _drained(file: object, label: str) -> bytes:
     content = file.read()  # type: ignore[attr-defined]
     if not isinstance(content, bytes):
-        raise SheetUnreadable(
-            f"{label} is open for text: open it with 'rb', so that its encoding can be seen."
-        )
+        raise SheetUnreadable(f"{label} is open for text: open it with 'rb', so that its encoding can be seen.")
     if len(content) > MOST_BYTES:
         raise SheetUnreadable(_too_large(label, len(content)))
     return content
@@ -185,9 +191,7 @@ def _recognised(content: bytes, kind: str) -> str:
     if content.startswith(b"PK\x03\x04"):
         return "excel"
     if content.startswith(_OLD_OFFICE):
-        raise SheetUnreadable(
-            "This is an old .xls file, or one with a password: save it as .xlsx, without one."
-        )
+        raise SheetUnreadable("This is an old .xls file, or one with a password: save it as .xlsx, without one.")
     if content.startswith(b"\x1f\x8b"):
         raise SheetUnreadable("This is compressed (gzip): unpack it first.")
     return kind

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Largest Excel workbook, unpacked: a few kilobytes of zip can hold gigabytes.
 MOST_UNPACKED = 200_000_000
+#: Largest whole number of a data frame or a list, in bits.
+_MOST_BITS = 10_000
 #: Most rows that are read from a source which can say many rows in a few bytes.
 MOST_ROWS = 1_048_576
 
@@ -29,15 +31,14 @@ _FORMULA_ERRORS = frozenset({"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", 
 
 
 def read_excel(content: bytes) -> Table:
-    """The first worksheet; lines are Excel's own row numbers, and formulas count with the values saved for
-    them.
+    """The first worksheet, by Excel's own row numbers; formulas count with the values saved for them.
 
     Raises:
         SheetUnreadable: The extra is not installed, or this is no workbook, a broken one, or far too large a
             one.
     """
     try:
-        import openpyxl  # an extra: Excel is read by few, and importing it takes a third of a second
+        import openpyxl  # type: ignore[import-untyped]  # an extra: Excel is read by few, and importing it takes a third of a second
     except ImportError:
         raise SheetUnreadable("Excel needs an extra: pip install 'stencil[excel]'") from None
     _refuse_bomb(content)
@@ -121,21 +122,25 @@ def read_parquet(content: bytes) -> Table:
             large a one.
     """
     try:
-        from pyarrow import parquet  # an extra, and half a second of import
+        from pyarrow import parquet  # type: ignore[import-untyped]  # an extra, and half a second of import
     except ImportError:
         raise SheetUnreadable("Parquet needs an extra: pip install 'stencil[parquet]'") from None
     try:
         file = parquet.ParquetFile(io.BytesIO(content))
-        if file.metadata.num_rows > MOST_ROWS:
-            count = file.metadata.num_rows
-            raise SheetUnreadable(f"The sheet has {count:,} rows; at most {MOST_ROWS:,} are read.")
+        _refuse_many(file.metadata.num_rows)
         found = file.read()
         columns = [_pruned_column(column.to_pylist()) for column in found.columns]
     except SheetUnreadable:
         raise
     except Exception as error:  # a broken file fails in ways that pyarrow does not list
-        raise SheetUnreadable(f"The Parquet file can't be read ({type(error).__name__}: {error}).") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise SheetUnreadable(f"The Parquet file can't be read ({reason}).") from error
     return _from_columns([str(name) for name in found.column_names], columns)
+
+
+def _refuse_many(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise SheetUnreadable(f"The sheet has {rows:,} rows; at most {MOST_ROWS:,} are read.")
 
 
 def _pruned_column(values: list[object]) -> list[object]:
@@ -206,6 +211,9 @@ def is_blank(value: object) -> bool:
 
 def plain(value: object, depth: int = 0) -> object:
     """A value without numpy or pandas in it, as far as that goes; their missing values are None."""
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        # Python itself refuses to write it out, and so would every message about it.
+        return f"a number of {value.bit_length()} bits"
     if value is None or isinstance(value, str | bool | int):
         return str(value) if type(value) is not str and isinstance(value, str) else value
     if isinstance(value, float):

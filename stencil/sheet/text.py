@@ -42,9 +42,7 @@ def decoded(content: bytes) -> str:
         if encoding != "utf-8" or content.startswith(b"\xef\xbb\xbf"):
             raise SheetUnreadable(f"The text is not valid {encoding.upper()}.") from error
         line = content.count(b"\n", 0, error.start) + 1
-    broken = SheetUnreadable(
-        f"The text is neither UTF-8 nor Windows-1252, see line {line}: save it as UTF-8."
-    )
+    broken = SheetUnreadable(f"The text is neither UTF-8 nor Windows-1252, see line {line}: save it as UTF-8.")
     if _MULTIBYTE.search(content):
         # One bad byte must not turn all the good letters into `Ã¼`.
         raise broken
@@ -69,7 +67,7 @@ def _encoding(content: bytes) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """The physical lines with their endings; `\\r\\n`, `\\n` and a lone `\\r` end one, nothing else does."""
+    """The physical lines with their endings: a line feed, a carriage return or both end one, nothing else."""
     return list(io.StringIO(text, newline=""))
 
 
@@ -212,7 +210,7 @@ def _broken_quote(record: int, opening: int, failure: int, content: str, *, last
 
 
 def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Problem]) -> Row:
-    row = {name: unguard(cell) for name, cell in zip(header, cells, strict=False) if name}
+    row: dict[str, object] = {name: unguard(cell) for name, cell in zip(header, cells, strict=False) if name}
     if len(cells) < len(header):
         row |= dict.fromkeys([name for name in header[len(cells) :] if name], "")
     for position, cell in enumerate(cells):
@@ -225,9 +223,7 @@ def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Prob
             problems.append(Problem("nul-character", message, line=line, column=name, value=shown(cell)))
         if cell and (position >= len(header) or not header[position]) and cell.strip():
             named = sum(map(bool, header))
-            message = (
-                f"the row has a cell in column {position + 1}, and the header has {named} names: quote cells"
-            )
+            message = f"the row has a cell in column {position + 1}, and the header has {named} names: quote cells"
             message += " that hold separators, or name the column."
             problems.append(Problem("extra-cell", message, line=line, value=shown(cell)))
     return Row(line, row)

@@ -1,11 +1,15 @@
 """What a write sends, to the letter."""
 
+import asyncio
 import json
+from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from stencil.labelstudio import Project
-from tests.labelstudio.scripted import Script, answer, project, sent
+from stencil.pacing import Pacer
+from tests.labelstudio.scripted import PERSONAL, Script, answer, project, sent
 from tests.labelstudio.virtual import VirtualClock
 
 
@@ -58,3 +62,47 @@ async def test_cookies_are_not_kept(clock: VirtualClock) -> None:
     for _ in range(2):
         await studio.project(7)
     assert "cookie" not in script.requests[1].headers
+
+
+async def test_a_change_is_kept_back_by_what_comes_before_it(clock: VirtualClock) -> None:
+    script = Script(answer(200, project()))
+
+    def refuse() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await script.studio(clock).update_project(7, {}, before=refuse)
+    assert not script.requests
+
+
+async def test_what_comes_before_a_change_comes_after_the_token_was_renewed(clock: VirtualClock) -> None:
+    script = Script(answer(200, {"access": "x"}), answer(200, project()))
+    seen: list[list[str]] = []
+    await script.studio(clock, PERSONAL).update_project(7, {}, before=lambda: seen.append(sent(script.requests)))
+    assert seen == [["POST /api/token/refresh/"]]
+
+
+async def test_the_servers_clock_goes_on_from_its_last_answer(clock: VirtualClock) -> None:
+    studio = Script(answer(200, project(), date="Tue, 24 Nov 2026 09:00:00 GMT")).studio(clock)
+    assert studio.server_time() is None
+    await studio.project(7)
+    await clock.sleep(90)
+    assert studio.server_time() == datetime(2026, 11, 24, 9, 1, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "today"}], ids=["none", "broken"])
+async def test_a_server_that_dates_no_answer_has_no_clock(headers: dict[str, str], clock: VirtualClock) -> None:
+    studio = Script(answer(200, project(), **headers)).studio(clock)
+    await studio.project(7)
+    assert studio.server_time() is None
+
+
+async def test_a_create_waits_behind_whatever_ends_work_begun(clock: VirtualClock) -> None:
+    async def serve(request: httpx.Request) -> httpx.Response:
+        await clock.sleep(1)
+        return answer(200, project())
+
+    script = Script(serve)
+    studio = script.studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
+    await asyncio.gather(studio.project(1), studio.create_project({}), studio.update_project(7, {}))
+    assert [request.method for request in script.requests] == ["GET", "PATCH", "POST"]

@@ -19,9 +19,7 @@ SECONDS = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = pytest.mark.skip(
-        reason="STENCIL_LABEL_STUDIO names no Label Studio server: run `make test-real`"
-    )
+    missing = pytest.mark.skip(reason="STENCIL_LABEL_STUDIO names no Label Studio server: run `make test-real`")
     for item in items:
         if item.get_closest_marker("real"):
             item.add_marker(pytest.mark.timeout(SECONDS))

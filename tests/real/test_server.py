@@ -10,7 +10,7 @@ import pytest
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 
-from scripts.label_studio import StartError, Studio, running
+from scripts.label_studio import Studio, StudioDidNotStart, running
 
 pytestmark = pytest.mark.real
 
@@ -50,7 +50,7 @@ def test_a_server_on_a_port_that_is_taken_is_not_mistaken_for_ours(
     port = int(label_studio.url.rpartition(":")[2])
     second = running(label_studio_executable, tmp_path, port)
 
-    with pytest.raises(StartError, match="Another server answers"), second:
+    with pytest.raises(StudioDidNotStart, match="Another server answers"), second:
         pass
 
 

@@ -1,0 +1,35 @@
+"""A Prefect server in a process of its own, for the whole session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from scripts.servers import prefect_server
+from stencil.sandbox import Sandbox
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/prefect/" in item.path.as_posix():
+            item.add_marker(pytest.mark.prefect)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server's API URL; flows that are called in the tests' own process talk to it."""
+    with (
+        prefect_server(tmp_path_factory.mktemp("prefect-server")) as url,
+        temporary_settings({PREFECT_API_URL: url}),
+    ):
+        yield url
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A fresh sandbox that the environment names as the studio."""
+    with Sandbox(tmp_path / "sandbox.sqlite3", log_requests=True) as sandbox:
+        monkeypatch.setenv("LABEL_STUDIO_URL", sandbox.url)
+        monkeypatch.setenv("LABEL_STUDIO_API_KEY", sandbox.token)
+        yield sandbox

@@ -1,0 +1,319 @@
+"""The pacer, against a clock turned by hand and servers with limits of their own."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+
+from stencil.pacing import Pacer, SystemClock
+from tests.labelstudio.virtual import VirtualClock
+
+LIMIT = 15
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[VirtualClock]:
+    async with VirtualClock().running() as clock:
+        yield clock
+
+
+class LateClock(VirtualClock):
+    """Wakes its sleepers late, as a busy machine does."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds + random.Random(len(self.slept)).uniform(0, 0.03))
+
+
+class SlidingLimit:
+    """Takes `LIMIT` requests in any second."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    def take(self, now: float) -> bool:
+        self.taken = [at for at in self.taken if at > now - 1]
+        if len(self.taken) < LIMIT:
+            self.taken.append(now)
+            return True
+        return False
+
+
+class FixedLimit:
+    """Takes `LIMIT` requests in each second of the clock."""
+
+    def __init__(self) -> None:
+        self.second, self.taken = 0, 0
+
+    def take(self, now: float) -> bool:
+        if int(now) != self.second:
+            self.second, self.taken = int(now), 0
+        self.taken += 1
+        return self.taken <= LIMIT
+
+
+class BucketLimit:
+    """Refills at `LIMIT` a second, and holds as many."""
+
+    def __init__(self) -> None:
+        self.left, self.at = float(LIMIT), 0.0
+
+    def take(self, now: float) -> bool:
+        self.left, self.at = min(LIMIT, self.left + (now - self.at) * LIMIT), now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+Limit = SlidingLimit | FixedLimit | BucketLimit
+
+
+async def send_all(pacer: Pacer, clock: VirtualClock, requests: int, latency: float = 0.0) -> list[float]:
+    """When each of `requests` left."""
+    times: list[float] = []
+
+    async def send() -> None:
+        async with pacer.slot():
+            times.append(clock.now())
+            await clock.sleep(latency)
+
+    await asyncio.gather(*(send() for _ in range(requests)))
+    return times
+
+
+async def outlast(limit: Limit, pacer: Pacer, clock: VirtualClock, rows: int) -> tuple[int, int]:
+    """How many requests were refused, and how many sent, until each of `rows` rows had two taken."""
+    refused = sent = 0
+
+    async def row() -> None:
+        nonlocal refused, sent
+        taken = 0
+        while taken < 2:
+            async with pacer.slot():
+                sent += 1
+                await clock.sleep(0.01)
+                if limit.take(clock.now()):
+                    taken += 1
+                else:
+                    refused += 1
+                    pacer.pause(1)
+
+    await asyncio.gather(*(row() for _ in range(rows)))
+    return refused, sent
+
+
+def most_in_a_second(times: list[float]) -> int:
+    return max(sum(1 for other in times if start <= other < start + 1) for start in times)
+
+
+async def test_no_more_requests_are_out_than_allowed(clock: VirtualClock) -> None:
+    out = most = 0
+
+    async def send(pacer: Pacer) -> None:
+        nonlocal out, most
+        async with pacer.slot():
+            out += 1
+            most = max(most, out)
+            await clock.sleep(1)
+            out -= 1
+
+    pacer = Pacer(max_concurrency=3, clock=clock)
+    await asyncio.gather(*(send(pacer) for _ in range(10)))
+    assert most == 3
+    assert clock.now() == 1004
+
+
+async def test_first_come_is_first_served(clock: VirtualClock) -> None:
+    order: list[int] = []
+
+    async def send(pacer: Pacer, number: int) -> None:
+        async with pacer.slot():
+            order.append(number)
+            await clock.sleep(0.5)
+
+    pacer = Pacer(max_concurrency=2, requests_per_second=7, clock=clock)
+    await asyncio.gather(*(send(pacer, number) for number in range(12)))
+    assert order == list(range(12))
+
+
+async def test_the_urgent_go_before_those_that_wait(clock: VirtualClock) -> None:
+    order: list[str] = []
+
+    async def send(pacer: Pacer, name: str) -> None:
+        async with pacer.slot(urgent=name.startswith("urgent")):
+            order.append(name)
+            await clock.sleep(1)
+
+    pacer = Pacer(max_concurrency=1, clock=clock)
+    names = ["first", "second", "third", "urgent", "urgent too"]
+    await asyncio.gather(*(send(pacer, name) for name in names))
+    assert order == ["first", "urgent", "urgent too", "second", "third"]
+
+
+async def test_places_that_are_added_are_given_to_those_that_wait(clock: VirtualClock) -> None:
+    pacer = Pacer(max_concurrency=1, clock=clock)
+    sending = asyncio.create_task(send_all(pacer, clock, 4, latency=10))
+    await clock.sleep(1)
+    pacer.max_concurrency = 3
+    assert await sending == pytest.approx([1000, 1001, 1001, 1010])
+
+
+async def test_places_that_are_taken_away_are_not_given_again(clock: VirtualClock) -> None:
+    pacer = Pacer(max_concurrency=3, clock=clock)
+    sending = asyncio.create_task(send_all(pacer, clock, 5, latency=10))
+    await clock.sleep(1)
+    pacer.max_concurrency = 1
+    assert await sending == pytest.approx([1000, 1000, 1000, 1010, 1020])
+    with pytest.raises(ValueError, match="at least 1"):
+        pacer.max_concurrency = 0
+
+
+async def test_a_place_given_to_one_that_is_cancelled_goes_to_the_next(clock: VirtualClock) -> None:
+    pacer = Pacer(max_concurrency=1, clock=clock)
+    async with pacer.slot():
+        cancelled = asyncio.create_task(send_all(pacer, clock, 1))
+        next_one = asyncio.create_task(send_all(pacer, clock, 1))
+        await clock.sleep(1)
+    # The place has been given, but its taker has not run yet.
+    cancelled.cancel()
+    assert await next_one == [1001]
+    assert cancelled.cancelled()
+
+
+async def test_a_failed_or_cancelled_request_gives_its_place_back(clock: VirtualClock) -> None:
+    pacer = Pacer(max_concurrency=1, requests_per_second=1, clock=clock)
+    with pytest.raises(RuntimeError):
+        async with pacer.slot():
+            raise RuntimeError
+    waiting = asyncio.create_task(send_all(pacer, clock, 1))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert len(await send_all(pacer, clock, 3)) == 3
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 2.5, 15, 100], ids=str)
+async def test_requests_leave_evenly_spaced(rate: float, clock: VirtualClock) -> None:
+    times = await send_all(Pacer(requests_per_second=rate, clock=clock), clock, 50)
+    gaps = [after - before for before, after in pairwise(times)]
+    assert min(gaps) >= 0.999 / rate
+    assert max(gaps) <= 1.03 / rate + 0.011
+    assert times[-1] - times[0] == pytest.approx(49 / rate, rel=0.015)
+
+
+async def test_late_timers_are_made_up_for_without_breaking_the_limit() -> None:
+    async with LateClock().running() as clock:
+        times = await send_all(Pacer(requests_per_second=20, clock=clock), clock, 200)
+    assert most_in_a_second(times) <= 20
+    assert times[-1] - times[0] == pytest.approx(199 / 20, rel=0.05)
+
+
+@pytest.mark.parametrize("limit", [SlidingLimit, FixedLimit, BucketLimit])
+async def test_a_server_is_never_asked_faster_than_the_rate_that_was_set(
+    limit: type[Limit], clock: VirtualClock
+) -> None:
+    pacer = Pacer(requests_per_second=LIMIT, clock=clock)
+    refused, sent = await outlast(limit(), pacer, clock, rows=100)
+    assert (refused, sent) == (0, 200)
+    assert clock.now() - 1000 <= 1.02 * 200 / LIMIT
+
+
+async def test_idle_time_is_not_saved_up(clock: VirtualClock) -> None:
+    pacer = Pacer(requests_per_second=10, clock=clock)
+    await send_all(pacer, clock, 5)
+    await clock.sleep(60)
+    assert most_in_a_second(await send_all(pacer, clock, 30)) <= 10
+
+
+async def test_a_pause_holds_back_everything_that_has_not_left(clock: VirtualClock) -> None:
+    pacer = Pacer(max_concurrency=2, clock=clock)
+    async with pacer.slot():
+        pacer.pause(30)
+        waiting = asyncio.create_task(send_all(pacer, clock, 3))
+        await clock.sleep(29.9)
+        assert not waiting.done()
+    assert (await waiting)[0] == pytest.approx(1030)
+
+
+async def test_a_pause_that_begins_while_others_wait_their_turn_counts_for_them(clock: VirtualClock) -> None:
+    pacer = Pacer(requests_per_second=1, clock=clock)
+    waiting = asyncio.create_task(send_all(pacer, clock, 2))
+    await clock.sleep(0.5)
+    pacer.pause(10)
+    assert (await waiting)[1] == pytest.approx(1010.5)
+
+
+async def test_of_two_pauses_the_one_that_ends_later_counts_and_time_counts_once(clock: VirtualClock) -> None:
+    pacer = Pacer(clock=clock)
+    pacer.pause(10)
+    pacer.pause(4)
+    await clock.sleep(5)
+    pacer.pause(10)
+    assert (await send_all(pacer, clock, 1))[0] == pytest.approx(1015)
+    assert pacer.paused_for == pytest.approx(15)
+
+
+@pytest.mark.parametrize("limit", [SlidingLimit, FixedLimit, BucketLimit])
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_a_limit_that_nobody_named_is_found_and_kept(
+    limit: type[Limit], concurrency: int, clock: VirtualClock
+) -> None:
+    pacer = Pacer(max_concurrency=concurrency, clock=clock)
+    refused, sent = await outlast(limit(), pacer, clock, rows=300)
+    assert refused / sent < 0.02
+    assert clock.now() - 1000 <= 1.15 * 600 / LIMIT
+
+
+async def test_several_refusals_of_one_moment_slow_down_once(clock: VirtualClock) -> None:
+    pacer = Pacer(max_concurrency=4, requests_per_second=20, clock=clock)
+    await send_all(pacer, clock, 40)
+    pacer.pause(1)
+    once = pacer.rate
+    for _ in range(3):
+        pacer.pause(1)
+    assert pacer.rate == once
+
+
+async def test_a_rate_that_is_no_whole_number_is_slowed_from_where_it_was(clock: VirtualClock) -> None:
+    pacer = Pacer(requests_per_second=2.9, clock=clock)
+    await send_all(pacer, clock, 20)
+    await clock.sleep(0.3)
+    pacer.pause(1)
+    assert pacer.rate == pytest.approx(0.95 * 2.9)
+
+
+async def test_a_first_refusal_that_says_nothing_about_our_rate_only_pauses(clock: VirtualClock) -> None:
+    pacer = Pacer(clock=clock)
+    async with pacer.slot():
+        pacer.pause(2)
+    assert (await send_all(pacer, clock, 50, latency=0.1))[-1] == pytest.approx(1002 + 12 * 0.1)
+
+
+async def test_a_refusal_is_forgotten_in_time_but_never_the_rate_that_was_set(clock: VirtualClock) -> None:
+    pacer = Pacer(requests_per_second=20, clock=clock)
+    await send_all(pacer, clock, 40)
+    pacer.pause(1)
+    slowed = pacer.rate
+    await clock.sleep(20)
+    assert slowed < pacer.rate < 20
+    await clock.sleep(1000)
+    assert pacer.rate == 20
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_concurrency": 0}, {"requests_per_second": -1}, {"requests_per_second": float("nan")}],
+    ids=["concurrency", "negative", "nan"],
+)
+def test_limits_that_make_no_sense_are_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Pacer(**limits)  # type: ignore[arg-type]
+
+
+async def test_the_system_clock_goes_forward() -> None:
+    clock = SystemClock()
+    before = clock.now()
+    await clock.sleep(0)
+    assert clock.now() >= before
+    assert clock.wall().tzinfo is not None
