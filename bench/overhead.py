@@ -36,7 +36,10 @@ def main() -> int:
     bare: list[float] = []
     stencil: list[float] = []
     requests = 0
-    with tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder, prefect_server(Path(folder) / "prefect") as api:
+    with (
+        tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder,
+        prefect_server(Path(folder) / "prefect") as api,
+    ):
         os.environ.update(PREFECT_ENVIRONMENT, PREFECT_HOME=f"{folder}/prefect", PREFECT_API_URL=api)
         os.environ.update(PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL")
         for _ in range(chosen.repeats):

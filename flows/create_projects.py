@@ -6,6 +6,7 @@ Requires `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` in the environment, or `s
 import asyncio
 import contextlib
 import functools
+import gc
 import tempfile
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +70,9 @@ class SheetFlow(Flow[P, R]):
         """
         for name, value in parameters.items():
             if hasattr(value, "to_json") and hasattr(value, "columns"):
-                raise SourceUnclear(f"{name} is a DataFrame: call from_dataframe(df, ...) of flows.create_projects instead.")
+                raise SourceUnclear(
+                    f"{name} is a DataFrame: call from_dataframe(df, ...) of flows.create_projects instead."
+                )
         return super().serialize_parameters(parameters)
 
 
@@ -173,7 +176,13 @@ async def _carry_out(batch: Batch) -> None:
             await provision_group(group, batch, limit, return_state=True)  # type: ignore[misc]
         await progress.tell()
 
-    await asyncio.gather(*(carry_out(group) for group in groups))
+    # What Prefect and the plan have built up stays for the whole batch; walking through it again and again, the garbage
+    # collector took a tenth of the time.
+    gc.freeze()
+    try:
+        await asyncio.gather(*(carry_out(group) for group in groups))
+    finally:
+        gc.unfreeze()
     await value_of(sweep(batch))
     await progress.tell(last=True)
 
@@ -222,7 +231,9 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
         raise SourceUnclear(f"from_dataframe takes its rows from the frame; leave out {', '.join(taken)}.")
     if not df.columns.is_unique:
         twice = sorted({str(name) for name in df.columns[df.columns.duplicated()]})
-        problems = [Problem("duplicate-column", "the frame has this column twice: drop one.", column=name) for name in twice]
+        problems = [
+            Problem("duplicate-column", "the frame has this column twice: drop one.", column=name) for name in twice
+        ]
         raise InvalidSheet("DataFrame", problems)
     with tempfile.TemporaryDirectory(prefix="stencil-") as folder:
         path = Path(folder) / "DataFrame.jsonl"

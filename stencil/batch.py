@@ -26,7 +26,7 @@ from stencil.overrides import ENTERPRISE_ONLY_FIELDS
 from stencil.pacing import Clock, Pacer, SystemClock
 from stencil.planning import Action, Mode, Target, description_problem, target_of
 from stencil.problems import InvalidSheet, Problem, StencilError, shown
-from stencil.provisioning import MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
+from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
 from stencil.report import Outcome, Report, RowReport
 from stencil.settings import StudioSettings, default_max_concurrency, default_requests_per_second
 from stencil.sheet import Request, Row, Sheet, find_duplicates, requests_of
@@ -209,9 +209,10 @@ class Batch:
         return f"Batch({self.sheet.name!r}, {len(self.engine.tickets)} rows)"
 
     def groups(self) -> list[Group]:
-        """The rows that have something to do, in order: one each up to `MOST_GROUPS`, then in as many groups as that."""
+        """The rows that have something to do, in order: each a group up to `MOST_GROUPS`, then at most as many groups."""
         tickets = [ticket for ticket in self.engine.tickets if not ticket.settled]
-        size = max(1, math.ceil(len(tickets) / MOST_GROUPS))
+        grouped = len(tickets) > MOST_GROUPS
+        size = max(LEAST_GROUPED, math.ceil(len(tickets) / MOST_GROUPS)) if grouped else 1
         return [_group(tickets[start : start + size]) for start in range(0, len(tickets), size)]
 
     def note_settled(self, ticket: Ticket) -> None:

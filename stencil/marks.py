@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from stencil.labelstudio.models import JSON, Project
+from stencil.json_value import JSON
+from stencil.labelstudio.models import Project
 
 _WORDS = "Being set up by Stencil. Please leave it alone: a rerun finishes or removes it."
 _TAIL = r"\[stencil ([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})\]"

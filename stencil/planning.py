@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from stencil.json_value import JSON
 from stencil.labelstudio import Edition, Project
-from stencil.labelstudio.models import JSON
 from stencil.marks import Mark, Standing, intent_of, key_of, resembles_mark, standing
 from stencil.overrides import differing
 from stencil.problems import Problem, shown

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from stencil.json_value import JSON
 from stencil.labelstudio import Edition, LabelStudio, Project, Rejected
-from stencil.labelstudio.models import JSON
 from stencil.names import find
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS, FIELDS, SECRET_FIELDS, parse_overrides
 from stencil.problems import Problem, shown

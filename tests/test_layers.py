@@ -21,7 +21,7 @@ ENGINE = (
     {"__main__", "cli"},
     {"batch", "survey"},
     {"marks", "planning", "provisioning", "report", "settings", "sheet", "templates"},
-    {"labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet"},
+    {"json_value", "labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet"},
     {"__init__"},
 )
 # Stands apart: it imports nothing else of ours, or it would share the client's mistakes.

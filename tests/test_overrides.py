@@ -2,13 +2,13 @@ import copy
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stencil.json_value import JSON
 from stencil.overrides import (
     ENTERPRISE_ONLY_FIELDS,
     FIELDS,
-    JSON,
     READ_ONLY_FIELDS,
     ROW_FIELDS,
     SECRET_FIELDS,
@@ -431,6 +431,7 @@ anything = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*FIELDS, "id", "zzz"]), anything, max_size=4), st.booleans())
 def test_any_values_give_a_payload_or_problems(values: dict[str, object], allow_unknown: bool) -> None:
     payload, problems = parse_overrides(values, line=2, allow_unknown=allow_unknown)
@@ -442,6 +443,7 @@ def test_any_values_give_a_payload_or_problems(values: dict[str, object], allow_
     assert parse_overrides(typed, line=2, allow_unknown=False) == (typed, []) or allow_unknown
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_as_a_configuration_is_taken_or_a_problem(source: str) -> None:
     _, problems = parse_overrides({"label_config": source}, line=2, allow_unknown=False)

@@ -11,7 +11,6 @@ from stencil.labelstudio.errors import (
     Unsure,
 )
 from stencil.labelstudio.models import (
-    JSON,
     LIGHT_FIELDS,
     UNKNOWN_DATE,
     Edition,
@@ -24,7 +23,6 @@ from stencil.labelstudio.models import (
 )
 
 __all__ = [
-    "JSON",
     "LIGHT_FIELDS",
     "UNKNOWN_DATE",
     "Edition",

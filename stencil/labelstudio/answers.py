@@ -16,6 +16,7 @@ from typing import TypeVar
 import httpx
 from pydantic import ValidationError
 
+from stencil.json_value import JSON
 from stencil.labelstudio.errors import (
     ADVICE,
     LabelStudioError,
@@ -24,7 +25,6 @@ from stencil.labelstudio.errors import (
     Unauthorized,
     Unsure,
 )
-from stencil.labelstudio.models import JSON
 
 T = TypeVar("T")
 

@@ -25,13 +25,13 @@ import httpx
 from pydantic import SecretStr, TypeAdapter
 
 from stencil import __version__
+from stencil.json_value import JSON
 from stencil.labelstudio import answers
 from stencil.labelstudio.address import is_loopback, keep_alive_for, studio_address
 from stencil.labelstudio.answers import Call, Reply
 from stencil.labelstudio.auth import credentials
 from stencil.labelstudio.errors import Rejected, Throttled, Unauthorized, Unsure
 from stencil.labelstudio.models import (
-    JSON,
     Edition,
     Project,
     ProjectPage,

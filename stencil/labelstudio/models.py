@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Self, TypeAlias
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-JSON: TypeAlias = JsonValue
+from stencil.json_value import JSON
 
 #: Stands for a date of creation that an answer did not hold: later than any, so that nothing is taken for
 #: old.

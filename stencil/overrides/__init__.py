@@ -10,14 +10,13 @@ from stencil.overrides.fields import (
     TEXT_FIELDS,
     FieldFacts,
 )
-from stencil.overrides.kinds import JSON, Kind, NotJSONError, json_of
+from stencil.overrides.kinds import Kind, NotJSONError, json_of
 from stencil.overrides.model import Overrides
 from stencil.overrides.parsing import parse_overrides, suggestion
 
 __all__ = [
     "ENTERPRISE_ONLY_FIELDS",
     "FIELDS",
-    "JSON",
     "READ_ONLY_FIELDS",
     "ROW_FIELDS",
     "SECRET_FIELDS",

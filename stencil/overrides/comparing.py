@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 
 from pydantic_core import PydanticCustomError
 
+from stencil.json_value import JSON
 from stencil.overrides import kinds
 from stencil.overrides.fields import FIELDS, SECRET_FIELDS
-from stencil.overrides.kinds import JSON, Kind
+from stencil.overrides.kinds import Kind
 
 MASK = "***"
 

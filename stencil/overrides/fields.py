@@ -13,7 +13,8 @@ from typing import Annotated, Union, cast, get_args, get_origin
 from annotated_types import Ge, Le, MaxLen
 from pydantic.fields import FieldInfo
 
-from stencil.overrides.kinds import JSON, Kind
+from stencil.json_value import JSON
+from stencil.overrides.kinds import Kind
 from stencil.overrides.model import INT32, Overrides
 
 _TEXTS = (Kind.TEXT, Kind.XML)

@@ -13,13 +13,11 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeAlias
 from xml.parsers import expat
 
 from pydantic_core import PydanticCustomError
 
-#: Any value that JSON can say.
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+from stencil.json_value import JSON
 
 
 class Kind(StrEnum):

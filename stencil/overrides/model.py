@@ -15,8 +15,9 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le, MaxLen
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from stencil.json_value import JSON
 from stencil.overrides import kinds
-from stencil.overrides.kinds import JSON, Kind
+from stencil.overrides.kinds import Kind
 
 #: Largest whole number that the server's database holds; SQLite takes more, Postgres refuses.
 INT32 = 2**31 - 1

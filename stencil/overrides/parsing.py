@@ -12,8 +12,9 @@ from typing import NamedTuple, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from stencil.json_value import JSON
 from stencil.overrides.fields import FIELDS, READ_ONLY_FIELDS, ROW_FIELDS, FieldFacts
-from stencil.overrides.kinds import JSON, Kind, anything
+from stencil.overrides.kinds import Kind, anything
 from stencil.overrides.model import Overrides
 from stencil.problems import Problem, shown
 

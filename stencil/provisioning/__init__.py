@@ -2,7 +2,17 @@
 
 from stencil.provisioning.engine import Engine, Stopping, Unsettled
 from stencil.provisioning.looking import LOOK_FIELDS
-from stencil.provisioning.policy import MOST_GROUPS, Patience, Retries
+from stencil.provisioning.policy import LEAST_GROUPED, MOST_GROUPS, Patience, Retries
 from stencil.provisioning.tickets import Ticket
 
-__all__ = ["LOOK_FIELDS", "MOST_GROUPS", "Engine", "Patience", "Retries", "Stopping", "Ticket", "Unsettled"]
+__all__ = [
+    "LEAST_GROUPED",
+    "LOOK_FIELDS",
+    "MOST_GROUPS",
+    "Engine",
+    "Patience",
+    "Retries",
+    "Stopping",
+    "Ticket",
+    "Unsettled",
+]

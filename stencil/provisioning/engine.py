@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 
+from stencil.json_value import JSON
 from stencil.labelstudio import LabelStudio, LabelStudioError, Project, Rejected, Throttled, Unauthorized, Unsure
-from stencil.labelstudio.models import JSON
 from stencil.marks import new_id, read_mark
 from stencil.overrides import differing
 from stencil.pacing import Clock

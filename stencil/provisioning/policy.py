@@ -50,3 +50,6 @@ class Retries:
 
 #: Task runs of a batch at most, and rows up to which each row is a task run of its own.
 MOST_GROUPS = 100
+#: Rows of a group at least, where rows are grouped: a task run costs 10 ms of this process, as much as four rows (measured on
+#: Prefect 3.8.8), and a batch of some hundred rows would else spend a fifth of its time on them.
+LEAST_GROUPED = 25

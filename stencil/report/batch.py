@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from stencil.json_value import JSON
 from stencil.report import markdown, summary
 from stencil.report.masking import masked_cell, masked_error
-from stencil.report.outcomes import JSON, Outcome, RowReport, Scalar
+from stencil.report.outcomes import Outcome, RowReport, Scalar
 
 if TYPE_CHECKING:
     import pandas as pd

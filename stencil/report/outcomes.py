@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import TypeAlias
 
 Scalar: TypeAlias = bool | int | float | str | None
-JSON: TypeAlias = "Scalar | list[JSON] | dict[str, JSON]"
 
 
 class Outcome(StrEnum):

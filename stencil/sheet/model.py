@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stencil.overrides import JSON
+from stencil.json_value import JSON
 from stencil.problems import Problem, StencilError
 
 

@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
-from stencil.overrides import JSON, TEXT_FIELDS, NotJSONError, json_of, parse_overrides
+from stencil.json_value import JSON
+from stencil.overrides import TEXT_FIELDS, NotJSONError, json_of, parse_overrides
 from stencil.problems import Problem, shown
 from stencil.sheet.columns import Columns, columns_of
 from stencil.sheet.model import Request, Row, Sheet

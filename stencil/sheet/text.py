@@ -144,7 +144,7 @@ def _separator_line(lines: Sequence[str]) -> tuple[int, str]:
 def sniffed(text: str) -> str:
     """The separator that the header uses most, outside quotes; a comma where it uses none."""
     unquoted = re.sub(r'(?:^|(?<=[,;\t|\r\n]))"(?:[^"]|"")*+"', "", text)
-    header = next((line for line in unquoted.splitlines() if line.strip()), "")
+    header = next((line for line in unquoted.splitlines() if line.strip(" ")), "")
     return max(_SEPARATORS, key=header.count)
 
 

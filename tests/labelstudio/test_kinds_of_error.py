@@ -7,8 +7,8 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from stencil.json_value import JSON
 from stencil.labelstudio import LabelStudio, LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
-from stencil.labelstudio.models import JSON
 from tests.labelstudio.scripted import PERSONAL, Script, Step, answer, html, project
 from tests.labelstudio.virtual import VirtualClock
 

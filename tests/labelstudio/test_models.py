@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from stencil.json_value import JSON
 from stencil.labelstudio import UNKNOWN_DATE, Project, ProjectTemplate, Workspace
-from stencil.labelstudio.models import JSON
 from tests.labelstudio.scripted import project
 
 TEMPLATE: dict[str, JSON] = {

@@ -6,8 +6,8 @@ import traceback
 import httpx
 import pytest
 
+from stencil.json_value import JSON
 from stencil.labelstudio import LabelStudioError, ProjectTemplate, Rejected
-from stencil.labelstudio.models import JSON
 from tests.labelstudio.scripted import LEGACY, PERSONAL, Script, Step, answer, project
 from tests.labelstudio.virtual import VirtualClock
 

@@ -205,7 +205,7 @@ async def test_what_a_killed_batch_left_is_finished_by_a_rerun() -> None:
         server = SimulatedStudio(clock)
         dying = asyncio.ensure_future(batch(server.client(), titles(60)))
         while server.log[-1:] == [] or sum(entry.method == "PATCH" for entry in server.log) < 20:
-            await asyncio.sleep(0)  # noqa: ASYNC110 - the batch is under way in this very loop
+            await asyncio.sleep(0)
         dying.cancel()
         await asyncio.gather(dying, return_exceptions=True)
         report = await batch(server.client("b"), titles(60))

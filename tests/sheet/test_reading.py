@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import openpyxl
+import openpyxl  # type: ignore[import-untyped]
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -104,6 +104,7 @@ def test_an_unclosed_quote_names_the_line_on_which_it_opens() -> None:
     sheet = read_sheet(b'title,_a,_b\nabc,"one\ntwo","three\nfour\n')
     assert sheet.problems[0].line == 2
     assert "opens on line 3" in sheet.problems[0].message
+    assert [row.line for row in sheet.rows] == [2, 4]
 
 
 def test_a_file_full_of_broken_quotes_is_given_up_at_some_point() -> None:
@@ -236,7 +237,7 @@ def test_parquet_gives_the_rows_of_the_frame_without_the_nulls_of_its_structs() 
 
 def test_numpys_values_become_pythons() -> None:
     frame = pd.DataFrame({"title": ["abc"], "_n": [np.int64(3)], "_b": [np.bool_(True)]}, dtype=object)
-    frame["_l"] = [{"a": np.array([1, 2]), "b": np.float64(0.5)}]
+    frame["_l"] = pd.Series([{"a": np.array([1, 2]), "b": np.float64(0.5)}], dtype=object)
     cells = only_row(read_sheet(frame))
     assert cells == {"title": "abc", "_n": 3, "_b": True, "_l": {"a": [1, 2], "b": 0.5}}
     assert json.loads(json.dumps(cells)) == cells
@@ -270,7 +271,7 @@ def test_standard_input_is_read_and_has_no_folder(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_url_is_opened_by_fsspec() -> None:
-    import fsspec
+    import fsspec  # type: ignore[import-untyped]
 
     with fsspec.open("memory://folder/rows.csv", "wb") as file:
         file.write(b"title\nabc\n")
@@ -342,8 +343,12 @@ def test_any_table_is_read_back_with_its_lines(data: st.DataObject, separator: s
     rows = data.draw(st.lists(st.tuples(cell, cell, cell), max_size=5))
     out = io.StringIO(newline="")
     # The writer leaves a carriage return unquoted where it ends lines with a line feed alone.
-    quoting = csv.QUOTE_ALL if ending == "\n" else csv.QUOTE_MINIMAL
-    writer = csv.writer(out, delimiter=separator, lineterminator=ending, quoting=quoting)
+    writer = csv.writer(
+        out,
+        delimiter=separator,
+        lineterminator=ending,
+        quoting=csv.QUOTE_ALL if ending == "\n" else csv.QUOTE_MINIMAL,
+    )
     writer.writerow(["title", "_a", "_b"])
     expected = []
     for row in rows:

@@ -1,0 +1,28 @@
+"""A stand-in for the part of Label Studio Enterprise's API that this project uses.
+
+It exists so that everything can be tried, tested and measured without a licence: tokens of both kinds, project templates,
+workspaces and projects, with the real server's validation, error bodies, paging and slash rules, on a SQLite file. It
+imports nothing else of this project, since it would share the client's mistakes. It needs Starlette, uvicorn and orjson,
+which Prefect brings.
+"""
+
+from stencil.sandbox.app import create_app
+from stencil.sandbox.calls import Answer, Call, Interceptor, LoggedRequest, Proceed, Settings
+from stencil.sandbox.server import Sandbox, open_store, serve
+from stencil.sandbox.store import Store
+from stencil.sandbox.tokens import DEFAULT_TOKEN
+
+__all__ = [
+    "DEFAULT_TOKEN",
+    "Answer",
+    "Call",
+    "Interceptor",
+    "LoggedRequest",
+    "Proceed",
+    "Sandbox",
+    "Settings",
+    "Store",
+    "create_app",
+    "open_store",
+    "serve",
+]

@@ -1,0 +1,26 @@
+"""`python -m stencil.sandbox`: the sandbox in the foreground."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stencil.sandbox.server import serve
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 after an interrupt, 2 where it could not start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stencil.sandbox", description="A stand-in for Label Studio Enterprise."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8090, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--data", type=Path, help="SQLite file that keeps everything (default: memory)")
+    parser.add_argument("--token", help="legacy token (default: a fixed one, printed at the start)")
+    parser.add_argument("--latency-ms", type=float, default=0, help="delay of every answer (default: none)")
+    given = parser.parse_args(arguments)
+    return serve(given.port, given.data, given.token, given.latency_ms, given.host)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""A running sandbox: in a thread beside its user, or in the foreground."""
+
+import asyncio
+import socket
+import sqlite3
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from stencil.sandbox.app import create_app
+from stencil.sandbox.calls import Gate, Interceptor, LoggedRequest, Settings
+from stencil.sandbox.seed import seed
+from stencil.sandbox.store import Store
+from stencil.sandbox.tokens import DEFAULT_TOKEN
+
+
+class Sandbox:
+    """A stand-in for Label Studio Enterprise that serves on loopback while it is entered.
+
+    Args:
+        data: the SQLite file that keeps everything; without one the sandbox forgets at its end.
+        token: the legacy token; `DEFAULT_TOKEN` where none is given.
+        latency_ms: milliseconds by which every answer is late.
+        port: to listen on; 0 takes a free one.
+        access_token_seconds: how long an access token lives.
+        rate_limit: requests a second for each token, above which the answer is 429.
+        log_requests: whether `requests` keeps what was asked.
+        interceptors: what stands between the routes and the handlers.
+
+    Raises:
+        OSError: on entering, the port is taken.
+        sqlite3.Error: on entering, the file is not a database.
+    """
+
+    def __init__(
+        self,
+        data: Path | None = None,
+        *,
+        token: str | None = None,
+        latency_ms: float = 0,
+        port: int = 0,
+        access_token_seconds: float = 300,
+        rate_limit: float | None = None,
+        log_requests: bool = True,
+        interceptors: Sequence[Interceptor] = (),
+    ) -> None:
+        self._data = data
+        self._port = port
+        self._settings = Settings(
+            token=token or DEFAULT_TOKEN,
+            latency_ms=latency_ms,
+            access_token_seconds=access_token_seconds,
+            rate_limit=rate_limit,
+            log_requests=log_requests,
+            interceptors=tuple(interceptors),
+        )
+        self._personal = ""
+        self._store: Store
+        self._gate: Gate
+        self._server: _Server
+        self._thread: threading.Thread
+
+    def __enter__(self) -> Self:
+        listener = listen("127.0.0.1", self._port)
+        try:
+            self._store = open_store(self._data)
+        except sqlite3.Error:
+            listener.close()
+            raise
+        self._port = listener.getsockname()[1]
+        app = create_app(self._store, self._settings)
+        self._gate = app.state.gate
+        self._personal = self._gate.tokens.personal()
+        self._server = _Server(_config(app))
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="sandbox", daemon=True)
+        self._thread.start()
+        self._server.ready.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._store.close()
+
+    @property
+    def url(self) -> str:
+        """The address, without a slash at its end."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def token(self) -> str:
+        """The legacy token."""
+        return self._settings.token
+
+    @property
+    def personal_access_token(self) -> str:
+        """The personal access token that was valid when the sandbox was entered."""
+        return self._personal
+
+    @property
+    def requests(self) -> tuple[LoggedRequest, ...]:
+        """What was asked so far, in the order of arrival; the newest hundred thousand."""
+        return self._gate.log.entries()
+
+    def clear_requests(self) -> None:
+        """Nothing; `requests` starts anew."""
+        self._gate.log.clear()
+
+
+def serve(
+    port: int,
+    data: Path | None,
+    token: str | None,
+    latency_ms: float,
+    host: str = "127.0.0.1",
+) -> int:
+    """The exit code of a sandbox that served in the foreground until it was interrupted.
+
+    Prints the address as its first line. 2 is a port that is taken or a file that is no database, said in one line.
+    """
+    try:
+        listener = listen(host, port)
+    except OSError as exc:
+        print(f"The sandbox cannot listen on {host}:{port}: {exc.strerror or exc}.", file=sys.stderr)
+        return 2
+    with listener:
+        try:
+            store = open_store(data)
+        except sqlite3.Error as exc:
+            print(f"The sandbox cannot use {data}: {exc}.", file=sys.stderr)
+            return 2
+        with store:
+            return _serve(listener, store, Settings(token=token or DEFAULT_TOKEN, latency_ms=latency_ms))
+
+
+def open_store(data: Path | None) -> Store:
+    """The store of that file; a fresh one is seeded.
+
+    Raises:
+        sqlite3.Error: the file is not a database, or cannot be made.
+    """
+    store = Store(data)
+    seed(store)
+    return store
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, which takes connections from now on.
+
+    Raises:
+        OSError: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named, or asyncio would leave Nagle's algorithm on: every answer on a kept connection 40 ms late.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, OverflowError) as exc:
+        listener.close()
+        raise exc if isinstance(exc, OSError) else OSError(str(exc)) from None
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Nothing, after it was told to stop."""
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self.serve(sockets))
+        finally:
+            # Whoever waits for a server that could not start is not left waiting.
+            self.ready.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Nothing; connections are answered from now on."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type] # any ASGI application
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="error",
+        server_header=False,
+        # Connections that are kept alive are closed at once; a request that is being answered gets this long.
+        timeout_graceful_shutdown=2,
+    )
+
+
+def _serve(listener: socket.socket, store: Store, settings: Settings) -> int:
+    host, port = listener.getsockname()[:2]
+    known = f", token {DEFAULT_TOKEN}" if settings.token == DEFAULT_TOKEN else ""
+    address = f"[{host}]" if ":" in host else host
+    print(f"Sandbox of Label Studio Enterprise on http://{address}:{port}{known}", flush=True)
+    try:
+        _Server(_config(create_app(store, settings))).run([listener])
+    except KeyboardInterrupt:
+        return 0
+    return 0
