@@ -29,9 +29,9 @@ from stencil.problems import InvalidSheet, Problem, StencilError, shown
 from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
 from stencil.report import Outcome, Report, RowReport
 from stencil.settings import StudioSettings, default_max_concurrency, default_requests_per_second
-from stencil.sheet import Request, Row, Sheet, find_duplicates, requests_of
+from stencil.sheet import Request, Row, Sheet, find_duplicates, requests_of, self_contained
 from stencil.survey import survey
-from stencil.templates import Template, community_problem, resolve_templates
+from stencil.templates import Template, community_problem, from_anywhere, resolve_templates
 
 
 class FailWhen(StrEnum):
@@ -267,7 +267,12 @@ class Batch:
             error_code=ticket.error_code,
             error=ticket.error,
             cells=target.request.cells,
+            again=None if outcome.well else self._again(target.request),
         )
+
+    def _again(self, request: Request) -> dict[str, object]:
+        template = from_anywhere(request.template, self.sheet.folder)
+        return self_contained(request, self.sheet.columns, template=template)
 
     def _invalid_report(self, line: int, problems: Sequence[Problem]) -> RowReport:
         row = self._rows.get(line, Row(line, {}))

@@ -83,6 +83,14 @@ def is_file(reference: str) -> bool:
     return reference.startswith(_FILE) or reference.lower().endswith(_FILE_SUFFIXES)
 
 
+def from_anywhere(reference: str, folder: Path | None) -> str:
+    """The reference as a sheet in another folder has to write it: a template file with its whole path."""
+    if not is_file(reference) or folder is None:
+        return reference
+    path = reference.removeprefix(_FILE).strip()
+    return f"{_FILE}{(folder / path).resolve()}"
+
+
 async def _from_server(references: Iterable[str], studio: LabelStudio) -> dict[str, Template | Problem]:
     on_server = await studio.project_templates()
     names = [template.name for template in on_server]

@@ -14,7 +14,7 @@ from stencil.cli.display import Display
 from stencil.labelstudio import Edition
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, StencilError
-from stencil.report import Report, check_output
+from stencil.report import Report, check_output, write_results
 from stencil.settings import StudioSettings
 from stencil.sheet import read_sheet
 
@@ -30,6 +30,18 @@ _PREFECT = {
 }
 #: What keeps Prefect's log off the terminal; the server has it all the same.
 _QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+
+
+class PrefectFailed(StencilError):
+    """Prefect ended for a reason of its own, not the batch's."""
+
+    def __init__(self, error: Exception) -> None:
+        where = os.environ.get("PREFECT_API_URL") or "embedded"
+        reason = str(error).strip().splitlines() or [""]
+        super().__init__(
+            f"Prefect failed ({type(error).__name__}: {reason[0]}). Its server is {where}: "
+            "PREFECT_API_URL names one that runs, and without it an embedded one is started."
+        )
 
 
 def create(chosen: argparse.Namespace, display: Display) -> int:
@@ -70,6 +82,7 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
     )
     parameters = {name: getattr(chosen, name) for name in names.split()}
     try:
+        asyncio.run(_reach_prefect())
         report = asyncio.run(_interruptible(create_projects, parameters))
     except BatchFailed as failed:
         return failed.report, 1
@@ -81,7 +94,29 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
         if not batches:
             display.error("Interrupted; nothing was created.")
         return (batches[0].report() if batches else None), 130
+    except StencilError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever ends Prefect, the user is told what became of the rows
+        if not batches:
+            raise PrefectFailed(error) from error
+        display.error(str(PrefectFailed(error)))
+        report = batches[0].report()
+        if chosen.output:
+            write_results(report, chosen.output)
+        return report, 1
     return report, 0 if report.well else 1
+
+
+async def _reach_prefect() -> None:
+    """Raise `PrefectFailed` where a Prefect server is named and does not answer."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        async with get_client() as client:
+            problem = await client.api_healthcheck()
+        if problem is not None:
+            raise PrefectFailed(problem)
 
 
 async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:

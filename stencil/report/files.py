@@ -70,12 +70,14 @@ def results_csv(report: Report) -> str:
 def failed_csv(report: Report) -> str:
     """The rows that are not well, input columns alone: a sheet to be mended and fed back as it is.
 
-    Read again, it gives the cells that were read the first time. So a password in it is the password: it is
+    Read again, from whatever folder, it means what was read the first time: texts stand in place of the files that
+    cells named. So a password in it is the password: it is
     the user's own input, and a mask would be sent to the studio in its place. Without such rows it is the
     header alone.
     """
     columns = report.input_columns
-    return _csv(columns, ([cell_text(row.cells.get(name)) for name in columns] for row in report.not_well))
+    cells = (row.cells if row.again is None else row.again for row in report.not_well)
+    return _csv(columns, ([cell_text(found.get(name)) for name in columns] for found in cells))
 
 
 def check_output(output: str) -> None:

@@ -68,6 +68,7 @@ class RowReport:
         error_code: Stable slug of what is wrong; empty where the row is well.
         error: What is wrong, for people; empty where the row is well.
         cells: The input columns as they were read.
+        again: The input columns as a sheet in another folder would have to write them; `None` where that is the same.
     """
 
     line: int
@@ -81,3 +82,4 @@ class RowReport:
     error_code: str = ""
     error: str = ""
     cells: Mapping[str, object] = field(default_factory=dict)
+    again: Mapping[str, object] | None = None

@@ -1,6 +1,7 @@
 """A sheet from any source: read into rows, then checked into requests, with every problem found at once."""
 
 from stencil.sheet.codes import CODES
+from stencil.sheet.feedback import self_contained
 from stencil.sheet.model import Request, Row, Sheet, SheetUnreadable
 from stencil.sheet.requests import find_duplicates, requests_of
 from stencil.sheet.sources import Source, read_sheet
@@ -15,4 +16,5 @@ __all__ = [
     "find_duplicates",
     "read_sheet",
     "requests_of",
+    "self_contained",
 ]

@@ -1,9 +1,12 @@
 """A Prefect server in a process of its own, for the whole session."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from scripts.servers import prefect_server
@@ -14,6 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/prefect/" in item.path.as_posix():
             item.add_marker(pytest.mark.prefect)
+            # Prefect's own clients leave connections to its server behind, one for each loop that a test runs.
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +30,15 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         temporary_settings({PREFECT_API_URL: url}),
     ):
         yield url
+        # What Prefect still has to tell its server, it tells now: afterwards the server is gone.
+        APILogWorker.instance().drain()
+        EventsWorker.drain_all()
+
+
+@pytest.fixture
+def environment(prefect_api: str, sandbox: Sandbox) -> dict[str, str]:
+    """The environment of a process that works on the sandbox and the session's Prefect server."""
+    return {**os.environ, "PREFECT_API_URL": prefect_api}
 
 
 @pytest.fixture

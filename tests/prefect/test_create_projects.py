@@ -1,0 +1,209 @@
+"""The flow on a real Prefect server: what it makes, what Prefect shows of it, and how it ends."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+
+from flows.create_projects import create_projects, from_dataframe
+from stencil.batch import BatchFailed
+from stencil.problems import InvalidSheet
+from stencil.report import Outcome, Report
+from stencil.sandbox import Sandbox
+from tasks.provisioning import RETRIES
+from tasks.sheet import SourceUnclear
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+def rows(number: int, **cells: Any) -> list[dict[str, Any]]:
+    return [{"title": f"Project {each:04}", "template": "1", "workspace": "1", **cells} for each in range(number)]
+
+
+async def latest_run() -> FlowRun:
+    async with get_client() as client:
+        runs = await client.read_flow_runs(limit=1, sort="START_TIME_DESC")  # type: ignore[arg-type]
+        return runs[0]
+
+
+async def task_runs(run: FlowRun) -> list[Any]:
+    """The task runs of a run; the server takes them in a moment after they ended."""
+    mine = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]))
+    async with get_client() as client, asyncio.timeout(30):
+        while True:
+            found = await client.read_task_runs(task_run_filter=mine, limit=200)
+            if found and all(each.state is not None and each.state.is_final() for each in found):
+                return found
+            await asyncio.sleep(0.2)  # noqa: ASYNC110 - another process writes them
+
+
+async def artifacts(run: FlowRun) -> dict[str | None, Any]:
+    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    async with get_client() as client:
+        return {each.key: each for each in await client.read_artifacts(artifact_filter=mine)}
+
+
+def writes(sandbox: Sandbox) -> list[str]:
+    return [request.method for request in sandbox.requests if request.method not in ("GET", "HEAD")]
+
+
+async def test_each_row_becomes_a_project_and_a_task_run_named_by_its_title(sandbox: Sandbox) -> None:
+    report = await create_projects(rows=rows(5, maximum_annotations=3))
+    assert {row.outcome for row in report.rows} == {Outcome.CREATED}
+    assert writes(sandbox).count("POST") == 5
+
+    run = await latest_run()
+    assert run.state is not None
+    assert (run.state.type, run.state.name, run.state.message) == (StateType.COMPLETED, "Completed", report.sentence)
+    named = {each.name for each in await task_runs(run)}
+    assert {row.title for row in report.rows} <= named
+
+
+async def test_the_artifacts_tell_of_every_row_and_link_to_its_project(sandbox: Sandbox) -> None:
+    report = await create_projects(rows=rows(3))
+    found = await artifacts(await latest_run())
+    assert {"stencil-summary", "stencil-rows", "stencil-progress"} <= found.keys()
+    assert report.sentence in found["stencil-summary"].data
+    assert all(row.project_url in found["stencil-summary"].data for row in report.rows)
+    assert found["stencil-progress"].data == 100.0
+
+
+async def test_a_large_batch_takes_at_most_about_a_hundred_task_runs(sandbox: Sandbox) -> None:
+    report = await create_projects(rows=rows(300), max_concurrency=16)
+    assert report.counts[Outcome.CREATED] == 300
+    assert len(await task_runs(await latest_run())) <= 105
+
+
+async def test_a_second_run_of_the_same_rows_writes_nothing(sandbox: Sandbox) -> None:
+    await create_projects(rows=rows(4))
+    before = len(writes(sandbox))
+    report = await create_projects(rows=rows(4))
+    assert {row.outcome for row in report.rows} == {Outcome.EXISTS}
+    assert len(writes(sandbox)) == before
+
+
+async def test_a_dry_run_writes_nothing_and_says_what_would_be(sandbox: Sandbox) -> None:
+    report = await create_projects(rows=rows(4), dry_run=True)
+    assert "would be created" in report.sentence
+    assert writes(sandbox) == []
+
+
+def refused(number: int = 2) -> list[dict[str, Any]]:
+    """Rows of which the second one's override is refused by the studio, not by Stencil."""
+    found = rows(number)
+    found[1]["overrides"] = {"some_new_field": 1, "model_version": "nope"}
+    return found
+
+
+@pytest.fixture
+def broken_row(sandbox: Sandbox) -> Iterator[list[dict[str, Any]]]:
+    """Two rows: the studio refuses the second one's PATCH."""
+    yield refused()
+
+
+async def test_a_row_that_fails_fails_the_run_and_the_caller_gets_the_report(
+    broken_row: list[dict[str, Any]],
+) -> None:
+    with pytest.raises(BatchFailed) as failed:
+        await create_projects(rows=broken_row, allow_unknown_fields=True)
+    report = failed.value.report
+    assert [row.outcome for row in report.rows] == [Outcome.CREATED, Outcome.FAILED]
+    run = await latest_run()
+    assert run.state is not None
+    assert (run.state.type, run.state.name, run.state.message) == (StateType.FAILED, "Failed", report.sentence)
+
+
+async def test_fail_when_decides_between_failed_and_completed_with_failures(
+    broken_row: list[dict[str, Any]],
+) -> None:
+    report = await create_projects(rows=broken_row, allow_unknown_fields=True, fail_when="all")
+    assert report.counts[Outcome.FAILED] == 1
+    run = await latest_run()
+    assert run.state is not None
+    assert (run.state.type, run.state.name) == (StateType.COMPLETED, "CompletedWithFailures")
+
+
+async def test_max_failures_stops_the_batch_and_the_rest_is_unprocessed(sandbox: Sandbox) -> None:
+    bad = [{**row, "overrides": {"model_version": "nope"}} for row in rows(300)]
+    report = await create_projects(rows=bad, max_failures="3", max_concurrency=1, fail_when="never")
+    assert report.counts[Outcome.UNPROCESSED] > 0
+    assert report.counts[Outcome.FAILED] >= 4
+    assert "max_failures" in report.stopped
+
+
+async def test_an_invalid_sheet_creates_nothing_and_its_problems_are_an_artifact(sandbox: Sandbox) -> None:
+    with pytest.raises(InvalidSheet, match="title-too-short"):
+        await create_projects(csv_text="title,template\nok title,1\nx,1\nother title,No such template\n")
+    assert writes(sandbox) == []
+    run = await latest_run()
+    assert run.state is not None
+    assert run.state.type is StateType.FAILED
+    problems = (await artifacts(run))["stencil-problems"]
+    assert "template-unknown" in problems.data
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"sheet": "a.csv", "csv_text": "title\nabc"}, {"csv_text": "title\nabc", "rows": rows(1)}]
+)
+async def test_exactly_one_source_must_be_given(given: dict[str, Any]) -> None:
+    with pytest.raises(SourceUnclear, match="exactly one of sheet, csv_text and rows"):
+        await create_projects(**given, sandbox=True)
+
+
+def test_a_frame_of_twenty_thousand_rows_with_dicts_runs_and_its_parameters_stay_small(sandbox: Sandbox) -> None:
+    frame = pd.DataFrame(
+        {"title": [f"Row {number}" for number in range(20_000)], "overrides": [{"maximum_annotations": 2}] * 20_000}
+    )
+    report: Report = from_dataframe(frame, template="1", workspace="1", dry_run=True)
+    assert len(report.rows) == 20_000
+    run = asyncio.run(latest_run())
+    assert len(str(run.parameters)) < 2_000
+
+
+def test_a_frame_becomes_projects(sandbox: Sandbox) -> None:
+    frame = pd.DataFrame(
+        {"title": ["One row", "Two rows"], "maximum_annotations": [2, float("nan")], "_note": ["a", None]}
+    )
+    report = from_dataframe(frame, template="Sentiment Analysis", workspace="1")
+    assert report.well
+    assert len(report.rows) == 2
+
+
+@pytest.mark.parametrize("number", [2, 30_000], ids=["small", "too large for a parameter"])
+async def test_a_frame_given_to_the_flow_itself_is_an_error_that_names_from_dataframe(number: int) -> None:
+    with pytest.raises(SourceUnclear, match="from_dataframe"):
+        await create_projects(pd.DataFrame({"title": ["abc"] * number}))  # type: ignore[arg-type]
+
+
+async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sandbox: Sandbox) -> None:
+    running = asyncio.ensure_future(create_projects(rows=rows(400), max_concurrency=2))
+    async with asyncio.timeout(60):
+        while not writes(sandbox).count("PATCH"):
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 - the sandbox runs in a thread of its own
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    summary = (await artifacts(await latest_run()))["stencil-summary"].data
+    assert "unprocessed" in summary
+    assert writes(sandbox).count("POST") == writes(sandbox).count("PATCH")
+
+    report = await create_projects(rows=rows(400), max_concurrency=16)
+    assert report.well
+    assert writes(sandbox).count("POST") == 400
+
+
+def test_the_delays_of_the_tasks_are_those_of_the_policy() -> None:
+    from tasks.provisioning import provision_group
+
+    assert provision_group.retries == len(RETRIES.delays)
+    assert provision_group.retry_delay_seconds == list(RETRIES.delays)
