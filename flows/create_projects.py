@@ -8,7 +8,7 @@ import contextlib
 import functools
 import gc
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
@@ -20,22 +20,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
-from stencil.batch import (
-    Batch,
-    BatchFailed,
-    FailWhen,
-    Group,
-    Options,
-    Studio,
-    failed,
-    groups_at_once,
-    open_sandbox,
-    open_studio,
-)
+from stencil.batch import Batch, BatchFailed, Group, groups_at_once
+from stencil.options import FailWhen, Options, failed
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
 from stencil.settings import StudioSettings
+from stencil.studio import Studio, open_sandbox, open_studio
 from tasks.limits import read_limit
 from tasks.provisioning import plan_batch, provision_group, sweep
 from tasks.report import Progress, publish_problems, publish_report, save_results
@@ -76,7 +67,12 @@ class SheetFlow(Flow[P, R]):
         return super().serialize_parameters(parameters)
 
 
-@functools.partial(SheetFlow, name="create-projects", flow_run_name=_run_name, persist_result=False)
+def sheet_flow(**options: Any) -> Callable[[Callable[P, R]], SheetFlow[P, R]]:
+    """A decorator, as `flow` is one, that makes a `SheetFlow`."""
+    return functools.partial(SheetFlow, **options)  # type: ignore[arg-type]
+
+
+@sheet_flow(name="create-projects", flow_run_name=_run_name, persist_result=False)
 async def create_projects(
     sheet: str = "",
     csv_text: str = "",
@@ -239,7 +235,8 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
         path = Path(folder) / "DataFrame.jsonl"
         # Fifteen digits, or numbers would lose some: pandas writes ten by itself.
         df.to_json(path, orient="records", lines=True, date_format="iso", force_ascii=False, double_precision=15)
-        return _run(create_projects(sheet=str(path), **options))
+        report: Report = _run(create_projects(sheet=str(path), **options))
+        return report
 
 
 def _run(call: Coroutine[Any, Any, R]) -> R:

@@ -8,69 +8,22 @@
 import asyncio
 import contextlib
 import math
-import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from pathlib import Path
 
-from pydantic import SecretStr
-
-from stencil.labelstudio import Edition, LabelStudio, LabelStudioError, Workspace
-from stencil.names import find
-from stencil.overrides import ENTERPRISE_ONLY_FIELDS
-from stencil.pacing import Clock, Pacer, SystemClock
-from stencil.planning import Action, Mode, Target, description_problem, target_of
+from stencil.checking import Checked, resolve_targets
+from stencil.options import Options, most_failures
+from stencil.planning import Action
 from stencil.problems import InvalidSheet, Problem, StencilError, shown
 from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
 from stencil.report import Outcome, Report, RowReport
-from stencil.settings import StudioSettings, default_max_concurrency, default_requests_per_second
-from stencil.sheet import Request, Row, Sheet, find_duplicates, requests_of, self_contained
+from stencil.sheet import Request, Row, self_contained
+from stencil.studio import Studio
 from stencil.survey import survey
-from stencil.templates import Template, community_problem, from_anywhere, resolve_templates
-
-
-class FailWhen(StrEnum):
-    """Which rows that are not well make the batch a failed one."""
-
-    ANY = "any"
-    ALL = "all"
-    NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a batch is to be run.
-
-    Attributes:
-        template: Template of the rows that name none.
-        workspace: Workspace of the rows that name none.
-        mode: What happens to projects that exist.
-        dry_run: Whether to stop after the plan.
-        max_concurrency: Requests under way at once; 0 is the edition's default (4; Community 1).
-        requests_per_second: 0 is no limit; below 0 the host's default (10 on the vendor's cloud, none elsewhere).
-        max_failures: Rows that may fail before the batch stops, as a number (`10`) or a share (`5%`); empty is no limit.
-        skip_invalid: Whether the valid rows of a sheet are carried out beside invalid ones.
-        allow_unknown_fields: Whether fields that the model does not know are passed on.
-    """
-
-    template: str = ""
-    workspace: str = ""
-    mode: Mode = Mode.CREATE
-    dry_run: bool = False
-    max_concurrency: int = 0
-    requests_per_second: float = -1.0
-    max_failures: str = ""
-    skip_invalid: bool = False
-    allow_unknown_fields: bool = False
-
-
-class BadOption(StencilError):
-    """An option has a value that it can't have."""
+from stencil.templates import from_anywhere
 
 
 class BatchFailed(StencilError):
@@ -79,98 +32,6 @@ class BatchFailed(StencilError):
     def __init__(self, report: Report) -> None:
         self.report = report
         super().__init__(report.sentence)
-
-
-@dataclass(frozen=True, slots=True)
-class Studio:
-    """An open studio, and what is known of it.
-
-    Attributes:
-        client: The open client.
-        edition: What it can do.
-        pacer: The limits of this batch.
-        name: For people: its address, or that it is the sandbox.
-        sandbox: Whether it is the embedded sandbox.
-    """
-
-    client: LabelStudio
-    edition: Edition
-    pacer: Pacer
-    name: str
-    sandbox: bool = False
-
-
-@contextlib.asynccontextmanager
-async def open_studio(
-    settings: StudioSettings, options: Options, *, sandbox: bool = False, clock: Clock | None = None
-) -> AsyncIterator[Studio]:
-    """A client with the limits that the options and the edition ask for.
-
-    Raises:
-        LabelStudioError: The studio did not answer, or refused the token.
-    """
-    rate = options.requests_per_second
-    pacer = Pacer(
-        max_concurrency=options.max_concurrency or default_max_concurrency(Edition.ENTERPRISE),
-        requests_per_second=default_requests_per_second(settings.url) if rate < 0 else rate,
-        clock=clock or SystemClock(),
-    )
-    async with LabelStudio(settings.url, settings.token, pacer=pacer) as client:
-        version = await client.version()
-        if not options.max_concurrency:
-            pacer.max_concurrency = default_max_concurrency(version.edition)
-        name = f"the embedded sandbox ({client.url})" if sandbox else client.url
-        yield Studio(client, version.edition, pacer, name, sandbox)
-
-
-@contextlib.asynccontextmanager
-async def open_sandbox(options: Options, *, data: Path | None = None) -> AsyncIterator[Studio]:
-    """The embedded sandbox, started for the time of a batch.
-
-    Args:
-        options: As for `open_studio`.
-        data: File that its projects are kept in; by default `STENCIL_SANDBOX_DATA`, else `.stencil/sandbox.sqlite3`.
-    """
-    # Only who runs on the sandbox pays for importing a web server.
-    from stencil.sandbox import Sandbox
-
-    path = data or Path(os.environ.get("STENCIL_SANDBOX_DATA") or DEFAULT_SANDBOX_DATA)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with Sandbox(path) as sandbox:
-        settings = StudioSettings(url=sandbox.url, token=SecretStr(sandbox.token))
-        async with open_studio(settings, options, sandbox=True) as studio:
-            yield studio
-
-
-#: Where the embedded sandbox keeps its projects between batches, from the current folder.
-DEFAULT_SANDBOX_DATA = ".stencil/sandbox.sqlite3"
-
-
-class Checked:
-    """A sheet, read and checked as far as that goes without a studio.
-
-    Neither this nor a batch or a group is a dataclass: Prefect walks through those that are handed to a task, row by row.
-    """
-
-    def __init__(self, sheet: Sheet, requests: Iterable[Request], problems: Iterable[Problem]) -> None:
-        self.sheet = sheet
-        self.requests = tuple(requests)
-        self.problems = tuple(problems)
-
-    def __repr__(self) -> str:
-        """Short: Prefect shows parameters."""
-        return f"Checked({self.sheet.name!r}, {len(self.requests)} rows, {len(self.problems)} problems)"
-
-
-def check(sheet: Sheet, options: Options) -> Checked:
-    """The requests of a sheet, and every problem that it has."""
-    requests, problems = requests_of(
-        sheet,
-        template=options.template,
-        workspace=options.workspace,
-        allow_unknown_fields=options.allow_unknown_fields,
-    )
-    return Checked(sheet, requests, problems)
 
 
 class Group:
@@ -310,7 +171,7 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
         LabelStudioError: The studio did not answer.
     """
     most_failures(options.max_failures, 0)
-    targets, problems = await _targets(checked, options, studio)
+    targets, problems = await resolve_targets(checked, options, studio)
     stops = [problem for problem in problems if problem.line is None or not options.skip_invalid]
     if stops:
         raise InvalidSheet(checked.sheet.name, problems)
@@ -380,32 +241,6 @@ def groups_at_once(batch: Batch) -> int:
     return max(1, math.ceil(4 * batch.engine.patience.window / size))
 
 
-def most_failures(text: str, rows: int) -> float:
-    """The number of rows that may fail: `10`, or a share of the rows such as `5%`; empty is no limit.
-
-    Raises:
-        BadOption: The text is neither.
-    """
-    words = text.strip()
-    if not words:
-        return math.inf
-    share = words.endswith("%")
-    try:
-        number = float(words.removesuffix("%"))
-    except ValueError:
-        number = -1.0
-    if not (0 <= number < math.inf) or (share and number > 100) or (not share and number != int(number)):
-        raise BadOption(f"max_failures is {text!r}: give a number of rows (10) or a share of them (5%)")
-    return rows * number / 100 if share else number
-
-
-def failed(report: Report, fail_when: FailWhen) -> bool:
-    """Whether a batch with this report counts as failed."""
-    if report.well or fail_when is FailWhen.NEVER:
-        return False
-    return fail_when is FailWhen.ANY or not any(row.outcome.well for row in report.rows)
-
-
 def _group(tickets: Sequence[Ticket]) -> Group:
     first, last = tickets[0].target.request, tickets[-1].target.request
     return Group(first.title if len(tickets) == 1 else f"lines {first.line}-{last.line}", tickets)
@@ -413,113 +248,3 @@ def _group(tickets: Sequence[Ticket]) -> Group:
 
 def _without_line(problem: Problem) -> str:
     return str(Problem(problem.code, problem.message, None, problem.column, problem.value))
-
-
-# Names to ids
-
-
-async def _targets(checked: Checked, options: Options, studio: Studio) -> tuple[list[Target], list[Problem]]:
-    """The targets of all rows that have no problem, and all problems."""
-    problems = list(checked.problems)
-    requests = checked.requests
-    templates = await resolve_templates(
-        sorted({request.template for request in requests if request.template}),
-        studio.client,
-        studio.edition,
-        folder=checked.sheet.folder,
-    )
-    workspaces = await _workspaces({request.workspace for request in requests if request.workspace}, studio)
-    targets = []
-    for request in requests:
-        template = templates.get(request.template) or _no_template()
-        workspace = workspaces[request.workspace] if request.workspace else None
-        own = [_at(found, request) for found in (template, workspace) if isinstance(found, Problem)]
-        own += _edition_problems(request, studio.edition)
-        if not own and isinstance(template, Template) and not isinstance(workspace, Problem):
-            target = target_of(
-                request,
-                template,
-                workspace.id if workspace else None,
-                workspace.title if workspace else "",
-                studio.edition,
-            )
-            mark = description_problem(target)
-            own = [mark] if mark else []
-            if not own:
-                targets.append(target)
-        problems += own
-    twins = _twins(targets, checked)
-    lines = {problem.line for problem in twins}
-    return [target for target in targets if target.request.line not in lines], problems + twins
-
-
-def _twins(targets: Sequence[Target], checked: Checked) -> list[Problem]:
-    """Rows of one project that the sheet's own check could not see: one names the workspace by id, the other by name."""
-    known = {(problem.code, problem.line) for problem in checked.problems}
-    rows = ((target.request.line, target.workspace, target.request.title) for target in targets)
-    return [problem for problem in find_duplicates(rows) if (problem.code, problem.line) not in known]
-
-
-def _no_template() -> Problem:
-    message = "the row names no template and the batch has no default: fill the cell, or give --template."
-    return Problem("template-missing", message, column="template")
-
-
-def _at(problem: Problem, request: Request) -> Problem:
-    return Problem(problem.code, problem.message, request.line, problem.column, problem.value)
-
-
-def _edition_problems(request: Request, edition: Edition) -> list[Problem]:
-    """What Community would drop without a word."""
-    if edition is Edition.ENTERPRISE:
-        return []
-    return [community_problem(name, line=request.line) for name in request.overrides if name in ENTERPRISE_ONLY_FIELDS]
-
-
-async def _workspaces(references: set[str], studio: Studio) -> dict[str, Workspace | Problem]:
-    if not references:
-        return {}
-    if studio.edition is Edition.COMMUNITY:
-        message = (
-            "workspaces exist in Label Studio Enterprise alone, and this studio is Community: leave the column empty."
-        )
-        return {
-            reference: Problem("enterprise-only-workspace", message, column="workspace", value=shown(reference))
-            for reference in references
-        }
-    on_studio = await studio.client.workspaces()
-    titles = [workspace.title for workspace in on_studio]
-    return {
-        reference: _open(find(reference, on_studio, titles, kind="workspace"), reference) for reference in references
-    }
-
-
-def _open(found: Workspace | Problem, reference: str) -> Workspace | Problem:
-    if isinstance(found, Workspace) and found.is_archived:
-        message = (
-            f"workspace {found.title!r} (id {found.id}) is archived: name another, or take it out of the archive first."
-        )
-        return Problem("workspace-archived", message, column="workspace", value=shown(reference))
-    return found
-
-
-__all__ = [
-    "BadOption",
-    "Batch",
-    "BatchFailed",
-    "Checked",
-    "FailWhen",
-    "Group",
-    "LabelStudioError",
-    "Options",
-    "Studio",
-    "batch_listener",
-    "check",
-    "failed",
-    "groups_at_once",
-    "most_failures",
-    "open_sandbox",
-    "open_studio",
-    "prepare",
-    "provision",
-]

@@ -49,15 +49,19 @@ class InvalidSheet(StencilError):
     def __init__(self, sheet: str, problems: Sequence[Problem]) -> None:
         self.sheet = sheet
         self.problems = tuple(problems)
-        noun = "problem" if len(self.problems) == 1 else "problems"
         shown = "\n".join(f"  {problem}" for problem in self.problems[:MOST_SHOWN])
         rest = len(self.problems) - MOST_SHOWN
         more = f"\n  ... and {rest} more" if rest > 0 else ""
-        super().__init__(f"{sheet}: {len(self.problems)} {noun}; nothing was created.\n{shown}{more}")
+        super().__init__(f"{sheet}: {counted(len(self.problems), 'problem')}; nothing was created.\n{shown}{more}")
 
 
 #: Problems that the text of an `InvalidSheet` spells out; `problems` holds all of them.
 MOST_SHOWN = 200
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def shown(value: object) -> str:

@@ -13,9 +13,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import task_run
 from prefect.states import Completed, Failed
 
-from stencil.batch import Batch, Checked, Group, Options, Studio, prepare
+from stencil.batch import Batch, Group, prepare
+from stencil.checking import Checked
+from stencil.options import Options
 from stencil.problems import StencilError
 from stencil.provisioning import Retries, Unsettled
+from stencil.studio import Studio
 from tasks.limits import take_share
 from tasks.words import failed_state, failing_in_words
 

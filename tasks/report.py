@@ -12,7 +12,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 
 from stencil.batch import Batch
-from stencil.problems import InvalidSheet
+from stencil.problems import InvalidSheet, counted
 from stencil.report import Report, ResultFiles, progress_text, write_results
 from tasks.words import failing_in_words
 
@@ -59,8 +59,7 @@ async def publish_problems(invalid: InvalidSheet) -> None:
         }
         for problem in invalid.problems[:MOST_ROWS]
     ]
-    noun = "problem" if len(invalid.problems) == 1 else "problems"
-    description = f"{len(invalid.problems)} {noun} in {invalid.sheet}; nothing was created"
+    description = f"{counted(len(invalid.problems), 'problem')} in {invalid.sheet}; nothing was created"
     await acreate_table_artifact(rows, key=PROBLEMS_KEY, description=description)
 
 

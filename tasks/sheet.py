@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from stencil.batch import Checked, Options, check
+from stencil.checking import Checked, check
+from stencil.options import Options
 from stencil.problems import StencilError
 from stencil.sheet import read_sheet
 from tasks.words import failing_in_words

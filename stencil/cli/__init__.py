@@ -1,4 +1,4 @@
-"""The command line: `stencil create|plan|check|template list|workspace list|sandbox`.
+"""The command line: `stencil create|plan|remove|check|template list|workspace list|sandbox`.
 
 The door to the whole: it alone of the engine may call the flow, and only `create` does, so that nothing else pays for
 starting Prefect.

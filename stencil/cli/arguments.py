@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 
 from stencil import __version__
-from stencil.batch import FailWhen
-from stencil.cli import commands
+from stencil.cli import commands, removing
+from stencil.options import FailWhen
 from stencil.planning import Mode
 
 
@@ -47,6 +47,23 @@ def parser() -> argparse.ArgumentParser:
     _studio(plan)
     _rows(plan)
     plan.set_defaults(command=commands.plan, output="", max_failures="")
+
+    remove = verbs.add_parser(
+        "remove", help="delete the projects that a batch made, as far as that can be proven; shows them without --yes"
+    )
+    remove.add_argument("results", metavar="RESULTS", help="the results.csv of the batch: a path or a URL")
+    remove.add_argument("--yes", action="store_true", help="delete them, instead of showing what would be deleted")
+    _studio(remove)
+    remove.add_argument("--template", default="", metavar="REF", help="as the batch had it")
+    remove.add_argument("--workspace", default="", metavar="REF", help="as the batch had it")
+    remove.add_argument(
+        "--folder",
+        default="",
+        metavar="DIR",
+        help="folder of the batch's sheet, for the files that its rows name (default: that of RESULTS)",
+    )
+    _limits(remove)
+    remove.set_defaults(command=removing.remove)
 
     check = verbs.add_parser("check", help="find what is wrong with a sheet, without a studio")
     _sheet(check)
@@ -106,6 +123,10 @@ def _rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-invalid", action="store_true", help="carry out the valid rows of a sheet with invalid ones"
     )
+    _limits(parser)
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-concurrency",
         type=_concurrency,

@@ -8,15 +8,17 @@ import signal
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
-from stencil.batch import Batch, BatchFailed, Options, Studio, open_sandbox, open_studio, prepare
-from stencil.batch import check as check_sheet
+from stencil.batch import Batch, BatchFailed, prepare
+from stencil.checking import check as check_sheet
 from stencil.cli.display import Display
 from stencil.labelstudio import Edition
+from stencil.options import Options
 from stencil.planning import Mode
-from stencil.problems import InvalidSheet, StencilError
+from stencil.problems import InvalidSheet, StencilError, counted
 from stencil.report import Report, check_output, write_results
 from stencil.settings import StudioSettings
 from stencil.sheet import read_sheet
+from stencil.studio import Studio, open_sandbox, open_studio
 
 #: Highest `--max-concurrency` and `--requests-per-second`.
 MOST_AT_ONCE, FASTEST = 64, 1000
@@ -52,6 +54,14 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         StudioSettings.from_environment()
     if chosen.output:
         check_output(chosen.output)
+    if chosen.sheet != "-" and not chosen.skip_invalid:
+        # A sheet with problems is refused before Prefect is started for it, and with all that the studio knows of it.
+        try:
+            if check_sheet(read_sheet(chosen.sheet), _options(chosen, dry_run=True)).problems:
+                asyncio.run(_plan(chosen))
+        except InvalidSheet as invalid:
+            _tell_problems(invalid, display)
+            return 2
     if not os.environ.get("PREFECT_API_URL"):
         display.note(
             "Starting an embedded Prefect server, about ten seconds; PREFECT_API_URL names one that runs already."
@@ -67,6 +77,11 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         elif not report.well:
             display.note("--output DIR writes the rows that are not well to failed.csv, to be mended and run again.")
     return code
+
+
+def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
+    display.problems(invalid.sheet, invalid.problems)
+    display.error(f"{counted(len(invalid.problems), 'problem')}; nothing was created.")
 
 
 def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]) -> tuple[Report | None, int]:
@@ -88,7 +103,7 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
         return failed.report, 1
     except InvalidSheet as invalid:
         display.problems(invalid.sheet, invalid.problems)
-        display.error(f"{len(invalid.problems)} problems; nothing was created.")
+        _tell_problems(invalid, display)
         return None, 2
     except asyncio.CancelledError:
         if not batches:
@@ -96,7 +111,7 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
         return (batches[0].report() if batches else None), 130
     except StencilError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever ends Prefect, the user is told what became of the rows
+    except Exception as error:
         if not batches:
             raise PrefectFailed(error) from error
         display.error(str(PrefectFailed(error)))
@@ -129,7 +144,11 @@ async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
 
 def plan(chosen: argparse.Namespace, display: Display) -> int:
     """Show what each row is going to do."""
-    report = asyncio.run(_plan(chosen))
+    try:
+        report = asyncio.run(_plan(chosen))
+    except InvalidSheet as invalid:
+        _tell_problems(invalid, display)
+        return 2
     display.report(report)
     return 0 if report.well else 1
 
@@ -149,13 +168,13 @@ def check(chosen: argparse.Namespace, display: Display) -> int:
     checked = check_sheet(read_sheet(chosen.sheet), options)
     if checked.problems:
         display.problems(checked.sheet.name, checked.problems)
-        display.error(f"{len(checked.problems)} problems in {len(checked.sheet.rows)} rows.")
+        rows = counted(len(checked.sheet.rows), "row")
+        display.error(f"{counted(len(checked.problems), 'problem')} in {rows}.")
         return 2
     if display.machine:
         display.problems(checked.sheet.name, ())
-    display.say(
-        f"{checked.sheet.name}: {len(checked.requests)} rows, no problems. Templates and workspaces were not looked up."
-    )
+    rows = counted(len(checked.requests), "row")
+    display.say(f"{checked.sheet.name}: {rows}, no problems. Templates and workspaces were not looked up.")
     return 0
 
 

@@ -1,7 +1,6 @@
 """The flow on a real Prefect server: what it makes, what Prefect shows of it, and how it ends."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -44,7 +43,7 @@ async def task_runs(run: FlowRun) -> list[Any]:
             found = await client.read_task_runs(task_run_filter=mine, limit=200)
             if found and all(each.state is not None and each.state.is_final() for each in found):
                 return found
-            await asyncio.sleep(0.2)  # noqa: ASYNC110 - another process writes them
+            await asyncio.sleep(0.2)
 
 
 async def artifacts(run: FlowRun) -> dict[str | None, Any]:
@@ -98,24 +97,17 @@ async def test_a_dry_run_writes_nothing_and_says_what_would_be(sandbox: Sandbox)
     assert writes(sandbox) == []
 
 
-def refused(number: int = 2) -> list[dict[str, Any]]:
-    """Rows of which the second one's override is refused by the studio, not by Stencil."""
-    found = rows(number)
-    found[1]["overrides"] = {"some_new_field": 1, "model_version": "nope"}
-    return found
-
-
 @pytest.fixture
-def broken_row(sandbox: Sandbox) -> Iterator[list[dict[str, Any]]]:
+def broken_row(sandbox: Sandbox) -> list[dict[str, Any]]:
     """Two rows: the studio refuses the second one's PATCH."""
-    yield refused()
+    return [*rows(1), {**rows(2)[1], "overrides": {"model_version": "nope"}}]
 
 
 async def test_a_row_that_fails_fails_the_run_and_the_caller_gets_the_report(
     broken_row: list[dict[str, Any]],
 ) -> None:
     with pytest.raises(BatchFailed) as failed:
-        await create_projects(rows=broken_row, allow_unknown_fields=True)
+        await create_projects(rows=broken_row)
     report = failed.value.report
     assert [row.outcome for row in report.rows] == [Outcome.CREATED, Outcome.FAILED]
     run = await latest_run()
@@ -126,7 +118,7 @@ async def test_a_row_that_fails_fails_the_run_and_the_caller_gets_the_report(
 async def test_fail_when_decides_between_failed_and_completed_with_failures(
     broken_row: list[dict[str, Any]],
 ) -> None:
-    report = await create_projects(rows=broken_row, allow_unknown_fields=True, fail_when="all")
+    report = await create_projects(rows=broken_row, fail_when="all")
     assert report.counts[Outcome.FAILED] == 1
     run = await latest_run()
     assert run.state is not None
@@ -188,8 +180,8 @@ async def test_a_frame_given_to_the_flow_itself_is_an_error_that_names_from_data
 async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sandbox: Sandbox) -> None:
     running = asyncio.ensure_future(create_projects(rows=rows(400), max_concurrency=2))
     async with asyncio.timeout(60):
-        while not writes(sandbox).count("PATCH"):
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - the sandbox runs in a thread of its own
+        while not writes(sandbox).count("PATCH"):  # noqa: ASYNC110 - the sandbox runs in a thread of its own
+            await asyncio.sleep(0.01)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

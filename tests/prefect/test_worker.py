@@ -29,7 +29,7 @@ async def ended(name: str, parameters: dict[str, object]) -> State:
             state = (await client.read_flow_run(run.id)).state
             if state is not None and state.is_final():
                 return state
-            await asyncio.sleep(0.3)  # noqa: ASYNC110 - another process runs it
+            await asyncio.sleep(0.3)
 
 
 async def test_a_worker_runs_the_deployment(environment: dict[str, str], sandbox: Sandbox) -> None:

@@ -1,0 +1,74 @@
+"""How a batch is to be run: what the command line's flags and the flow's parameters say."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from stencil.planning import Mode
+from stencil.problems import StencilError
+from stencil.report import Report
+
+
+class FailWhen(StrEnum):
+    """Which rows that are not well make the batch a failed one."""
+
+    ANY = "any"
+    ALL = "all"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a batch is to be run.
+
+    Attributes:
+        template: Template of the rows that name none.
+        workspace: Workspace of the rows that name none.
+        mode: What happens to projects that exist.
+        dry_run: Whether to stop after the plan.
+        max_concurrency: Requests under way at once; 0 is the edition's default (4; Community 1).
+        requests_per_second: 0 is no limit; below 0 the host's default (10 on the vendor's cloud, none elsewhere).
+        max_failures: Rows that may fail before the batch stops, as a number (`10`) or a share (`5%`); empty is no limit.
+        skip_invalid: Whether the valid rows of a sheet are carried out beside invalid ones.
+        allow_unknown_fields: Whether fields that the model does not know are passed on.
+    """
+
+    template: str = ""
+    workspace: str = ""
+    mode: Mode = Mode.CREATE
+    dry_run: bool = False
+    max_concurrency: int = 0
+    requests_per_second: float = -1.0
+    max_failures: str = ""
+    skip_invalid: bool = False
+    allow_unknown_fields: bool = False
+
+
+class BadOption(StencilError):
+    """An option has a value that it can't have."""
+
+
+def most_failures(text: str, rows: int) -> float:
+    """The number of rows that may fail: `10`, or a share of the rows such as `5%`; empty is no limit.
+
+    Raises:
+        BadOption: The text is neither.
+    """
+    words = text.strip()
+    if not words:
+        return math.inf
+    share = words.endswith("%")
+    try:
+        number = float(words.removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not (0 <= number < math.inf) or (share and number > 100) or (not share and number != int(number)):
+        raise BadOption(f"max_failures is {text!r}: give a number of rows (10) or a share of them (5%)")
+    return rows * number / 100 if share else number
+
+
+def failed(report: Report, fail_when: FailWhen) -> bool:
+    """Whether a batch with this report counts as failed."""
+    if report.well or fail_when is FailWhen.NEVER:
+        return False
+    return fail_when is FailWhen.ANY or not any(row.outcome.well for row in report.rows)
