@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 HOUSE = ("deployments", "flows", "tasks", "stencil")
 ENGINE = (
     {"__main__", "cli"},
-    {"batch", "survey"},
+    {"batch", "removal"},
+    {"checking", "survey"},
+    {"studio"},
+    {"options"},
     {"marks", "planning", "provisioning", "report", "settings", "sheet", "templates"},
     {"json_value", "labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet"},
     {"__init__"},
@@ -30,7 +33,7 @@ APART = "stencil.sandbox"
 DOOR = "stencil.cli"
 # What only these may import.
 RESERVED = {
-    APART: {"stencil.cli", "stencil.batch", APART},
+    APART: {"stencil.cli", "stencil.studio", APART},
     "httpx": {"stencil.labelstudio"},
     "prefect": {"deployments", "flows", "tasks", DOOR},
 }

@@ -256,9 +256,14 @@ class LabelStudio:
         reply = await self._once("PATCH", f"/api/projects/{project_id}/", body=fields, before=before)
         return reply.parsed(Project.from_json)
 
-    async def delete_project(self, project_id: int) -> None:
-        """Delete the project and its tasks; sent once. `Rejected` with status 404 where there is none."""
-        await self._once("DELETE", f"/api/projects/{project_id}/")
+    async def delete_project(self, project_id: int, *, before: Callable[[], None] = lambda: None) -> None:
+        """Delete the project and its tasks; sent once. `Rejected` with status 404 where there is none.
+
+        Args:
+            project_id: Its id.
+            before: As for `update_project`.
+        """
+        await self._once("DELETE", f"/api/projects/{project_id}/", before=before)
 
     async def _listed(self, params: Params, fields: Collection[str]) -> Reply:
         if not fields or not self._trims:

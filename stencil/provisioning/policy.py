@@ -28,7 +28,7 @@ class Patience:
     fresh: float = 15.0
     lag: float = 1.0
     most_sends: int = 3
-    window: int = 64
+    window: int = 56
     overlap: int = 20
 
 
@@ -52,4 +52,4 @@ class Retries:
 MOST_GROUPS = 100
 #: Rows of a group at least, where rows are grouped: a task run costs 10 ms of this process, as much as four rows (measured on
 #: Prefect 3.8.8), and a batch of some hundred rows would else spend a fifth of its time on them.
-LEAST_GROUPED = 25
+LEAST_GROUPED = 50

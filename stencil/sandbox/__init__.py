@@ -7,7 +7,8 @@ which Prefect brings.
 """
 
 from stencil.sandbox.app import create_app
-from stencil.sandbox.calls import Answer, Call, Interceptor, LoggedRequest, Proceed, Settings
+from stencil.sandbox.calls import Answer, Call, Interceptor, Proceed, Settings
+from stencil.sandbox.requestlog import LoggedRequest
 from stencil.sandbox.server import Sandbox, open_store, serve
 from stencil.sandbox.store import Store
 from stencil.sandbox.tokens import DEFAULT_TOKEN

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from stencil.sandbox import account, projects, templates, workspaces
-from stencil.sandbox.calls import Endpoint, Gate, Handler, Page, Settings
+from stencil.sandbox import account, listing, projects, templates, workspaces
+from stencil.sandbox.calls import Handler, Settings
+from stencil.sandbox.gate import Endpoint, Gate, Page
 from stencil.sandbox.store import Store
 
 _HEALTH = b'{"status": "UP"}'
@@ -33,8 +34,8 @@ _ROUTES: tuple[tuple[str, Mapping[str, Handler]], ...] = (
             "DELETE": projects.delete_project,
         },
     ),
-    ("/api/projects/", {"GET": projects.list_projects, "POST": projects.create_project}),
-    ("/api/projects/counts/", {"GET": projects.count_projects}),
+    ("/api/projects/", {"GET": listing.list_projects, "POST": projects.create_project}),
+    ("/api/projects/counts/", {"GET": listing.count_projects}),
     ("/api/projects/{id:int}/import", {"POST": projects.import_tasks}),
     ("/api/project-templates/", {"GET": templates.list_templates, "POST": templates.create_template}),
     (

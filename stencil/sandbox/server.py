@@ -13,7 +13,9 @@ from typing import Self
 import uvicorn
 
 from stencil.sandbox.app import create_app
-from stencil.sandbox.calls import Gate, Interceptor, LoggedRequest, Settings
+from stencil.sandbox.calls import Interceptor, Settings
+from stencil.sandbox.gate import Gate
+from stencil.sandbox.requestlog import LoggedRequest
 from stencil.sandbox.seed import seed
 from stencil.sandbox.store import Store
 from stencil.sandbox.tokens import DEFAULT_TOKEN

@@ -10,7 +10,7 @@ from stencil.sandbox.account import PERSON
 from stencil.sandbox.calls import Answer, Call
 from stencil.sandbox.errors import Invalid, NotFound, Refusal, Rejected
 from stencil.sandbox.fields import Flag, Integer, Schema
-from stencil.sandbox.projects import render_item
+from stencil.sandbox.listing import render_item
 from stencil.sandbox.sorting import sort
 from stencil.sandbox.store import Project, Query
 

@@ -16,6 +16,7 @@ import pytest
 from starlette.responses import Response
 
 from stencil.sandbox import DEFAULT_TOKEN, Call, Proceed, Sandbox, serve
+from stencil.sandbox.server import listen
 
 HEADERS = {"Authorization": f"Token {DEFAULT_TOKEN}"}
 
@@ -156,6 +157,12 @@ def test_the_token_is_not_in_any_repr() -> None:
         create(sandbox, "Project")
         shown = f"{sandbox!r} {sandbox._settings!r} {sandbox._gate.tokens!r} {sandbox.requests!r}"
     assert "f" * 40 not in shown
+
+
+def test_answers_on_a_kept_connection_are_not_held_back() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        # Only where the protocol is named does asyncio turn Nagle's algorithm off.
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_a_taken_port_is_said_in_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,487 @@
+"""`stencil remove`: deletes exactly what a batch made, where that can be proven, on a real sandbox with its log of requests."""
+
+import asyncio
+import csv
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.responses import Response
+
+from stencil.batch import provision
+from stencil.checking import check
+from stencil.cli import main
+from stencil.labelstudio import UNKNOWN_DATE, Project
+from stencil.marks import Mark
+from stencil.options import Options
+from stencil.removal import Expected, check_studio, doubt, read_results, removing
+from stencil.report import Report, write_results
+from stencil.sandbox import Answer, Call, Interceptor, Proceed, Sandbox
+from stencil.settings import StudioSettings
+from stencil.sheet import read_sheet
+from stencil.studio import open_sandbox, open_studio
+
+ROW = {"title": "Reviews", "template": "1", "workspace": "1", "maximum_annotations": "4"}
+YAML = """
+name: Sentiment
+label_config: <View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>
+maximum_annotations: 2
+"""
+
+
+class Studio:
+    """A running sandbox, and what a test does to it."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox, self.folder = sandbox, folder
+        headers = {"Authorization": f"Token {sandbox.token}"}
+        # Nothing is encrypted on loopback, and the certificates take longer to load than a test to run.
+        self.http = httpx.Client(base_url=sandbox.url, headers=headers, verify=False)
+
+    def batch(self, *rows: dict[str, str], output: str = "") -> str:
+        """Create the projects of these rows; the path of the results."""
+        sheet = self.folder / "sheet.csv"
+        with sheet.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, dict.fromkeys(name for row in rows for name in row))
+            writer.writeheader()
+            writer.writerows(rows)
+
+        async def create() -> Report:
+            settings = StudioSettings(self.sandbox.url, SecretStr(self.sandbox.token))
+            async with open_studio(settings, Options()) as studio:
+                return await provision(check(read_sheet(sheet), Options()), Options(), studio)
+
+        files = write_results(asyncio.run(create()), output or str(self.folder / "out"))
+        self.sandbox.clear_requests()
+        return files.results
+
+    def make(self, title: str, **fields: Any) -> int:
+        """A project made by hand."""
+        answer = self.http.post("/api/projects/", json={"title": title, "workspace": 1, **fields})
+        return int(answer.raise_for_status().json()["id"])
+
+    def change(self, project: int, **fields: Any) -> None:
+        """Settings changed by hand."""
+        self.http.patch(f"/api/projects/{project}/", json=fields).raise_for_status()
+
+    def ids(self) -> set[int]:
+        return {each["id"] for each in self.http.get("/api/projects/?page_size=100").json()["results"]}
+
+    def asked(self, method: str) -> list[str]:
+        return [request.path for request in self.sandbox.requests if request.method == method]
+
+    def close(self) -> None:
+        self.http.close()
+
+
+Start = Callable[..., Studio]
+Remove = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def started(*interceptors: Interceptor) -> Studio:
+            sandbox = stack.enter_context(Sandbox(interceptors=interceptors))
+            monkeypatch.setenv("LABEL_STUDIO_URL", sandbox.url)
+            monkeypatch.setenv("LABEL_STUDIO_API_KEY", sandbox.token)
+            studio = Studio(sandbox, tmp_path)
+            stack.callback(studio.close)
+            return studio
+
+        yield started
+
+
+@pytest.fixture
+def studio(start: Start) -> Studio:
+    return start()
+
+
+@pytest.fixture
+def remove(capsys: pytest.CaptureFixture[str]) -> Remove:
+    """The command with `--json`: its exit code, and what it printed."""
+
+    def removed(*arguments: str) -> tuple[int, dict[str, Any]]:
+        code = main(["remove", *arguments, "--json"])
+        printed = capsys.readouterr()
+        return code, json.loads(printed.out) if printed.out else {"error": printed.err}
+
+    return removed
+
+
+def fates(report: dict[str, Any]) -> list[str]:
+    return [row["fate"] for row in report["rows"]]
+
+
+def codes(report: dict[str, Any]) -> list[str]:
+    return [row["code"] for row in report["rows"]]
+
+
+def cells(results: str) -> list[dict[str, str]]:
+    with Path(results).open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def project_of(results: str, row: int = 0) -> int:
+    return int(cells(results)[row]["project_id"])
+
+
+def rewrite(results: str, old: str, new: str) -> None:
+    content = Path(results).read_text(encoding="utf-8-sig")
+    assert old in content
+    Path(results).write_text(content.replace(old, new), encoding="utf-8")
+
+
+# What is deleted
+
+
+def test_exactly_the_projects_that_the_batch_created_are_deleted(studio: Studio, remove: Remove) -> None:
+    others = {studio.make("Existing"), studio.make("Reviews 9"), studio.make("Reviews 1", workspace=2)}
+    results = studio.batch(*({**ROW, "title": title} for title in ("Reviews 1", "Existing", "Reviews 2")))
+    code, report = remove(results, "--yes")
+    assert (code, fates(report)) == (0, ["removed", "left alone", "removed"])
+    assert studio.ids() == others
+    assert len(studio.asked("DELETE")) == 2
+
+
+def test_each_deletion_follows_a_read_of_its_project(studio: Studio, remove: Remove) -> None:
+    results = studio.batch(*({**ROW, "title": f"Reviews {number}"} for number in range(5)))
+    remove(results, "--yes", "--max-concurrency", "1")
+    asked = [(request.method, request.path) for request in studio.sandbox.requests]
+    deletions = [index for index, (method, _) in enumerate(asked) if method == "DELETE"]
+    assert len(deletions) == 5
+    assert [asked[index - 1] for index in deletions] == [("GET", asked[index][1]) for index in deletions]
+
+
+def test_without_yes_nothing_is_written(studio: Studio, remove: Remove) -> None:
+    results = studio.batch(ROW)
+    code, report = remove(results)
+    assert (code, fates(report)) == (0, ["would be removed"])
+    assert {request.method for request in studio.sandbox.requests} == {"GET"}
+
+
+def test_a_second_run_finds_everything_gone(studio: Studio, remove: Remove) -> None:
+    results = studio.batch(ROW, {**ROW, "title": "Contracts"})
+    remove(results, "--yes")
+    code, report = remove(results, "--yes")
+    assert (code, fates(report)) == (0, ["gone", "gone"])
+    assert len(studio.asked("DELETE")) == 2
+
+
+def test_the_examples_of_every_template_and_kind_of_override_can_be_removed(studio: Studio, remove: Remove) -> None:
+    example = Path(__file__).resolve().parents[1] / "examples"
+    shutil.copytree(example / "texts", studio.folder / "texts")
+    with (example / "projects.csv").open(encoding="utf-8", newline="") as file:
+        results = studio.batch(*csv.DictReader(file))
+    code, report = remove(results, "--yes", "--folder", str(studio.folder))
+    assert (code, set(fates(report)), studio.ids()) == (0, {"removed"}, set())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param({"task_data_password": "secret"}, id="a password that the results mask"),
+        pytest.param({"overrides": '{"task_data_password": "secret", "color": "#112233"}'}, id="one among overrides"),
+        pytest.param({"title": "=1+1"}, id="a guarded title"),
+        pytest.param({"description": "@@home, -1 and 'so on'"}, id="a guarded description"),
+        pytest.param({"workspace": "Customer Feedback", "template": "Sentiment Analysis"}, id="names for ids"),
+        pytest.param({"expert_instruction": "Cats & dogs"}, id="markup that the server tidied"),
+    ],
+)
+def test_cells_that_the_results_write_differently_are_understood(
+    studio: Studio, remove: Remove, row: dict[str, str]
+) -> None:
+    assert remove(studio.batch({**ROW, **row}), "--yes")[0] == 0
+    assert studio.ids() == set()
+
+
+def test_results_are_read_from_a_url(studio: Studio, remove: Remove) -> None:
+    assert remove(studio.batch(ROW, output="memory://removal/out"), "--yes")[0] == 0
+    assert studio.ids() == set()
+
+
+# What is kept
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        pytest.param({"title": "Reviews of mine"}, "renamed", id="another title"),
+        pytest.param({"workspace": 2}, "moved", id="another workspace"),
+        pytest.param({"maximum_annotations": 5}, "changed", id="an override"),
+        pytest.param({"description": "Mine"}, "changed", id="the description that the template gave"),
+        pytest.param({"expert_instruction": "Mine"}, "changed", id="the instruction that the template gave"),
+        pytest.param({"label_config": '<View><Text name="mine" value="$t"/></View>'}, "changed", id="the labelling"),
+        pytest.param({"description": str(Mark("0" * 16, "0" * 8, "0" * 8, "0" * 8))}, "marked", id="any mark"),
+    ],
+)
+def test_a_project_that_was_changed_since_is_kept(
+    studio: Studio, remove: Remove, change: dict[str, Any], code: str
+) -> None:
+    results = studio.batch(ROW, {**ROW, "title": "Contracts"})
+    studio.change(project_of(results), **change)
+    exit_code, report = remove(results, "--yes")
+    assert (exit_code, fates(report), codes(report)) == (1, ["kept", "removed"], [code, ""])
+    assert studio.ids() == {project_of(results)}
+
+
+def test_a_project_that_holds_tasks_is_kept(studio: Studio, remove: Remove) -> None:
+    results = studio.batch(ROW)
+    studio.http.post(f"/api/projects/{project_of(results)}/import", json=[{"text": "x"}]).raise_for_status()
+    code, report = remove(results, "--yes")
+    assert (code, codes(report), studio.asked("DELETE")) == (1, ["has-work"], [])
+
+
+def test_a_project_of_another_user_is_kept(start: Start, remove: Remove) -> None:
+    async def somebody_else(call: Call, proceed: Proceed) -> Response:
+        return Answer({"id": 2}).response() if call.path.endswith("/whoami") else await proceed()
+
+    studio = start(somebody_else)
+    code, report = remove(studio.batch(ROW), "--yes")
+    assert (code, codes(report), studio.asked("DELETE")) == (1, ["not-ours"], [])
+
+
+def test_a_project_that_is_younger_than_the_results_is_kept(studio: Studio, remove: Remove) -> None:
+    results = studio.batch(ROW)
+    os.utime(results, (0, 0))
+    assert codes(remove(results, "--yes")[1]) == ["younger"]
+    assert studio.asked("DELETE") == []
+
+
+@pytest.mark.parametrize("outcome", ["finished", "updated", "unchanged", "exists", "failed", "would be created", ""])
+def test_only_rows_that_say_created_are_taken(studio: Studio, remove: Remove, outcome: str) -> None:
+    results = studio.batch(ROW)
+    rewrite(results, ",created,", f",{outcome},")
+    code, report = remove(results, "--yes")
+    assert (code, fates(report), studio.asked("DELETE")) == (0, ["left alone"], [])
+
+
+def test_a_row_whose_id_and_address_disagree_is_kept(studio: Studio, remove: Remove) -> None:
+    results = studio.batch(ROW)
+    rewrite(results, f",created,{project_of(results)},", f",created,{studio.make('Reviews')},")
+    assert codes(remove(results, "--yes")[1]) == ["no-project"]
+    assert studio.asked("DELETE") == []
+
+
+def test_a_row_whose_sheet_named_a_file_needs_its_folder(studio: Studio, remove: Remove) -> None:
+    (studio.folder / "guide.md").write_text("Read it twice.")
+    results = studio.batch({**ROW, "expert_instruction": "@guide.md"})
+    code, report = remove(results, "--yes")
+    assert (code, codes(report)) == (1, ["file-not-found"])
+    assert fates(remove(results, "--yes", "--folder", str(studio.folder))[1]) == ["removed"]
+
+
+def test_a_row_that_named_no_template_needs_the_batchs_own(studio: Studio, remove: Remove) -> None:
+    results = studio.batch(ROW)
+    rewrite(results, "Reviews,1,1,4", "Reviews,,1,4")
+    assert codes(remove(results, "--yes")[1]) == ["template-missing"]
+    assert fates(remove(results, "--yes", "--template", "Sentiment Analysis")[1]) == ["removed"]
+
+
+PROJECT = Project(7, "Reviews", "", 1, datetime(2026, 1, 2, tzinfo=UTC), 1, 0, {"task_number": 0})
+EXPECTED = Expected("Reviews", 1, {"description": ""}, 1, datetime(2026, 1, 3, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("project", "code"),
+    [
+        pytest.param(PROJECT, "", id="as it was made"),
+        pytest.param(replace(PROJECT, settings={}), "work-unknown", id="no count of tasks"),
+        pytest.param(replace(PROJECT, settings={"task_number": None}), "work-unknown", id="a count of tasks of null"),
+        pytest.param(replace(PROJECT, created_by=None), "not-ours", id="no maker"),
+        pytest.param(replace(PROJECT, created_at=UNKNOWN_DATE), "younger", id="no date"),
+        pytest.param(replace(PROJECT, workspace=None), "moved", id="no workspace"),
+    ],
+)
+def test_what_the_studio_does_not_tell_proves_nothing(project: Project, code: str) -> None:
+    found = doubt(EXPECTED, project)
+    assert (found.code if found else "") == code
+
+
+# Another studio, another file
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("https://labels.example.com", id="another host"),
+        pytest.param("http://127.0.0.1:1", id="another port"),
+        pytest.param("{url}/other", id="another path"),
+    ],
+)
+def test_results_of_another_studio_delete_nothing(studio: Studio, remove: Remove, address: str) -> None:
+    results = studio.batch(ROW, {**ROW, "title": "Contracts"})
+    foreign = address.format(url=studio.sandbox.url)
+    rewrite(
+        results, f"{studio.sandbox.url}/projects/{project_of(results)}", f"{foreign}/projects/{project_of(results)}"
+    )
+    code, printed = remove(results, "--yes")
+    assert code == 2
+    assert foreign in printed["error"]
+    assert studio.asked("DELETE") == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_this_machine_has_three_names(studio: Studio, remove: Remove, host: str) -> None:
+    results = studio.batch(ROW)
+    if host != "127.0.0.1":
+        rewrite(results, "127.0.0.1", host)
+    assert remove(results, "--yes")[0] == 0
+
+
+def test_the_embedded_sandbox_takes_results_of_an_earlier_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remove: Remove
+) -> None:
+    monkeypatch.setenv("STENCIL_SANDBOX_DATA", str(tmp_path / "sandbox.sqlite3"))
+
+    async def create() -> Report:
+        async with open_sandbox(Options()) as studio:
+            return await provision(check(read_sheet([ROW]), Options()), Options(), studio)
+
+    results = write_results(asyncio.run(create()), str(tmp_path)).results
+    assert fates(remove(results, "--yes", "--sandbox")[1]) == ["removed"]
+    rewrite(results, "http://127.0.0.1:", "http://labels.example.com:")
+    assert remove(results, "--yes", "--sandbox")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("title,template\nReviews,1\n", id="a sheet"),
+        pytest.param("outcome,project_id,project_url\ncreated,1,{url}/projects/1\n", id="no titles"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_file_that_is_no_results_is_refused(studio: Studio, remove: Remove, content: str) -> None:
+    path = studio.folder / "file.csv"
+    path.write_text(content.format(url=studio.sandbox.url))
+    assert remove(str(path), "--yes")[0] == 2
+
+
+def test_an_https_port_may_be_left_out(studio: Studio) -> None:
+    results = studio.batch(ROW)
+    rewrite(results, studio.sandbox.url, "https://labels.example.com:443/ls")
+    rows = read_results(results).rows
+    check_studio("results.csv", rows, "https://LABELS.example.com/ls")
+
+
+# Faults
+
+
+class OnDelete:
+    """Does something else at the first deletion."""
+
+    def __init__(self, first: Callable[[Proceed], Any]) -> None:
+        self.first, self.seen = first, 0
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Response:
+        self.seen += call.method == "DELETE"
+        if call.method == "DELETE" and self.seen == 1:
+            answer: Response = await self.first(proceed)
+            return answer
+        return await proceed()
+
+
+async def carried_out_and_lost(proceed: Proceed) -> Response:
+    await proceed()
+    return Response("<html>Bad gateway</html>", 502)
+
+
+async def lost(_proceed: Proceed) -> Response:
+    return Response("<html>Bad gateway</html>", 502)
+
+
+async def throttled(_proceed: Proceed) -> Response:
+    return Response('{"detail": "slower"}', 429, {"Retry-After": "0"}, "application/json")
+
+
+async def refused(_proceed: Proceed) -> Response:
+    return Answer({"detail": "You do not have permission."}, 403).response()
+
+
+@pytest.mark.parametrize(
+    ("fault", "fate", "deletions"),
+    [
+        pytest.param(carried_out_and_lost, "removed", 1, id="carried out, and the answer lost"),
+        pytest.param(lost, "failed", 1, id="lost"),
+        pytest.param(refused, "failed", 1, id="refused"),
+        pytest.param(throttled, "removed", 2, id="asked too fast"),
+    ],
+)
+def test_a_deletion_whose_answer_is_unclear_is_looked_after_and_not_sent_again(
+    start: Start, remove: Remove, monkeypatch: pytest.MonkeyPatch, fault: Any, fate: str, deletions: int
+) -> None:
+    monkeypatch.setattr(removing, "SETTLE", 0)
+    studio = start(OnDelete(fault))
+    code, report = remove(studio.batch(ROW), "--yes")
+    assert (code, fates(report)) == (0 if fate == "removed" else 1, [fate])
+    assert len(studio.asked("DELETE")) == deletions
+    assert bool(studio.ids()) == (fate == "failed")
+
+
+def test_a_page_of_a_proxy_is_no_proof_that_a_project_is_gone(start: Start, remove: Remove) -> None:
+    async def not_found(call: Call, proceed: Proceed) -> Response:
+        one = call.method == "GET" and "id" in call.params and "/projects/" in call.path
+        return Response("<html>Not found</html>", 404, media_type="text/html") if one else await proceed()
+
+    studio = start(not_found)
+    code, report = remove(studio.batch(ROW), "--yes")
+    assert (code, fates(report), studio.asked("DELETE")) == (1, ["failed"], [])
+
+
+def test_no_deletion_goes_out_by_a_read_that_has_grown_old(
+    studio: Studio, remove: Remove, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = studio.batch(ROW)
+    monkeypatch.setattr(removing, "FRESH", -1.0)
+    code, report = remove(results, "--yes")
+    assert (code, codes(report), studio.asked("DELETE")) == (1, ["throttled"], [])
+
+
+def test_ctrl_c_stops_between_rows(start: Start, remove: Remove) -> None:
+    async def interrupting(proceed: Proceed) -> Response:
+        os.kill(os.getpid(), signal.SIGINT)
+        return await proceed()
+
+    studio = start(OnDelete(interrupting))
+    results = studio.batch(*({**ROW, "title": f"Reviews {number}"} for number in range(4)))
+    code, report = remove(results, "--yes", "--max-concurrency", "1")
+    assert (code, fates(report)) == (130, ["removed", "unprocessed", "unprocessed", "unprocessed"])
+    assert len(studio.ids()) == 3
+
+
+# Community, and people
+
+
+def test_on_community_the_whole_template_is_compared(start: Start, remove: Remove) -> None:
+    async def community(call: Call, proceed: Proceed) -> Response:
+        version = Answer({"release": "1.23.2", "edition": "Community"})
+        return version.response() if call.path == "/api/version/" else await proceed()
+
+    studio = start(community)
+    (studio.folder / "ner.yaml").write_text(YAML)
+    results = studio.batch({"title": "One", "template": "ner.yaml"}, {"title": "Two", "template": "ner.yaml"})
+    studio.change(project_of(results), maximum_annotations=3)
+    code, report = remove(results, "--yes", "--folder", str(studio.folder))
+    assert (code, fates(report), codes(report)) == (1, ["kept", "removed"], ["changed", ""])
+
+
+def test_a_person_is_told_what_is_kept_and_why(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+    results = studio.batch(ROW, {**ROW, "title": "Contracts"})
+    studio.change(project_of(results), maximum_annotations=5)
+    assert main(["remove", results]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "maximum_annotations" in printed
+    assert "2 rows: 1 kept (line 2), 1 would be removed" in printed
+    assert "--yes deletes what would be removed" in printed
