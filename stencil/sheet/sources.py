@@ -102,7 +102,7 @@ def _file(path: Path) -> tuple[bytes, Path]:
 
 def _fetched(url: str) -> bytes:
     # Half of the time that `import stencil` may take, and most sheets are local files.
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     try:
         with fsspec.open(url, "rb") as file:

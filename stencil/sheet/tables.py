@@ -38,7 +38,7 @@ def read_excel(content: bytes) -> Table:
             one.
     """
     try:
-        import openpyxl  # type: ignore[import-untyped]  # an extra: Excel is read by few, and importing it takes a third of a second
+        import openpyxl  # an extra: Excel is read by few, and importing it takes a third of a second
     except ImportError:
         raise SheetUnreadable("Excel needs an extra: pip install 'stencil[excel]'") from None
     _refuse_bomb(content)
@@ -122,7 +122,7 @@ def read_parquet(content: bytes) -> Table:
             large a one.
     """
     try:
-        from pyarrow import parquet  # type: ignore[import-untyped]  # an extra, and half a second of import
+        from pyarrow import parquet  # an extra, and half a second of import
     except ImportError:
         raise SheetUnreadable("Parquet needs an extra: pip install 'stencil[parquet]'") from None
     try:

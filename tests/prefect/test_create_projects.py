@@ -174,7 +174,7 @@ def test_a_frame_becomes_projects(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("number", [2, 30_000], ids=["small", "too large for a parameter"])
 async def test_a_frame_given_to_the_flow_itself_is_an_error_that_names_from_dataframe(number: int) -> None:
     with pytest.raises(SourceUnclear, match="from_dataframe"):
-        await create_projects(pd.DataFrame({"title": ["abc"] * number}))  # type: ignore[arg-type]
+        await create_projects(pd.DataFrame({"title": ["abc"] * number}))  # type: ignore[call-overload]
 
 
 async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sandbox: Sandbox) -> None:

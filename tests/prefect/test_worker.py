@@ -20,7 +20,7 @@ def prefect(environment: dict[str, str], *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def ended(name: str, parameters: dict[str, object]) -> State:
+async def ended(name: str, parameters: dict[str, str]) -> State:
     """The final state of a new run of a deployment."""
     async with get_client() as client, asyncio.timeout(90):
         deployment = await client.read_deployment_by_name(name)

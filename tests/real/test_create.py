@@ -25,7 +25,7 @@ EXAMPLE = ROOT / "examples" / "community.csv"
 @pytest.fixture
 def sdk(label_studio: Studio) -> Iterator[LabelStudio]:
     with httpx.Client() as client:
-        yield LabelStudio(base_url=label_studio.url, api_key=label_studio.token, httpx_client=client)  # type: ignore[no-untyped-call]
+        yield LabelStudio(base_url=label_studio.url, api_key=label_studio.token, httpx_client=client)
 
 
 def stencil(studio: Studio, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,7 @@ CONFIG = """
 @pytest.fixture
 def sdk(label_studio: Studio) -> Iterator[LabelStudio]:
     with httpx.Client() as client:
-        yield LabelStudio(base_url=label_studio.url, api_key=label_studio.token, httpx_client=client)  # type: ignore[no-untyped-call]
+        yield LabelStudio(base_url=label_studio.url, api_key=label_studio.token, httpx_client=client)
 
 
 def test_it_is_the_community_edition(label_studio: Studio) -> None:

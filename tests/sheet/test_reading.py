@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import openpyxl  # type: ignore[import-untyped]
+import openpyxl
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -271,7 +271,7 @@ def test_standard_input_is_read_and_has_no_folder(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_url_is_opened_by_fsspec() -> None:
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     with fsspec.open("memory://folder/rows.csv", "wb") as file:
         file.write(b"title\nabc\n")

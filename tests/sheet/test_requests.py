@@ -223,7 +223,7 @@ def test_a_password_is_in_no_problem() -> None:
 
 
 def test_a_formulas_error_in_excel_is_a_problem(tmp_path: Path) -> None:
-    import openpyxl  # type: ignore[import-untyped]
+    import openpyxl
 
     workbook = openpyxl.Workbook()
     workbook.active.append(["title", "description"])
