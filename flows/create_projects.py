@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
 
-from prefect import Flow
+from prefect import Flow, tags
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -235,7 +235,8 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
         path = Path(folder) / "DataFrame.jsonl"
         # Fifteen digits, or numbers would lose some: pandas writes ten by itself.
         df.to_json(path, orient="records", lines=True, date_format="iso", force_ascii=False, double_precision=15)
-        report: Report = _run(create_projects(sheet=str(path), **options))
+        with tags("stencil"):
+            report: Report = _run(create_projects(sheet=str(path), **options))
         return report
 
 

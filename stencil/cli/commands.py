@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -89,8 +88,6 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
     # Imported here, since importing Prefect takes a second and the other commands don't need it.
     from flows.create_projects import create_projects
 
-    if not chosen.verbose:
-        logging.getLogger("prefect").setLevel(logging.CRITICAL)
     names = (
         "sheet template workspace mode output max_concurrency requests_per_second max_failures fail_when skip_invalid "
         "allow_unknown_fields sandbox"
@@ -136,7 +133,10 @@ async def _reach_prefect() -> None:
 
 async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
     """The flow, with Ctrl-C as a cancellation: the first finishes what is staked, the second leaves it."""
-    running = asyncio.ensure_future(flow(**parameters))  # type: ignore[operator]
+    from prefect import tags
+
+    with tags("stencil", *(["sandbox"] if parameters["sandbox"] else [])):
+        running = asyncio.ensure_future(flow(**parameters))  # type: ignore[operator]
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
     result: Report = await running
     return result
