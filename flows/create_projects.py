@@ -10,6 +10,7 @@ import gc
 import tempfile
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
 
@@ -245,7 +246,8 @@ def _run(call: Coroutine[Any, Any, R]) -> R:
     if not _loop_runs():
         return asyncio.run(call)
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, call).result()
+        # The context goes along: Prefect keeps its settings and tags there.
+        return pool.submit(copy_context().run, asyncio.run, call).result()
 
 
 def _loop_runs() -> bool:

@@ -171,6 +171,11 @@ def test_a_frame_becomes_projects(sandbox: Sandbox) -> None:
     assert len(report.rows) == 2
 
 
+async def test_a_frame_becomes_projects_where_a_loop_runs_already_as_in_a_notebook(sandbox: Sandbox) -> None:
+    report = from_dataframe(pd.DataFrame({"title": ["In a cell"]}), template="1", workspace="1")
+    assert report.counts[Outcome.CREATED] == 1
+
+
 @pytest.mark.parametrize("number", [2, 30_000], ids=["small", "too large for a parameter"])
 async def test_a_frame_given_to_the_flow_itself_is_an_error_that_names_from_dataframe(number: int) -> None:
     with pytest.raises(SourceUnclear, match="from_dataframe"):
