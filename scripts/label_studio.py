@@ -118,7 +118,7 @@ def running(executable: Path, data: Path, port: int) -> Iterator[Studio]:
             _wait_until_it_answers(studio)
             yield studio
         finally:
-            _stop(process)
+            stop(process)
 
 
 def template(executable: Path, folder: Path) -> Path:
@@ -194,7 +194,7 @@ def _tail(studio: Studio, lines: int = 15) -> str:
     return "\n".join(studio.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(STOP_SECONDS)

@@ -12,14 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.label_studio import HOST, free_port
+from scripts.label_studio import HOST, POLL_SECONDS, free_port, stop
 
 #: Seconds that a server may take to answer; a Prefect server migrates its database first.
 START_SECONDS = 120.0
-#: Seconds between asking to stop and killing.
-STOP_SECONDS = 10.0
-#: Seconds between two looks at a server that is starting.
-POLL_SECONDS = 0.1
 
 #: What keeps a Prefect server quiet and lets it record every task run: by default it takes them one at a time, and drops
 #: those that come faster (measured on Prefect 3.8.8).
@@ -75,12 +71,7 @@ def running(
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
         if process.stdout is not None:
             process.stdout.close()
 
