@@ -195,6 +195,7 @@ def _tail(studio: Studio, lines: int = 15) -> str:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process: asked first, and killed where it does not listen."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
