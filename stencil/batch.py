@@ -144,7 +144,7 @@ class Batch:
             workspace=shown(named.get("workspace") or ""),
             outcome=Outcome.INVALID,
             error_code=problems[0].code,
-            error="; ".join(_without_line(problem) for problem in problems),
+            error="; ".join(_told(problem) for problem in problems),
             cells=row.cells,
         )
 
@@ -246,5 +246,7 @@ def _group(tickets: Sequence[Ticket]) -> Group:
     return Group(first.title if len(tickets) == 1 else f"lines {first.line}-{last.line}", tickets)
 
 
-def _without_line(problem: Problem) -> str:
-    return str(Problem(problem.code, problem.message, None, problem.column, problem.value))
+def _told(problem: Problem) -> str:
+    """A problem beside its row: the line is there already, and the code of the first."""
+    place = f"{problem.column}: " if problem.column else ""
+    return f"{place}{problem.message}"

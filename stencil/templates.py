@@ -22,6 +22,8 @@ from stencil.problems import Problem, shown
 #: Settings of a project that are its own and not a template's: where it stands, and what its server decided for it.
 _NOT_COPIED = frozenset({"pinned_at", "model_version", "is_published", "is_draft", "created_by"}) | SECRET_FIELDS
 
+_MOST_IN_FILE = 1_000_000
+_DEEPEST = 50
 _FILE_SUFFIXES = (".yaml", ".yml")
 _PROJECT = "project:"
 _FILE = "file:"
@@ -124,7 +126,7 @@ async def _from_project(reference: str, studio: LabelStudio, edition: Edition) -
     project = await (_project_with_id(int(wanted), studio) if _is_id(wanted) else _project_named(wanted, studio))
     if isinstance(project, Problem):
         return project
-    fields = {name: value for name, value in project.settings.items() if _copied(name, value, edition)}
+    fields = {name: _content(value) for name, value in project.settings.items() if _copied(name, value, edition)}
     if not fields.get("control_weights"):
         fields.pop("control_weights", None)
     return Template(
@@ -167,18 +169,27 @@ def _copied(name: str, value: JSON, edition: Edition) -> bool:
     return known and takes and value is not None
 
 
+def _content(value: JSON) -> JSON:
+    """A setting without what ties it to its project: nested settings have ids of their own, and nulls that mean not set."""
+    if not isinstance(value, dict):
+        return value
+    return {key: part for key, part in value.items() if key not in ("id", "project") and part is not None}
+
+
 def _from_file(reference: str, edition: Edition, folder: Path | None) -> Template | Problem:
     path = Path(reference.removeprefix(_FILE).strip())
     path = path if path.is_absolute() or folder is None else folder / path
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        content = _yaml(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        return Problem(
-            "template-unknown", f"the template file can't be read: {reason}.", column="template", value=reference
-        )
+        message = f"the template file can't be read: {reason}."
+        return Problem("template-unknown", message, column="template", value=shown(reference))
     except yaml.YAMLError as error:
-        return _bad_file(reference, " ".join(str(error).split()))
+        # The place, and not the line itself: the file may be somebody else's, named by mistake or on purpose.
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        return _bad_file(reference, f"{place}{getattr(error, 'problem', None) or error}")
     if not isinstance(content, dict):
         return _bad_file(reference, "it must be a mapping with `name`, `label_config` and settings")
     name = content.pop("name", path.stem)
@@ -196,6 +207,36 @@ def _from_file(reference: str, edition: Edition, folder: Path | None) -> Templat
         fields=fields,
         description=str(description),
     )
+
+
+def _yaml(path: Path) -> object:
+    """What a template file says; aliases, which make a small file large, are refused.
+
+    Raises:
+        OSError: It can't be read.
+        UnicodeDecodeError: It is not UTF-8.
+        yaml.YAMLError: It is not YAML, larger than 1 MB, nested deeply, or has aliases.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MOST_IN_FILE + 1)
+    if len(content) > _MOST_IN_FILE:
+        raise yaml.YAMLError(f"it is larger than {_MOST_IN_FILE // 1_000_000} MB")
+    text = content.decode("utf-8-sig")
+    try:
+        _refuse_bombs(text)
+        return yaml.safe_load(text)
+    except ValueError as error:
+        raise yaml.YAMLError(f"it holds a value that can't be: {error}") from error
+
+
+def _refuse_bombs(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError("it has aliases (*name); write out what they stand for")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST} levels deep")
 
 
 def community_problem(field: str, *, line: int | None = None) -> Problem:
