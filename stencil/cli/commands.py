@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from threading import Event
 
 from stencil.batch import Batch, BatchFailed, prepare
 from stencil.checking import check as check_sheet
@@ -78,6 +79,12 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
     return code
 
 
+def _interrupted(display: Display, batches: Sequence[Batch]) -> tuple[Report | None, int]:
+    if not batches:
+        display.error("Interrupted; nothing was created.")
+    return (batches[0].report() if batches else None), 130
+
+
 def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
     display.problems(invalid.sheet, invalid.problems)
     display.error(f"{counted(len(invalid.problems), 'problem')}; nothing was created.")
@@ -93,9 +100,10 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
         "allow_unknown_fields sandbox"
     )
     parameters = {name: getattr(chosen, name) for name in names.split()}
+    interrupted = Event()
     try:
         asyncio.run(_reach_prefect())
-        report = asyncio.run(_interruptible(create_projects, parameters))
+        report = asyncio.run(_interruptible(create_projects, parameters, interrupted))
     except BatchFailed as failed:
         return failed.report, 1
     except InvalidSheet as invalid:
@@ -103,12 +111,13 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
         _tell_problems(invalid, display)
         return None, 2
     except asyncio.CancelledError:
-        if not batches:
-            display.error("Interrupted; nothing was created.")
-        return (batches[0].report() if batches else None), 130
+        return _interrupted(display, batches)
     except StencilError:
         raise
     except Exception as error:
+        if interrupted.is_set():
+            # Ctrl-C goes to the embedded server too, and Prefect fails for want of it.
+            return _interrupted(display, batches)
         if not batches:
             raise PrefectFailed(error) from error
         display.error(str(PrefectFailed(error)))
@@ -131,13 +140,18 @@ async def _reach_prefect() -> None:
             raise PrefectFailed(problem)
 
 
-async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
+async def _interruptible(flow: object, parameters: dict[str, object], interrupted: Event) -> Report:
     """The flow, with Ctrl-C as a cancellation: the first finishes what is staked, the second leaves it."""
+
+    def interrupt() -> None:
+        interrupted.set()
+        running.cancel()
+
     from prefect import tags
 
     with tags("stencil", *(["sandbox"] if parameters["sandbox"] else [])):
         running = asyncio.ensure_future(flow(**parameters))  # type: ignore[operator]
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
     result: Report = await running
     return result
 
