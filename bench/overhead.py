@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.servers import PREFECT_ENVIRONMENT, prefect_server, sandbox_server
+from scripts.servers import prefect_server, sandbox_server
 
 #: Goals: requests a row, and time over the bare loop's.
 MOST_REQUESTS_A_ROW = 2.04
@@ -40,7 +40,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder,
         prefect_server(Path(folder) / "prefect") as api,
     ):
-        os.environ.update(PREFECT_ENVIRONMENT, PREFECT_HOME=f"{folder}/prefect", PREFECT_API_URL=api)
+        os.environ.update(PREFECT_HOME=f"{folder}/prefect", PREFECT_API_URL=api)
         os.environ.update(PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL")
         for _ in range(chosen.repeats):
             with sandbox_server(chosen.latency_ms) as (url, token):

@@ -4,13 +4,13 @@ import argparse
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from threading import Event
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 
 from stencil.batch import Batch, BatchFailed, prepare
 from stencil.checking import check as check_sheet
 from stencil.cli.display import Display
+from stencil.cli.prefect_server import embedded_prefect_server
 from stencil.labelstudio import Edition
 from stencil.options import Options
 from stencil.planning import Mode
@@ -23,26 +23,18 @@ from stencil.studio import Studio, open_sandbox, open_studio
 #: Highest `--max-concurrency` and `--requests-per-second`.
 MOST_AT_ONCE, FASTEST = 64, 1000
 
-#: What an embedded Prefect server needs to record every task run and to keep to itself.
-_PREFECT = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-}
 #: What keeps Prefect's log off the terminal; the server has it all the same.
-_QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+_QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 
 
 class PrefectFailed(StencilError):
     """Prefect ended for a reason of its own, not the batch's."""
 
     def __init__(self, error: Exception) -> None:
-        where = os.environ.get("PREFECT_API_URL") or "embedded"
         reason = str(error).strip().splitlines() or [""]
         super().__init__(
-            f"Prefect failed ({type(error).__name__}: {reason[0]}). Its server is {where}: "
-            "PREFECT_API_URL names one that runs, and without it an embedded one is started."
+            f"Prefect failed ({type(error).__name__}: {reason[0]}). PREFECT_API_URL or the profile names its server; "
+            "where neither does, an embedded one is started."
         )
 
 
@@ -62,13 +54,10 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         except InvalidSheet as invalid:
             _tell_problems(invalid, display)
             return 2
-    if not os.environ.get("PREFECT_API_URL"):
-        display.note(
-            "Starting an embedded Prefect server, about ten seconds; PREFECT_API_URL names one that runs already."
-        )
-    for name, value in {**_PREFECT, **({} if chosen.verbose else _QUIET)}.items():
-        os.environ.setdefault(name, value)
-    with display.progress() as batches:
+    if not chosen.verbose:
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+    with _prefect(display), display.progress() as batches:
         report, code = _run_flow(chosen, display, batches)
     if report is not None:
         display.report(report)
@@ -79,10 +68,26 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
     return code
 
 
-def _interrupted(display: Display, batches: Sequence[Batch]) -> tuple[Report | None, int]:
-    if not batches:
-        display.error("Interrupted; nothing was created.")
-    return (batches[0].report() if batches else None), 130
+@contextmanager
+def _prefect(display: Display) -> Iterator[None]:
+    """The Prefect server that the environment or the profile names; else one for the time of the command."""
+    # Imported here, since importing Prefect takes a second and the other commands don't need it.
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if PREFECT_API_URL.value():
+        asyncio.run(_reach_prefect())
+        yield
+        return
+    display.note("Starting an embedded Prefect server, about ten seconds; PREFECT_API_URL names one that runs already.")
+    with embedded_prefect_server() as url, temporary_settings({PREFECT_API_URL: url}):
+        try:
+            yield
+        finally:
+            # What Prefect still has to tell its server it tells now; afterwards the server is gone.
+            APILogWorker.instance().drain()
+            EventsWorker.drain_all()
 
 
 def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
@@ -92,7 +97,6 @@ def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
 
 def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]) -> tuple[Report | None, int]:
     """The report, as far as there is one, and the exit code."""
-    # Imported here, since importing Prefect takes a second and the other commands don't need it.
     from flows.create_projects import create_projects
 
     names = (
@@ -100,10 +104,8 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
         "allow_unknown_fields sandbox"
     )
     parameters = {name: getattr(chosen, name) for name in names.split()}
-    interrupted = Event()
     try:
-        asyncio.run(_reach_prefect())
-        report = asyncio.run(_interruptible(create_projects, parameters, interrupted))
+        report = asyncio.run(_interruptible(create_projects, parameters))
     except BatchFailed as failed:
         return failed.report, 1
     except InvalidSheet as invalid:
@@ -111,13 +113,12 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
         _tell_problems(invalid, display)
         return None, 2
     except asyncio.CancelledError:
-        return _interrupted(display, batches)
+        if not batches:
+            display.error("Interrupted; nothing was created.")
+        return (batches[0].report() if batches else None), 130
     except StencilError:
         raise
     except Exception as error:
-        if interrupted.is_set():
-            # Ctrl-C goes to the embedded server too, and Prefect fails for want of it.
-            return _interrupted(display, batches)
         if not batches:
             raise PrefectFailed(error) from error
         display.error(str(PrefectFailed(error)))
@@ -129,29 +130,22 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
 
 
 async def _reach_prefect() -> None:
-    """Raise `PrefectFailed` where a Prefect server is named and does not answer."""
+    """Raise `PrefectFailed` where the Prefect server that is named does not answer."""
     from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL
 
-    if PREFECT_API_URL.value():
-        async with get_client() as client:
-            problem = await client.api_healthcheck()
-        if problem is not None:
-            raise PrefectFailed(problem)
+    async with get_client() as client:
+        problem = await client.api_healthcheck()
+    if problem is not None:
+        raise PrefectFailed(problem)
 
 
-async def _interruptible(flow: object, parameters: dict[str, object], interrupted: Event) -> Report:
+async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
     """The flow, with Ctrl-C as a cancellation: the first finishes what is staked, the second leaves it."""
-
-    def interrupt() -> None:
-        interrupted.set()
-        running.cancel()
-
     from prefect import tags
 
     with tags("stencil", *(["sandbox"] if parameters["sandbox"] else [])):
         running = asyncio.ensure_future(flow(**parameters))  # type: ignore[operator]
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
     result: Report = await running
     return result
 

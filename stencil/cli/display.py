@@ -13,7 +13,7 @@ from rich.table import Table
 
 from stencil.batch import Batch, batch_listener
 from stencil.problems import Problem
-from stencil.report import Report, RowReport, progress_text
+from stencil.report import Outcome, Report, RowReport, progress_text
 
 #: Rows that a table on the terminal shows; the files have all.
 MOST_ROWS = 40
@@ -69,7 +69,8 @@ class Display:
         if self.machine:
             self.json(report.to_json())
             return
-        bad = [row for row in report.rows if not row.outcome.well]
+        # Rows that the batch did not come to are counted, not listed: it stopped before them, and nothing is wrong with them.
+        bad = [row for row in report.rows if not row.outcome.well and not _not_reached(row)]
         rows = bad + ([row for row in report.rows if row.outcome.well] if report.dry_run else [])
         if rows:
             self.table(
@@ -121,6 +122,10 @@ class Display:
 
     def _prefixed(self, text: str) -> str:
         return "\n".join(self._prefix + line for line in text.splitlines() or [""])
+
+
+def _not_reached(row: RowReport) -> bool:
+    return row.outcome is Outcome.UNPROCESSED and row.project_id is None
 
 
 def _cells(row: RowReport, *, dry_run: bool) -> tuple[str, ...]:

@@ -180,9 +180,12 @@ def test_the_sandbox_needs_no_setting_and_says_so_in_every_line(environment: dic
     assert "26 created" in done.stdout
 
 
+@pytest.mark.parametrize("embedded", [False, True], ids=["a server of its own", "the embedded server"])
 def test_ctrl_c_finishes_what_is_staked_and_exits_130_with_the_report(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, embedded: bool
 ) -> None:
+    if embedded:
+        environment = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
     sheet = tmp_path / "long.csv"
     sheet.write_text("title\n" + "".join(f"Row {number}\n" for number in range(2000)))
     command = [sys.executable, "-m", "stencil.cli", "create", str(sheet), "--template", "1", "--workspace", "1"]
@@ -192,11 +195,13 @@ def test_ctrl_c_finishes_what_is_staked_and_exits_130_with_the_report(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not any(request.method == "PATCH" for request in sandbox.requests) and time.monotonic() < deadline:
         os.sched_yield()
-    running.send_signal(signal.SIGINT)
+    # As a terminal does: to the whole group.
+    os.killpg(running.pid, signal.SIGINT)
     stdout, stderr = running.communicate(timeout=60)
     assert running.returncode == 130, stderr
     assert "unprocessed" in stdout
