@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
 
 from prefect import Flow, tags
 from prefect.client.schemas.objects import State
+from prefect.context import TagsContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed
@@ -111,29 +112,32 @@ async def create_projects(
         sandbox: Run on the embedded sandbox instead of a studio.
     """
     try:
-        source, name = one_source(sheet, csv_text, rows)
-        if output:
-            check_output(output)
-        options = Options(
-            template=template,
-            workspace=workspace,
-            mode=Mode(mode),
-            dry_run=dry_run,
-            max_concurrency=max_concurrency,
-            requests_per_second=requests_per_second,
-            max_failures=max_failures,
-            skip_invalid=skip_invalid,
-            allow_unknown_fields=allow_unknown_fields,
-        )
-        checked = await value_of(load_sheet(source, name, options))
-        async with _studio(options, sandbox=sandbox) as studio:
-            batch = await value_of(plan_batch(checked, options, studio))
-            try:
-                if not dry_run:
-                    await _until_done(batch)
-            finally:
-                report = batch.report()
-                await _tell(report, output)
+        # The run has its tags. Its task runs have none, since Prefect asks its server for a slot of each tag before a task
+        # run begins: a request for each, and a wait without end where the server is gone.
+        with TagsContext(current_tags=set()):
+            source, name = one_source(sheet, csv_text, rows)
+            if output:
+                check_output(output)
+            options = Options(
+                template=template,
+                workspace=workspace,
+                mode=Mode(mode),
+                dry_run=dry_run,
+                max_concurrency=max_concurrency,
+                requests_per_second=requests_per_second,
+                max_failures=max_failures,
+                skip_invalid=skip_invalid,
+                allow_unknown_fields=allow_unknown_fields,
+            )
+            checked = await value_of(load_sheet(source, name, options))
+            async with _studio(options, sandbox=sandbox) as studio:
+                batch = await value_of(plan_batch(checked, options, studio))
+                try:
+                    if not dry_run:
+                        await _until_done(batch)
+                finally:
+                    report = batch.report()
+                    await _tell(report, output)
     except InvalidSheet as invalid:
         await publish_problems(invalid)
         return failed_state(invalid)  # type: ignore[return-value]
@@ -185,9 +189,9 @@ async def _carry_out(batch: Batch) -> None:
 
 
 async def _tell(report: Report, output: str) -> None:
+    """The report to whoever asks for it: first the files, which need nobody's server."""
     logger = get_run_logger()
     (logger.info if report.well else logger.error)("%s", report.sentence)
-    await publish_report(report)
     if output:
         try:
             files = await value_of(save_results(report, output))
@@ -195,6 +199,7 @@ async def _tell(report: Report, output: str) -> None:
             logger.error("%s The summary artifact tells what became of the rows.", unwritable)  # noqa: TRY400
         else:
             logger.info("Results: %s and %s", files.results, files.failed)
+    await publish_report(report)
 
 
 def _final_state(report: Report, fail_when: FailWhen) -> State[Any]:

@@ -49,7 +49,6 @@ async def plan_batch(checked: Checked, options: Options, studio: Studio) -> Batc
 
 @task(
     task_run_name="{group.name}",
-    tags=["stencil"],
     retries=len(RETRIES.delays),
     retry_delay_seconds=list(RETRIES.delays),
     retry_jitter_factor=RETRIES.jitter,

@@ -1,5 +1,8 @@
 """Telling what became of a batch, as artifacts and files."""
 
+import asyncio
+import logging
+import math
 from uuid import UUID
 
 from prefect import task
@@ -27,13 +30,22 @@ MOST_ROWS = 1000
 
 #: Seconds between two updates of the progress artifact at least.
 PROGRESS_EVERY = 1.0
+#: Seconds that telling Prefect may take; its client goes on trying for minutes when its server is gone.
+LONGEST_TELLING = 20.0
+
+logger = logging.getLogger("stencil.report")
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 async def publish_report(report: Report) -> None:
-    """The summary as a Markdown artifact, the rows as a table."""
-    await acreate_markdown_artifact(report.markdown(), key=SUMMARY_KEY, description=report.sentence)
-    await acreate_table_artifact(report.table(MOST_ROWS), key=ROWS_KEY, description=report.sentence)
+    """The summary as a Markdown artifact, the rows as a table.
+
+    Raises:
+        TimeoutError: Prefect's server does not take them.
+    """
+    async with asyncio.timeout(LONGEST_TELLING):
+        await acreate_markdown_artifact(report.markdown(), key=SUMMARY_KEY, description=report.sentence)
+        await acreate_table_artifact(report.table(MOST_ROWS), key=ROWS_KEY, description=report.sentence)
 
 
 @task(task_run_name="write {output}", cache_policy=NO_CACHE, persist_result=False)
@@ -79,11 +91,16 @@ class Progress:
     async def tell(self, *, last: bool = False) -> None:
         """Bring it up to date, unless that was done just now."""
         now = self._batch.studio.pacer.clock.now()
-        if not last and now - self._told < PROGRESS_EVERY:
+        if now - self._told < (0 if last else PROGRESS_EVERY):
             return
         self._told = now
         share = 100.0 * sum(ticket.settled for ticket in self._batch.engine.tickets) / self._total
-        await aupdate_progress_artifact(self._artifact, progress=share, description=_told(self._batch))
+        try:
+            async with asyncio.timeout(LONGEST_TELLING):
+                await aupdate_progress_artifact(self._artifact, progress=share, description=_told(self._batch))
+        except Exception as error:  # noqa: BLE001 - it is for those who watch; the batch goes on without
+            self._told = math.inf
+            logger.warning("the progress is not told any more: %s", error)
 
 
 def _told(batch: Batch) -> str:
