@@ -196,7 +196,8 @@ class Looker:
     async def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            look = await self._read(min(floor for floor, _ in waiting))
+            # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
+            look = await self._read(min(self.covered, *(floor for floor, _ in waiting)))
         except LabelStudioError as error:
             for _, future in waiting:
                 if not future.done():

@@ -1,9 +1,10 @@
 """A studio in memory, with the faults that no real server produces on demand, on a clock that tests turn.
 
 It speaks the client's language, not HTTP: what is tested with it is what the engine does about answers. Every request is in
-`log`, in the order in which it took effect.
+`log`, in the order in which it took effect, and in `asked` (client, method, title) in the order in which it was sent.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,7 @@ class Entry:
     project: int | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
     before: Project | None = None
+    sent: float = 0.0
 
 
 Faults = Callable[[str, str, int], Fault | None]
@@ -68,6 +70,7 @@ class SimulatedStudio:
         self.projects: dict[int, Project] = {}
         self.history: list[tuple[float, int, Project | None]] = []
         self.log: list[Entry] = []
+        self.asked: list[tuple[str, str, str]] = []
         self.next_id = 1
         self.pending: list[tuple[float, Callable[[], None]]] = []
 
@@ -98,7 +101,9 @@ class SimulatedStudio:
         due = [each for each in self.pending if each[0] <= self.clock.now()]
         self.pending = [each for each in self.pending if each[0] > self.clock.now()]
         for _, commit in sorted(due, key=lambda each: each[0]):
-            commit()
+            # Nobody is there any more to be told that the project is gone.
+            with contextlib.suppress(Rejected):
+                commit()
 
     def listed(self) -> dict[int, Project]:
         """The projects as lists show them, which may lag behind."""
@@ -146,6 +151,7 @@ class SimulatedClient:
     async def list_page(
         self, page: int, *, ordering: str = "-id", fields: Collection[str] = (), title: str = "", **_: Any
     ) -> ProjectPage:
+        self.server.asked.append((self.name, "LIST", ""))
         await self._reach("LIST")
         found = sorted(self.server.listed().values(), key=lambda project: -project.id)
         found = [project for project in found if title.lower() in project.title.lower()]
@@ -170,11 +176,11 @@ class SimulatedClient:
         self, number: int, fields: Mapping[str, Any], *, before: Callable[[], None] = lambda: None
     ) -> Project:
         before()
-        seen = self.server.projects.get(number)
+        seen, now = self.server.projects.get(number), self.server.clock.now()
 
         def commit() -> None:
             found = self.server.projects.get(number)
-            self._note("PATCH", number, fields, seen)
+            self._note("PATCH", number, fields, seen, now)
             if found is not None:
                 settings = {**found.settings, **{key: value for key, value in fields.items() if key != "description"}}
                 description = fields.get("description", found.description)
@@ -184,14 +190,17 @@ class SimulatedClient:
         return self._found(number)
 
     async def delete_project(self, number: int) -> None:
+        seen, now = self.server.projects.get(number), self.server.clock.now()
+
         def commit() -> None:
-            self._note("DELETE", number)
+            self._note("DELETE", number, before=seen, sent=now)
             self._found(number)
             self.server.put(None, number)
 
         await self._carry_out("DELETE", commit)
 
     async def _create(self, fields: Mapping[str, Any]) -> Project:
+        self.server.asked.append((self.name, "POST", fields["title"]))
         made: list[int] = []
 
         def commit() -> None:
@@ -249,6 +258,11 @@ class SimulatedClient:
         return found
 
     def _note(
-        self, method: str, number: int | None, body: Mapping[str, Any] | None = None, before: Project | None = None
+        self,
+        method: str,
+        number: int | None,
+        body: Mapping[str, Any] | None = None,
+        before: Project | None = None,
+        sent: float = 0.0,
     ) -> None:
-        self.server.log.append(Entry(self.server.clock.now(), self.name, method, number, body or {}, before))
+        self.server.log.append(Entry(self.server.clock.now(), self.name, method, number, body or {}, before, sent))
