@@ -87,6 +87,12 @@ def parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--latency-ms", type=_milliseconds, default=0.0, metavar="L", help="wait before each answer (default: 0)"
     )
+    sandbox.add_argument(
+        "--faults",
+        metavar="SPEC",
+        help="what goes wrong, for trials: a file of JSON, or for example 'lost-after=0.2,429=0.05,seed=7' "
+        "(docs/sandbox.md)",
+    )
     sandbox.set_defaults(command=commands.serve_sandbox)
     return top
 

@@ -235,9 +235,14 @@ def _list(chosen: argparse.Namespace, display: Display, rows: object) -> int:
 
 def serve_sandbox(chosen: argparse.Namespace, display: Display) -> int:
     """Serve the sandbox until Ctrl-C."""
-    from stencil.sandbox import serve
+    from stencil.sandbox import BadFaults, from_argument, serve
 
-    return serve(port=chosen.port, data=chosen.data, token=chosen.token, latency_ms=chosen.latency_ms)
+    try:
+        faults = from_argument(chosen.faults) if chosen.faults is not None else None
+    except BadFaults as bad:
+        display.error(f"--faults: {bad}.")
+        return 2
+    return serve(port=chosen.port, data=chosen.data, token=chosen.token, latency_ms=chosen.latency_ms, faults=faults)
 
 
 def _studio(chosen: argparse.Namespace, options: Options) -> AbstractAsyncContextManager[Studio]:

@@ -8,7 +8,9 @@ which Prefect brings.
 
 from stencil.sandbox.app import create_app
 from stencil.sandbox.calls import Answer, Call, Interceptor, Proceed, Settings
-from stencil.sandbox.requestlog import LoggedRequest
+from stencil.sandbox.faults import BadFaults, Fault, Faults, from_argument
+from stencil.sandbox.faults.answers import Held, Lost
+from stencil.sandbox.requestlog import Commit, LoggedRequest
 from stencil.sandbox.server import Sandbox, open_store, serve
 from stencil.sandbox.store import Store
 from stencil.sandbox.tokens import DEFAULT_TOKEN
@@ -16,14 +18,21 @@ from stencil.sandbox.tokens import DEFAULT_TOKEN
 __all__ = [
     "DEFAULT_TOKEN",
     "Answer",
+    "BadFaults",
     "Call",
+    "Commit",
+    "Fault",
+    "Faults",
+    "Held",
     "Interceptor",
     "LoggedRequest",
+    "Lost",
     "Proceed",
     "Sandbox",
     "Settings",
     "Store",
     "create_app",
+    "from_argument",
     "open_store",
     "serve",
 ]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from stencil.sandbox.faults import BadFaults, from_argument
 from stencil.sandbox.server import serve
 
 
@@ -18,8 +19,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="SQLite file that keeps everything (default: memory)")
     parser.add_argument("--token", help="legacy token (default: a fixed one, printed at the start)")
     parser.add_argument("--latency-ms", type=float, default=0, help="delay of every answer (default: none)")
+    parser.add_argument(
+        "--faults", help="what goes wrong: a file of JSON, or for example 'lost-after=0.2,429=0.05,seed=7'"
+    )
     given = parser.parse_args(arguments)
-    return serve(given.port, given.data, given.token, given.latency_ms, given.host)
+    try:
+        faults = from_argument(given.faults) if given.faults is not None else None
+    except BadFaults as exc:
+        print(f"--faults: {exc}.", file=sys.stderr)
+        return 2
+    return serve(given.port, given.data, given.token, given.latency_ms, given.host, faults)
 
 
 if __name__ == "__main__":

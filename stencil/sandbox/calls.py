@@ -9,7 +9,9 @@ from starlette.responses import Response
 
 from stencil.sandbox._json import JSON, Object, dumps, loads
 from stencil.sandbox.errors import Refusal
+from stencil.sandbox.faults.model import Faults
 from stencil.sandbox.fields import Flag, Schema
+from stencil.sandbox.requestlog import Trace
 from stencil.sandbox.store import Store
 from stencil.sandbox.tokens import DEFAULT_TOKEN, Tokens
 
@@ -20,7 +22,7 @@ class Interceptor(Protocol):
     """Something that stands between the route and the handler."""
 
     async def __call__(self, call: "Call", proceed: Proceed) -> Response:
-        """The answer, got from `proceed()` or another; an exception drops the connection without one."""
+        """The answer, got from `proceed()` or another; that of `Lost()` is none. `proceed` may be called again, or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Settings:
         rate_limit: requests a second for each token, above which the answer is 429; None for no limit.
         log_requests: whether `RequestLog` keeps what was asked.
         interceptors: called in this order, the first outermost.
+        faults: what goes wrong on the way to these and back.
     """
 
     token: str = DEFAULT_TOKEN
@@ -42,6 +45,7 @@ class Settings:
     rate_limit: float | None = None
     log_requests: bool = False
     interceptors: tuple[Interceptor, ...] = ()
+    faults: Faults | None = None
 
     def __repr__(self) -> str:
         return f"Settings(latency_ms={self.latency_ms}, rate_limit={self.rate_limit})"
@@ -70,6 +74,8 @@ class Call:
         number: as in the log.
         params: the numbers in the path, by name.
         project_id: an id that an interceptor reserved for the project that this call will make.
+        behind: seconds ago, at which a read sees the projects; 0 is now.
+        trace: what becomes of the request, for the log.
     """
 
     store: Store
@@ -84,6 +90,8 @@ class Call:
     raw: bytes = field(repr=False)
     project_id: int | None = None
     is_form: bool = False
+    behind: float = 0
+    trace: Trace = field(default_factory=Trace)
 
     @property
     def query(self) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """From a route to an answer: reading the request, the interceptors, who asks, the handler, and the commit.
 
-    route -> log -> interceptors -> token -> method -> body -> transaction(handler) -> answer
+    route -> log -> faults -> interceptors -> token -> method -> body -> transaction(handler) -> answer
 
 An interceptor stands between the route and the handler. What it does before `proceed()` happens before the commit, what
 it does after happens after it; it may also answer without proceeding, or proceed later in a task of its own. That is the
-place for delays, throttling, and the faults of proxies and networks.
+place for delays and throttling; the faults of proxies and networks stand there too, outside a sandbox's own interceptors.
 """
 
 import time
@@ -14,10 +14,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from stencil.sandbox._json import dumps
-from stencil.sandbox.calls import Call, Handler, Interceptor, Proceed, Settings
+from stencil.sandbox.calls import Answer, Call, Handler, Interceptor, Proceed, Settings
 from stencil.sandbox.errors import Refusal
+from stencil.sandbox.faults.injecting import HEADER, Injector
+from stencil.sandbox.faults.model import Faults
 from stencil.sandbox.interceptors import Latency, Throttle
-from stencil.sandbox.requestlog import LoggedRequest, RequestLog
+from stencil.sandbox.requestlog import Commit, LoggedRequest, RequestLog
 from stencil.sandbox.store import Store
 from stencil.sandbox.tokens import Tokens
 
@@ -34,13 +36,27 @@ class Gate:
             interceptors.append(Latency(settings.latency_ms / 1000))
         if settings.rate_limit is not None:
             interceptors.append(Throttle(settings.rate_limit))
-        self.interceptors = (*interceptors, *settings.interceptors)
+        faults = settings.faults or Faults()
+        if keeps_past := any(fault.kind == "list-lag" for fault in faults.faults):
+            store.keep_past()
+        self.injector = Injector(faults, keeps_past=keeps_past)
+        self.interceptors_with_faults = (*interceptors, self.injector, *settings.interceptors)
+        own = settings.interceptors if settings.faults is None else (self.injector, *settings.interceptors)
+        self.interceptors = (*interceptors, *own)
         self._number = 0
+        self._commits = 0
 
     def next_number(self) -> int:
         """The number of the request that has just arrived."""
         self._number += 1
         return self._number
+
+    def note_commit(self, call: Call, answer: Answer) -> None:
+        """Nothing; the call's trace tells of the commit that has just been made."""
+        self._commits += 1
+        made = answer.body.get("id") if answer.status == 201 and isinstance(answer.body, dict) else None
+        changed = made if isinstance(made, int) else call.params.get("id")
+        call.trace.commits.append(Commit(self._commits, time.time(), answer.status, changed))
 
     async def answer(self, call: Call, respond: Callable[[Call], Response]) -> Response:
         """The answer of `respond`, through every interceptor."""
@@ -49,7 +65,7 @@ class Gate:
             return respond(call)
 
         proceed: Proceed = innermost
-        for interceptor in reversed(self.interceptors):
+        for interceptor in reversed(self.interceptors_with_faults if HEADER in call.headers else self.interceptors):
             proceed = _step(interceptor, call, proceed)
         return await proceed()
 
@@ -87,7 +103,8 @@ class Endpoint:
         status: int | None = None
         try:
             response = await self.gate.answer(call, self.respond)
-            status = response.status_code
+            # An answer that is none has the status 0.
+            status = response.status_code or None
         finally:
             # Before the answer is sent: who has the answer finds its entry.
             self.gate.log.add(
@@ -100,7 +117,8 @@ class Endpoint:
                     status=status,
                     received_at=began,
                     seconds=time.perf_counter() - clock,
-                )
+                ),
+                call.trace,
             )
         await response(scope, receive, send)
 
@@ -111,9 +129,13 @@ class Endpoint:
                 call.tokens.check(call.headers)
             handler = self._handler(call.method)
             if call.method in {"GET", "HEAD"}:
-                return handler(call).response()
+                if not call.behind:
+                    return handler(call).response()
+                with call.store.rewound(call.behind):
+                    return handler(call).response()
             with call.store.transaction():
                 answer = handler(call)
+            self.gate.note_commit(call, answer)
             return answer.response()
         except Refusal as exc:
             return Response(dumps(exc.body()), exc.status, exc.headers, "application/json")

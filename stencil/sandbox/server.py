@@ -11,9 +11,12 @@ from types import TracebackType
 from typing import Self
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from stencil.sandbox.app import create_app
 from stencil.sandbox.calls import Interceptor, Settings
+from stencil.sandbox.faults.answers import CONNECTION, Connection
+from stencil.sandbox.faults.model import Faults
 from stencil.sandbox.gate import Gate
 from stencil.sandbox.requestlog import LoggedRequest
 from stencil.sandbox.seed import seed
@@ -33,6 +36,7 @@ class Sandbox:
         rate_limit: requests a second for each token, above which the answer is 429.
         log_requests: whether `requests` keeps what was asked.
         interceptors: what stands between the routes and the handlers.
+        faults: what goes wrong on the way there and back.
 
     Raises:
         OSError: on entering, the port is taken.
@@ -50,6 +54,7 @@ class Sandbox:
         rate_limit: float | None = None,
         log_requests: bool = True,
         interceptors: Sequence[Interceptor] = (),
+        faults: Faults | None = None,
     ) -> None:
         self._data = data
         self._port = port
@@ -60,6 +65,7 @@ class Sandbox:
             rate_limit=rate_limit,
             log_requests=log_requests,
             interceptors=tuple(interceptors),
+            faults=faults,
         )
         self._personal = ""
         self._store: Store
@@ -115,6 +121,10 @@ class Sandbox:
         """Nothing; `requests` starts anew."""
         self._gate.log.clear()
 
+    def settle(self, seconds: float = 60) -> bool:
+        """Whether every late write and every replay took effect within that time; none is left then that may surprise."""
+        return self._gate.injector.settle(seconds)
+
 
 def serve(
     port: int,
@@ -122,6 +132,7 @@ def serve(
     token: str | None,
     latency_ms: float,
     host: str = "127.0.0.1",
+    faults: Faults | None = None,
 ) -> int:
     """The exit code of a sandbox that served in the foreground until it was interrupted.
 
@@ -139,7 +150,8 @@ def serve(
             print(f"The sandbox cannot use {data}: {exc}.", file=sys.stderr)
             return 2
         with store:
-            return _serve(listener, store, Settings(token=token or DEFAULT_TOKEN, latency_ms=latency_ms))
+            settings = Settings(token=token or DEFAULT_TOKEN, latency_ms=latency_ms, faults=faults)
+            return _serve(listener, store, settings)
 
 
 def open_store(data: Path | None) -> Store:
@@ -194,9 +206,28 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
 
+class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # a variable that holds a class
+    """HTTP that leaves the connection where an answer that drops it finds it."""
+
+    app_state: dict[str, object]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Nothing; the scopes of this connection's requests hold it in their state."""
+        super().connection_made(transport)
+        self._connection = Connection(transport)
+        self.app_state = self.app_state | {CONNECTION: self._connection}
+
+    def shutdown(self) -> None:
+        """Nothing; the connection ends with its answer, or now where that might never be."""
+        super().shutdown()
+        if self._connection.held:
+            self._connection.transport.close()
+
+
 def _config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type] # any ASGI application
+        http=_Protocol,
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -214,6 +245,8 @@ def _serve(listener: socket.socket, store: Store, settings: Settings) -> int:
     known = f", token {DEFAULT_TOKEN}" if settings.token == DEFAULT_TOKEN else ""
     address = f"[{host}]" if ":" in host else host
     print(f"Sandbox of Label Studio Enterprise on http://{address}:{port}{known}", flush=True)
+    if settings.faults is not None:
+        print(f"Faults: {settings.faults}", flush=True)
     try:
         _Server(_config(create_app(store, settings))).run([listener])
     except KeyboardInterrupt:

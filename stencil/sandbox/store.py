@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from stencil.sandbox._json import Object, dumps, load_object
+from stencil.sandbox.past import Past
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS projects (
@@ -82,6 +83,7 @@ class Store:
         self._db.create_function("fold", 1, fold, deterministic=True)
         last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'projects'").fetchone()
         self._last_project_id: int = last[0] if last else 0
+        self._past: Past | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +107,24 @@ class Store:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    def keep_past(self) -> None:
+        """Nothing; from now on `rewound` can show what the projects were."""
+        self._past = self._past or Past(self._db)
+
+    @contextmanager
+    def rewound(self, seconds: float) -> Iterator[None]:
+        """A span in which the projects are read as they were that many seconds ago, as far as the past is kept."""
+        if self._past is None:
+            yield
+            return
+        self._past.forget()
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._past.rewind(seconds)
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
 
     # projects
 

@@ -1,0 +1,209 @@
+"""Kinds of faults, the requests that they apply to, and the decision which of these get one.
+
+A kind is an answer and a moment: what the client gets to see, and when the write is carried out all the same.
+
+    ANSWER  lost    the connection is closed without an answer
+            held    no answer, and the connection stays open until the client gives up
+            502, 503, 504    a proxy's page of HTML
+            500, 429         the server's own JSON
+            html    a page of HTML with status 200, as a sign-in proxy sends it
+    MOMENT  before  the write is not carried out
+            after   it is carried out first
+            late    it is carried out some seconds after the client got its answer, or none
+
+and some stand for themselves: `401`, `truncated`, `slow`, `replay`, `list-lag`.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_ANSWERS = ("lost", "held", "500", "502", "503", "504", "429", "html")
+_MOMENTS = ("before", "after", "late")
+#: Every kind, with the parameters that it takes and their defaults.
+KINDS: Mapping[str, Mapping[str, float]] = {
+    **{
+        f"{answer}-{moment}": ({"seconds": 2.0, "reserve": 0} if moment == "late" else {})
+        | ({"retry_after": 1, "date": 0} if answer == "429" else {})
+        | ({"retry_after": -1, "date": 0} if answer == "503" else {})
+        for answer in _ANSWERS
+        for moment in _MOMENTS
+    },
+    "401": {"count": 0},
+    "truncated": {},
+    "slow": {"seconds": 3.0},
+    "replay": {"copies": 1, "seconds": 0.0},
+    "list-lag": {"seconds": 1.0},
+}
+#: Names for groups of routes; a route may be given as itself too.
+ROUTES: Mapping[str, tuple[str, ...]] = {
+    "create": ("POST /api/project-templates/{id}/create-project", "POST /api/projects"),
+    "update": ("PATCH /api/projects/{id}", "PUT /api/projects/{id}"),
+    "delete": ("DELETE /api/projects/{id}",),
+    "list": ("GET /api/projects",),
+    "get": ("GET /api/projects/{id}",),
+}
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    **ROUTES,
+    "writes": (*ROUTES["create"], *ROUTES["update"], *ROUTES["delete"]),
+    "reads": (*ROUTES["list"], *ROUTES["get"]),
+    "all": ("*",),
+}
+_DEFAULT_GROUP = {"replay": "create", "list-lag": "list"}
+#: A list can lag by this many seconds at most: so long the past is kept.
+MOST_LAG = 60.0
+_MOST = {"seconds": 3600.0, "copies": 100, "count": 1_000_000, "retry_after": 86_400, "date": 1, "reserve": 1}
+
+
+class BadFaults(ValueError):
+    """A specification of faults is not valid; the message is one sentence that says which part, and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault, and the requests that get it.
+
+    Attributes:
+        kind: one of `KINDS`; for `ANSWER-before`, `ANSWER` alone will do.
+        probability: of a request's getting it, decided by the seed and the request's number on its route.
+        requests: the numbers, counted on each route from 1, of the requests that get it, instead of a probability.
+        on: which requests are meant: names of `GROUPS`, or `"METHOD /path"` with `{id}` for ids and no slash at the
+            end; by default the writes, for `replay` the creates and for `list-lag` the list.
+        limit: how many requests get it at most.
+        seconds: until a late write, of a slow answer, between two copies, or by which the list lags.
+        copies: of a replayed create, besides the one that is answered.
+        count: requests that a token's expiry refuses; 0 refuses until another token comes.
+        retry_after: seconds in the header `Retry-After`; -1 leaves it out.
+        date: whether `Retry-After` is an HTTP date.
+        reserve: whether a late create gets its id as it arrives, as in a slow transaction, instead of as it is carried
+            out: then ids do not rise in the order of the commits.
+
+    Raises:
+        BadFaults: no such kind, or a value that it can't have.
+    """
+
+    kind: str
+    probability: float = 1.0
+    requests: tuple[int, ...] = ()
+    on: tuple[str, ...] = ()
+    limit: int | None = None
+    seconds: float | None = None
+    copies: int | None = None
+    count: int | None = None
+    retry_after: int | None = None
+    date: bool | None = None
+    reserve: bool | None = None
+
+    def __post_init__(self) -> None:
+        kind = f"{self.kind}-before" if self.kind in _ANSWERS else self.kind
+        if kind not in KINDS:
+            raise BadFaults(
+                f"{self.kind!r} is no kind of fault: give one of {', '.join(_ANSWERS)}, each with -before, -after or "
+                "-late, or one of 401, truncated, slow, replay, list-lag"
+            )
+        object.__setattr__(self, "kind", kind)
+        if not 0 <= self.probability <= 1:
+            raise BadFaults(f"{kind}: its probability is {self.probability:g}: give a number from 0 to 1")
+        if any(number < 1 for number in self.requests):
+            raise BadFaults(f"{kind}: requests are counted from 1")
+        if self.limit is not None and self.limit < 0:
+            raise BadFaults(f"{kind}: its limit is {self.limit}: give a number of requests, 0 or more")
+        if not self.on:
+            object.__setattr__(self, "on", (_DEFAULT_GROUP.get(kind, "writes"),))
+        for name in self.on:
+            _check_route(kind, name)
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
+        takes = KINDS[self.kind]
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name not in takes:
+                allowed = ", ".join(takes).replace("_", "-") or "none"
+                raise BadFaults(f"{self.kind} has no parameter {name.replace('_', '-')}: it takes {allowed}")
+            most = MOST_LAG if self.kind == "list-lag" else most
+            if not 0 <= value <= most:
+                raise BadFaults(f"{self.kind}: its {name.replace('_', '-')} is {value:g}: give 0 to {most:g}")
+
+    def parameter(self, name: str) -> float:
+        """The value of a parameter that the kind takes, or its default."""
+        value = getattr(self, name)
+        return float(KINDS[self.kind][name] if value is None else value)
+
+    @property
+    def answer(self) -> str:
+        """What the client gets to see: the kind's first part."""
+        return self.kind.rpartition("-")[0] if self.moment else self.kind
+
+    @property
+    def moment(self) -> str:
+        """When the write is carried out: `before`, `after`, `late`, or nothing for a kind that stands for itself."""
+        last = self.kind.rpartition("-")[2]
+        return last if last in _MOMENTS else ""
+
+    def applies(self, route: str) -> bool:
+        """Whether requests of this route, as `route_of` writes it, are meant."""
+        meant = [pattern for name in self.on for pattern in GROUPS.get(name, (name,))]
+        return "*" in meant or route in meant
+
+    def __str__(self) -> str:
+        """The fault as it is written in an argument."""
+        given = [f"={self.probability:g}"] if not self.requests and self.probability < 1 else []
+        if self.requests:
+            given.append(f":requests={'+'.join(map(str, self.requests))}")
+        given.append(f":on={'+'.join(self.on)}")
+        for name in ("limit", *_MOST):
+            value = getattr(self, name)
+            if value is not None:
+                shown = ("no", "yes")[value] if isinstance(value, bool) else f"{value:g}"
+                given.append(f":{name.replace('_', '-')}={shown}")
+        return self.kind + "".join(given)
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Faults that are each decided on by themselves, the first outermost, so that two may meet on one request.
+
+    Attributes:
+        faults: in this order; `500-after` before `replay` answers 500 to a create that was carried out several times.
+        seed: two sandboxes with one seed treat the n-th request of a route alike.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    seed: int = 0
+
+    def hits(self, route: str, number: int) -> list[int]:
+        """The positions of the faults that the `number`-th request of this route gets."""
+        return [
+            position
+            for position, fault in enumerate(self.faults)
+            if fault.applies(route) and self._decide(position, route, number)
+        ]
+
+    def _decide(self, position: int, route: str, number: int) -> bool:
+        fault = self.faults[position]
+        if fault.requests:
+            return number in fault.requests
+        # Counted among its own kind, so that adding a fault leaves what the others do.
+        twin = sum(other.kind == fault.kind for other in self.faults[:position])
+        drawn = hashlib.blake2b(f"{self.seed} {fault.kind} {twin} {route} {number}".encode(), digest_size=8).digest()
+        return int.from_bytes(drawn) < fault.probability * 2**64
+
+    def __str__(self) -> str:
+        return ",".join([*map(str, self.faults), f"seed={self.seed}"])
+
+
+def route_of(method: str, path: str) -> str:
+    """The route of a request: `{id}` for its ids, no slash at its end."""
+    return f"{method} {re.sub(r'/[0-9]+(?=/|$)', '/{id}', path).rstrip('/')}"
+
+
+def _check_route(kind: str, name: str) -> None:
+    if name not in GROUPS and not re.fullmatch(r"[A-Z]+ /\S*[^/\s]", name):
+        raise BadFaults(
+            f"{kind}: {name!r} is no route: give one of {', '.join(GROUPS)}, or a method and a path as in "
+            "'GET /api/projects/{id}', without a slash at its end"
+        )

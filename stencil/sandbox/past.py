@@ -1,0 +1,61 @@
+"""What the projects were a little while ago, for lists that lag behind the writes.
+
+Triggers keep the row that each write replaced. The past is shown by taking the newest writes back, inside a transaction
+that is then rolled back: so it is read by the very code that reads the present.
+"""
+
+import asyncio
+import sqlite3
+import time
+
+#: Seconds for which a replaced row is kept.
+KEPT = 60.0
+_COLUMNS = "id, title, folded, description, workspace, pinned_at, created_at, tasks, settings"
+_OLD = ", ".join(f"OLD.{column}" for column in _COLUMNS.split(", "))
+_SCHEMA = f"""
+CREATE TEMP TABLE IF NOT EXISTS replaced (n INTEGER PRIMARY KEY, at REAL NOT NULL, was TEXT NOT NULL, {_COLUMNS});
+CREATE INDEX IF NOT EXISTS temp.replaced_at ON replaced (at);
+CREATE TEMP TRIGGER IF NOT EXISTS made AFTER INSERT ON main.projects BEGIN
+    INSERT INTO replaced (at, was, id) VALUES (clock(), 'absent', NEW.id);
+END;
+CREATE TEMP TRIGGER IF NOT EXISTS changed AFTER UPDATE ON main.projects BEGIN
+    INSERT INTO replaced (at, was, {_COLUMNS}) VALUES (clock(), 'there', {_OLD});
+END;
+CREATE TEMP TRIGGER IF NOT EXISTS deleted AFTER DELETE ON main.projects BEGIN
+    INSERT INTO replaced (at, was, {_COLUMNS}) VALUES (clock(), 'there', {_OLD});
+END;
+"""  # noqa: S608
+
+
+class Past:
+    """The rows that the writes of the last `KEPT` seconds replaced."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        db.create_function("clock", 0, _now)
+        db.executescript(_SCHEMA)
+
+    def forget(self) -> None:
+        """Nothing; what is too old to be shown is not kept any longer."""
+        self._db.execute("DELETE FROM replaced WHERE at < ?", (_now() - KEPT,))
+
+    def rewind(self, seconds: float) -> None:
+        """Nothing; the projects are what they were that many seconds ago, until the open transaction is rolled back."""
+        moment = _now() - seconds
+        sql = f"SELECT was, {_COLUMNS} FROM replaced WHERE at > ? ORDER BY n DESC"  # noqa: S608
+        newest_first = self._db.execute(sql, (moment,)).fetchall()
+        for was, project_id, *columns in newest_first:
+            if was == "absent":
+                self._db.execute("DELETE FROM projects WHERE id = ?", (project_id,))
+            else:
+                marks = ", ".join("?" * (1 + len(columns)))
+                sql = f"INSERT OR REPLACE INTO projects ({_COLUMNS}) VALUES ({marks})"  # noqa: S608
+                self._db.execute(sql, (project_id, *columns))
+
+
+def _now() -> float:
+    """The running event loop's time, which tests may turn; the machine's where none runs."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return time.monotonic()

@@ -1,0 +1,469 @@
+"""Faults go wrong as they were told to, the same way each time, and the log tells of them; what they do to two clients."""
+
+import asyncio
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from label_studio_sdk.client import LabelStudio
+from pydantic import SecretStr
+
+from stencil.batch import provision
+from stencil.checking import check
+from stencil.cli import main as stencil_main
+from stencil.options import Options
+from stencil.provisioning import Patience, Retries
+from stencil.report import Outcome, Report
+from stencil.sandbox import BadFaults, Fault, Faults, LoggedRequest, Sandbox, from_argument
+from stencil.sandbox.__main__ import main as sandbox_main
+from stencil.settings import StudioSettings
+from stencil.sheet import read_sheet
+from stencil.studio import open_studio
+
+DROPPED = httpx.RemoteProtocolError
+
+
+class Served:
+    """A sandbox with faults, and a client that knows nothing of them; `plain` asks for none."""
+
+    def __init__(self, sandbox: Sandbox, stack: ExitStack) -> None:
+        self.sandbox = sandbox
+        self._headers = {"Authorization": f"Token {sandbox.token}"}
+        self._stack = stack
+        self.http = self.client(self._headers)
+        self.plain = self.client(self._headers | {"X-Sandbox-Fault": "none"})
+
+    def client(self, headers: dict[str, str]) -> httpx.Client:
+        # Nothing is encrypted on loopback, and the certificates take longer to load than a test to run.
+        return self._stack.enter_context(
+            httpx.Client(base_url=self.sandbox.url, headers=headers, timeout=2, verify=False)
+        )
+
+    def create(self, title: str = "Project", **headers: str) -> httpx.Response:
+        return self.http.post("/api/projects/", json={"title": title}, headers=headers)
+
+    def titles(self) -> list[str]:
+        return [project["title"] for project in self.plain.get("/api/projects/?page_size=100").json()["results"]]
+
+    def logged(self) -> list[LoggedRequest]:
+        return [entry for entry in self.sandbox.requests if entry.method != "GET"]
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with ExitStack() as stack:
+
+        def served(faults: str | Faults, **settings: Any) -> Served:
+            chosen = from_argument(faults) if isinstance(faults, str) else faults
+            return Served(stack.enter_context(Sandbox(faults=chosen, **settings)), stack)
+
+        yield served
+
+
+# What the client sees, and what the database holds
+
+
+@pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
+def test_a_lost_answer_is_a_connection_that_ends(serve: Serve, moment: str, count: int) -> None:
+    studio = serve(f"lost-{moment}")
+    with pytest.raises(DROPPED, match="without sending a response"):
+        studio.create()
+    assert len(studio.titles()) == count
+    [entry] = studio.logged()
+    assert (entry.fault, entry.status, len(entry.commits)) == (f"lost-{moment}", None, count)
+
+
+@pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
+def test_a_held_answer_ends_when_the_client_gives_up(serve: Serve, moment: str, count: int) -> None:
+    studio = serve(f"held-{moment}")
+    with pytest.raises(httpx.ReadTimeout):
+        studio.http.post("/api/projects/", json={"title": "Project"}, timeout=0.1)
+    assert len(studio.titles()) == count
+
+
+def test_a_sandbox_that_stops_waits_for_no_client_that_it_holds() -> None:
+    with Sandbox() as sandbox:
+        client = socket.create_connection(("127.0.0.1", int(sandbox.url.rpartition(":")[2])), timeout=10)
+        client.sendall(b"GET /api/version/ HTTP/1.1\r\nHost: sandbox\r\nX-Sandbox-Fault: held\r\n\r\n")
+        while not sandbox.requests:
+            pass
+        began = time.monotonic()
+    with client:
+        assert client.recv(1) == b""
+    assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxys_page_comes_before_or_after_the_commit(serve: Serve, status: int, moment: str, count: int) -> None:
+    studio = serve(f"{status}-{moment}")
+    answer = studio.create()
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert f"<h1>{status} " in answer.text
+    assert len(studio.titles()) == count
+
+
+@pytest.mark.parametrize("reserve", [False, True], ids=["id at the commit", "id on arrival"])
+def test_a_late_write_lands_after_others_that_came_later(serve: Serve, reserve: bool) -> None:
+    studio = serve(Faults((Fault("lost-late", requests=(1,), seconds=0.2, reserve=reserve),)))
+    with pytest.raises(DROPPED):
+        studio.create("Late")
+    assert studio.logged()[0].committed_at is None
+    on_time = studio.create("On time").json()["id"]
+    assert studio.titles() == ["On time"]
+    assert studio.sandbox.settle()
+    late, other = studio.logged()
+    assert late.number < other.number
+    assert late.commits[0].number > other.commits[0].number
+    assert late.commits[0].at - late.received_at >= 0.2
+    assert (late.commits[0].id, on_time) == ((1, 2) if reserve else (2, 1))
+
+
+def test_a_replayed_create_makes_copies_before_the_one_that_it_answers(serve: Serve) -> None:
+    studio = serve("replay:copies=4")
+    assert studio.create().json()["id"] == 5
+    assert len(studio.titles()) == 5
+    assert [commit.id for commit in studio.logged()[0].commits] == [1, 2, 3, 4, 5]
+
+
+def test_faults_meet_on_one_request(serve: Serve) -> None:
+    studio = serve("500-after,replay:copies=16")
+    assert studio.create().status_code == 500
+    assert len(studio.titles()) == 17
+    assert studio.logged()[0].fault == "500-after+replay"
+
+
+def test_a_500_has_the_servers_json(serve: Serve) -> None:
+    body = serve("500").create().json()
+    assert (body["status_code"], body["detail"]) == (500, "database is locked")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_comes_in_seconds(serve: Serve, status: int) -> None:
+    answer = serve(f"{status}:retry-after=7").create()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (status, "7")
+
+
+def test_retry_after_comes_as_a_date(serve: Serve) -> None:
+    header = serve("429:retry-after=30:date=yes").create().headers["Retry-After"]
+    assert header.endswith(" GMT")
+    assert 25 < parsedate_to_datetime(header).timestamp() - time.time() <= 31
+
+
+def test_an_expired_access_token_is_refused_until_another_comes(serve: Serve) -> None:
+    studio = serve("401:requests=2")
+    refresh = {"refresh": studio.sandbox.personal_access_token}
+
+    def fresh() -> dict[str, str]:
+        return {"Authorization": f"Bearer {studio.http.post('/api/token/refresh/', json=refresh).json()['access']}"}
+
+    old = fresh()
+    statuses = [studio.create(**old).status_code for _ in range(3)]
+    statuses.append(studio.http.get("/api/projects/", headers=old).status_code)
+    statuses.append(studio.create(**fresh()).status_code)
+    assert statuses == [201, 401, 401, 401, 201]
+    assert [entry.fault for entry in studio.sandbox.requests if entry.status == 401] == ["401"] * 3
+
+
+def test_an_expired_access_token_may_be_refused_a_few_times_only(serve: Serve) -> None:
+    studio = serve("401:requests=1:count=2")
+    refresh = {"refresh": studio.sandbox.personal_access_token}
+    access = studio.http.post("/api/token/refresh/", json=refresh).json()["access"]
+    headers = {"Authorization": f"Bearer {access}"}
+    assert [studio.create(**headers).status_code for _ in range(3)] == [401, 401, 201]
+
+
+def test_the_legacy_token_is_refused_once(serve: Serve) -> None:
+    studio = serve("401:requests=1")
+    assert [studio.create().status_code for _ in range(2)] == [401, 201]
+
+
+def test_a_truncated_answer_ends_before_its_length(serve: Serve) -> None:
+    studio = serve("truncated")
+    with pytest.raises(DROPPED, match="without sending complete message body"):
+        studio.create()
+    assert len(studio.titles()) == 1
+
+
+def test_a_slow_answer_comes_whole_though_no_wait_is_long(serve: Serve) -> None:
+    studio = serve("slow:seconds=0.4")
+    began = time.monotonic()
+    answer = studio.http.post("/api/projects/", json={"title": "Project"}, timeout=0.3)
+    assert time.monotonic() - began >= 0.4
+    assert answer.json()["title"] == "Project"
+
+
+@pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
+def test_a_sign_in_page_says_200(serve: Serve, moment: str, count: int) -> None:
+    studio = serve(f"html-{moment}")
+    answer = studio.create()
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert len(studio.titles()) == count
+
+
+def test_a_list_that_lags_shows_none_of_the_newest_writes(serve: Serve) -> None:
+    studio = serve("list-lag:seconds=50")
+    kept, gone = (studio.create(title).json()["id"] for title in ("Kept", "Gone"))
+    studio.http.patch(f"/api/projects/{kept}/", json={"title": "Renamed"})
+    studio.http.delete(f"/api/projects/{gone}/")
+    assert studio.http.get("/api/projects/").json()["results"] == []
+    assert studio.http.get(f"/api/projects/{kept}/").json()["title"] == "Renamed"
+    assert studio.titles() == ["Renamed"]
+
+
+def test_a_list_that_lags_shows_what_was_before(serve: Serve) -> None:
+    studio = serve("list-lag:seconds=1")
+    kept, gone = (studio.create(title).json()["id"] for title in ("Kept", "Gone"))
+    while len(studio.http.get("/api/projects/").json()["results"]) < 2:
+        pass
+    studio.http.patch(f"/api/projects/{kept}/", json={"title": "Renamed"})
+    studio.http.delete(f"/api/projects/{gone}/")
+    lagging = [project["title"] for project in studio.http.get("/api/projects/").json()["results"]]
+    assert lagging == ["Gone", "Kept"]
+    assert studio.titles() == ["Renamed"]
+
+
+def test_one_request_asks_for_a_fault_of_its_own(serve: Serve) -> None:
+    studio = serve(Faults())
+    with pytest.raises(DROPPED):
+        studio.create("Lost", **{"X-Sandbox-Fault": "lost-after"})
+    assert studio.create("Answered").status_code == 201
+    assert studio.titles() == ["Answered", "Lost"]
+
+
+def test_a_header_works_on_a_sandbox_without_faults() -> None:
+    with Sandbox() as sandbox, ExitStack() as stack:
+        studio = Served(sandbox, stack)
+        answer = studio.create(**{"X-Sandbox-Fault": "429:retry-after=3"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
+
+
+@pytest.mark.parametrize(
+    ("header", "detail"),
+    [
+        pytest.param("lost", "", id="valid, for contrast"),
+        pytest.param("lots", "'lots' is no kind of fault", id="no such kind"),
+        pytest.param("lost=0.5", "the header is about its own request", id="a probability"),
+        pytest.param("lost:on=list", "the header is about its own request", id="routes"),
+        pytest.param("list-lag", "start it with the fault list-lag=0", id="a past that is not kept"),
+    ],
+)
+def test_a_wrong_header_is_answered_400(serve: Serve, header: str, detail: str) -> None:
+    studio = serve(Faults())
+    if not detail:
+        with pytest.raises(DROPPED):
+            studio.create(**{"X-Sandbox-Fault": header})
+        return
+    answer = studio.create(**{"X-Sandbox-Fault": header})
+    assert answer.status_code == 400
+    assert detail in answer.json()["detail"]
+
+
+# Which requests
+
+
+def pattern(faults: str, studio: Served) -> list[str]:
+    for number in range(40):
+        studio.create(f"Project {number}")
+    return [entry.fault for entry in studio.logged()]
+
+
+def test_the_same_seed_spoils_the_same_requests(serve: Serve) -> None:
+    spec = "502=0.3,429=0.1,seed={}"
+    first, again, other = (pattern(spec, serve(spec.format(seed))) for seed in (7, 7, 8))
+    assert first == again != other
+    assert 5 <= sum("502" in fault for fault in first) <= 20
+
+
+def test_another_fault_leaves_the_first_ones_requests(serve: Serve) -> None:
+    alone, beside = (pattern(spec, serve(spec)) for spec in ("502=0.3,seed=7", "replay=0.5,502=0.3,seed=7"))
+    assert ["502" in fault for fault in alone] == ["502" in fault for fault in beside]
+
+
+def test_requests_are_counted_by_route(serve: Serve) -> None:
+    studio = serve("502:requests=2:on=create+update")
+    ids = [studio.create().status_code for _ in range(3)]
+    changed = [studio.http.patch("/api/projects/1/", json={}).status_code for _ in range(3)]
+    assert (ids, changed) == ([201, 502, 201], [200, 502, 200])
+
+
+def test_a_limit_ends_a_fault(serve: Serve) -> None:
+    studio = serve("502:limit=2")
+    assert [studio.create().status_code for _ in range(4)] == [502, 502, 201, 201]
+
+
+@pytest.mark.parametrize(
+    ("on", "statuses"),
+    [
+        pytest.param("", [502, 502, 502, 200, 200, 200], id="by default the writes"),
+        pytest.param("create", [502, 200, 204, 200, 404, 200], id="a group"),
+        pytest.param("list+delete", [201, 200, 502, 502, 200, 200], id="two groups"),
+        pytest.param("all", [502] * 6, id="all"),
+        pytest.param("GET /api/projects/{id}", [201, 200, 204, 200, 502, 200], id="a route"),
+    ],
+)
+def test_a_fault_is_of_certain_routes(serve: Serve, on: str, statuses: list[int]) -> None:
+    studio = serve("502" + (f":on={on}" if on else ""))
+    studio.plain.post("/api/projects/", json={"title": "Project"})
+    got = [
+        studio.http.post("/api/projects/", json={"title": "Project"}),
+        studio.http.patch("/api/projects/1/", json={}),
+        studio.http.delete("/api/projects/1/"),
+        studio.http.get("/api/projects"),
+        studio.http.get("/api/projects/1/"),
+        studio.http.get("/api/version/"),
+    ]
+    assert [answer.status_code for answer in got] == statuses
+
+
+# How faults are written
+
+
+WRITTEN = (
+    "lost-after=0.2:on=create:limit=3,429-before:on=writes:retry-after=3:date=yes,replay:requests=1+4:on=create,seed=7"
+)
+LISTED = {
+    "seed": 7,
+    "faults": [
+        {"kind": "lost-after", "probability": 0.2, "on": "create", "limit": 3},
+        {"kind": "429", "on": ["writes"], "retry-after": 3, "date": True},
+        {"kind": "replay", "requests": [1, 4]},
+    ],
+}
+
+
+def test_text_and_file_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "faults.json").write_text(json.dumps(LISTED))
+    faults = from_argument(str(tmp_path / "faults.json"))
+    assert faults == from_argument(WRITTEN)
+    assert str(faults) == WRITTEN
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("lots=0.2", "in 'lots=0.2', 'lots' is no kind of fault: give one of lost, held", id="kind"),
+        pytest.param("lost=2", "its probability is 2: give a number from 0 to 1", id="probability"),
+        pytest.param("lost=often", "probability is 'often': give a number", id="no number"),
+        pytest.param("lost=", "probability is '': give a number", id="nothing"),
+        pytest.param("lost:seconds=3", "lost-before has no parameter seconds: it takes none", id="parameter"),
+        pytest.param("late", "'late' is no kind of fault", id="a moment alone"),
+        pytest.param("lost-late:seconds=-1", "its seconds is -1: give 0 to 3600", id="bounds"),
+        pytest.param("list-lag:seconds=61", "its seconds is 61: give 0 to 60", id="a past too long ago"),
+        pytest.param("replay:copies=1.5", "copies is '1.5': give a whole number", id="half a copy"),
+        pytest.param("lost:requests=0", "requests are counted from 1", id="request 0"),
+        pytest.param("lost:on=everything", "'everything' is no route: give one of create, update", id="route"),
+        pytest.param("lost:limit=-1", "its limit is -1: give a number of requests", id="limit"),
+        pytest.param("replay:twice=yes", "'twice' means nothing: give probability, requests, on, limit", id="word"),
+        pytest.param("429:date=soon", "date is 'soon': give yes or no", id="flag"),
+        pytest.param("lost,seed=x", "in 'seed=x', seed is 'x': give a number", id="seed"),
+        pytest.param("", "no faults are named", id="empty"),
+    ],
+)
+def test_a_bad_specification_is_one_sentence_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    assert sandbox_main(["--faults", text]) == 2
+    assert stencil_main(["sandbox", "--faults", text]) == 2
+    errors = capsys.readouterr().err
+    assert told in errors
+    assert errors.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(None, "the file can't be read (No such file or directory)", id="no file"),
+        pytest.param("{", "the file is not JSON", id="no JSON"),
+        pytest.param("[" * 100_000, "the file is nested too deeply", id="deep"),
+        pytest.param("[]", "the file has no list of faults", id="a list"),
+        pytest.param('{"faults": [], "speed": 1}', "'speed' means nothing here: give seed and faults", id="a word"),
+        pytest.param('{"faults": [{"kind": "502"}, {}]}', "in fault 2, it has no kind", id="no kind"),
+        pytest.param('{"faults": [{"kind": "502", "limit": true}]}', "limit is True: give a number", id="a flag"),
+        pytest.param(
+            '{"faults": [{"kind": "502", "on": [[1]]}]}', "in fault 1, 502-before: '[1]' is no route", id="on"
+        ),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, content: str | None, told: str) -> None:
+    path = tmp_path / "faults.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(BadFaults) as caught:
+        from_argument(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert told in str(caught.value)
+
+
+# What Stencil makes of it, and what a loop does
+
+
+def titles(rows: int) -> list[str]:
+    return [f"Reviews {number}" for number in range(rows)]
+
+
+PATIENCE = Patience(settle=(0.05, 0.1), rivals=0.3, late=0.5, fresh=5, lag=0.1)
+
+
+def batch(sandbox: Sandbox, folder: Path, rows: int) -> Report:
+    sheet = folder / "sheet.csv"
+    lines = [f"{title},1,1,{number % 9 + 1}" for number, title in enumerate(titles(rows))]
+    sheet.write_text("\n".join(["title,template,workspace,maximum_annotations", *lines]))
+
+    async def create() -> Report:
+        settings = StudioSettings(sandbox.url, SecretStr(sandbox.token))
+        async with open_studio(settings, Options()) as studio:
+            return await provision(
+                check(read_sheet(sheet), Options()),
+                Options(),
+                studio,
+                patience=PATIENCE,
+                retries=Retries(delays=(0.01,) * 30, jitter=0),
+            )
+
+    return asyncio.run(create())
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param("lost-before=0.1:limit=2,lost-after=0.2,seed=3", id="lost answers"),
+        pytest.param("replay=0.3:copies=3,502-after=0.1,seed=3", id="replays"),
+        pytest.param("lost-late=0.1:seconds=0.2,504-late=0.1:seconds=0.2:reserve=yes,seed=3", id="late commits"),
+        pytest.param("list-lag:seconds=0.2,lost-after=0.2,truncated=0.1,html-after=0.1,seed=3", id="a list that lags"),
+    ],
+)
+def test_a_batch_makes_each_row_exactly_once(serve: Serve, tmp_path: Path, faults: str) -> None:
+    studio = serve(faults)
+    report = batch(studio.sandbox, tmp_path, 60)
+    assert studio.sandbox.settle()
+    found = studio.plain.get("/api/projects/?page_size=100").json()["results"]
+    made = {project["title"]: (project["id"], project["maximum_annotations"]) for project in found}
+    assert Counter(project["title"] for project in found) == Counter(titles(60))
+    assert [made[title][1] for title in titles(60)] == [number % 9 + 1 for number in range(60)]
+    assert [(row.outcome, row.project_id) for row in report.rows] == [
+        (Outcome.CREATED, made[title][0]) for title in titles(60)
+    ]
+    assert sum(bool(entry.fault) for entry in studio.logged()) > 10
+
+
+def test_a_loop_with_the_official_client_makes_a_twin_of_each_answer_lost(serve: Serve) -> None:
+    # The client waits for seconds before it tries again, so only a few answers are lost.
+    studio = serve("502-after:requests=3+21+22,500-after:requests=9,lost-after:requests=15")
+    client = LabelStudio(base_url=studio.sandbox.url, api_key=studio.sandbox.token, httpx_client=studio.client({}))
+    for title in titles(30):
+        client.project_templates.create_project_from_template(1, title=title, workspace_id=1)
+    counted = Counter(studio.titles())
+    assert set(counted) == set(titles(30))
+    assert sorted(counted.values())[-5:] == [1, 2, 2, 2, 3]
