@@ -42,11 +42,15 @@ demo: $(VENV)/.runtime ## Create the projects of examples/projects.csv on the sa
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests; they need no network beyond loopback
-	@$(BIN)/python -m pytest -m 'not real' $(ARGS)
+	@$(BIN)/python -m pytest -m 'not real and not soak' $(ARGS)
 
 .PHONY: test-real
 test-real: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the tests that need a real Label Studio server, on one of their own
 	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m real $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.dev ## Run the long tests: ten thousand storms, and what takes minutes
+	@STENCIL_STORMS=10000 $(BIN)/python -m pytest tests/soak tests/provisioning/test_storms.py $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, formatting and types
