@@ -13,9 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 from prefect import Flow, tags
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import TagsContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -27,11 +31,20 @@ from stencil.options import FailWhen, Options, failed
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
+from stencil.report.markdown import escape
 from stencil.settings import StudioSettings
 from stencil.studio import Studio, open_sandbox, open_studio
 from tasks.limits import read_limit
 from tasks.provisioning import plan_batch, provision_group, sweep
-from tasks.report import Progress, publish_problems, publish_report, save_results
+from tasks.report import (
+    LONGEST_TELLING,
+    PROGRESS_KEY,
+    SUMMARY_KEY,
+    Progress,
+    publish_problems,
+    publish_report,
+    save_results,
+)
 from tasks.sheet import SourceUnclear, load_sheet, one_source
 from tasks.words import failed_state, value_of
 
@@ -50,6 +63,52 @@ def _run_name() -> str:
     source = sheet or ("typed rows" if parameters.get("rows") else "pasted rows")
     extras = [word for word in ("dry_run", "sandbox") if parameters.get(word)]
     return " ".join([source, *(word.replace("_", " ") for word in extras)])
+
+
+async def tell_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The summary of a run that ended before it could tell what became of its rows; nothing where it did.
+
+    Where a process was killed, a worker calls this in another one, with these parameters by name.
+
+    Raises:
+        TimeoutError: Prefect's server does not take it.
+    """
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
+    async with get_client() as client, asyncio.timeout(LONGEST_TELLING):
+        known = {artifact.key: artifact for artifact in await client.read_artifacts(artifact_filter=of_run)}
+        if SUMMARY_KEY in known:
+            return
+        ended = "crashed" if state.is_crashed() else "was cancelled"
+        progress = known.get(PROGRESS_KEY)
+        told = progress.description if progress else None
+        summary = _what_is_known(flow_run, ended, state.message or "", told or "")
+        # Outside the run's own process only this way ties an artifact to the run.
+        await client.create_artifact(
+            ArtifactCreate(
+                key=SUMMARY_KEY,
+                type="markdown",
+                description=f"The run {ended} before its report",
+                data=summary,
+                flow_run_id=flow_run.id,
+            )
+        )
+
+
+def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str:
+    sheet = str(run.parameters.get("sheet") or "")
+    # Of a URL only the path: user, password and query may be secrets.
+    path = urlsplit(sheet).path if "://" in sheet else sheet
+    name = path.rstrip("/").rsplit("/", 1)[-1] or "rows"
+    why = f": {escape(message)}" if message else ""
+    last = f"Last it had told: {progress}." if progress else "It had not told of any row yet."
+    return (
+        f"# {escape(name)}: the run {ended} before its report\n\n"
+        f"Run `{run.id}` {ended}{why}\n\n"
+        f"- {last} More may be done than it told.\n"
+        "- What was being made bears a mark as its description, and says there what it is. Please leave it alone.\n"
+        "- **Run it again, with the same parameters:** finished projects are left as they are, half-made ones are "
+        "finished, and missing ones are made. Nothing is made twice.\n"
+    )
 
 
 class SheetFlow(Flow[P, R]):
@@ -74,7 +133,13 @@ def sheet_flow(**options: Any) -> Callable[[Callable[P, R]], SheetFlow[P, R]]:
     return functools.partial(SheetFlow, **options)  # type: ignore[arg-type]
 
 
-@sheet_flow(name="create-projects", flow_run_name=_run_name, persist_result=False)
+@sheet_flow(
+    name="create-projects",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_crashed=[tell_what_is_known],
+    on_cancellation=[tell_what_is_known],
+)
 async def create_projects(
     sheet: str = "",
     csv_text: str = "",

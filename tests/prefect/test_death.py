@@ -1,0 +1,131 @@
+"""A run that is killed or cancelled says what is known, and a rerun finishes what it left."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling, Crashed, Running
+
+from flows.create_projects import create_projects, tell_what_is_known
+from scripts.servers import running
+from stencil.sandbox import Sandbox
+from tests.prefect.test_create_projects import artifacts
+from tests.prefect.test_worker import prefect
+from tests.soak.batches import FLOW, Moment, die_and_rerun, projects
+
+ROWS = 400
+SHEET = "title\n" + "".join(f"Row {number}\n" for number in range(ROWS))
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect_api: str) -> None:
+    """The deployments of prefect.yaml, on the session's server."""
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
+    prefect(environment, "work-pool", "create", "stencil", "--type", "process", "--overwrite")
+    prefect(environment, "deploy", "--all")
+
+
+@pytest.fixture
+def worker(deployed: None, environment: dict[str, str]) -> Iterator[None]:
+    """A worker that runs the deployments on the sandbox."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stencil"]
+    with running(command, {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=subprocess.DEVNULL):
+        yield
+
+
+def sent(sandbox: Sandbox, method: str) -> int:
+    return sum(request.method == method for request in sandbox.requests)
+
+
+async def begun(sandbox: Sandbox) -> FlowRun:
+    """A run of the deployment, amid its rows."""
+    parameters = {"csv_text": SHEET, "template": "1", "workspace": "1", "requests_per_second": 50}
+    async with get_client() as client, asyncio.timeout(90):
+        deployment = await client.read_deployment_by_name("create-projects/on-demand")
+        run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        while sent(sandbox, "PATCH") < 20:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
+            await asyncio.sleep(0.05)
+        return await client.read_flow_run(run.id)
+
+
+async def ended(run: FlowRun) -> tuple[str, str]:
+    """The name of a run's final state, and its summary."""
+    async with get_client() as client, asyncio.timeout(90):
+        while True:
+            state = (await client.read_flow_run(run.id)).state
+            summary = (await artifacts(run)).get("stencil-summary")
+            if state is not None and state.is_final() and summary is not None:
+                return state.name or "", summary.data
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.timeout(400)
+def test_after_a_kill_a_rerun_leaves_one_project_per_row(environment: dict[str, str], tmp_path: Path) -> None:
+    rerun = die_and_rerun(Moment(request=240, lands=0), FLOW, tmp_path, environment)
+    assert rerun.counts["finished"] > 0
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("worker")
+async def test_the_summary_of_a_killed_run_says_what_is_known(sandbox: Sandbox) -> None:
+    run = await begun(sandbox)
+    assert run.infrastructure_pid is not None
+    os.kill(int(run.infrastructure_pid.rpartition(":")[2]), signal.SIGKILL)
+
+    name, summary = await ended(run)
+    assert name == "Crashed"
+    assert all(words in summary for words in (str(run.id), f"of {ROWS} rows", "Run it again"))
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("worker")
+async def test_a_cancelled_run_reports_the_rest_and_a_rerun_finishes_it(sandbox: Sandbox) -> None:
+    run = await begun(sandbox)
+    async with get_client() as client:
+        # As the Prefect UI does.
+        await client.set_flow_run_state(run.id, Cancelling())
+
+    name, summary = await ended(run)
+    assert name == "Cancelled"
+    assert f"of {ROWS} rows" in summary or f"{ROWS} rows:" in summary
+    assert "unprocessed" in summary
+    assert sent(sandbox, "POST") < ROWS
+
+    report = await create_projects(csv_text=SHEET, template="1", workspace="1", max_concurrency=16)
+    assert report.well
+    assert sent(sandbox, "POST") == len(projects(sandbox)) == ROWS
+    assert [project for project in projects(sandbox) if "[stencil " in project["description"]] == []
+
+
+async def summaries(run: FlowRun, state: Any) -> list[str]:
+    await tell_what_is_known(flow=create_projects, flow_run=run, state=state)
+    found = await artifacts(run)
+    return [artifact.data for key, artifact in found.items() if key == "stencil-summary"]
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_what_is_known_of_a_run_that_had_told_nothing_is_how_to_go_on_and_no_secret_of_its_sheet() -> None:
+    sheet = "https://me:pass@files.example/rows.csv?signature=sealed"
+    async with get_client() as client:
+        run = await client.create_flow_run(create_projects, parameters={"sheet": sheet}, state=Running())
+    (summary,) = await summaries(run, Crashed(message="The process was killed."))
+    assert all(
+        words in summary for words in ("rows.csv", "The process was killed.", "not told of any row", "Run it again")
+    )
+    assert not [secret for secret in ("me:pass", "sealed") if secret in summary]
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_a_summary_that_is_there_is_kept() -> None:
+    async with get_client() as client:
+        run = await client.create_flow_run(create_projects, parameters={"csv_text": "title\nabc\n"}, state=Running())
+    first = await summaries(run, Crashed(message="first"))
+    assert await summaries(run, Cancelling(message="second")) == first

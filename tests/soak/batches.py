@@ -1,0 +1,233 @@
+"""Batches in processes of their own, which may be killed, and what they leave on the sandbox.
+
+`python -m tests.soak.batches SHEET` carries out a sheet without Prefect, and prints the report as JSON.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.responses import Response
+
+from stencil.batch import provision
+from stencil.checking import check
+from stencil.options import Options
+from stencil.sandbox import Call, Proceed, Sandbox
+from stencil.settings import StudioSettings
+from stencil.sheet import read_sheet
+from stencil.studio import open_studio
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Seconds that a run or rerun may take on a busy machine. The rerun waits half a minute before its last look, since what a dead
+#: process sent may land late, and for nothing else: so it takes 32 s.
+RUN_SECONDS = 150.0
+
+#: Requests of a whole batch of 200 rows: two a row, and the plan; the looks of it come on top.
+LAST_REQUEST = 404
+
+#: The batch without Prefect, and the whole flow.
+ENGINE = ("tests.soak.batches",)
+FLOW = ("stencil.cli", "create", "--json", "--max-concurrency", "8")
+
+#: Outcomes of rows whose project is there.
+WELL = {"created", "finished", "exists"}
+
+COLORS = ("#617ADA", "#D55C9D", "#F6C549", "#51AAFD")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a process dies.
+
+    Attributes:
+        request: As the sandbox gets this one, counted from 1.
+        lands: When that request takes effect: below 0 just before the death, 0 just after it, else as the rerun sends its
+            `lands`th request.
+    """
+
+    request: int
+    lands: int
+
+    def __str__(self) -> str:
+        """For the messages of a test."""
+        when = (
+            "before it" if self.lands < 0 else f"as the rerun sends request {self.lands}" if self.lands else "after it"
+        )
+        return f"death at request {self.request}, which takes effect {when}"
+
+
+def moments(number: int, seed: int, last: int = LAST_REQUEST) -> list[Moment]:
+    """Moments of death, the same for a seed: one in each `number`th part of the requests up to `last`."""
+    chance = random.Random(seed)
+    found = []
+    for each in range(number):
+        request = 1 + int(last / number * (each + chance.random()))
+        # The rerun plans with four requests, and then sends one at least for each request that was not sent.
+        during = chance.randint(1, 4 + (last - request) // 2)
+        found.append(Moment(request, chance.choice((-1, 0, during))))
+    return found
+
+
+class Killer:
+    """Stands before the sandbox's handlers, and kills a process with SIGKILL at a moment."""
+
+    def __init__(self, moment: Moment) -> None:
+        self.process: subprocess.Popen[str] | None = None
+        self._moment = moment
+        self._landing = asyncio.Event()
+        self._seen = self._seen_of_rerun = 0
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Response:
+        """The answer of the handler, whether or not somebody is left to hear it."""
+        self._seen += 1
+        if self._seen == self._moment.request:
+            return await self._die(proceed)
+        if self._seen > self._moment.request:
+            # What the dead process had sent is still coming in; the first request of every batch is this one.
+            self._seen_of_rerun += self._seen_of_rerun > 0 or call.path == "/api/version/"
+            if self._seen_of_rerun >= self._moment.lands:
+                self._landing.set()
+        return await proceed()
+
+    async def _die(self, proceed: Proceed) -> Response:
+        assert self.process is not None
+        answer = await proceed() if self._moment.lands < 0 else None
+        os.kill(self.process.pid, signal.SIGKILL)
+        if answer is None:
+            if self._moment.lands:
+                await self._landing.wait()
+            answer = await proceed()
+        return answer
+
+
+def row(number: int) -> dict[str, Any]:
+    """A row, each with settings of its own."""
+    return {
+        "title": f"Project {number:03}",
+        "workspace": 1 + number % 5,
+        "description": f"Made for row {number}",
+        "maximum_annotations": 1 + number % 7,
+        "color": COLORS[number % len(COLORS)],
+    }
+
+
+def write_sheet(path: Path, rows: int) -> Path:
+    """A CSV of that many rows, all of the template `Sentiment Analysis`."""
+    lines = [",".join(str(cell) for cell in (*row(number).values(), "Sentiment Analysis")) for number in range(rows)]
+    path.write_text("\n".join([",".join((*row(0), "template")), *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def start(command: tuple[str, ...], sheet: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    """A batch of the sheet, started."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *command, str(sheet)],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def reported(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
+    """The report of a batch that ends well, within that time."""
+    try:
+        stdout, stderr = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    assert process.returncode == 0, stdout + stderr
+    assert "Traceback" not in stderr
+    report: dict[str, Any] = json.loads(stdout)
+    return report
+
+
+def projects(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """Every project of the sandbox, as its API shows it."""
+    found: list[dict[str, Any]] = []
+    headers = {"Authorization": f"Token {sandbox.token}"}
+    with httpx.Client(base_url=sandbox.url, headers=headers) as client:
+        while True:
+            page = client.get("/api/projects/", params={"page_size": 100, "page": len(found) // 100 + 1}).json()
+            found += page["results"]
+            if len(found) >= page["count"]:
+                return found
+
+
+def assert_exactly_once(sandbox: Sandbox, report: dict[str, Any], rows: int) -> None:
+    """One project for each row, finished, with the settings of row and template, and the report names it."""
+    made = projects(sandbox)
+    found = {project["title"]: project for project in made}
+    assert len(made) == len(found) == rows
+    for number in range(rows):
+        wanted = {**row(number), "agreement_threshold": "0.80", "show_instruction": True}
+        project = found[wanted["title"]]
+        assert {key: project[key] for key in wanted} == wanted
+        assert 'name="sentiment"' in project["label_config"]
+    assert [line["outcome"] for line in report["rows"] if line["outcome"] not in WELL] == []
+    assert {line["title"]: line["project_id"] for line in report["rows"]} == {
+        title: project["id"] for title, project in found.items()
+    }
+
+
+def die_and_rerun(moment: Moment, command: tuple[str, ...], folder: Path, environment: dict[str, str]) -> "Rerun":
+    """A batch of 200 rows is killed at a moment and run again; each row has its project exactly once then.
+
+    A create that lands during the rerun may stay beside it as a marked copy, which one more run removes.
+    """
+    sheet = write_sheet(folder / "sheet.csv", 200)
+    killer = Killer(moment)
+    with Sandbox(interceptors=[killer]) as sandbox:
+        environment = {**environment, "LABEL_STUDIO_URL": sandbox.url, "LABEL_STUDIO_API_KEY": sandbox.token}
+        killer.process = start(command, sheet, environment)
+        stdout, stderr = killer.process.communicate(timeout=RUN_SECONDS)
+        assert killer.process.returncode == -signal.SIGKILL, f"it lived: {stdout}{stderr}"
+
+        began = time.monotonic()
+        report = reported(start(command, sheet, environment), RUN_SECONDS)
+        seconds = time.monotonic() - began
+        surplus = [project for project in projects(sandbox) if "[stencil " in project["description"]]
+        if surplus:
+            assert moment.lands > 0
+            assert len(surplus) == 1
+            report = reported(start(command, sheet, environment), RUN_SECONDS)
+        assert_exactly_once(sandbox, report, 200)
+        return Rerun(report["counts"], seconds, once_more=bool(surplus))
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """How the run after a death went.
+
+    Attributes:
+        counts: Rows by outcome.
+        seconds: How long it took.
+        once_more: Whether what landed late needed one more run.
+    """
+
+    counts: dict[str, int]
+    seconds: float
+    once_more: bool
+
+
+async def _carry_out(path: str) -> None:
+    options = Options(max_concurrency=8)
+    checked = check(read_sheet(path), options)
+    async with open_studio(StudioSettings.from_environment(), options) as studio:
+        report = await provision(checked, options, studio)
+    sys.stdout.write(json.dumps(report.to_json()))
+
+
+if __name__ == "__main__":
+    asyncio.run(_carry_out(sys.argv[1]))
