@@ -46,11 +46,12 @@ test: $(VENV)/.dev ## Run the tests; they need no network beyond loopback
 
 .PHONY: test-real
 test-real: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the tests that need a real Label Studio server, on one of their own
-	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m real $(ARGS)
+	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m 'real and not soak' $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.dev ## Run the long tests: ten thousand storms, and what takes minutes
-	@STENCIL_STORMS=10000 $(BIN)/python -m pytest tests/soak tests/provisioning/test_storms.py $(ARGS)
+soak: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the long tests: faults, kills, a rate limit, ten batches on a real server
+	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio STENCIL_SCENES=10000 $(BIN)/python -m pytest \
+		-m 'soak or scenes' $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, formatting and types

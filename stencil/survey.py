@@ -1,16 +1,21 @@
 """Learns what exists on the studio before anything is written, in as few requests as it takes."""
 
 import asyncio
+import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from stencil.labelstudio import LabelStudio, Project
+from stencil.labelstudio import LabelStudio, Project, ProjectPage
 from stencil.planning import Mode, Planned, Target, by_key, needs_settings, plan, replanned
 from stencil.provisioning.looking import LOOK_FIELDS
+from stencil.provisioning.policy import Patience
 
-_PAGE = 100
 _MOST_READS = 5
+
+#: Seconds that a create may take to be committed after it got its id.
+_UNDER_WAY = Patience().late
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class Survey:
 
     Attributes:
         planned: What each row is going to do.
-        covered: Highest project id that existed.
+        covered: Project id below which nothing can turn up that the plan has not read.
     """
 
     planned: tuple[Planned, ...]
@@ -43,22 +48,36 @@ async def survey(studio: LabelStudio, targets: Sequence[Target], mode: Mode, *, 
     fields: tuple[str, ...] = LOOK_FIELDS
     if mode is Mode.UPDATE:
         fields += tuple(sorted({name for target in targets for name in target.request.overrides} - set(LOOK_FIELDS)))
+    titles = sorted({form for target in targets for form in _forms(target.request.title)})
     for _ in range(_MOST_READS):
         first = await studio.list_page(1, ordering="-id", fields=fields)
-        covered = max((project.id for project in first.projects), default=0)
-        pages = -(-first.count // _PAGE)
-        titles = sorted({form for target in targets for form in _forms(target.request.title)})
-        if not first.has_next:
-            projects, whole = list(first.projects), True
-        elif len(titles) < pages - 1:
-            projects, whole = await _by_title(studio, titles, fields, at_once), True
-        else:
-            rest, whole = await _by_page(studio, range(2, pages + 1), first.count, fields, at_once)
-            projects = [*first.projects, *rest]
+        now = studio.server_time() or datetime.now(UTC)
+        pages = math.ceil(first.count / len(first.projects)) - 1 if first.has_next else 0
+        if pages > len(titles):
+            break
+        rest, whole = await _by_page(studio, pages, first.count, fields, at_once)
         if whole:
             break
+    if pages > len(titles) or not whole:
+        # The list is long, or never held still; a title's own list is short, and does.
+        rest = [*await _recent(studio, first, fields, now), *await _by_title(studio, titles, fields, at_once)]
+    projects = [*first.projects, *rest]
     planned = plan(targets, by_key(projects, (target.key for target in targets)), mode)
-    return Survey(tuple(await _with_settings(studio, planned, at_once)), covered)
+    return Survey(tuple(await _with_settings(studio, planned, at_once)), _covered(projects, now))
+
+
+def _covered(projects: Iterable[Project], now: datetime) -> int:
+    """The highest id, or, where projects were created just now, that before them: others may be under way among them.
+
+    A project's id is given before it is committed, and so, where creates are slow, lower ids may follow higher ones.
+    """
+    ids = {project.id: _is_recent(project, now) for project in projects}
+    recent = [number for number, is_recent in ids.items() if is_recent]
+    return min(recent) - 1 if recent else max(ids, default=0)
+
+
+def _is_recent(project: Project, now: datetime) -> bool:
+    return (now - project.created_at).total_seconds() < _UNDER_WAY
 
 
 def _forms(title: str) -> set[str]:
@@ -66,10 +85,24 @@ def _forms(title: str) -> set[str]:
     return {title, unicodedata.normalize("NFD", title)}
 
 
+async def _recent(studio: LabelStudio, first: ProjectPage, fields: tuple[str, ...], now: datetime) -> list[Project]:
+    """What was created just now and does not stand on the first page."""
+    projects: list[Project] = []
+    page, number = first, 1
+    while page.has_next and _is_recent(page.projects[-1], now):
+        number += 1
+        page = await studio.list_page(number, ordering="-id", fields=fields)
+        projects += page.projects
+    return projects
+
+
 async def _by_page(
-    studio: LabelStudio, numbers: range, count: int, fields: tuple[str, ...], at_once: int
+    studio: LabelStudio, pages: int, count: int, fields: tuple[str, ...], at_once: int
 ) -> tuple[list[Project], bool]:
-    """The projects of some pages, and whether none was deleted meanwhile: then others moved up, past us."""
+    """The oldest projects, and whether none was deleted meanwhile: then others moved up, past us.
+
+    Oldest first, since what is created meanwhile would push others from one page to the next, past us too.
+    """
     limit = asyncio.Semaphore(at_once)
     projects: list[Project] = []
     whole = True
@@ -77,11 +110,11 @@ async def _by_page(
     async def read(number: int) -> None:
         nonlocal whole
         async with limit:
-            page = await studio.list_page(number, ordering="-id", fields=fields)
+            page = await studio.list_page(number, ordering="id", fields=fields)
         whole = whole and page.count >= count
         projects.extend(page.projects)
 
-    await asyncio.gather(*(read(number) for number in numbers))
+    await asyncio.gather(*(read(number) for number in range(1, pages + 1)))
     return projects, whole
 
 

@@ -8,7 +8,7 @@ The shapes of errors were measured on Label Studio Community 1.23.2, whose views
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -67,7 +67,7 @@ class Call:
 
     method: str
     path: str
-    secrets: Sequence[str] = ()
+    secrets: Sequence[str] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         """Method and path."""

@@ -5,12 +5,13 @@ share one listing. A row asks for a look that begins after its create, gives its
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from stencil.labelstudio import LabelStudio, LabelStudioError, Project, Rejected
-from stencil.marks import Standing, key_of, standing
+from stencil.labelstudio import LabelStudio, Project, Rejected, Unsure
+from stencil.marks import key_of
 from stencil.pacing import Clock
 from stencil.provisioning.policy import Patience
 from stencil.provisioning.tickets import Send, send_of
@@ -18,8 +19,10 @@ from stencil.provisioning.tickets import Send, send_of
 #: What a look needs of a project; a page with these is a fortieth of a full one (measured on Community 1.23.2).
 LOOK_FIELDS = ("id", "title", "description", "workspace", "created_at", "created_by", "task_number")
 
-#: Times that a look is begun again because projects vanished between two pages of it, or lag behind.
-_MOST_READS = 4
+#: Times that a look is begun again because projects vanished between two pages of it.
+_MOST_READS = 5
+#: Waits of a look for a list that does not show our own projects yet, in times of `Patience.lag`.
+_LAGS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,10 @@ class Look:
 
     Attributes:
         began: Monotonic seconds at which its first request was sent.
-        floor: Lowest id that it surely covers.
         lagging: Whether it still did not show projects of ours that an answer had named.
     """
 
     began: float
-    floor: int
     lagging: bool = False
 
 
@@ -45,8 +46,9 @@ class Looker:
     """Reads the studio for a batch, and remembers the projects of the batch's keys as they were last seen.
 
     Attributes:
-        covered: Highest id that was read so far.
+        covered: Highest id that was read so far; whatever the studio had below it was read then, or when the batch was planned.
         base: Highest id that existed when the batch was planned.
+        reached: Id down to which the last look has read.
         proven: Ids of projects whose marks this process saw and took off itself.
     """
 
@@ -66,14 +68,18 @@ class Looker:
         self._keys = frozenset(keys)
         self.covered = covered
         self.base = covered
+        self.reached: float = covered
         # Two windows are under way, so that one is staked while the other's look is read.
         self._places = asyncio.Semaphore(2 * patience.window)
         self._staking = 0
-        self._waiting: list[tuple[int, asyncio.Future[Look]]] = []
+        self._waiting: list[tuple[float, asyncio.Future[Look]]] = []
         self._reader: asyncio.Task[None] | None = None
         self._quiet = asyncio.Lock()
         self._projects: dict[int, Project] = {}
         self._ids: dict[str, set[int]] = {}
+        # Those that were read by their id, or came with an answer.
+        self._exact: set[int] = set()
+        self._gone: set[int] = set()
         self._confirmed: dict[int, float] = {}
         self._ours: dict[int, float] = {}
         self._sends: dict[str, Send] = {}
@@ -112,13 +118,32 @@ class Looker:
         self.remember(project, now)
 
     def remember(self, project: Project, confirmed: float) -> None:
-        """Take in a project as it was seen at a time (monotonic seconds)."""
-        known = self._projects.get(project.id)
+        """Take in a project as an answer about it alone showed it at a time (monotonic seconds)."""
+        self._take(project, confirmed)
+        if project.id in self._projects:
+            self._exact.add(project.id)
+
+    def remembered(self, key: str) -> list[Project]:
+        """The projects of a key as they were last seen, lowest id first."""
+        found = (self._projects.get(number) for number in sorted(self._ids.get(key, set())))
+        return [project for project in found if project is not None and _key(project) == key]
+
+    def forget(self, project: int) -> None:
+        """Take a project out that is gone."""
+        self._gone.add(project)
+        known = self._projects.pop(project, None)
+        self._ours.pop(project, None)
+        self._exact.discard(project)
         if known is not None:
-            self._ids.get(key_of(known.workspace, known.title), set()).discard(project.id)
-        key = key_of(project.workspace, project.title)
+            self._ids.get(_key(known), set()).discard(project)
+
+    def _take(self, project: Project, confirmed: float) -> None:
+        self._gone.discard(project.id)
+        known = self._projects.pop(project.id, None)
+        if known is not None:
+            self._ids.get(_key(known), set()).discard(project.id)
+        key = _key(project)
         if key not in self._keys:
-            self._projects.pop(project.id, None)
             return
         self._projects[project.id] = project
         self._ids.setdefault(key, set()).add(project.id)
@@ -127,15 +152,22 @@ class Looker:
         if send is not None:
             send.seen = True
 
-    def forget(self, project: int) -> None:
-        """Take a project out that is gone."""
-        known = self._projects.pop(project, None)
-        self._ours.pop(project, None)
-        if known is not None:
-            self._ids.get(key_of(known.workspace, known.title), set()).discard(project)
+    def _take_listed(self, project: Project, began: float) -> None:
+        """Take in a project as a list shows it; lists lag, so one that contradicts a reading by id only makes us read again."""
+        if project.id in self._gone:
+            return
+        known = self._projects.get(project.id)
+        if known is None or project.id not in self._exact:
+            self._take(project, began)
+        elif _same(known, project):
+            self._confirmed[project.id] = max(began, self._confirmed.get(project.id, began))
+        else:
+            self._confirmed.pop(project.id, None)
+            if _key(project) in self._keys:
+                self._ids.setdefault(_key(project), set()).add(project.id)
 
-    async def look(self, floor: int) -> Look:
-        """A look that begins after this call, and covers every id above `floor`.
+    async def look(self, floor: float = math.inf) -> Look:
+        """A look that begins after this call, and covers all that no look has covered yet, and every id above `floor`.
 
         Raises:
             LabelStudioError: The studio did not answer.
@@ -157,14 +189,9 @@ class Looker:
             LabelStudioError: The studio did not answer.
         """
         for number in sorted(self._ids.get(key, set()) | set(known)):
-            if self._confirmed.get(number, -1.0) < look.began or self._undone(number):
+            if self._confirmed.get(number, -1.0) < look.began:
                 await self.read(number)
-        return [self._projects[number] for number in sorted(self._ids.get(key, set()))]
-
-    def _undone(self, number: int) -> bool:
-        """Whether a list shows a project as half made that we finished: it lags, or somebody's save brought the mark back."""
-        known = self._projects.get(number)
-        return number in self.proven and known is not None and standing(known) is not Standing.FINISHED
+        return self.remembered(key)
 
     async def read(self, number: int) -> Project | None:
         """The project by its id, which outranks any list; `None` where it is gone.
@@ -189,6 +216,8 @@ class Looker:
             raise Stale
 
     def _start(self) -> None:
+        # Whoever was cancelled waits no more.
+        self._waiting = [each for each in self._waiting if not each[1].done()]
         full = len(self._waiting) >= self._patience.window
         if self._reader is None and self._waiting and (full or not self._staking):
             self._reader = asyncio.create_task(self._serve())
@@ -196,9 +225,8 @@ class Looker:
     async def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
-            look = await self._read(min(self.covered, *(floor for floor, _ in waiting)))
-        except LabelStudioError as error:
+            look = await self._read(min(floor for floor, _ in waiting))
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it; nobody may wait for ever
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
@@ -212,43 +240,65 @@ class Looker:
             self._reader = None
             self._start()
 
-    async def _read(self, floor: int) -> Look:
+    async def _read(self, floor: float) -> Look:
         async with self._quiet:
-            for attempt in range(_MOST_READS):
+            for wait in (*_LAGS, 0):
                 began = self._clock.now()
-                missing = await self._read_once(floor - self._patience.overlap, began)
-                if not missing:
+                missing = await self._read_once(floor, began)
+                if missing and wait == _LAGS[1]:
+                    missing = {number for number in missing if await self.read(number) is not None}
+                if not missing or not wait:
                     break
-                if attempt < _MOST_READS - 1:
-                    await self._clock.sleep(self._patience.lag)
-            return Look(began, floor, lagging=bool(missing))
+                await self._clock.sleep(wait * self._patience.lag)
+            # What the list does not show by now it never will: it holds up no other look.
+            self._ours = {number: at for number, at in self._ours.items() if number not in missing}
+            return Look(began, lagging=bool(missing))
 
-    async def _read_once(self, floor: int, began: float) -> set[int]:
-        """Read the pages down to a floor; the ids that our answers gave and that they did not show."""
-        seen, whole = await self._pages(floor)
-        for _ in range(_MOST_READS):
-            if whole:
-                break
-            again, whole = await self._pages(floor)
-            seen |= again
+    async def _read_once(self, floor: float, began: float) -> set[int]:
+        """Read the list down to a floor; the ids that our answers gave and that it did not show."""
+        # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
+        floor = min(floor, self.covered) - self._patience.overlap
+        seen = await self._pages(floor)
         for project in seen.values():
-            self.remember(project, began)
+            self._take_listed(project, began)
         self.covered = max(self.covered, *seen) if seen else self.covered
+        self.reached = floor
         due = {number for number, answered in self._ours.items() if number > floor and answered <= began}
         self._ours = {number: at for number, at in self._ours.items() if number not in seen}
         return due - seen.keys()
 
-    async def _pages(self, floor: int) -> tuple[dict[int, Project], bool]:
-        """The projects above a floor, and whether nothing was deleted between two pages.
+    async def _pages(self, floor: float) -> dict[int, Project]:
+        """The projects above a floor.
 
-        Where the count falls, what followed the deleted project moved up, past us.
+        Where the count falls between two pages, something was deleted, and what followed it moved up, past us: then the list is
+        read again.
+
+        Raises:
+            Unsure: It never held still.
         """
-        seen: dict[int, Project] = {}
-        number, count, more, whole = 1, -1, True, True
-        while more:
-            page = await self._studio.list_page(number, ordering="-id", fields=LOOK_FIELDS)
-            seen.update((project.id, project) for project in page.projects)
-            whole = whole and page.count >= count
-            number, count = number + 1, page.count
-            more = page.has_next and page.projects[-1].id > floor
-        return seen, whole
+        for _ in range(_MOST_READS):
+            seen: dict[int, Project] = {}
+            number, count, more, whole = 1, -1, True, True
+            while more and whole:
+                page = await self._studio.list_page(number, ordering="-id", fields=LOOK_FIELDS)
+                seen.update((project.id, project) for project in page.projects)
+                whole = page.count >= count
+                number, count = number + 1, page.count
+                more = page.has_next and page.projects[-1].id > floor
+            if whole:
+                return seen
+        reason = "projects were deleted each time that the list was read"
+        raise Unsure(reason, method="GET", path="/api/projects/", reason=reason)
+
+
+def _key(project: Project) -> str:
+    return key_of(project.workspace, project.title)
+
+
+def _same(one: Project, other: Project) -> bool:
+    return (one.title, one.description, one.workspace, one.tasks) == (
+        other.title,
+        other.description,
+        other.workspace,
+        other.tasks,
+    )

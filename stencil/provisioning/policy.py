@@ -11,9 +11,11 @@ class Patience:
         settle: Waits before the first, second, ... look for a create or a PATCH whose answer was lost.
         rivals: Wait between two looks at rivals, so that the other owner shows itself. Longer than a PATCH may take plus the
             lag of the studio's list.
+        patch: How long the answer to a PATCH is waited for, shorter than `rivals`.
         late: How long after a lost answer its write may still land.
         lease: Age at which another batch's half-made project of another intent counts as abandoned.
         fresh: Age at which a look is too old to decide by; half of `rivals`.
+        read: Age at which a reading of one project is too old to delete it by.
         lag: Wait before a list that does not show our own projects yet is read again.
         most_sends: Creates that are sent for one row at most.
         window: Staked rows that share a look; below the 100 of a page, so that one page shows them and what was staked
@@ -23,9 +25,11 @@ class Patience:
 
     settle: tuple[float, ...] = (2.0, 8.0)
     rivals: float = 30.0
+    patch: float = 25.0
     late: float = 60.0
     lease: float = 300.0
     fresh: float = 15.0
+    read: float = 5.0
     lag: float = 1.0
     most_sends: int = 3
     window: int = 56

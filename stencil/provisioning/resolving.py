@@ -62,6 +62,13 @@ class Twins:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The studio refused the row's create or its settings: what is half made of it goes, and it has failed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unclear:
     """It can't be told which project is the row's: a person has to look."""
 
@@ -70,7 +77,7 @@ class Unclear:
     ids: tuple[int, ...]
 
 
-Decision = Done | Yield | Finish | Stake | Wait | Abandoned | Twins | Unclear
+Decision = Done | Yield | Finish | Stake | Wait | Abandoned | Twins | Refused | Unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,11 @@ def resolve(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
         return Unclear("touched", _touched(siblings), siblings.ids)
     if len(siblings.finished) == 1:
         found = siblings.finished[0]
-        ours = found.id in at.proven or (ticket.patch_lost and found.id == ticket.bound)
-        return Done(found) if ours else Yield(found)
+        return Done(found) if found.id in at.proven | ticket.patched else Yield(found)
     if siblings.finished:
         return _twins(ticket, siblings, at)
+    if ticket.refusal:
+        return Refused(ticket.refusal)
     if siblings.marked:
         return _half_made(ticket, siblings.marked, at)
     return _nothing(ticket, at)
@@ -118,7 +126,7 @@ def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
         ticket.twins_since, ticket.odd = at.now, True
         return Wait(at.patience.rivals, "two finished projects were seen")
     for project in reversed(siblings.finished[1:]):
-        if project.id in at.proven and not project.tasks:
+        if project.id in at.proven | ticket.patched and not project.tasks:
             return Twins(project)
     if at.now - ticket.twins_since < 3 * at.patience.rivals:
         return Wait(at.patience.rivals, "two finished projects were seen, and neither is provably ours")
@@ -156,9 +164,14 @@ def _half_made(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances) -
 def winner_of(ticket: Ticket, marked: tuple[Project, ...]) -> Project:
     """The half-made project that every owner finishes: the lowest of those that stand for their sends.
 
+    One to which we have sent a PATCH stays ours to finish, or that PATCH, landing late, would make a second one finished.
+
     Copies of one send (a server that replays a request makes them) are stood for by the one whose id the answer gave, else
     by the highest: an earlier copy may have been left incomplete.
     """
+    patched = [project for project in marked if project.id in ticket.patched]
+    if patched:
+        return patched[0]
     answered = {send.project for send in ticket.sends}
     stand_in: dict[str, Project] = {}
     for project in marked:
@@ -179,6 +192,8 @@ def _nothing(ticket: Ticket, at: Circumstances) -> Decision:
     last = ticket.sends[-1] if ticket.sends else None
     if last is None or last.answer is Answer.REFUSED:
         return Stake()
+    if last.answer is Answer.REJECTED:
+        return Refused(last.error)
     if last.answer is not Answer.STAKED:
         ticket.looks += 1
         if ticket.looks < len(at.patience.settle):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 from stencil.labelstudio import Project
@@ -18,7 +19,9 @@ class Answer(Enum):
     STAKED = "staked"
     """201 with an id."""
     REFUSED = "refused"
-    """Not carried out: a 4xx, a 429, or it never left."""
+    """Not carried out, and may be sent again after a look: a 429, a 401, or it never left."""
+    REJECTED = "rejected"
+    """Not carried out, and never will be: the application said no."""
     UNSURE = "unsure"
     """It may or may not have been carried out."""
 
@@ -30,9 +33,10 @@ class Send:
     Attributes:
         name: 8 hex digits that its mark bears.
         floor: Highest id that the studio was known to have when it was sent: what it makes lies above.
-        began: Monotonic seconds.
+        at: Date and time, for people.
         ended: Monotonic seconds at which the client stopped waiting for the answer.
         answer: What is known of it.
+        error: Why it was rejected.
         project: Id that its 201 gave.
         seen: Whether a project with its mark was seen.
         counted: Whether it counts towards the most sends of a row; what a 429 refused does not.
@@ -40,9 +44,10 @@ class Send:
 
     name: str
     floor: int
-    began: float
+    at: datetime
     ended: float = 0.0
     answer: Answer = Answer.OPEN
+    error: str = ""
     project: int | None = None
     seen: bool = False
     counted: bool = True
@@ -63,7 +68,8 @@ class Ticket:
         known: Ids of its key that the plan, a look or an answer showed.
         bound: Id of the project that a PATCH was sent to.
         foreign: Whether another batch made that project.
-        patch_lost: Whether that PATCH's answer was lost.
+        patched: Ids to which a PATCH was sent whose answer was lost: it may have landed, or land yet.
+        refusal: Why the studio refused the PATCH, so that what is half made of the row has to go.
         looks: Looks since the last send that did not show it.
         rivals: Ids and descriptions of the rivals seen before it was parked.
         parked: Times that they were seen unchanged after a wait.
@@ -74,6 +80,9 @@ class Ticket:
         began: Monotonic seconds of the first attempt.
         odd: Whether anything happened that the sweep must look after.
         outcome: What became of it, once that is settled.
+        project: Id of its project; before that, of what is half made of it.
+        error_code: Stable slug of the error.
+        error: What is not well, or what it waits for.
     """
 
     planned: Planned
@@ -81,7 +90,8 @@ class Ticket:
     known: set[int] = field(default_factory=set)
     bound: int | None = None
     foreign: bool = False
-    patch_lost: bool = False
+    patched: set[int] = field(default_factory=set)
+    refusal: str = ""
     looks: int = 0
     rivals: Mapping[int, str] | None = None
     parked: int = 0
@@ -110,7 +120,7 @@ class Ticket:
     @property
     def started(self) -> bool:
         """Whether anything was sent for it."""
-        return bool(self.sends) or self.bound is not None or self.patch_lost
+        return bool(self.sends) or self.bound is not None or bool(self.patched)
 
     @property
     def sends_counted(self) -> int:

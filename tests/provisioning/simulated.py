@@ -1,14 +1,18 @@
 """A studio in memory, with the faults that no real server produces on demand, on a clock that tests turn.
 
 It speaks the client's language, not HTTP: what is tested with it is what the engine does about answers. Every request is in
-`log`, in the order in which it took effect, and in `asked` (client, method, title) in the order in which it was sent.
+`log`, in the order in which it took effect, and in `asked` (client, method, title) and `requests` in the order in which it was
+sent.
 """
 
+import asyncio
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from stencil.labelstudio import (
@@ -22,6 +26,7 @@ from stencil.labelstudio import (
     User,
     Workspace,
 )
+from stencil.pacing import Pacer
 from tests.labelstudio.virtual import VirtualClock
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -31,8 +36,9 @@ START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 class Fault:
     """What goes wrong with one request.
 
-    `lost` is `before` or `after` the commit, or `late` (it commits `seconds` after the client gave up); `copies` are made
-    before the one that is answered; `throttled` and `status` refuse it.
+    `lost` is `unsent`, `before` or `after` the commit, or `late` (it commits `seconds` after the client gave up); `copies` are
+    made before the one that is answered; `throttled` and `status` refuse it, `field` is what the refusal names; `delay` is how
+    long a write takes to commit, once a create has got its id; `title` and `description` are what the studio makes of those.
     """
 
     lost: str = ""
@@ -40,6 +46,10 @@ class Fault:
     copies: int = 0
     throttled: float = 0.0
     status: int = 0
+    field: str = "color"
+    delay: float = 0.0
+    title: str = ""
+    description: str = ""
 
 
 @dataclass
@@ -55,6 +65,20 @@ class Entry:
     sent: float = 0.0
 
 
+@dataclass
+class Request:
+    """One request that was sent; `found` is what the project was then or, for a read, what was answered."""
+
+    client: str
+    method: str
+    sent: float
+    project: int | None = None
+    title: str = ""
+    page: int = 0
+    found: Project | None = None
+    ended: float = math.inf
+
+
 Faults = Callable[[str, str, int], Fault | None]
 
 
@@ -65,12 +89,14 @@ def no_faults(client: str, method: str, number: int) -> None:
 class SimulatedStudio:
     """The server: its projects, their history, and its log."""
 
-    def __init__(self, clock: VirtualClock, *, lag: float = 0.0, latency: float = 0.02) -> None:
-        self.clock, self.lag, self.latency = clock, lag, latency
+    def __init__(self, clock: VirtualClock, *, lag: float = 0.0, latency: float = 0.02, page_size: int = 100) -> None:
+        self.clock, self.lag, self.latency, self.page_size = clock, lag, latency, page_size
         self.projects: dict[int, Project] = {}
         self.history: list[tuple[float, int, Project | None]] = []
         self.log: list[Entry] = []
         self.asked: list[tuple[str, str, str]] = []
+        self.requests: list[Request] = []
+        self.visits: dict[int, Callable[[], None]] = {}
         self.next_id = 1
         self.pending: list[tuple[float, Callable[[], None]]] = []
 
@@ -87,14 +113,26 @@ class SimulatedStudio:
         self.history.append((self.clock.now(), number, project))
 
     def make(
-        self, title: str, *, description: str = "", workspace: int | None = 1, user: int = 2, **settings: Any
+        self,
+        title: str,
+        *,
+        description: str = "",
+        workspace: int | None = 1,
+        user: int = 2,
+        number: int | None = None,
+        **settings: Any,
     ) -> Project:
         """A project that somebody made by hand."""
-        number, self.next_id = self.next_id, self.next_id + 1
+        number = number or self.new_number()
         created = START + timedelta(seconds=self.clock.now())
         project = Project(number, title, description, workspace, created, user, 0, settings)
         self.put(project, number)
         return project
+
+    def new_number(self) -> int:
+        """The id of the next project."""
+        number, self.next_id = self.next_id, self.next_id + 1
+        return number
 
     def land(self) -> None:
         """Carry out the late commits that are due."""
@@ -130,6 +168,9 @@ class SimulatedClient:
     def __init__(self, server: SimulatedStudio, name: str, faults: Faults, user: int) -> None:
         self.server, self.name, self.faults, self.user = server, name, faults, user
         self.url = "http://studio"
+        self.pacer = Pacer(max_concurrency=1000, clock=server.clock)
+        self.dies_at, self.dies_on = 0, ""
+        self.dead = asyncio.Event()
         self.sent: Counter[str] = Counter()
 
     @property
@@ -146,23 +187,28 @@ class SimulatedClient:
         return [Workspace(id=1, title="North"), Workspace(id=2, title="South")]
 
     async def whoami(self) -> User:
+        await self._read("WHOAMI")
         return User(id=self.user, email="a@example.com")
 
     async def list_page(
         self, page: int, *, ordering: str = "-id", fields: Collection[str] = (), title: str = "", **_: Any
     ) -> ProjectPage:
-        self.server.asked.append((self.name, "LIST", ""))
-        await self._reach("LIST")
-        found = sorted(self.server.listed().values(), key=lambda project: -project.id)
-        found = [project for project in found if title.lower() in project.title.lower()]
-        shown = [replace(project, settings={}) for project in found[100 * (page - 1) : 100 * page]]
-        self._note("LIST", None)
-        return ProjectPage(count=len(found), projects=shown, has_next=100 * page < len(found))
+        async with self.pacer.slot(urgent=True):
+            self.server.asked.append((self.name, "LIST", ""))
+            await self._read("LIST", title=title, page=page)
+            found = sorted(self.server.listed().values(), key=lambda project: project.id, reverse=ordering == "-id")
+            found = [project for project in found if title.lower() in project.title.lower()]
+            size = self.server.page_size
+            shown = [replace(project, settings={}) for project in found[size * (page - 1) : size * page]]
+            self._note("LIST", None)
+            return ProjectPage(count=len(found), projects=shown, has_next=size * page < len(found))
 
     async def project(self, number: int) -> Project:
-        await self._reach("GET")
-        self._note("GET", number)
-        return self._found(number)
+        async with self.pacer.slot(urgent=True):
+            request = await self._read("GET", number)
+            self._note("GET", number)
+            request.found = self.server.projects.get(number)
+            return self._found(number)
 
     async def create_from_template(
         self, template: int, *, title: str, description: str, workspace: int | None
@@ -175,61 +221,99 @@ class SimulatedClient:
     async def update_project(
         self, number: int, fields: Mapping[str, Any], *, before: Callable[[], None] = lambda: None
     ) -> Project:
-        before()
-        seen, now = self.server.projects.get(number), self.server.clock.now()
+        async with self.pacer.slot(urgent=True):
+            before()
+            seen, now = self.server.projects.get(number), self.server.clock.now()
+            echo: list[Project] = []
 
-        def commit() -> None:
-            found = self.server.projects.get(number)
-            self._note("PATCH", number, fields, seen, now)
-            if found is not None:
+            def commit() -> None:
+                self._note("PATCH", number, fields, seen, now)
+                found = self._found(number)
                 settings = {**found.settings, **{key: value for key, value in fields.items() if key != "description"}}
                 description = fields.get("description", found.description)
                 self.server.put(replace(found, settings=settings, description=description), number)
+                echo.append(self._found(number))
 
-        await self._carry_out("PATCH", commit)
-        return self._found(number)
+            await self._carry_out(Request(self.name, "PATCH", now, number, found=seen), commit)
+            return echo[-1]
 
-    async def delete_project(self, number: int) -> None:
-        seen, now = self.server.projects.get(number), self.server.clock.now()
+    async def delete_project(self, number: int, *, before: Callable[[], None] = lambda: None) -> None:
+        async with self.pacer.slot(urgent=True):
+            before()
+            seen, now = self.server.projects.get(number), self.server.clock.now()
 
-        def commit() -> None:
-            self._note("DELETE", number, before=seen, sent=now)
-            self._found(number)
-            self.server.put(None, number)
+            def commit() -> None:
+                self._note("DELETE", number, before=seen, sent=now)
+                self._found(number)
+                self.server.put(None, number)
 
-        await self._carry_out("DELETE", commit)
+            await self._carry_out(Request(self.name, "DELETE", now, number, found=seen), commit)
 
     async def _create(self, fields: Mapping[str, Any]) -> Project:
         self.server.asked.append((self.name, "POST", fields["title"]))
-        made: list[int] = []
+        made: list[Project] = []
 
-        def commit() -> None:
+        def commit(number: int | None = None, title: str = "", description: str = "") -> None:
             rest = {key: value for key, value in fields.items() if key not in ("title", "description", "workspace")}
             project = self.server.make(
-                fields["title"],
-                description=fields["description"],
+                title or fields["title"],
+                description=description or fields["description"],
                 workspace=fields.get("workspace"),
                 user=self.user,
+                number=number,
                 **rest,
             )
             self._note("POST", project.id, fields)
-            made.append(project.id)
+            made.append(project)
 
-        await self._carry_out("POST", commit)
-        return self._found(made[-1])
+        async with self.pacer.slot():
+            request = Request(self.name, "POST", self.server.clock.now(), title=fields["title"])
+            await self._carry_out(request, commit)
+            return made[-1]
 
-    async def _carry_out(self, method: str, commit: Callable[[], None]) -> None:
+    async def _read(self, method: str, number: int | None = None, *, title: str = "", page: int = 0) -> Request:
+        """Send a read, up to four times, as the client does."""
+        for wait in (0.5, 1.0, 2.0):
+            with contextlib.suppress(Unsure):
+                return await self._once(Request(self.name, method, self.server.clock.now(), number, title, page))
+            await self.server.clock.sleep(wait)
+        return await self._once(Request(self.name, method, self.server.clock.now(), number, title, page))
+
+    async def _once(self, request: Request) -> Request:
+        try:
+            await self._reach(request)
+        finally:
+            if not self.dead.is_set():
+                request.ended = self.server.clock.now()
+        return request
+
+    async def _carry_out(self, request: Request, commit: Callable[..., None]) -> None:
         """Send a write, and let go wrong with it what the test asks for."""
-        fault = await self._reach(method) or Fault()
+        try:
+            fault = await self._reach(request) or Fault()
+            await self._take_effect(fault, commit, create=request.method == "POST")
+        finally:
+            if not self.dead.is_set():
+                request.ended = self.server.clock.now()
+
+    async def _take_effect(self, fault: Fault, commit: Callable[..., None], *, create: bool) -> None:
+        if fault.lost == "unsent":
+            raise Unsure("no connection", reason="no connection", sent=False)
         for _ in range(fault.copies):
             commit()
         if fault.throttled:
             await self.server.clock.sleep(fault.throttled)
-            raise Throttled("asked too fast", retry_after=fault.throttled, status=429)
+            status = fault.status or 429
+            raise Throttled("asked too fast", retry_after=fault.throttled, status=status)
         if fault.status == 401:
             raise Unauthorized("the token is not taken", status=401)
         if fault.status:
-            raise Rejected("no", status=fault.status, detail="no", fields={"color": ["no"]})
+            raise Rejected("no", status=fault.status, detail="no", fields={fault.field: ["no"]})
+        if create:
+            # The id is given before the commit.
+            commit = partial(commit, self.server.new_number(), fault.title, fault.description)
+        if fault.delay:
+            await self.server.clock.sleep(fault.delay)
         if fault.lost == "late":
             self.server.pending.append((self.server.clock.now() + fault.seconds, commit))
         elif fault.lost != "before":
@@ -238,14 +322,28 @@ class SimulatedClient:
         if fault.lost:
             raise Unsure("the answer was lost", reason="the answer was lost")
 
-    async def _reach(self, method: str) -> Fault | None:
+    async def _reach(self, request: Request) -> Fault | None:
         """Travel to the server; the fault of this request."""
+        method = request.method
+        if method == self.dies_on or (self.dies_at and self.sent.total() >= self.dies_at):
+            self.dead.set()
+        if self.dead.is_set():
+            await asyncio.Event().wait()
+        self.server.requests.append(request)
         self.sent[method] += 1
         number = self.sent[method]
         await self.server.clock.sleep(self.server.latency / 2)
         self.server.land()
+        visit = self.server.visits.pop(len(self.server.requests), None)
+        if visit:
+            visit()
         fault = self.faults(self.name, method, number)
-        if method in ("LIST", "GET") and fault is not None and fault.lost:
+        if fault is not None and fault.lost and self.dies_on == "LOST":
+            self.dead.set()
+        if method in ("LIST", "GET", "WHOAMI") and fault is not None and fault.throttled:
+            # The client waits and asks again.
+            await self.server.clock.sleep(fault.throttled)
+        if method in ("LIST", "GET", "WHOAMI") and fault is not None and fault.lost:
             raise Unsure("the answer was lost", reason="the answer was lost")
         return fault
 

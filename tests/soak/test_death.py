@@ -1,6 +1,7 @@
 """kill -9 at a hundred moments of a batch of 200 rows, each followed by a rerun."""
 
 import os
+import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_after_a_kill_at_any_moment_a_rerun_leaves_one_project_per_row(
         folder.mkdir()
         try:
             return die_and_rerun(moment, command, folder, environment)
-        except AssertionError as wrong:
+        except (AssertionError, subprocess.TimeoutExpired) as wrong:
             return f"{moment}: {wrong}"
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1,0 +1,339 @@
+"""Scenes: batches, what goes wrong with their requests, colleagues; how one is played, and what has to hold in all of them.
+
+Batches run against the simulated studio; what is checked are the studio's own log of requests, its end state, and whether the
+reports tell the truth about it. Then the same sheet runs once more on a quiet day.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import cast
+
+from stencil.batch import provision
+from stencil.checking import check
+from stencil.labelstudio import Edition, LabelStudio, Project
+from stencil.marks import Standing, read_mark, standing
+from stencil.options import Options
+from stencil.pacing import Pacer
+from stencil.provisioning import Patience, Retries
+from stencil.report import Outcome, Report
+from stencil.sheet import read_sheet
+from stencil.studio import Studio
+from tests.labelstudio.virtual import VirtualClock
+from tests.provisioning.simulated import Fault, Request, SimulatedClient, SimulatedStudio
+
+COLOR = "#112233"
+OTHER_COLOR = "#445566"
+DESCRIPTION = "from the template"
+
+#: Small windows on small pages, so that few rows make many of them.
+PATIENCE = Patience(window=6, overlap=3)
+PAGE = 10
+
+#: Seconds after which whatever was sent late has landed.
+QUIET = 130.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """A batch: when it starts, the request or kind of request at which its process dies, and what it makes."""
+
+    name: str
+    at: float = 0.0
+    dies_at: int = 0
+    dies_on: str = ""
+    color: str = COLOR
+    at_once: int = 1000
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a colleague does as the studio gets its `request`th request."""
+
+    request: int
+    kind: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that happens, but for what follows from it."""
+
+    rows: int = 1
+    starts: tuple[Start, ...] = (Start("a"),)
+    faults: tuple[tuple[str, str, int, Fault], ...] = ()
+    share: float = 0.0
+    seed: int = 0
+    visits: tuple[Visit, ...] = ()
+    lag: float = 0.0
+    older: int = 0
+
+
+@dataclass
+class Stage:
+    """A scene being played."""
+
+    scene: Scene
+    clock: VirtualClock
+    server: SimulatedStudio
+    clients: list[SimulatedClient] = field(default_factory=list)
+    reports: dict[str, Report] = field(default_factory=dict)
+    left: dict[int, Project] = field(default_factory=dict)
+    left_at: dict[int, float] = field(default_factory=dict)
+    disturbed: set[str] = field(default_factory=set)
+    others: dict[int, Project] = field(default_factory=dict)
+
+    def rows(self, title: str) -> dict[str, Outcome]:
+        """The outcomes of a row, by batch."""
+        return {name: row.outcome for name, report in self.reports.items() for row in report.rows if row.title == title}
+
+
+def title(row: int) -> str:
+    return f"Project {row:04}"
+
+
+async def one_batch(
+    client: SimulatedClient, names: Sequence[str], color: str = COLOR, edition: Edition = Edition.ENTERPRISE
+) -> Report:
+    options = Options(template="1", workspace="1")
+    pacer = Pacer(max_concurrency=8, clock=client.server.clock)
+    studio = Studio(cast("LabelStudio", client), edition, pacer, "a simulated studio")
+    checked = check(read_sheet([{"title": name, "color": color} for name in names]), options)
+    return await provision(checked, options, studio, patience=PATIENCE, retries=Retries(jitter=0.0))
+
+
+# Faults and colleagues
+
+
+def faults_of(scene: Scene) -> Callable[[str, str, int], Fault | None]:
+    named = {(client, method, number): fault for client, method, number, fault in scene.faults}
+    chance = random.Random(scene.seed)
+    planned = 8 + 4 * (scene.rows + scene.older) // PAGE
+
+    def fault(client: str, method: str, number: int) -> Fault | None:
+        found = named.get((client, method, number))
+        # The plan of a batch raises what it can't read: nothing was written yet.
+        if method == "LIST" and number <= planned:
+            return None
+        if found or chance.random() >= scene.share:
+            return found
+        if method in ("LIST", "GET", "WHOAMI"):
+            return Fault(lost="before") if chance.random() < 0.1 else None
+        kind = chance.choice(["before", "after", "late", "late", "unsent", "copies", "throttled", "slow", "busy"])
+        if kind == "copies":
+            return Fault(copies=chance.randint(1, 4)) if method == "POST" else None
+        if kind == "throttled":
+            return Fault(throttled=chance.choice([0.5, 3.0]))
+        if kind == "busy":
+            return Fault(throttled=1.0, status=503, copies=chance.randint(0, 1) if method == "POST" else 0)
+        if kind == "slow":
+            return Fault(delay=chance.uniform(0.01, 3))
+        return Fault(lost=kind, seconds=chance.uniform(0.5, 50))
+
+    return fault
+
+
+def visit(stage: Stage, what: Visit) -> None:
+    """A colleague at work."""
+    server, name = stage.server, title(what.row)
+    projects = [project for project in server.of(name) if project.workspace == 1]
+    found = projects[-1] if projects else None
+    if what.kind == "shift":
+        older = next((each for each in stage.others if each in server.projects and each not in stage.left), None)
+        if older is not None:
+            stage.others.pop(older)
+            server.put(None, older)
+        return
+    if what.kind == "by hand":
+        keep(stage, name, server.make(name))
+    elif found is not None and what.kind == "delete":
+        stage.disturbed.add(name)
+        stage.left.pop(found.id, None)
+        server.put(None, found.id)
+    elif found is not None:
+        changed = {
+            "rename": replace(found, title=f"{name} of mine"),
+            "move": replace(found, workspace=2),
+            "describe": replace(found, description=f"{found.description} and mine"),
+            "rewrite": replace(found, description="mine"),
+            "annotate": replace(found, tasks=3),
+        }[what.kind]
+        server.put(changed, found.id)
+        keep(stage, name, changed)
+
+
+def keep(stage: Stage, name: str, project: Project) -> None:
+    stage.disturbed.add(name)
+    stage.left[project.id] = project
+    stage.left_at[project.id] = stage.clock.now()
+
+
+# Playing a scene
+
+
+async def play(scene: Scene) -> Stage:
+    clock = VirtualClock()
+    async with clock.running():
+        server = SimulatedStudio(clock, lag=scene.lag, page_size=PAGE)
+        stage = Stage(scene, clock, server)
+        names = [title(row) for row in range(scene.rows)]
+        others = [server.make(f"Older {number}") for number in range(scene.older)]
+        others += [server.make(names[0], workspace=2), server.make(f"{names[0]}x"), server.make(names[0].lower())]
+        stage.others = {other.id: other for other in others}
+        await clock.sleep(60)
+        for what in scene.visits:
+            server.visits[what.request] = lambda what=what: visit(stage, what)  # type: ignore[misc]
+        faults = faults_of(scene)
+        abandoned = []
+
+        async def start(what: Start) -> None:
+            await clock.sleep(what.at)
+            client = server.client(what.name, faults)
+            client.dies_on = what.dies_on
+            client.dies_at, client.pacer.max_concurrency = what.dies_at, what.at_once
+            stage.clients.append(client)
+            batch = asyncio.ensure_future(one_batch(client, names, what.color))
+            death = asyncio.ensure_future(client.dead.wait())
+            await asyncio.wait([batch, death], return_when=asyncio.FIRST_COMPLETED)
+            death.cancel()
+            if batch.done():
+                stage.reports[what.name] = batch.result()
+            else:
+                abandoned.append(batch)
+
+        await asyncio.gather(*(start(what) for what in scene.starts))
+        await clock.sleep(QUIET)
+        server.land()
+        server.visits.clear()
+        await clock.sleep(1 + scene.lag)
+        check_end(stage)
+
+        rerun = server.client("r")
+        stage.clients.append(rerun)
+        stage.reports["r"] = await one_batch(rerun, names, scene.starts[-1].color)
+        await clock.sleep(1 + scene.lag)
+        check_rerun(stage)
+        check_requests(stage)
+        for batch in abandoned:
+            batch.cancel()
+        await asyncio.gather(*abandoned, return_exceptions=True)
+        return stage
+
+
+def played(scene: Scene) -> Stage:
+    """The scene after its rerun, with every invariant checked."""
+    return asyncio.run(asyncio.wait_for(play(scene), 60))
+
+
+# Invariants
+
+
+def of_key(server: SimulatedStudio, name: str, kind: Standing) -> list[Project]:
+    return [each for each in server.of(name) if each.workspace == 1 and standing(each) is kind]
+
+
+def check_end(stage: Stage) -> None:
+    """One finished project for each row, or a report that says that it can't be told; reports tell the truth."""
+    colors = {start.name: start.color for start in stage.scene.starts}
+    for row in range(stage.scene.rows):
+        name = title(row)
+        if name in stage.disturbed:
+            continue
+        finished = of_key(stage.server, name, Standing.FINISHED)
+        said = stage.rows(name)
+        unclear = Outcome.AMBIGUOUS in said.values()
+        # Batches that died may leave two, of which nobody is there to tell; the rerun does.
+        assert len(finished) <= 1 or unclear or not said, (name, finished, said)
+        assert finished or not any(outcome.well for outcome in said.values()), (name, said)
+    for who, report in stage.reports.items():
+        assert [each.title for each in report.rows] == [title(row) for row in range(stage.scene.rows)]
+        for each in report.rows:
+            assert each.outcome is not Outcome.UNPROCESSED or report.stopped, each
+            if not each.outcome.well or each.title in stage.disturbed:
+                continue
+            project = stage.server.projects[each.project_id or 0]
+            assert standing(project) is Standing.FINISHED
+            assert (project.title, project.workspace) == (each.title, 1)
+            assert project in of_key(stage.server, each.title, Standing.FINISHED)
+            if each.outcome is not Outcome.EXISTS:
+                assert (project.settings["color"], project.description) == (colors[who], DESCRIPTION)
+    named: dict[str, set[int | None]] = {}
+    for report in stage.reports.values():
+        for each in report.rows:
+            others = stage.rows(each.title).values()
+            if each.outcome.well and Outcome.AMBIGUOUS not in others and each.title not in stage.disturbed:
+                named.setdefault(each.title, set()).add(each.project_id)
+    assert all(len(ids) == 1 for ids in named.values()), named
+
+
+def check_rerun(stage: Stage) -> None:
+    """On a quiet day every row is well, or a person has to look; nothing half-made is left, and nobody else's has changed."""
+    for each in stage.reports["r"].rows:
+        finished = of_key(stage.server, each.title, Standing.FINISHED)
+        if each.outcome.well:
+            assert [project.id for project in finished] == [each.project_id], each
+            assert not of_key(stage.server, each.title, Standing.MARKED), each
+        else:
+            assert each.outcome is Outcome.AMBIGUOUS, each
+            assert len(finished) > 1 or of_key(stage.server, each.title, Standing.TOUCHED), each
+    for number, other in stage.others.items():
+        assert stage.server.projects.get(number) == other
+
+
+def check_requests(stage: Stage) -> None:
+    for client in stage.clients:
+        own = [request for request in stage.server.requests if request.client == client.name]
+        no_create_twice_without_a_look(own)
+        no_delete_during_a_look(own)
+        for request in own:
+            if request.method == "PATCH":
+                no_write_to_what_is_finished_or_touched(stage, request)
+            elif request.method == "DELETE":
+                no_delete_but_of_what_was_just_read_and_is_ours(stage, own, request)
+
+
+def no_create_twice_without_a_look(own: Sequence[Request]) -> None:
+    lists = [request for request in own if request.method == "LIST" and request.page == 1]
+    for name in {request.title for request in own if request.method == "POST"}:
+        posts = [request for request in own if request.method == "POST" and request.title == name]
+        for first, second in pairwise(posts):
+            assert any(look.sent >= first.ended and look.ended <= second.sent for look in lists), (first, second)
+
+
+def no_delete_during_a_look(own: Sequence[Request]) -> None:
+    deletes = [request for request in own if request.method == "DELETE"]
+    looks = [request for request in own if request.method == "LIST" and not request.title]
+    for first, second in pairwise(looks):
+        if second.page > 1 and second.ended < math.inf:
+            assert not any(first.sent < delete.ended and delete.sent < second.ended for delete in deletes)
+
+
+def no_write_to_what_is_finished_or_touched(stage: Stage, request: Request) -> None:
+    """A PATCH goes to a half-made project of its key; but for what another did while the look was fresh."""
+    seen = request.found
+    if seen is None or standing(seen) is Standing.MARKED:
+        return
+    history = [(at, state) for at, number, state in stage.server.history if number == request.project]
+    last = [at for at, state in history if at <= request.sent and state and standing(state) is Standing.MARKED]
+    assert last, "wrote to a project that never was half made"
+    changed = next(at for at, state in history if at > last[-1] or (at == last[-1] and state == seen))
+    assert request.sent - changed <= PATIENCE.fresh + stage.scene.lag, (request, changed)
+    assert len(stage.scene.starts) > 1 or request.project in stage.left, request
+
+
+def no_delete_but_of_what_was_just_read_and_is_ours(stage: Stage, own: Sequence[Request], request: Request) -> None:
+    reads = [each for each in own if each.method == "GET" and each.project == request.project and each.found]
+    read = [each for each in reads if each.ended <= request.sent][-1]
+    assert request.sent - read.ended <= PATIENCE.read
+    project = cast("Project", read.found)
+    assert project.created_by == 1
+    assert not project.tasks
+    if standing(project) is Standing.MARKED:
+        assert read_mark(project.description)
+        return
+    assert standing(project) is Standing.FINISHED
+    assert any(each.method == "PATCH" and each.project == request.project for each in own), "finished by another"
+    assert len(stage.scene.starts) > 1 or stage.disturbed, "one batch alone deleted a finished project"

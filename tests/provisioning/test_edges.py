@@ -1,0 +1,558 @@
+"""Edges of the protocol that a random scene seldom meets, one by one."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from stencil.batch import prepare
+from stencil.checking import check
+from stencil.labelstudio import Edition, LabelStudio, Project, ProjectPage
+from stencil.marks import Mark, key_of
+from stencil.options import Options
+from stencil.pacing import Pacer
+from stencil.provisioning import Engine, Patience, Unsettled
+from stencil.provisioning.looking import Look
+from stencil.provisioning.resolving import Twins, winner_of
+from stencil.provisioning.tickets import Answer, Send, Ticket
+from stencil.report import Outcome, Report
+from stencil.sheet import read_sheet
+from stencil.studio import Studio
+from tests.labelstudio.virtual import VirtualClock
+from tests.provisioning.scenes import (
+    COLOR,
+    DESCRIPTION,
+    PAGE,
+    PATIENCE,
+    Scene,
+    Start,
+    Visit,
+    one_batch,
+    played,
+    title,
+)
+from tests.provisioning.simulated import START, Fault, Faults, Request, SimulatedClient, SimulatedStudio
+
+
+def on_clock(call: Callable[[SimulatedStudio], Awaitable[Any]], **studio: Any) -> Any:
+    async def run() -> Any:
+        clock = VirtualClock()
+        async with clock.running():
+            return await call(SimulatedStudio(clock, page_size=PAGE, **studio))
+
+    return asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def titles(number: int) -> list[str]:
+    return [title(row) for row in range(number)]
+
+
+def faults(**named: Fault) -> Faults:
+    """What goes wrong with requests such as `POST_2`."""
+    return lambda client, method, number: named.get(f"{method}_{number}") or named.get(method)
+
+
+def batch(rows: int = 1, **named: Fault) -> tuple[SimulatedStudio, SimulatedClient, Report]:
+    """A batch of some rows, after its end."""
+
+    async def run(server: SimulatedStudio) -> tuple[SimulatedStudio, SimulatedClient, Report]:
+        client = server.client("a", faults(**named))
+        return server, client, await one_batch(client, titles(rows))
+
+    return cast("tuple[SimulatedStudio, SimulatedClient, Report]", on_clock(run))
+
+
+async def engine_of(client: SimulatedClient, rows: int = 1, patience: Patience = PATIENCE) -> Engine:
+    options = Options(template="1", workspace="1")
+    studio = Studio(
+        cast("LabelStudio", client), Edition.ENTERPRISE, Pacer(clock=client.server.clock), "a simulated studio"
+    )
+    checked = check(read_sheet([{"title": name, "color": COLOR} for name in titles(rows)]), options)
+    return (await prepare(checked, options, studio, patience=patience)).engine
+
+
+def marked(server: SimulatedStudio, batch: str = "1" * 8, send: str = "2" * 8, **changed: Any) -> Project:
+    mark = Mark(key_of(1, title(0)), "0" * 8, batch, send)
+    return server.make(title(0), description=str(mark), user=1, **changed)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("fault", [Fault(status=409), Fault(status=400, field="title")], ids=["409", "names the title"])
+def test_a_create_refused_for_its_title_is_looked_for_and_fails_alone(fault: Fault) -> None:
+    _, client, report = batch(3, POST_2=fault)
+    assert [row.outcome for row in report.rows] == [Outcome.CREATED, Outcome.FAILED, Outcome.CREATED]
+    assert client.sent["POST"] == 3
+
+
+def test_a_create_refused_for_its_title_yields_to_the_project_that_has_it() -> None:
+    async def run(server: SimulatedStudio) -> Report:
+        def taken(client: str, method: str, number: int) -> Fault | None:
+            if method != "POST":
+                return None
+            server.make(title(0))
+            return Fault(status=409)
+
+        return await one_batch(server.client("a", taken), titles(1))
+
+    assert on_clock(run).rows[0].outcome is Outcome.EXISTS
+
+
+def test_a_create_refused_after_a_lost_one_is_not_sent_again() -> None:
+    _, client, report = batch(POST_1=Fault(lost="before"), POST=Fault(status=400))
+    assert (report.rows[0].outcome, report.rows[0].error_code) == (Outcome.FAILED, "rejected")
+    assert client.sent["POST"] == 2
+
+
+def test_a_lost_create_that_lands_after_its_second_was_refused_is_finished_all_the_same() -> None:
+    server, _, report = batch(POST_1=Fault(lost="late", seconds=30), POST=Fault(status=400))
+    assert report.rows[0].outcome is Outcome.CREATED
+    assert [project.description for project in server.of(title(0))] == [DESCRIPTION]
+
+
+def test_a_refused_finish_whose_stake_was_deleted_without_an_answer_makes_no_second_stake() -> None:
+    server, client, report = batch(PATCH=Fault(status=400), DELETE_1=Fault(lost="after"))
+    assert report.rows[0].outcome is Outcome.FAILED
+    assert (client.sent["POST"], server.of(title(0))) == (1, [])
+
+
+def test_a_refused_finish_takes_the_copies_away_that_the_server_made() -> None:
+    server, _, report = batch(POST_1=Fault(copies=3), PATCH=Fault(status=400))
+    assert report.rows[0].outcome is Outcome.FAILED
+    assert server.of(title(0)) == []
+
+
+def test_a_finish_answered_503_and_carried_out_all_the_same_is_created() -> None:
+    _, client, report = batch(PATCH_1=Fault(throttled=1.0, status=503, copies=1))
+    assert report.rows[0].outcome is Outcome.CREATED
+    assert client.sent["PATCH"] == 1
+
+
+def test_a_project_to_which_the_studio_gave_another_title_is_said_and_not_made_again() -> None:
+    _, client, report = batch(POST_1=Fault(title="Another title"))
+    assert (report.rows[0].outcome, report.rows[0].error_code) == (Outcome.AMBIGUOUS, "renamed")
+    assert report.rows[0].project_id is not None
+    assert client.sent["POST"] == 1
+
+
+def test_nothing_is_written_to_what_a_template_may_still_change() -> None:
+    server, _, _ = batch()
+    assert [entry.body for entry in server.log if entry.method == "PATCH"] == [
+        {"color": COLOR, "description": DESCRIPTION}
+    ]
+
+
+def test_a_project_whose_mark_the_studio_did_not_keep_is_said_and_not_made_again() -> None:
+    _, client, report = batch(POST_1=Fault(description="ours is better"))
+    assert (report.rows[0].outcome, report.rows[0].error_code) == (Outcome.AMBIGUOUS, "mark-not-kept")
+    assert client.sent["POST"] == 1
+
+
+# Waits
+
+
+def test_a_create_whose_answer_was_lost_is_looked_for_twice_and_ten_seconds_before_it_is_sent_again() -> None:
+    server, _, _ = batch(POST_1=Fault(lost="before"))
+    first, second = (request for request in server.requests if request.method == "POST")
+    looks = [each for each in server.requests if each.method == "LIST" and first.ended < each.sent < second.sent]
+    assert second.sent - first.ended >= sum(PATIENCE.settle)
+    assert len(looks) == len(PATIENCE.settle)
+
+
+def test_two_batches_that_see_each_others_stakes_wait_before_one_is_finished() -> None:
+    stage = played(Scene(starts=(Start("a"), Start("b"))))
+    patches = [request.sent for request in stage.server.requests if request.method == "PATCH"]
+    assert patches[0] - 1060 >= PATIENCE.rivals
+
+
+def test_a_rival_that_was_finished_since_the_look_is_not_outrun() -> None:
+    async def run(server: SimulatedStudio) -> tuple[bool, bool]:
+        rival, own = marked(server, "1" * 8), marked(server, "3" * 8)
+        engine = await engine_of(server.client())
+        ticket = ticket_of(engine, rival, own)
+        ticket.rivals = {each.id: each.description for each in (rival, own)}
+        before = await engine._unchanged(ticket, own)
+        server.put(replace(rival, description=DESCRIPTION), rival.id)
+        return before, await engine._unchanged(ticket, own)
+
+    assert on_clock(run) == (True, False)
+
+
+def test_a_finish_that_was_held_back_until_its_look_was_old_is_decided_anew() -> None:
+    async def run(server: SimulatedStudio) -> list[str]:
+        client = server.client()
+        server.visits[3] = lambda: client.pacer.pause(PATIENCE.fresh + 1)
+        await one_batch(client, titles(1))
+        return [request.method for request in server.requests]
+
+    # The third request is the look: after it everything has to wait.
+    assert on_clock(run) == ["LIST", "POST", "LIST", "LIST", "PATCH"]
+
+
+def test_a_deletion_that_was_held_back_is_decided_by_a_new_reading() -> None:
+    async def run(server: SimulatedStudio) -> list[str]:
+        client = server.client("a", faults(PATCH=Fault(status=400)))
+        # The sixth request is the reading before the deletion, after plan, create, look, finish and the question who we are.
+        server.visits[6] = lambda: client.pacer.pause(PATIENCE.read + 1)
+        await one_batch(client, titles(1))
+        return [request.method for request in server.requests if request.method in ("GET", "DELETE")]
+
+    assert on_clock(run) == ["GET", "GET", "DELETE"]
+
+
+def test_what_lands_after_its_row_was_made_by_a_second_create_is_removed_by_the_same_batch() -> None:
+    server, _, report = batch(POST_1=Fault(lost="late", seconds=50))
+    assert [project.id for project in server.of(title(0))] == [report.rows[0].project_id]
+
+
+# Looks
+
+
+def test_a_rival_made_between_the_plan_and_the_first_look_is_seen_however_far_down() -> None:
+    # The first create takes two seconds, in which the rival makes all rows: several pages of them.
+    slow = ("b", "POST", 1, Fault(delay=2.0))
+    stage = played(Scene(rows=30, starts=(Start("a"), Start("b", at_once=1)), faults=(slow,)))
+    assert stage.reports["a"].well
+    assert stage.reports["b"].well
+
+
+def test_a_rival_whose_low_id_is_committed_behind_the_looks_is_found_at_the_end() -> None:
+    # The first create gets its id at once and its commit after three seconds; by then the rival has planned, past it, and it
+    # makes that row itself, and nothing odd happens to any other.
+    held = (("a", "POST", 1, Fault(delay=3.0)), ("b", "POST", 1, Fault(throttled=3.5)))
+    stage = played(Scene(rows=30, starts=(Start("a"), Start("b", at=1.0)), faults=held))
+    assert stage.reports["a"].rows[0].project_id == stage.reports["b"].rows[0].project_id
+
+
+def test_a_list_that_shows_an_older_state_does_not_outrank_a_reading_by_id() -> None:
+    async def run(server: SimulatedStudio) -> list[str]:
+        project = marked(server)
+        server.lag = 5.0
+        await server.clock.sleep(10)
+        engine = await engine_of(server.client())
+        server.put(replace(project, description="done"), project.id)
+        await engine._looker.read(project.id)
+        found = await engine._looker.siblings(key_of(1, title(0)), (), await engine._looker.look(0))
+        return [each.description for each in found]
+
+    assert on_clock(run) == ["done"]
+
+
+def test_nothing_is_deleted_while_a_look_of_our_own_reads_its_pages() -> None:
+    refusals = tuple(("a", "PATCH", number, Fault(status=400)) for number in range(1, 40, 2))
+    slow = tuple(("a", "POST", number, Fault(delay=number / 50)) for number in range(1, 40))
+    stage = played(Scene(rows=40, starts=(Start("a", at_once=4),), faults=refusals + slow, older=25))
+    assert any(request.method == "DELETE" and request.client == "a" for request in stage.server.requests)
+
+
+def test_a_look_in_which_projects_vanish_is_read_again_and_given_up_in_the_end() -> None:
+    async def run(server: SimulatedStudio) -> str:
+        for number in range(60):
+            server.make(f"Older {number}")
+        engine = await engine_of(server.client())
+        for request in range(1, 200):
+            server.visits[request] = lambda: server.put(None, max(server.projects))
+        with pytest.raises(Exception, match="deleted each time") as raised:
+            await engine._looker.look(0)
+        return str(raised.value)
+
+    assert on_clock(run)
+
+
+def test_what_breaks_a_look_reaches_whoever_waits_for_it() -> None:
+    async def run(server: SimulatedStudio) -> None:
+        client = server.client()
+        engine = await engine_of(client, 3)
+
+        async def broken(*_: object, **__: object) -> ProjectPage:
+            raise RuntimeError("broken")
+
+        client.list_page = broken  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="broken"):
+            await engine.attempt(engine.tickets)
+
+    on_clock(run)
+
+
+def test_a_list_that_never_shows_our_project_holds_up_one_look_and_not_the_batch() -> None:
+    async def run(server: SimulatedStudio) -> None:
+        client = server.client()
+        engine = await engine_of(client, 2)
+        list_page = client.list_page
+
+        async def hiding(*args: Any, **named: Any) -> ProjectPage:
+            page = await list_page(*args, **named)
+            return replace(page, projects=[each for each in page.projects if each.title != title(0)])
+
+        client.list_page = hiding  # type: ignore[method-assign]
+        await engine.attempt(engine.tickets)
+        assert [ticket.outcome for ticket in engine.tickets] == [Outcome.CREATED] * 2
+        # Rivals may be hidden as well.
+        assert engine.tickets[0].odd
+
+    on_clock(run)
+
+
+# The plan
+
+
+def test_a_plan_sees_the_oldest_project_while_others_are_created() -> None:
+    async def run(server: SimulatedStudio) -> Report:
+        server.make(title(0))
+        for number in range(25):
+            server.make(f"Older {number}")
+        for request in range(2, 6):
+            server.visits[request] = lambda: [server.make("New") for _ in range(PAGE)].clear()
+        return await one_batch(server.client(), titles(5))
+
+    assert on_clock(run).rows[0].outcome is Outcome.EXISTS
+
+
+def test_a_plan_of_a_list_that_never_holds_still_looks_each_title_up() -> None:
+    async def run(server: SimulatedStudio) -> tuple[Report, set[str]]:
+        server.make(title(0))
+        others = [server.make(f"Older {number}") for number in range(60)]
+        for request in range(1, 40):
+            server.visits[request] = lambda: server.put(None, others.pop(0).id)
+        report = await one_batch(server.client(), titles(9))
+        return report, {request.title for request in server.requests if request.method == "LIST"}
+
+    report, asked = on_clock(run)
+    assert report.rows[0].outcome is Outcome.EXISTS
+    assert set(titles(9)) <= asked
+
+
+# Twins
+
+
+def finished(server: SimulatedStudio) -> Project:
+    return server.make(title(0), description=DESCRIPTION, user=1, color=COLOR)
+
+
+def ticket_of(engine: Engine, *known: Project) -> Ticket:
+    ticket = engine.tickets[0]
+    ticket.outcome, ticket.known = None, {project.id for project in known}
+    return ticket
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["its twin is there", "its twin was deleted meanwhile"])
+def test_an_own_surplus_is_deleted_only_while_its_twin_is_there(gone: bool) -> None:
+    async def run(server: SimulatedStudio) -> set[int]:
+        engine = await engine_of(server.client())
+        twin, own = finished(server), finished(server)
+        engine._looker.proven.add(own.id)
+        if gone:
+            server.put(None, twin.id)
+        ticket = ticket_of(engine, twin, own)
+        await engine._carry_out(ticket, Twins(own), Look(0.0))
+        return {twin.id, own.id} - set(server.projects)
+
+    # With the twin gone, the own project is the only one that is left.
+    assert on_clock(run) == ({1} if gone else {2})
+
+
+@pytest.mark.parametrize("change", [{"settings": {"color": "#000000"}}, {"tasks": 3}], ids=["settings", "tasks"])
+def test_a_surplus_twin_that_somebody_has_worked_on_stays(change: dict[str, Any]) -> None:
+    async def run(server: SimulatedStudio) -> tuple[set[int], Outcome | None]:
+        engine = await engine_of(server.client())
+        twin, own = finished(server), finished(server)
+        engine._looker.proven.add(own.id)
+        server.put(replace(own, **change), own.id)
+        ticket = ticket_of(engine, twin, own)
+        await engine._carry_out(ticket, Twins(own), Look(0.0))
+        return set(server.projects), ticket.outcome
+
+    assert on_clock(run) == ({1, 2}, Outcome.AMBIGUOUS)
+
+
+def test_a_loser_stays_while_the_project_that_it_lost_to_is_gone() -> None:
+    async def run(server: SimulatedStudio) -> list[Project]:
+        winner = finished(server)
+        marked(server)
+        engine = await engine_of(server.client())
+        server.lag = 5.0
+        await server.clock.sleep(10)
+        # The list still shows it when the sweep begins.
+        server.put(None, winner.id)
+        await engine.sweep()
+        return server.of(title(0))
+
+    # What was left of another intent was removed once its lease was over, and the row made anew.
+    assert [project.description for project in on_clock(run)] == [DESCRIPTION]
+
+
+def test_a_list_that_still_shows_what_we_removed_does_not_bring_it_back() -> None:
+    async def run(server: SimulatedStudio) -> Counter[str]:
+        marked(server)
+        server.lag = 5.0
+        await server.clock.sleep(400)
+        client = server.client()
+        await one_batch(client, titles(1))
+        return client.sent
+
+    sent = on_clock(run)
+    assert (sent["POST"], sent["DELETE"]) == (1, 1)
+    assert sent["GET"] < 6
+
+
+@pytest.mark.parametrize("change", [{"tasks": 1}, {"description": " [mine]"}], ids=["annotated", "described"])
+def test_a_stake_that_somebody_has_worked_on_before_the_look_is_left_and_nothing_else_is_made(change: Any) -> None:
+    async def run(server: SimulatedStudio) -> tuple[SimulatedClient, Report]:
+        def touch() -> None:
+            stake = server.of(title(0))[0]
+            changed = {"tasks": 1} if "tasks" in change else {"description": stake.description + change["description"]}
+            server.put(replace(stake, **changed), stake.id)
+
+        client = server.client()
+        server.visits[3] = touch
+        return client, await one_batch(client, titles(1))
+
+    client, report = on_clock(run)
+    assert report.rows[0].outcome is Outcome.AMBIGUOUS
+    assert (client.sent["POST"], client.sent["PATCH"], client.sent["DELETE"]) == (1, 0, 0)
+
+
+def test_a_title_that_somebody_made_by_hand_is_yielded_to_at_the_first_look() -> None:
+    async def run(server: SimulatedStudio) -> Ticket:
+        engine = await engine_of(server.client())
+        server.make(title(0))
+        await engine.attempt(engine.tickets)
+        return engine.tickets[0]
+
+    assert on_clock(run).outcome is Outcome.EXISTS
+
+
+def test_the_winner_of_replayed_copies_is_the_answered_one_and_of_a_sent_patch_the_patched_one() -> None:
+    def made(number: int, send: str) -> Project:
+        mark = str(Mark(key_of(1, title(0)), "0" * 8, "1" * 8, send))
+        return Project(number, title(0), mark, 1, START, 1, 0)
+
+    async def run(server: SimulatedStudio) -> Ticket:
+        return (await engine_of(server.client())).tickets[0]
+
+    ticket = on_clock(run)
+    ticket.sends = [Send("a" * 8, 0, START, answer=Answer.STAKED, project=6)]
+    copies = (made(5, "a" * 8), made(6, "a" * 8), made(7, "a" * 8))
+    assert winner_of(ticket, copies).id == 6
+    assert winner_of(ticket, (*copies, made(9, "b" * 8))).id == 6
+    assert winner_of(ticket, (made(2, "b" * 8), made(3, "b" * 8), *copies)).id == 3
+    ticket.patched = {7}
+    assert winner_of(ticket, (made(2, "b" * 8), *copies)).id == 7
+
+
+# Ends
+
+
+def test_a_cancelled_attempt_leaves_every_row_with_its_outcome_and_nothing_that_hangs() -> None:
+    for sends in range(0, 40, 3):
+
+        async def run(server: SimulatedStudio, sends: int = sends) -> None:
+            client = server.client()
+            engine = await engine_of(client, 20)
+            attempt = asyncio.ensure_future(engine.attempt(engine.tickets))
+            already = client.sent.total()
+            while client.sent.total() <= already + sends and not attempt.done():  # noqa: ASYNC110 - it runs in this very loop
+                await asyncio.sleep(0)
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)
+            for ticket in engine.tickets:
+                assert ticket.outcome in {Outcome.UNPROCESSED, Outcome.CREATED}
+                staked = any(send.project for send in ticket.sends)
+                assert ticket.outcome is Outcome.CREATED or (ticket.project is not None) == staked
+            assert not engine._looker._staking
+            assert engine._looker._places._value == 2 * PATIENCE.window
+
+        on_clock(run)
+
+
+def test_a_cancellation_before_any_row_had_its_turn_leaves_every_row_with_its_outcome() -> None:
+    async def run(server: SimulatedStudio) -> set[Outcome | None]:
+        engine = await engine_of(server.client(), 5)
+        attempt = asyncio.ensure_future(engine.attempt(engine.tickets))
+        await asyncio.sleep(0)
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+        return {ticket.outcome for ticket in engine.tickets}
+
+    assert on_clock(run) == {Outcome.UNPROCESSED}
+
+
+def test_no_look_begins_for_rows_that_were_cancelled() -> None:
+    async def run(server: SimulatedStudio) -> list[Request]:
+        client = server.client()
+        engine = await engine_of(client, 20)
+        attempt = asyncio.ensure_future(engine.attempt(engine.tickets))
+        while not (engine._looker._reader and engine._looker._waiting):  # noqa: ASYNC110 - it runs in this very loop
+            await asyncio.sleep(0)
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+        before = len(server.requests)
+        await server.clock.sleep(60)
+        return [request for request in server.requests[before:] if request.page == 1]
+
+    assert on_clock(run) == []
+
+
+def test_a_row_that_waits_for_another_try_says_what_is_known_of_it_should_the_batch_end_there() -> None:
+    async def run(server: SimulatedStudio) -> Ticket:
+        marked(server)
+        engine = await engine_of(server.client())
+        with pytest.raises(Unsettled):
+            await engine.attempt(engine.tickets)
+        return engine.tickets[0]
+
+    ticket = on_clock(run)
+    assert (ticket.outcome, ticket.project) == (None, 1)
+    assert "a rerun finishes it" in ticket.error
+
+
+def test_a_sweep_without_a_token_ends_at_once_and_says_so() -> None:
+    async def run(server: SimulatedStudio) -> tuple[float, Report]:
+        report = await one_batch(
+            server.client("a", faults(POST_1=Fault(copies=1), DELETE=Fault(status=401))), titles(2)
+        )
+        return server.clock.now() - 1000, report
+
+    seconds, report = on_clock(run)
+    assert seconds < 30
+    assert report.stopped
+    assert any("sweep" in note for note in report.notes)
+    assert {row.outcome for row in report.rows} == {Outcome.CREATED}
+
+
+def test_the_answer_to_a_finish_is_not_waited_for_longer_than_rivals_wait() -> None:
+    async def run(server: SimulatedStudio) -> tuple[Outcome | None, int]:
+        client = server.client()
+        engine = await engine_of(client, patience=replace(PATIENCE, patch=0.01))
+        update = client.update_project
+
+        async def silent(*args: Any, **named: Any) -> Project:
+            client.update_project = update  # type: ignore[method-assign]
+            named["before"]()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        client.update_project = silent  # type: ignore[method-assign]
+        with pytest.raises(Unsettled, match="no answer to the PATCH"):
+            await engine.attempt(engine.tickets)
+        await engine.attempt(engine.tickets)
+        return engine.tickets[0].outcome, client.sent["PATCH"]
+
+    assert on_clock(run) == (Outcome.CREATED, 1)
+
+
+def test_a_whole_window_that_waits_and_a_batch_smaller_than_a_window_both_come_to_their_look() -> None:
+    for rows in (1, 5, 6, 7, 12, 13, 25):
+        assert batch(rows)[2].well
+
+
+def test_a_colleague_who_deletes_the_finished_project_before_the_sweep_is_told_of() -> None:
+    # A second copy makes the row odd; then somebody deletes what is there.
+    stage = played(
+        Scene(faults=(("a", "POST", 1, Fault(copies=1)),), visits=(Visit(5, "delete", 0), Visit(6, "delete", 0)))
+    )
+    assert stage.rows(title(0))["a"] in {Outcome.FAILED, Outcome.CREATED}

@@ -1,0 +1,178 @@
+"""The protocol of one row, exactly once: its eight nastiest scenarios by name, and any others that hypothesis thinks of."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stencil.report import Outcome, Report
+from tests.provisioning.scenes import COLOR, OTHER_COLOR, Scene, Start, Visit, played, title
+from tests.provisioning.simulated import Fault
+
+#: Scenes of one run: some hundred for everybody, always the same; ten thousand, each time others, in `make soak`.
+SCENES = int(os.environ.get("STENCIL_SCENES", "300"))
+
+# The eight nastiest scenarios
+
+
+def all_of(outcomes: set[Outcome], report: Report) -> bool:
+    return {row.outcome for row in report.rows} <= outcomes
+
+
+@pytest.mark.parametrize("lag", [0.0, 1.0], ids=["prompt list", "list one second behind"])
+@pytest.mark.parametrize("seconds", [0.015, 0.2, 3.0])
+def test_two_batches_in_lockstep_with_ids_against_commits_name_the_same_projects(seconds: float, lag: float) -> None:
+    slow = tuple((client, "POST", number, Fault(delay=seconds)) for number in range(1, 25, 3) for client in "ab")
+    stage = played(Scene(rows=24, starts=(Start("a"), Start("b")), faults=slow, lag=lag))
+    assert all(stage.reports[name].well for name in "ab")
+
+
+@pytest.mark.parametrize("behind", [0.0, 0.005, 0.3, 5.0])
+def test_two_batches_on_a_lagging_list_of_which_one_dies_before_its_finish(behind: float) -> None:
+    starts = (Start("a", dies_on="PATCH"), Start("b", at=behind))
+    stage = played(Scene(rows=24, starts=starts, lag=1.0))
+    assert set(stage.reports) == {"b", "r"}
+    assert stage.reports["b"].well
+
+
+@pytest.mark.parametrize("lost", ["before", "after", "late"])
+def test_a_server_that_replays_creates_and_loses_the_answer_to_the_finish(lost: str) -> None:
+    replays = tuple(("a", "POST", number, Fault(copies=3)) for number in range(1, 9))
+    unanswered = tuple(("a", "PATCH", number, Fault(lost=lost, seconds=20.0)) for number in range(1, 9))
+    stage = played(Scene(rows=8, faults=replays + unanswered))
+    assert all_of({Outcome.CREATED}, stage.reports["a"])
+    assert len([each for each in stage.server.projects if each not in stage.others]) == 8
+
+
+@pytest.mark.parametrize("seconds", [1.0, 20.0, 31.0, 50.0])
+def test_a_late_finish_that_lands_after_the_batch_yielded_to_a_title_made_by_hand(seconds: float) -> None:
+    late = ("a", "PATCH", 1, Fault(lost="late", seconds=seconds))
+    # The plan, the create and the look are three requests; the PATCH is the fourth, and the title there before the next.
+    stage = played(Scene(faults=(late,), visits=(Visit(5, "by hand", 0),)))
+    assert stage.rows(title(0))["a"] in {Outcome.EXISTS, Outcome.AMBIGUOUS}
+
+
+@pytest.mark.parametrize("seconds", [1.0, 20.0, 31.0, 50.0])
+def test_a_late_finish_that_lands_after_a_rival_has_finished_the_same_row(seconds: float) -> None:
+    late = ("a", "PATCH", 1, Fault(lost="late", seconds=seconds))
+    stage = played(Scene(starts=(Start("a"), Start("b", at=0.005)), faults=(late,)))
+    assert stage.reports["a"].well
+    assert stage.reports["b"].well
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.02, 5.0, 30.0, 61.0, 100.0])
+def test_a_create_in_flight_at_a_kill_that_lands_during_or_after_the_sweep_of_the_rerun(seconds: float) -> None:
+    last_words = (("a", "POST", 1, Fault(lost="late", seconds=seconds)), ("b", "PATCH", 1, Fault(lost="after")))
+    stage = played(Scene(starts=(Start("a", dies_on="LOST"), Start("b", at=1.0)), faults=last_words))
+    assert stage.reports["b"].well
+
+
+@pytest.mark.parametrize("dies_on", ["", "PATCH"], ids=["both live", "the first is killed"])
+@pytest.mark.parametrize("behind", [0.0, 0.005, 1.0])
+def test_an_edited_sheet_while_the_old_one_runs_or_after_it_was_killed(dies_on: str, behind: float) -> None:
+    starts = (Start("a", dies_on=dies_on), Start("b", at=behind, color=OTHER_COLOR))
+    stage = played(Scene(rows=3, starts=starts))
+    assert all_of({Outcome.CREATED, Outcome.EXISTS}, stage.reports["b"])
+    if dies_on and behind:
+        # What the killed one left became nobody's, and the edited sheet won.
+        assert all_of({Outcome.CREATED}, stage.reports["b"])
+
+
+@pytest.mark.parametrize("kind", ["rename", "move", "describe", "rewrite", "annotate", "delete", "by hand"])
+def test_a_colleague_who_works_on_a_stake_at_any_moment_keeps_what_is_theirs(kind: str) -> None:
+    lost = ("a", "POST", 2, Fault(lost="after"))
+    for moment in range(1, 16):
+        stage = played(Scene(rows=2, faults=(lost,), visits=(Visit(moment, kind, 0), Visit(moment + 1, kind, 1))))
+        for number, project in stage.left.items():
+            # What was decided by a look is written while that look is fresh: then the title and the tasks are still theirs.
+            now = stage.server.projects[number]
+            assert (now.title, now.workspace, now.tasks) == (project.title, project.workspace, project.tasks)
+
+
+@pytest.mark.parametrize("moment", range(4, 24, 2))
+def test_a_500_after_sixteen_copies_then_a_429_on_the_look_and_a_page_shift(moment: int) -> None:
+    faults = (
+        ("a", "POST", 1, Fault(copies=16, lost="after")),
+        *(("a", "LIST", number, Fault(throttled=3.0)) for number in range(2, 20, 3)),
+    )
+    shifts = tuple(Visit(moment + each, "shift", 0) for each in range(3))
+    stage = played(Scene(rows=3, starts=(Start("a"), Start("b", at=0.3)), faults=faults, visits=shifts, older=25))
+    assert stage.reports["a"].well
+    assert stage.reports["b"].well
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_token_that_is_taken_no_more_stops_the_batch_and_a_rerun_finishes_it(method: str) -> None:
+    stage = played(Scene(rows=20, faults=(("a", method, 5, Fault(status=401)),)))
+    report = stage.reports["a"]
+    assert report.stopped
+    assert all_of({Outcome.CREATED, Outcome.UNPROCESSED}, report)
+    half_made = [row for row in report.rows if row.outcome is Outcome.UNPROCESSED and row.project_id]
+    assert len(half_made) == (method == "PATCH")
+    assert all("a rerun finishes it" in row.error for row in half_made)
+    assert all_of({Outcome.EXISTS, Outcome.FINISHED, Outcome.CREATED}, stage.reports["r"])
+
+
+# Any scene
+
+NAMES = "abc"
+
+writes = st.one_of(
+    st.builds(Fault, lost=st.sampled_from(["unsent", "before", "after"])),
+    st.builds(Fault, lost=st.just("late"), seconds=st.floats(0.01, 55), delay=st.sampled_from([0.0, 1.0])),
+    st.builds(Fault, copies=st.integers(1, 4), lost=st.sampled_from(["", "after"])),
+    st.builds(Fault, throttled=st.sampled_from([0.5, 3.0]), status=st.sampled_from([0, 503]), copies=st.integers(0, 1)),
+    st.builds(Fault, status=st.sampled_from([400, 400, 401, 409]), field=st.sampled_from(["color", "title"])),
+    st.builds(Fault, delay=st.floats(0.01, 5)),
+)
+reads = st.builds(Fault, lost=st.just("before"))
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    rows = draw(st.sampled_from([1, 1, 2, 3, 5, 8, 15, 30, 120]))
+    count = draw(st.sampled_from([1, 1, 1, 2, 2, 3]))
+    starts = tuple(
+        Start(
+            name,
+            at=draw(st.sampled_from([0.0, 0.0, 0.005, 0.3, 5.0, 40.0])),
+            dies_at=draw(st.one_of(st.just(0), st.just(0), st.integers(2, 2 * rows + 6))),
+            color=draw(st.sampled_from([COLOR, COLOR, COLOR, OTHER_COLOR])),
+            at_once=draw(st.sampled_from([1, 4, 8, 1000])),
+        )
+        for name in NAMES[:count]
+    )
+    number = st.integers(1, 2 * rows + 2)
+    fault = st.one_of(
+        st.tuples(st.sampled_from(NAMES[:count]), st.sampled_from(["POST", "PATCH", "DELETE"]), number, writes),
+        st.tuples(st.sampled_from(NAMES[:count]), st.sampled_from(["LIST", "GET", "WHOAMI"]), number, reads),
+    )
+    kinds = ["by hand", "rename", "move", "describe", "rewrite", "annotate", "delete", "shift", "shift"]
+    visits = st.builds(
+        Visit, st.integers(1, 6 * rows * count), st.sampled_from(kinds), st.integers(0, min(rows, 5) - 1)
+    )
+    return Scene(
+        rows=rows,
+        starts=starts,
+        faults=tuple(draw(st.lists(fault, max_size=8))),
+        share=draw(st.sampled_from([0.0, 0.0, 0.1, 0.3, 0.5])),
+        seed=draw(st.integers(0, 2**16)),
+        visits=tuple(draw(st.lists(visits, max_size=draw(st.sampled_from([0, 0, 4]))))),
+        lag=draw(st.sampled_from([0.0, 0.0, 1.0])),
+        older=draw(st.sampled_from([0, 5, 25])),
+    )
+
+
+@settings(
+    max_examples=SCENES,
+    derandomize="STENCIL_SCENES" not in os.environ,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+@given(scene=scenes())
+@pytest.mark.scenes
+@pytest.mark.timeout(7200)
+def test_whatever_happens_each_row_has_one_project_and_the_reports_are_true(scene: Scene) -> None:
+    played(scene)
