@@ -290,7 +290,7 @@ def check_requests(stage: Stage) -> None:
         no_delete_during_a_look(own)
         for request in own:
             if request.method == "PATCH":
-                no_write_to_what_is_finished_or_touched(stage, request)
+                no_write_to_what_is_finished_or_touched(stage, own, request)
             elif request.method == "DELETE":
                 no_delete_but_of_what_was_just_read_and_is_ours(stage, own, request)
 
@@ -311,8 +311,8 @@ def no_delete_during_a_look(own: Sequence[Request]) -> None:
             assert not any(first.sent < delete.ended and delete.sent < second.ended for delete in deletes)
 
 
-def no_write_to_what_is_finished_or_touched(stage: Stage, request: Request) -> None:
-    """A PATCH goes to a half-made project of its key; but for what another did while the look was fresh."""
+def no_write_to_what_is_finished_or_touched(stage: Stage, own: Sequence[Request], request: Request) -> None:
+    """A PATCH goes to a half-made project of its key; but for what another, or a lost one of its own, did meanwhile."""
     seen = request.found
     if seen is None or standing(seen) is Standing.MARKED:
         return
@@ -321,7 +321,10 @@ def no_write_to_what_is_finished_or_touched(stage: Stage, request: Request) -> N
     assert last, "wrote to a project that never was half made"
     changed = next(at for at, state in history if at > last[-1] or (at == last[-1] and state == seen))
     assert request.sent - changed <= PATIENCE.fresh + stage.scene.lag, (request, changed)
-    assert len(stage.scene.starts) > 1 or request.project in stage.left, request
+    again = any(
+        each.method == "PATCH" and each.project == request.project and each.ended <= request.sent for each in own
+    )
+    assert again or len(stage.scene.starts) > 1 or request.project in stage.left, request
 
 
 def no_delete_but_of_what_was_just_read_and_is_ours(stage: Stage, own: Sequence[Request], request: Request) -> None:
