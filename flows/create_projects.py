@@ -5,15 +5,13 @@ Requires `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` in the environment, or `s
 
 import asyncio
 import contextlib
-import functools
 import gc
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from prefect import Flow, tags
 from prefect.client.orchestration import get_client
@@ -24,7 +22,7 @@ from prefect.context import TagsContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from stencil.batch import Batch, BatchFailed, Group, groups_at_once
 from stencil.options import FailWhen, Options, failed
@@ -32,9 +30,12 @@ from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
 from stencil.report.markdown import escape
-from stencil.settings import StudioSettings
+from stencil.sheet import file_name
 from stencil.studio import Studio, open_sandbox, open_studio
-from tasks.limits import read_limit
+from tasks.credentials import studio_settings
+from tasks.events import announce, announce_refusal
+from tasks.limits import shared_rate
+from tasks.parameters import from_json, with_event, worded_flow
 from tasks.provisioning import plan_batch, provision_group, sweep
 from tasks.report import (
     LONGEST_TELLING,
@@ -52,17 +53,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def _run_name() -> str:
     """`projects.csv`, with what is special about the run."""
-    parameters = flow_run.parameters
-    sheet = str(parameters.get("sheet") or "").rstrip("/").rsplit("/", 1)[-1]
-    source = sheet or ("typed rows" if parameters.get("rows") else "pasted rows")
+    parameters = with_event(flow_run.parameters)
     extras = [word for word in ("dry_run", "sandbox") if parameters.get(word)]
-    return " ".join([source, *(word.replace("_", " ") for word in extras)])
+    return " ".join([_source_of(parameters), *(word.replace("_", " ") for word in extras)])
+
+
+def _source_of(parameters: dict[str, Any]) -> str:
+    """What people call the source: the name of the file, without its folder and without a URL's secrets."""
+    sheet = str(parameters.get("sheet") or "").strip()
+    return file_name(sheet) if sheet else ("typed rows" if parameters.get("rows") else "pasted rows")
 
 
 async def tell_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -95,10 +99,7 @@ async def tell_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: Sta
 
 
 def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str:
-    sheet = str(run.parameters.get("sheet") or "")
-    # Of a URL only the path: user, password and query may be secrets.
-    path = urlsplit(sheet).path if "://" in sheet else sheet
-    name = path.rstrip("/").rsplit("/", 1)[-1] or "rows"
+    name = _source_of(with_event(run.parameters))
     why = f": {escape(message)}" if message else ""
     last = f"Last it had told: {progress}." if progress else "It had not told of any row yet."
     return (
@@ -111,29 +112,7 @@ def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str
     )
 
 
-class SheetFlow(Flow[P, R]):
-    """A flow that refuses a DataFrame where a sheet is asked for, before Prefect sends it to its server as a parameter."""
-
-    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parameters as the server gets them.
-
-        Raises:
-            SourceUnclear: One of them is a DataFrame.
-        """
-        for name, value in parameters.items():
-            if hasattr(value, "to_json") and hasattr(value, "columns"):
-                raise SourceUnclear(
-                    f"{name} is a DataFrame: call from_dataframe(df, ...) of flows.create_projects instead."
-                )
-        return super().serialize_parameters(parameters)
-
-
-def sheet_flow(**options: Any) -> Callable[[Callable[P, R]], SheetFlow[P, R]]:
-    """A decorator, as `flow` is one, that makes a `SheetFlow`."""
-    return functools.partial(SheetFlow, **options)  # type: ignore[arg-type]
-
-
-@sheet_flow(
+@worded_flow(
     name="create-projects",
     flow_run_name=_run_name,
     persist_result=False,
@@ -143,7 +122,7 @@ def sheet_flow(**options: Any) -> Callable[[Callable[P, R]], SheetFlow[P, R]]:
 async def create_projects(
     sheet: str = "",
     csv_text: str = "",
-    rows: list[dict[str, Any]] = [],  # noqa: B006 - Prefect's form needs the empty list as the default
+    rows: Annotated[list[dict[str, Any]], BeforeValidator(from_json)] = [],  # noqa: B006 - the form needs it as it is
     template: str = "",
     workspace: str = "",
     dry_run: bool = False,
@@ -155,7 +134,10 @@ async def create_projects(
     fail_when: Literal["any", "all", "never"] = "any",
     skip_invalid: bool = False,
     allow_unknown_fields: bool = False,
+    credentials: str = "",
+    project_events: bool = True,
     sandbox: bool = False,
+    event: Annotated[dict[str, Any], BeforeValidator(from_json)] = {},  # noqa: B006 - likewise
 ) -> Report:
     """One project per row of a sheet, exactly one, and a report on every row.
 
@@ -174,13 +156,17 @@ async def create_projects(
         fail_when: Which rows that are not well fail the run: `any` of them, only `all` of them, or `never`.
         skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
         allow_unknown_fields: Pass on settings that Stencil does not know yet.
+        credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
+        project_events: Send an event for each project that is created (none above 5,000).
         sandbox: Run on the embedded sandbox instead of a studio.
+        event: What an event brought: any of these parameters, which win over the others. The deployment `on-event` fills it.
     """
+    name = _source_of(with_event(flow_run.parameters))
     try:
         # The run has its tags. Its task runs have none, since Prefect asks its server for a slot of each tag before a task
         # run begins: a request for each, and a wait without end where the server is gone.
         with TagsContext(current_tags=set()):
-            source, name = one_source(sheet, csv_text, rows)
+            source = one_source(sheet, csv_text, rows)
             if output:
                 check_output(output)
             options = Options(
@@ -195,7 +181,7 @@ async def create_projects(
                 allow_unknown_fields=allow_unknown_fields,
             )
             checked = await value_of(load_sheet(source, name, options))
-            async with _studio(options, sandbox=sandbox) as studio:
+            async with await _studio(credentials, options, sandbox=sandbox) as studio:
                 batch = await value_of(plan_batch(checked, options, studio))
                 try:
                     if not dry_run:
@@ -203,16 +189,19 @@ async def create_projects(
                 finally:
                     report = batch.report()
                     await _tell(report, output)
-    except InvalidSheet as invalid:
-        await publish_problems(invalid)
-        return failed_state(invalid)  # type: ignore[return-value]
+                    announce(batch, report, each_project=project_events)
     except StencilError as error:
+        if isinstance(error, InvalidSheet):
+            await publish_problems(error)
+        announce_refusal(name, error)
         return failed_state(error)  # type: ignore[return-value]
     return _final_state(report, FailWhen(fail_when))  # type: ignore[return-value]
 
 
-def _studio(options: Options, *, sandbox: bool) -> contextlib.AbstractAsyncContextManager[Studio]:
-    return open_sandbox(options) if sandbox else open_studio(StudioSettings.from_environment(), options)
+async def _studio(
+    credentials: str, options: Options, *, sandbox: bool
+) -> contextlib.AbstractAsyncContextManager[Studio]:
+    return open_sandbox(options) if sandbox else open_studio(await studio_settings(credentials), options)
 
 
 async def _until_done(batch: Batch) -> None:
@@ -232,24 +221,24 @@ async def _until_done(batch: Batch) -> None:
 
 async def _carry_out(batch: Batch) -> None:
     groups = batch.groups()
-    limit = await read_limit() if groups else 0
     progress = await Progress.start(batch)
     under_way = asyncio.Semaphore(groups_at_once(batch))
 
     async def carry_out(group: Group) -> None:
         async with under_way:
             # What became of the rows stands in the group; the state is for the people who watch.
-            await provision_group(group, batch, limit, return_state=True)  # type: ignore[misc]
+            await provision_group(group, batch, return_state=True)  # type: ignore[misc]
         await progress.tell()
 
     # What Prefect and the plan have built up stays for the whole batch; walking through it again and again, the garbage
     # collector took a tenth of the time.
     gc.freeze()
     try:
-        await asyncio.gather(*(carry_out(group) for group in groups))
+        async with shared_rate(batch.studio.pacer) if groups else contextlib.nullcontext():
+            await asyncio.gather(*(carry_out(group) for group in groups))
+            await value_of(sweep(batch))
     finally:
         gc.unfreeze()
-    await value_of(sweep(batch))
     await progress.tell(last=True)
 
 

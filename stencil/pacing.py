@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -83,6 +83,7 @@ class Pacer:
 
     Attributes:
         paused_for: Seconds that pauses took in all; where two overlap the time counts once.
+        toll: Awaited by each request before it leaves, one at a time: a limit that is shared with others elsewhere.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Pacer:
             raise ValueError(f"requests_per_second must be 0 (none) or more, not {requests_per_second}")
         self.requests_per_second = requests_per_second
         self.paused_for = 0.0
+        self.toll: Callable[[], Awaitable[None]] | None = None
         self.clock: Clock = clock or SystemClock()
         self._waiting: tuple[_Line, _Line] = (deque(), deque())
         self._turn = asyncio.Lock()
@@ -151,6 +153,8 @@ class Pacer:
         await self._place(urgent)
         try:
             async with self._turn:
+                if self.toll is not None:
+                    await self.toll()
                 await self._until_due()
             self._out += 1
             try:

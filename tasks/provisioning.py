@@ -19,7 +19,6 @@ from stencil.options import Options
 from stencil.problems import StencilError
 from stencil.provisioning import Retries, Unsettled
 from stencil.studio import Studio
-from tasks.limits import take_share
 from tasks.words import failed_state, failing_in_words
 
 RETRIES = Retries()
@@ -56,9 +55,8 @@ async def plan_batch(checked: Checked, options: Options, studio: Studio) -> Batc
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def provision_group(group: Group, batch: Batch, limit: int) -> State[None]:
+async def provision_group(group: Group, batch: Batch) -> State[None]:
     """One attempt at the rows of a group that have no outcome yet."""
-    await take_share(sum(not ticket.settled for ticket in group.tickets), limit)
     try:
         await batch.engine.attempt(group.tickets)
     except Unsettled as unsettled:

@@ -18,8 +18,8 @@ class SourceUnclear(StencilError):
     """Not exactly one source of rows was given."""
 
 
-def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) -> tuple[Source, str]:
-    """The one source that was given, and what messages call it.
+def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) -> Source:
+    """The one source that was given.
 
     Raises:
         SourceUnclear: None was given, or more than one.
@@ -33,8 +33,8 @@ def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) 
         found = f"these are: {', '.join(given)}" if given else "none is"
         raise SourceUnclear(f"exactly one of sheet, csv_text and rows must be given; {found}.")
     if "csv_text" in given:
-        return csv_text.encode(), "csv_text"
-    return (given["sheet"], str(given["sheet"])) if "sheet" in given else (rows, "rows")
+        return csv_text.encode()
+    return str(given["sheet"]) if "sheet" in given else rows
 
 
 # Not cached: the same path may hold another sheet tomorrow.

@@ -317,3 +317,24 @@ async def test_the_system_clock_goes_forward() -> None:
     await clock.sleep(0)
     assert clock.now() >= before
     assert clock.wall().tzinfo is not None
+
+
+async def test_each_request_pays_a_toll_before_it_leaves_and_one_at_a_time(clock: VirtualClock) -> None:
+    paying: list[float] = []
+
+    async def toll() -> None:
+        paying.append(clock.now())
+        await clock.sleep(0.5)
+
+    pacer = Pacer(max_concurrency=8, clock=clock)
+    pacer.toll = toll
+    left: list[float] = []
+
+    async def request() -> None:
+        async with pacer.slot():
+            left.append(clock.now())
+
+    began = clock.now()
+    await asyncio.gather(*(request() for _ in range(3)))
+    assert [at - began for at in paying] == [0.0, 0.5, 1.0]
+    assert [at - began for at in left] == [0.5, 1.0, 1.5]

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from stencil import __version__
-from stencil.cli import commands, removing
+from stencil.cli import commands, emitting, removing
 from stencil.options import FailWhen
 from stencil.planning import Mode
 
@@ -25,20 +25,7 @@ def parser() -> argparse.ArgumentParser:
     _sheet(create)
     _studio(create)
     _rows(create)
-    create.add_argument("--dry-run", action="store_true", help="show what each row is going to do, and write nothing")
-    create.add_argument("--output", default="", metavar="DIR", help="folder or URL for results.csv and failed.csv")
-    create.add_argument(
-        "--max-failures",
-        default="",
-        metavar="N",
-        help="stop when more rows than this fail: a number (10) or a share (5%%)",
-    )
-    create.add_argument(
-        "--fail-when",
-        choices=[each.value for each in FailWhen],
-        default=FailWhen.ANY.value,
-        help="which rows that are not well make the batch a failed one (default: any)",
-    )
+    _batch(create)
     create.add_argument("--verbose", action="store_true", help="show Prefect's log")
     create.set_defaults(command=commands.create)
 
@@ -47,6 +34,18 @@ def parser() -> argparse.ArgumentParser:
     _studio(plan)
     _rows(plan)
     plan.set_defaults(command=commands.plan, output="", max_failures="")
+
+    emit = verbs.add_parser(
+        "emit", help="ask a Prefect server for the batch of a sheet, by an event: the deployment on-event runs it"
+    )
+    _sheet(emit)
+    _rows(emit)
+    _batch(emit)
+    emit.add_argument(
+        "--credentials", default="", metavar="NAME", help="the Prefect block that names the studio and its token"
+    )
+    emit.add_argument("--sandbox", action="store_true", help="run on the worker's embedded sandbox")
+    emit.set_defaults(command=emitting.emit)
 
     remove = verbs.add_parser(
         "remove", help="delete the projects that a batch made, as far as that can be proven; shows them without --yes"
@@ -130,6 +129,23 @@ def _rows(parser: argparse.ArgumentParser) -> None:
         "--skip-invalid", action="store_true", help="carry out the valid rows of a sheet with invalid ones"
     )
     _limits(parser)
+
+
+def _batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="show what each row is going to do, and write nothing")
+    parser.add_argument("--output", default="", metavar="DIR", help="folder or URL for results.csv and failed.csv")
+    parser.add_argument(
+        "--max-failures",
+        default="",
+        metavar="N",
+        help="stop when more rows than this fail: a number (10) or a share (5%%)",
+    )
+    parser.add_argument(
+        "--fail-when",
+        choices=[each.value for each in FailWhen],
+        default=FailWhen.ANY.value,
+        help="which rows that are not well make the batch a failed one (default: any)",
+    )
 
 
 def _limits(parser: argparse.ArgumentParser) -> None:

@@ -77,7 +77,7 @@ def _prefect(display: Display) -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if PREFECT_API_URL.value():
-        asyncio.run(_reach_prefect())
+        asyncio.run(reach_prefect())
         yield
         return
     display.note("Starting an embedded Prefect server, about ten seconds; PREFECT_API_URL names one that runs already.")
@@ -129,7 +129,7 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
     return report, 0 if report.well else 1
 
 
-async def _reach_prefect() -> None:
+async def reach_prefect() -> None:
     """Raise `PrefectFailed` where the Prefect server that is named does not answer."""
     from prefect.client.orchestration import get_client
 

@@ -4,15 +4,17 @@ from stencil.sheet.codes import CODES
 from stencil.sheet.feedback import self_contained
 from stencil.sheet.model import Request, Row, Sheet, SheetUnreadable
 from stencil.sheet.requests import find_duplicates, requests_of
-from stencil.sheet.sources import Source, read_sheet
+from stencil.sheet.sources import EXTENSIONS, Source, file_name, read_sheet
 
 __all__ = [
     "CODES",
+    "EXTENSIONS",
     "Request",
     "Row",
     "Sheet",
     "SheetUnreadable",
     "Source",
+    "file_name",
     "find_duplicates",
     "read_sheet",
     "requests_of",

@@ -35,6 +35,8 @@ _FORMATS = {
     "parquet": "parquet",
     "pq": "parquet",
 }
+#: Extensions of files that are sheets, whatever else lies beside them: not those of a text that a cell may refer to as `@path`.
+EXTENSIONS = frozenset(_FORMATS) - {"txt", "json", "excel"}
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -55,8 +57,8 @@ def read_sheet(source: Source, *, name: str = "", format: str = "") -> Sheet:  #
     if isinstance(source, str | Path):
         where = str(source)
         content, folder = _opened(where)
-        label = name or ("<stdin>" if where == "-" else _file_name(where))
-        return _from_bytes(content, label, format or _extension(_file_name(where)), folder)
+        label = name or ("<stdin>" if where == "-" else file_name(where))
+        return _from_bytes(content, label, format or _extension(file_name(where)), folder)
     if isinstance(source, bytes):
         return _from_bytes(source, name or "<bytes>", format or _extension(name), None)
     if _is_frame(source):
@@ -146,7 +148,8 @@ def _drained(file: object, label: str) -> bytes:
     return content
 
 
-def _file_name(where: str) -> str:
+def file_name(where: str) -> str:
+    """The name of the file that a path or URL names, without a URL's query."""
     return Path(urlsplit(where).path if "://" in where else where).name or where
 
 

@@ -19,6 +19,7 @@ from stencil.batch import BatchFailed
 from stencil.problems import InvalidSheet
 from stencil.report import Outcome, Report
 from stencil.sandbox import Sandbox
+from tasks.parameters import BadParameters
 from tasks.provisioning import RETRIES
 from tasks.sheet import SourceUnclear
 
@@ -178,7 +179,7 @@ async def test_a_frame_becomes_projects_where_a_loop_runs_already_as_in_a_notebo
 
 @pytest.mark.parametrize("number", [2, 30_000], ids=["small", "too large for a parameter"])
 async def test_a_frame_given_to_the_flow_itself_is_an_error_that_names_from_dataframe(number: int) -> None:
-    with pytest.raises(SourceUnclear, match="from_dataframe"):
+    with pytest.raises(BadParameters, match="from_dataframe"):
         await create_projects(pd.DataFrame({"title": ["abc"] * number}))  # type: ignore[call-overload]
 
 

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,29 +13,21 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Crashed, Running
 
 from flows.create_projects import create_projects, tell_what_is_known
-from scripts.servers import running
 from stencil.sandbox import Sandbox
+from tests.prefect import deployed
 from tests.prefect.test_create_projects import artifacts
-from tests.prefect.test_worker import prefect
 from tests.soak.batches import FLOW, Moment, die_and_rerun, projects
 
 ROWS = 400
 SHEET = "title\n" + "".join(f"Row {number}\n" for number in range(ROWS))
 
 
-@pytest.fixture(scope="module")
-def deployed(prefect_api: str) -> None:
-    """The deployments of prefect.yaml, on the session's server."""
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
-    prefect(environment, "work-pool", "create", "stencil", "--type", "process", "--overwrite")
-    prefect(environment, "deploy", "--all")
-
-
 @pytest.fixture
-def worker(deployed: None, environment: dict[str, str]) -> Iterator[None]:
-    """A worker that runs the deployments on the sandbox."""
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stencil"]
-    with running(command, {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=subprocess.DEVNULL):
+def worker(environment: dict[str, str]) -> Iterator[None]:
+    """A worker that runs the deployments of prefect.yaml on the sandbox."""
+    deployed.command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
+    deployed.command(environment, "prefect", "--no-prompt", "deploy", "--all")
+    with deployed.worker(environment):
         yield
 
 

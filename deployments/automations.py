@@ -1,0 +1,140 @@
+"""Two automations to use as they are or to start from.
+
+    python -m deployments.automations alert BLOCK           notify when a batch ends with rows that are not well
+    python -m deployments.automations react DEPLOYMENT      run a deployment for each project that was created
+
+Made again, they replace what has their name.
+"""
+
+import argparse
+import asyncio
+import sys
+
+from prefect.automations import Automation
+from prefect.client.orchestration import get_client
+from prefect.events.actions import ActionTypes, RunDeployment, SendNotification
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+
+from stencil.problems import StencilError
+from tasks.events import BATCH_FAILED, PROJECT_CREATED
+
+ALERT = "stencil: alert on rows that are not well"
+REACT = "stencil: run {deployment} for each new project"
+
+
+class NotThere(StencilError):
+    """What an automation is to use does not exist on this Prefect server."""
+
+
+async def alert(block: str) -> Automation:
+    """Notify by a notification block (`slack-webhook/team`) when a batch ends with rows that are not well.
+
+    Raises:
+        NotThere: There is no such block.
+    """
+    type_slug, _, name = block.partition("/")
+    async with get_client() as client:
+        try:
+            document = await client.read_block_document_by_name(name, type_slug)
+        except ObjectNotFound:
+            raise NotThere(
+                f"{block}: there is no such block. Make a notification block in the Prefect UI (Blocks) and give it as "
+                "TYPE/NAME, such as slack-webhook/team or custom-webhook/pager."
+            ) from None
+    return await _made(
+        ALERT,
+        "The message carries the counts, and the lines that are not well.",
+        EventTrigger(expect={BATCH_FAILED}, posture=Posture.Reactive, threshold=1),
+        SendNotification(
+            block_document_id=document.id,
+            subject="Stencil: {{ event.resource.name }}",
+            body="{{ event.payload.sentence }}",
+        ),
+    )
+
+
+async def react(deployment: str, *, workspace: str = "", template: str = "") -> Automation:
+    """Run a deployment for each project that was created, with `project_id`, `project_url` and `title` as parameters.
+
+    Args:
+        deployment: `flow/deployment`; it must have these three parameters.
+        workspace: Only for projects of this workspace, by name.
+        template: Only for projects of this template, by name.
+
+    Raises:
+        NotThere: There is no such deployment.
+    """
+    async with get_client() as client:
+        try:
+            found = await client.read_deployment_by_name(deployment)
+        except (ObjectNotFound, ValueError):
+            raise NotThere(f"{deployment}: there is no such deployment; `prefect deployment ls` lists them.") from None
+    labels = {"stencil.workspace": workspace, "stencil.template": template}
+    match = {"prefect.resource.id": "stencil.project.*", **{key: value for key, value in labels.items() if value}}
+    return await _made(
+        REACT.format(deployment=deployment),
+        "For each project that a batch created; the payload has more than is passed on here.",
+        EventTrigger(
+            expect={PROJECT_CREATED},
+            match=ResourceSpecification.model_validate(match),
+            # One run a project: events of one project alone are counted together.
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        RunDeployment(
+            source="selected",
+            deployment_id=found.id,
+            job_variables=None,
+            parameters={
+                name: {
+                    "__prefect_kind": "json",
+                    "value": {"__prefect_kind": "jinja", "template": f"{{{{ event.payload.{name} | tojson }}}}"},
+                }
+                for name in ("project_id", "project_url", "title")
+            },
+        ),
+    )
+
+
+async def _made(name: str, description: str, trigger: EventTrigger, action: ActionTypes) -> Automation:
+    async with get_client() as client:
+        for old in await client.read_automations_by_name(name):
+            await client.delete_automation(old.id)
+    automation = Automation(name=name, description=description, trigger=trigger, actions=[action])
+    return await automation.acreate()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0, or 2 where something is missing."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.automations", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="alert|react")
+    alerts = verbs.add_parser("alert", help="notify when a batch ends with rows that are not well")
+    alerts.add_argument("block", metavar="BLOCK", help="a notification block, as TYPE/NAME")
+    reacts = verbs.add_parser("react", help="run a deployment for each project that was created")
+    reacts.add_argument("deployment", metavar="DEPLOYMENT", help="as FLOW/DEPLOYMENT")
+    reacts.add_argument("--workspace", default="", metavar="NAME", help="only for projects of this workspace")
+    reacts.add_argument("--template", default="", metavar="NAME", help="only for projects of this template")
+    chosen = parser.parse_args(arguments)
+    if not PREFECT_API_URL.value():
+        sys.stderr.write("PREFECT_API_URL names no Prefect server.\n")
+        return 2
+    made = (
+        alert(chosen.block)
+        if chosen.verb == "alert"
+        else react(chosen.deployment, workspace=chosen.workspace, template=chosen.template)
+    )
+    try:
+        automation = asyncio.run(made)
+    except StencilError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(f"Made the automation {automation.name!r}.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

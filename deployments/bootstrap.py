@@ -1,0 +1,120 @@
+"""Makes what the deployments need on a Prefect server, once or again: `python -m deployments.bootstrap`.
+
+A work pool, the work queue `batches` that lets one batch run at a time, the global concurrency limit `label-studio` that holds
+the rate of all runs together, and a credentials block with the studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name,
+once it has answered. What exists is left as it is, but for the block, which takes what the environment says now.
+"""
+
+import argparse
+import asyncio
+import sys
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+
+from stencil.options import Options
+from stencil.problems import StencilError
+from stencil.settings import StudioSettings, default_requests_per_second
+from stencil.studio import open_studio
+from tasks.credentials import LabelStudioCredentials
+from tasks.limits import LIMIT_NAME
+
+POOL = "stencil"
+QUEUE = "batches"
+#: Requests per second of all runs together, on a studio of one's own: what a small one answers without being slower to people.
+RATE = 50
+
+
+class NoServer(StencilError):
+    """There is no Prefect server to set up."""
+
+
+async def bootstrap(block: str, rate: int) -> list[str]:
+    """Make what is missing; a line for each thing that says how it is now.
+
+    Args:
+        block: Name of the credentials block.
+        rate: Requests per second of all runs together; 0 takes what suits the studio, or leaves what is there.
+
+    Raises:
+        NoServer: No Prefect server is named.
+        MissingSettings: The environment names no studio.
+        LabelStudioError: The studio does not answer, or refuses the token.
+    """
+    if not PREFECT_API_URL.value():
+        raise NoServer(
+            "PREFECT_API_URL names no Prefect server: start one (`make ui`) and export the line that it prints."
+        )
+    settings = StudioSettings.from_environment()
+    told = [await _studio_answers(settings)]
+    async with get_client() as client:
+        told += [await _pool(client), await _queue(client), await _limit(client, settings.url, rate)]
+    told.append(await _block(settings, block))
+    return told
+
+
+async def _studio_answers(settings: StudioSettings) -> str:
+    async with open_studio(settings, Options()) as studio:
+        user = await studio.client.whoami()
+        return f"studio: {studio.name} ({studio.edition.value}) answers, and the token is {user.email}'s"
+
+
+async def _pool(client: PrefectClient) -> str:
+    try:
+        pool = await client.read_work_pool(POOL)
+    except ObjectNotFound:
+        pool = await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        return f"work pool {POOL}: made"
+    return f"work pool {POOL}: is there, of type {pool.type}"
+
+
+async def _queue(client: PrefectClient) -> str:
+    try:
+        queue = await client.read_work_queue_by_name(QUEUE, POOL)
+    except ObjectNotFound:
+        await client.create_work_queue(QUEUE, concurrency_limit=1, work_pool_name=POOL)
+        return f"work queue {QUEUE}: made, one batch at a time"
+    if queue.concurrency_limit is None:
+        # `prefect deploy` makes it without a limit where it is missing.
+        await client.update_work_queue(queue.id, concurrency_limit=1)
+        return f"work queue {QUEUE}: is there, now one batch at a time"
+    return f"work queue {QUEUE}: is there, {queue.concurrency_limit} at a time"
+
+
+async def _limit(client: PrefectClient, url: str, rate: int) -> str:
+    wanted = rate or int(default_requests_per_second(url)) or RATE
+    try:
+        limit = await client.read_global_concurrency_limit_by_name(LIMIT_NAME)
+    except ObjectNotFound:
+        limit = None
+    if limit is not None and not rate:
+        return f"global concurrency limit {LIMIT_NAME}: is there, {limit.slot_decay_per_second:g} requests per second"
+    await client.upsert_global_concurrency_limit_by_name(LIMIT_NAME, wanted, slot_decay_per_second=wanted)
+    return f"global concurrency limit {LIMIT_NAME}: {wanted} requests per second"
+
+
+async def _block(settings: StudioSettings, name: str) -> str:
+    await LabelStudioCredentials.aregister_type_and_schema()
+    await LabelStudioCredentials(url=settings.url, token=settings.token).asave(name, overwrite=True)
+    return f"credentials block {name}: holds {settings.url} and the token"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0, or 2 where something is missing."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.bootstrap", description=__doc__)
+    parser.add_argument("--credentials", default="label-studio", metavar="NAME", help="name of the credentials block")
+    parser.add_argument("--rate", type=int, default=0, metavar="N", help="requests per second of all runs together")
+    chosen = parser.parse_args(arguments)
+    try:
+        lines = asyncio.run(bootstrap(chosen.credentials, chosen.rate))
+    except StencilError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

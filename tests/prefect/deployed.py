@@ -1,0 +1,95 @@
+"""The deployments of prefect.yaml on the session's Prefect server, as an operator sets them up, and runs of them."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+)
+from prefect.client.schemas.objects import FlowRun
+
+from scripts.servers import running
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Name of the credentials block.
+BLOCK = "label-studio"
+
+#: Seconds that a run may take to end on a busy machine, its start by the worker included.
+SECONDS = 100
+
+
+def command(environment: dict[str, str], *arguments: str) -> str:
+    """What a command of Python's `-m` prints; it has to succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def worker(environment: dict[str, str], *arguments: str) -> Iterator[None]:
+    """A worker of the pool."""
+    start = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stencil", *arguments]
+    with running(start, {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=subprocess.DEVNULL):
+        yield
+
+
+async def started(deployment: str, **parameters: Any) -> FlowRun:
+    """A new run of a deployment, to be carried out by the worker."""
+    async with get_client() as client:
+        found = await client.read_deployment_by_name(deployment)
+        return await client.create_flow_run_from_deployment(found.id, parameters={"credentials": BLOCK, **parameters})
+
+
+async def ended(run: FlowRun) -> FlowRun:
+    """The run, after its end."""
+    async with get_client() as client, asyncio.timeout(SECONDS):
+        while True:
+            found = await client.read_flow_run(run.id)
+            if found.state is not None and found.state.is_final():
+                return found
+            await asyncio.sleep(0.2)
+
+
+async def run_of(deployment: str, **parameters: Any) -> FlowRun:
+    return await ended(await started(deployment, **parameters))
+
+
+async def runs_of(deployment: str) -> list[FlowRun]:
+    """All runs of a deployment, the newest first."""
+    async with get_client() as client:
+        found = await client.read_deployment_by_name(deployment)
+        return await client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[found.id])),
+            sort="EXPECTED_START_TIME_DESC",  # type: ignore[arg-type]
+        )
+
+
+async def next_run_of(deployment: str, before: int) -> FlowRun:
+    """The run that comes to a deployment that had some before, after its end."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            runs = await runs_of(deployment)
+            if len(runs) > before:
+                return await ended(runs[0])
+            await asyncio.sleep(0.2)
+
+
+def message_of(run: FlowRun) -> str:
+    assert run.state is not None
+    return f"{run.state.name}: {run.state.message}"

@@ -1,0 +1,297 @@
+"""prefect.yaml deployed and run by a worker: from the UI's form, on a schedule and on an event, and what others hear of it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+
+from deployments.automations import alert, react
+from scripts.servers import running
+from stencil.sandbox import Sandbox
+from tests.prefect.deployed import (
+    BLOCK,
+    SECONDS,
+    command,
+    ended,
+    message_of,
+    next_run_of,
+    run_of,
+    runs_of,
+    started,
+    worker,
+)
+
+ON_DEMAND, NIGHTLY, ON_EVENT = (f"create-projects/{name}" for name in ("on-demand", "nightly", "on-event"))
+# Faster than the tests, which share this limit.
+BOOTSTRAP = ("deployments.bootstrap", "--credentials", BLOCK, "--rate", "1000")
+SERVE = [sys.executable, "-m", "deployments.serve"]
+DEFAULTS = {"template": "Sentiment Analysis", "workspace": "Research"}
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite3", log_requests=True) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def environment(studio: Sandbox, prefect_api: str) -> Iterator[dict[str, str]]:
+    """Set up as the README says, with a worker that runs."""
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
+    known = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": studio.token}
+    command({**environment, **known}, *BOOTSTRAP)
+    command(environment, "prefect", "--no-prompt", "deploy", "--all")
+    # The worker knows the studio by the block alone.
+    with worker(environment):
+        yield {**environment, **known}
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Path:
+    path = tmp_path / "sheet.csv"
+    path.write_text(f"title\n{tmp_path.name} one\n{tmp_path.name} two\n", encoding="utf-8")
+    return path
+
+
+def writes(studio: Sandbox) -> int:
+    return sum(request.method in ("POST", "PATCH", "DELETE") for request in studio.requests)
+
+
+async def events(name: str, batch: str = "") -> list[dict[str, Any]]:
+    """The events of a name that the server has, the newest first."""
+    async with get_client() as client:
+        answer = await client.request(
+            "POST", "/events/filter", json={"filter": {"event": {"name": [name]}}, "limit": 50}
+        )
+        found: list[dict[str, Any]] = answer.json()["events"]
+    return found
+
+
+async def test_bootstrap_again_leaves_what_is_there(environment: dict[str, str], studio: Sandbox) -> None:
+    told = command(environment, *BOOTSTRAP)
+    assert f"studio: {studio.url} (Enterprise) answers" in told
+    assert "work queue batches: is there, 1 at a time" in told
+    assert studio.token not in told
+
+
+async def test_a_person_pastes_rows_into_the_form_of_on_demand(environment: dict[str, str], studio: Sandbox) -> None:
+    run = await run_of(ON_DEMAND, csv_text="title\nFrom the UI\nAlso from the UI\n", **DEFAULTS)
+    assert message_of(run) == "Completed: 2 rows: 2 created"
+    assert run.work_queue_name == "batches"
+
+
+def add_row(sheet: Path, title: str) -> None:
+    with sheet.open("a", encoding="utf-8") as file:
+        file.write(f"{title}\n")
+
+
+async def test_the_nightly_sheet_costs_a_listing_and_no_write_until_a_row_is_new(
+    environment: dict[str, str], studio: Sandbox, sheet: Path
+) -> None:
+    async with get_client() as client:
+        deployment = await client.read_deployment_by_name(NIGHTLY)
+    assert [schedule.active for schedule in deployment.schedules] == [False]
+
+    await run_of(NIGHTLY, sheet=str(sheet), **DEFAULTS)
+    before, asked = writes(studio), len(studio.requests)
+    run = await run_of(NIGHTLY, sheet=str(sheet), **DEFAULTS)
+    assert message_of(run) == "Completed: 2 rows: 2 exists, nothing written"
+    assert (writes(studio) - before, len(studio.requests) - asked) == (0, 4)
+
+    add_row(sheet, "A new row")
+    run = await run_of(NIGHTLY, sheet=str(sheet), **DEFAULTS)
+    assert message_of(run) == "Completed: 3 rows: 1 created, 2 exists"
+
+
+async def test_emit_asks_for_a_batch_with_options_that_keep_their_types(
+    environment: dict[str, str], studio: Sandbox, sheet: Path
+) -> None:
+    before = len(await runs_of(ON_EVENT))
+    options = [
+        "--template",
+        "1",
+        "--workspace",
+        "Research",
+        "--max-concurrency",
+        "3",
+        "--dry-run",
+        "--credentials",
+        BLOCK,
+    ]
+    told = command(environment, "stencil.cli", "emit", str(sheet), *options, "--json")
+    run = await next_run_of(ON_EVENT, before)
+    assert message_of(run) == "Completed: 2 rows: 2 would be created"
+    assert run.parameters["event"] == json.loads(told)["parameters"]
+    assert (run.parameters["event"]["max_concurrency"], run.parameters["event"]["dry_run"]) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reasons"),
+    [
+        ({"shet": "a.csv"}, ["there is no parameter 'shet'", "sheet"]),
+        (
+            {"sheet": "a.csv", "dry_run": "maybe", "max_concurrency": "many"},
+            ["dry_run: 'maybe'", "max_concurrency: 'many'"],
+        ),
+        ({"rows": "[{"}, ["rows", "not JSON"]),
+        ({}, ["exactly one of sheet, csv_text and rows"]),
+    ],
+    ids=["unknown field", "wrong values", "garbled JSON", "nothing"],
+)
+async def test_a_malformed_event_fails_in_a_run_that_names_the_field(
+    environment: dict[str, str], payload: dict[str, Any], reasons: list[str]
+) -> None:
+    before = len(await runs_of(ON_EVENT))
+    async with get_client() as client:
+        event = {
+            "event": "stencil.sheet.ready",
+            "resource": {"prefect.resource.id": "stencil.sheet.a"},
+            "id": str(uuid4()),
+            "occurred": datetime.now(UTC).isoformat(),
+            "payload": payload,
+        }
+        await client.request("POST", "/events", json=[event])
+    message = message_of(await next_run_of(ON_EVENT, before))
+    assert message.startswith("Failed: ")
+    assert all(reason in message for reason in reasons), message
+
+
+async def test_two_deployments_started_together_run_in_turn(environment: dict[str, str], sheet: Path) -> None:
+    rows = [{"title": f"{sheet.parent.name} {number}"} for number in range(20)]
+    both = [await started(name, rows=rows, max_concurrency=1, **DEFAULTS) for name in (ON_DEMAND, NIGHTLY)]
+    runs = sorted([await ended(run) for run in both], key=lambda run: str(run.start_time))
+    first, second = runs
+    assert first.end_time is not None
+    assert second.start_time is not None
+    assert first.end_time <= second.start_time
+    assert {message_of(run) for run in runs} == {
+        "Completed: 20 rows: 20 created",
+        "Completed: 20 rows: 20 exists, nothing written",
+    }
+
+
+async def test_a_missing_block_is_said_in_words(environment: dict[str, str], sheet: Path) -> None:
+    run = await run_of(ON_DEMAND, sheet=str(sheet), **{**DEFAULTS, "credentials": "nobody"})
+    assert message_of(run).startswith("Failed: credentials: there is no block 'nobody'")
+
+
+async def test_each_project_and_each_batch_is_told_to_whoever_listens(
+    environment: dict[str, str], studio: Sandbox, sheet: Path, tmp_path: Path
+) -> None:
+    noted = tmp_path / "noted.jsonl"
+    command(
+        environment,
+        *(
+            "prefect",
+            "--no-prompt",
+            "deploy",
+            "tests/prefect/noting.py:note_project",
+            "--name",
+            "noted",
+            "--pool",
+            "stencil",
+        ),
+        *("--job-variable", json.dumps({"env": {"STENCIL_NOTED": str(noted)}})),
+    )
+    automation = await react("note-project/noted", workspace="Research")
+    try:
+        before = len(await runs_of("note-project/noted"))
+        run = await run_of(ON_DEMAND, sheet=str(sheet), **DEFAULTS)
+        await run_of(ON_DEMAND, csv_text="title\nElsewhere\n", **{**DEFAULTS, "workspace": "Legal Documents"})
+        await next_run_of("note-project/noted", before + 1)
+    finally:
+        await automation.adelete()
+    told = [json.loads(line) for line in noted.read_text(encoding="utf-8").splitlines()]
+    assert sorted(each["title"] for each in told) == [f"{tmp_path.name} one", f"{tmp_path.name} two"]
+    assert all(each["url"] == f"{studio.url}/projects/{each['id']}" for each in told)
+    (batch,) = [each for each in await events("stencil.batch.completed") if str(run.id) in json.dumps(each["related"])]
+    assert batch["payload"]["counts"]["created"] == 2
+
+
+async def test_an_alert_carries_the_counts_of_a_batch_with_failed_rows(
+    environment: dict[str, str], studio: Sandbox
+) -> None:
+    with listener() as (url, heard):
+        webhook = {"name": "test", "url": url, "json_data": {"text": "{{subject}}: {{body}}"}}
+        block = CustomWebhookNotificationBlock.model_validate(webhook)
+        await block.asave("stencil-test", overwrite=True)
+        automation = await alert("custom-webhook/stencil-test")
+        try:
+            rows = [{"title": "Well enough"}, {"title": "Bad", "color": "#FFFFFF", "overrides": '{"nonsense": 1}'}]
+            run = await run_of(ON_DEMAND, rows=rows, skip_invalid=True, fail_when="never", **DEFAULTS)
+            async with asyncio.timeout(SECONDS):
+                while not heard:  # noqa: ASYNC110 - a server in a thread of its own hears it
+                    await asyncio.sleep(0.1)
+        finally:
+            await automation.adelete()
+    assert message_of(run) == "CompletedWithFailures: 2 rows: 1 created, 1 invalid (line 3)"
+    assert heard[0]["text"] == "Stencil: typed rows: 2 rows: 1 created, 1 invalid (line 3)"
+
+
+def test_serve_refuses_deployments_that_a_worker_runs(environment: dict[str, str]) -> None:
+    refused = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert refused.returncode == 2
+    assert f"{ON_DEMAND} is on the work pool stencil" in refused.stderr
+
+
+async def test_serve_runs_the_deployments_without_a_worker(environment: dict[str, str], studio: Sandbox) -> None:
+    # Last of all, since these deployments are not the worker's any more.
+    async with get_client() as client:
+        for name in (ON_DEMAND, NIGHTLY, ON_EVENT):
+            await client.delete_deployment((await client.read_deployment_by_name(name)).id)
+    with running(SERVE, environment, stdout=subprocess.DEVNULL):
+        async with asyncio.timeout(SECONDS):
+            while not await is_deployed(ON_EVENT):  # noqa: ASYNC110 - another process does
+                await asyncio.sleep(0.2)
+        run = await run_of(ON_DEMAND, csv_text="title\nServed\n", **DEFAULTS)
+    assert message_of(run) == "Completed: 1 row: 1 created"
+    async with get_client() as client:
+        assert [each.active for each in (await client.read_deployment_by_name(NIGHTLY)).schedules] == [False]
+
+
+async def is_deployed(name: str) -> bool:
+    async with get_client() as client:
+        try:
+            await client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            return False
+    return True
+
+
+@contextmanager
+def listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The URL of a webhook, and what it hears."""
+    heard: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,72 @@
+"""The global concurrency limit holds the rate of all runs together, whoever changes it."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+
+from stencil.sandbox import LoggedRequest, Sandbox
+from tasks.limits import LIMIT_NAME
+from tests.soak.batches import FLOW, reported, start
+
+ROWS = 40
+
+
+@pytest.fixture
+async def no_limit_afterwards(prefect_api: str) -> AsyncIterator[None]:
+    """The session's server has none, so that no other test is held up."""
+    yield
+    async with get_client() as client:
+        with contextlib.suppress(ObjectNotFound):
+            await client.delete_global_concurrency_limit_by_name(LIMIT_NAME)
+
+
+async def limit_to(requests_per_second: int) -> None:
+    """As a person does in the Prefect UI."""
+    async with get_client() as client:
+        await client.upsert_global_concurrency_limit_by_name(
+            LIMIT_NAME, requests_per_second, slot_decay_per_second=requests_per_second
+        )
+
+
+def two_batches(folder: Path, name: str, environment: dict[str, str]) -> None:
+    """Carry out two sheets in two processes at once."""
+    batches = []
+    for number in (1, 2):
+        sheet = folder / f"{name} {number}.csv"
+        rows = [f"{name} {number} {row},1,1" for row in range(ROWS)]
+        sheet.write_text("\n".join(["title,template,workspace", *rows]), encoding="utf-8")
+        batches.append(start(FLOW, sheet, environment))
+    for batch in batches:
+        with batch:
+            assert reported(batch, 150)["well"]
+
+
+def rate(requests: Sequence[LoggedRequest]) -> float:
+    """Requests per second, from the first write to the last."""
+    writes = [request.received_at for request in requests if request.method in ("POST", "PATCH")]
+    return sum(writes[0] < request.received_at <= writes[-1] for request in requests) / (writes[-1] - writes[0])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("no_limit_afterwards")
+async def test_two_runs_at_once_share_one_rate_and_a_change_of_it_holds_for_the_next(
+    prefect_api: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
+    rates = []
+    for limit in (10, 30):
+        await limit_to(limit)
+        before = len(sandbox.requests)
+        await asyncio.to_thread(two_batches, tmp_path, f"at {limit}", environment)
+        rates.append(rate(sandbox.requests[before:]))
+    slow, fast = rates
+    print(f"\nlimited to 10 and 30 requests per second: {slow:.1f} and {fast:.1f}")
+    # A full bucket may go out at once at the beginning.
+    assert 5 < slow < 12
+    assert slow * 1.3 < fast < 36
