@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOUSE = ("deployments", "flows", "tasks", "stencil")
 ENGINE = (
     {"__main__", "cli"},
+    {"inbox"},
     {"batch", "removal"},
     {"checking", "survey"},
     {"studio"},

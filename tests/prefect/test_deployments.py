@@ -36,6 +36,7 @@ from tests.prefect.deployed import (
 )
 
 ON_DEMAND, NIGHTLY, ON_EVENT = (f"create-projects/{name}" for name in ("on-demand", "nightly", "on-event"))
+INBOX = "watch-inbox/inbox"
 # Faster than the tests, which share this limit.
 BOOTSTRAP = ("deployments.bootstrap", "--credentials", BLOCK, "--rate", "1000")
 SERVE = [sys.executable, "-m", "deployments.serve"]
@@ -170,6 +171,24 @@ async def test_a_malformed_event_fails_in_a_run_that_names_the_field(
     assert all(reason in message for reason in reasons), message
 
 
+async def test_sheets_in_the_inbox_are_run_and_put_away_with_their_results(
+    environment: dict[str, str], studio: Sandbox, sheet: Path
+) -> None:
+    spoilt(sheet)
+    run = await run_of(INBOX, inbox=str(sheet.parent), settle_seconds=0, **DEFAULTS)
+    assert message_of(run) == "CompletedWithFailures: 2 sheets: 1 done, 1 failed"
+    found = {str(path.relative_to(sheet.parent)).partition("/")[0] + "/" + path.name for path in files(sheet.parent)}
+    assert found == {"done/sheet.csv", "done/results.csv", "done/failed.csv", "failed/spoilt.csv", "failed/problems.csv"}
+
+
+def spoilt(sheet: Path) -> None:
+    (sheet.parent / "spoilt.csv").write_text("title\nab\n", encoding="utf-8")
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 async def test_two_deployments_started_together_run_in_turn(environment: dict[str, str], sheet: Path) -> None:
     rows = [{"title": f"{sheet.parent.name} {number}"} for number in range(20)]
     both = [await started(name, rows=rows, max_concurrency=1, **DEFAULTS) for name in (ON_DEMAND, NIGHTLY)]
@@ -251,11 +270,11 @@ def test_serve_refuses_deployments_that_a_worker_runs(environment: dict[str, str
 async def test_serve_runs_the_deployments_without_a_worker(environment: dict[str, str], studio: Sandbox) -> None:
     # Last of all, since these deployments are not the worker's any more.
     async with get_client() as client:
-        for name in (ON_DEMAND, NIGHTLY, ON_EVENT):
+        for name in (ON_DEMAND, NIGHTLY, ON_EVENT, INBOX):
             await client.delete_deployment((await client.read_deployment_by_name(name)).id)
     with running(SERVE, environment, stdout=subprocess.DEVNULL):
         async with asyncio.timeout(SECONDS):
-            while not await is_deployed(ON_EVENT):  # noqa: ASYNC110 - another process does
+            while not await is_deployed(INBOX):  # noqa: ASYNC110 - another process does
                 await asyncio.sleep(0.2)
         run = await run_of(ON_DEMAND, csv_text="title\nServed\n", **DEFAULTS)
     assert message_of(run) == "Completed: 1 row: 1 created"
