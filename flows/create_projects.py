@@ -126,6 +126,8 @@ async def create_projects(
     template: str = "",
     workspace: str = "",
     dry_run: bool = False,
+    title: str = "",
+    long_titles: Literal["error", "cut"] = "error",
     mode: Literal["create", "update"] = "create",
     output: str = "",
     max_concurrency: Annotated[int, Field(ge=0, le=64)] = 0,
@@ -148,6 +150,8 @@ async def create_projects(
         template: Template of the rows that name none, by id or name.
         workspace: Workspace of the rows that name none, by id or name.
         dry_run: Show what each row is going to do, and write nothing.
+        title: Pattern for the titles of rows that have none, over the sheet's columns: `{customer} {year}-{batch:02d}`.
+        long_titles: What happens to a title that is too long: `error`, or `cut` to its beginning and a hash.
         mode: What happens to a project that exists: `create` leaves it alone, `update` brings it to the row's overrides.
         output: Folder or URL that `results.csv` and `failed.csv` are written to; empty writes none.
         max_concurrency: Requests under way at once; 0 takes the edition's default (4; Community 1).
@@ -172,6 +176,8 @@ async def create_projects(
             options = Options(
                 template=template,
                 workspace=workspace,
+                title=title,
+                long_titles=long_titles,
                 mode=Mode(mode),
                 dry_run=dry_run,
                 max_concurrency=max_concurrency,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from stencil.checking import Checked, resolve_targets
+from stencil.checking import Checked, refused_interfaces, resolve_targets
 from stencil.options import Options, most_failures
 from stencil.planning import Action
 from stencil.problems import InvalidSheet, Problem, StencilError, shown
@@ -63,6 +63,7 @@ class Batch:
             if problem.line is not None:
                 self._invalid.setdefault(problem.line, []).append(problem)
         self._rows = {row.line: row for row in self.sheet.rows}
+        self._title_column = next((name for name in self.sheet.columns if name.strip().casefold() == "title"), "")
         self.failures = 0
 
     def __repr__(self) -> str:
@@ -96,7 +97,7 @@ class Batch:
         return Report(
             rows=tuple(sorted(rows, key=lambda row: row.line)),
             sheet=self.sheet.name,
-            columns=tuple(self.sheet.columns),
+            columns=tuple(self.sheet.columns) if self._title_column else ("title", *self.sheet.columns),
             studio=self.studio.name,
             edition=self.studio.edition.value,
             sandbox=self.studio.sandbox,
@@ -127,7 +128,8 @@ class Batch:
             seconds=ticket.seconds,
             error_code=ticket.error_code,
             error=ticket.error,
-            cells=target.request.cells,
+            # A title that was made of other columns, or given by the template, is the row's all the same.
+            cells={**target.request.cells, self._title_column or "title": target.request.title},
             again=None if outcome.well else self._again(target.request),
         )
 
@@ -158,6 +160,9 @@ _PLANNED = {
     Action.AMBIGUOUS: Outcome.AMBIGUOUS,
 }
 
+#: What writes settings, so that the studio has to take them.
+_WRITING = frozenset({Action.CREATE, Action.FINISH, Action.UPDATE})
+
 #: Called with each batch as it is prepared in this context: how a progress bar gets to see it.
 batch_listener: ContextVar[Callable[[Batch], None] | None] = ContextVar("batch_listener", default=None)
 
@@ -176,15 +181,20 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
     if stops:
         raise InvalidSheet(checked.sheet.name, problems)
     surveyed = await survey(studio.client, targets, options.mode, at_once=studio.pacer.max_concurrency)
+    written = (each.target for each in surveyed.planned if each.action in _WRITING)
+    refused = await refused_interfaces(written, studio)
+    if refused and not options.skip_invalid:
+        raise InvalidSheet(checked.sheet.name, sorted([*problems, *refused], key=lambda problem: problem.line or 0))
+    bad = {problem.line for problem in refused}
     engine = Engine(
         studio.client,
-        surveyed.planned,
+        [each for each in surveyed.planned if each.target.request.line not in bad],
         covered=surveyed.covered,
         clock=studio.pacer.clock,
         patience=patience,
         stopping=Stopping(),
     )
-    batch = Batch(checked, options, studio, engine, problems)
+    batch = Batch(checked, options, studio, engine, [*problems, *refused])
     engine.when_settled(batch.note_settled)
     listener = batch_listener.get()
     if listener is not None:

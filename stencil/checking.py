@@ -1,7 +1,8 @@
 """From a sheet to targets: its rows checked, and every name in them resolved, with all problems told at once."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stencil.labelstudio import Edition, Workspace
 from stencil.names import find
@@ -9,9 +10,9 @@ from stencil.options import Options
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS
 from stencil.planning import Target, description_problem, target_of
 from stencil.problems import Problem, shown
-from stencil.sheet import Request, Sheet, find_duplicates, requests_of
+from stencil.sheet import Request, Sheet, TitlePattern, cut, fault_of_title, find_duplicates, requests_of
 from stencil.studio import Studio
-from stencil.templates import Template, community_problem, resolve_templates
+from stencil.templates import Template, community_problem, is_file, read_template, resolve_templates
 
 
 class Checked:
@@ -31,12 +32,19 @@ class Checked:
 
 
 def check(sheet: Sheet, options: Options) -> Checked:
-    """The requests of a sheet, and every problem that it has."""
+    """The requests of a sheet, and every problem that it has.
+
+    Raises:
+        BadPattern: The pattern for titles can't be one.
+    """
     requests, problems = requests_of(
         sheet,
         template=options.template,
         workspace=options.workspace,
         allow_unknown_fields=options.allow_unknown_fields,
+        titles=TitlePattern(options.title) if options.title.strip() else None,
+        cut_titles=options.long_titles == "cut",
+        titled_by=is_file,
     )
     return Checked(sheet, requests, problems)
 
@@ -60,13 +68,17 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
         found = (templates.get(names.template), workspaces.get(names.workspace))
         problems += [_at(problem, names.line) for problem in found if isinstance(problem, Problem)]
     targets = []
-    for request in checked.requests:
-        template, workspace = templates.get(request.template), workspaces.get(request.workspace)
-        own = _edition_problems(request, studio.edition)
-        own += _missing(request, studio.edition)
-        if isinstance(template, Template) and not isinstance(workspace, Problem):
+    for each in checked.requests:
+        template, workspace = templates.get(each.template), workspaces.get(each.workspace)
+        own = _edition_problems(each, studio.edition)
+        own += _missing(each, studio.edition)
+        request, filled = each, template
+        if isinstance(template, Template):
+            request, filled, more = filled_by(each, template, cut_titles=options.long_titles == "cut")
+            own += more
+        if isinstance(filled, Template) and not isinstance(workspace, Problem) and not own:
             place, name = (workspace.id, workspace.title) if workspace else (None, "")
-            target = target_of(request, template, place, name, studio.edition)
+            target = target_of(request, filled, place, name, studio.edition)
             mark = description_problem(target)
             own += [mark] if mark else []
             if not own:
@@ -76,6 +88,66 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
     lines = {problem.line for problem in twins}
     problems = sorted([*problems, *twins], key=lambda problem: problem.line or 0)
     return [target for target in targets if target.request.line not in lines], problems
+
+
+def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tuple[Request, Template, list[Problem]]:
+    """A row with the title that its template gives it, its template filled by the row, and what is wrong with them."""
+    filled, problems = template.filled(request.variables)
+    problems = [replace(problem, line=request.line) for problem in problems]
+    if request.title or problems:
+        return request, filled, problems
+    title = cut(filled.title) if cut_titles else filled.title
+    if not title:
+        fault: tuple[str, str] | None = ("title-missing", f"the row needs a title: {shown(template.name)} gives none.")
+    else:
+        fault = fault_of_title(title)
+    if fault:
+        return request, filled, [Problem(*fault, line=request.line, column="title", value=shown(title) or None)]
+    return replace(request, title=title, whole_title=filled.title if title != filled.title else ""), filled, []
+
+
+def check_files(checked: Checked, *, cut_titles: bool) -> list[Problem]:
+    """What is wrong with the template files of a sheet, and with its rows in them: as far as that can be told offline."""
+    templates = {
+        reference: read_template(reference, checked.sheet.folder)
+        for reference in sorted({request.template for request in checked.requests if is_file(request.template)})
+    }
+    problems: list[Problem] = []
+    for request in checked.requests:
+        template = templates.get(request.template)
+        if isinstance(template, Template):
+            problems += filled_by(request, template, cut_titles=cut_titles)[2]
+        elif template is not None:
+            problems.append(replace(template, line=request.line))
+    return problems
+
+
+async def refused_interfaces(targets: Iterable[Target], studio: Studio) -> list[Problem]:
+    """A problem for each target whose labelling interface the studio does not take; each distinct one is asked about once.
+
+    Raises:
+        LabelStudioError: The studio did not answer.
+    """
+    rows: dict[str, list[Target]] = {}
+    for target in targets:
+        interface = target.settings.get("label_config")
+        if isinstance(interface, str) and interface:
+            rows.setdefault(interface, []).append(target)
+    faults = await asyncio.gather(*(studio.client.interface_faults(interface) for interface in rows))
+    return [
+        _refused(target, "; ".join(said))
+        for said, each in zip(faults, rows.values(), strict=True)
+        if said
+        for target in each
+    ]
+
+
+def _refused(target: Target, said: str) -> Problem:
+    own = "label_config" in target.request.overrides
+    whose = "the row" if own else f"the template {shown(target.template.name)}"
+    message = f"the studio does not take the labelling interface of {whose}: {said}"
+    column = "label_config" if own else "template"
+    return Problem("interface-refused", message, line=target.request.line, column=column)
 
 
 def _twins(targets: Sequence[Target], checked: Checked) -> list[Problem]:

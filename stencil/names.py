@@ -8,10 +8,10 @@ from stencil.problems import Problem, shown
 
 
 class Named(Protocol):
-    """Anything on the studio that has an id and a name."""
+    """Anything on the studio that has a name and, as a rule, an id."""
 
     @property
-    def id(self) -> int:
+    def id(self) -> int | None:
         """The studio's id."""
         ...
 
@@ -48,13 +48,17 @@ def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str)
 
 
 def _unknown(reference: str, items: Sequence[Named], names: Sequence[str], kind: str) -> str:
-    ids = {_folded(name): f"{shown(name)!r} (id {item.id})" for item, name in zip(items, names, strict=True)}
+    ids = {_folded(name): _with_id(shown(name), item.id) for item, name in zip(items, names, strict=True)}
     near = difflib.get_close_matches(_folded(reference), list(ids), n=_NEAREST, cutoff=0.5)
     if near:
         return f"no {kind} has this id or name; the nearest are {', '.join(ids[name] for name in near)}."
     if not items:
         return f"no {kind} has this id or name: the studio shows this token none at all."
     return f"no {kind} has this id or name; `stencil {kind} list` shows all {len(items)}."
+
+
+def _with_id(name: str, number: int | None) -> str:
+    return repr(name) if number is None else f"{name!r} (id {number})"
 
 
 def _folded(name: str) -> str:

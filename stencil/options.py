@@ -24,6 +24,8 @@ class Options:
     Attributes:
         template: Template of the rows that name none.
         workspace: Workspace of the rows that name none.
+        title: Pattern for the titles of rows that have none, such as `{customer} {year}-{batch:02d}`.
+        long_titles: What happens to a title that is too long: `error`, or `cut` to its beginning and a hash.
         mode: What happens to projects that exist.
         dry_run: Whether to stop after the plan.
         max_concurrency: Requests under way at once; 0 is the edition's default (4; Community 1).
@@ -35,6 +37,8 @@ class Options:
 
     template: str = ""
     workspace: str = ""
+    title: str = ""
+    long_titles: str = "error"
     mode: Mode = Mode.CREATE
     dry_run: bool = False
     max_concurrency: int = 0

@@ -87,6 +87,9 @@ def target_of(
     """The request with its names resolved."""
     wanted = {**template.fields, **request.overrides}
     description = request.overrides.get("description", template.description)
+    if request.whole_title:
+        # The title that was cut is kept where people look next.
+        description = f"{request.whole_title}\n\n{description}".rstrip()
     settings = {**wanted, "description": description}
     # Community's create takes every field, so a project that is half made there lacks its description alone. The
     # instantiation of an Enterprise template takes none.

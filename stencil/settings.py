@@ -70,6 +70,11 @@ class StudioSettings:
         return cls(url=studio_address(found[URL_VARIABLE]), token=SecretStr(found[TOKEN_VARIABLE]))
 
 
+def has_environment(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment says anything of a studio."""
+    return any(environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE))
+
+
 def default_requests_per_second(url: str) -> float:
     """The highest rate that suits the server at `url`: 10 on the vendor's cloud, elsewhere 0 (none)."""
     host = (urlsplit(url).hostname or "").rstrip(".")

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from stencil import __version__
-from stencil.cli import commands, emitting, removing
+from stencil.cli import commands, emitting, removing, templating
 from stencil.options import FailWhen
 from stencil.planning import Mode
 
@@ -64,16 +64,18 @@ def parser() -> argparse.ArgumentParser:
     _limits(remove)
     remove.set_defaults(command=removing.remove)
 
-    check = verbs.add_parser("check", help="find what is wrong with a sheet, without a studio")
+    check = verbs.add_parser("check", help="find what is wrong with a sheet; on the studio too, where one is named")
     _sheet(check)
-    _defaults(check)
-    check.set_defaults(command=commands.check)
+    _studio(check)
+    _rows(check)
+    check.add_argument("--offline", action="store_true", help="ask no studio")
+    check.set_defaults(command=commands.check, max_failures="")
 
-    for noun, command in (("template", commands.template_list), ("workspace", commands.workspace_list)):
-        group = verbs.add_parser(noun, help=f"the studio's {noun}s").add_subparsers(required=True, metavar="list")
-        listing = group.add_parser("list", help=f"list the studio's {noun}s")
-        _studio(listing)
-        listing.set_defaults(command=command)
+    _template(verbs.add_parser("template", help="templates: those of the studio, and files"))
+    group = verbs.add_parser("workspace", help="the studio's workspaces").add_subparsers(required=True, metavar="list")
+    listing = group.add_parser("list", help="list the studio's workspaces")
+    _studio(listing)
+    listing.set_defaults(command=commands.workspace_list)
 
     sandbox = verbs.add_parser("sandbox", help="serve the sandbox, a stand-in for Label Studio Enterprise")
     sandbox.add_argument(
@@ -96,6 +98,42 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _template(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="list|show|preview|export|publish")
+    listing = verbs.add_parser("list", help="list the templates of the studio: project templates and gallery")
+    _studio(listing)
+    listing.set_defaults(command=templating.show_all)
+
+    show = verbs.add_parser("show", help="show what a template sets, and its variables")
+    show.add_argument("reference", metavar="REF", help="id, name, project:..., gallery:..., or a template file")
+    _studio(show)
+    show.set_defaults(command=templating.show)
+
+    preview = verbs.add_parser(
+        "preview", help="print the labelling interface that a template makes of values or of a row"
+    )
+    preview.add_argument("reference", metavar="REF", help="id, name, project:..., gallery:..., or a template file")
+    preview.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
+    preview.add_argument("--sheet", default="", metavar="SHEET", help="the sheet that --row is of")
+    preview.add_argument("--row", type=int, default=0, metavar="N", help="line of the sheet; the header is line 1")
+    _studio(preview)
+    preview.set_defaults(command=templating.preview)
+
+    export = verbs.add_parser("export", help="print a project as a template file")
+    export.add_argument("project", metavar="PROJECT", help="id or title")
+    _studio(export)
+    export.set_defaults(command=templating.export)
+
+    publish = verbs.add_parser("publish", help="make a project template of a template file (Enterprise)")
+    publish.add_argument("reference", metavar="FILE", help="a template file without variables that need a value")
+    publish.add_argument(
+        "--workspace", required=True, metavar="REF", help="where the project that it is taken from is made"
+    )
+    publish.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
+    _studio(publish)
+    publish.set_defaults(command=templating.publish)
+
+
 def _sheet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sheet", metavar="SHEET", help="CSV, TSV, JSON lines, Excel or Parquet: a path, a URL, or - for standard input"
@@ -109,6 +147,21 @@ def _studio(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _titles(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--title",
+        default="",
+        metavar="PATTERN",
+        help="titles of rows that have none, over the sheet's columns: '{customer} {year}-{batch:02d}'",
+    )
+    parser.add_argument(
+        "--long-titles",
+        choices=("error", "cut"),
+        default="error",
+        help="what happens to a title that is too long: an error, or cut to its beginning and a hash (default: error)",
+    )
+
+
 def _defaults(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", default="", metavar="REF", help="template of the rows that name none")
     parser.add_argument("--workspace", default="", metavar="REF", help="workspace of the rows that name none")
@@ -119,6 +172,7 @@ def _defaults(parser: argparse.ArgumentParser) -> None:
 
 def _rows(parser: argparse.ArgumentParser) -> None:
     _defaults(parser)
+    _titles(parser)
     parser.add_argument(
         "--mode",
         choices=[each.value for each in Mode],

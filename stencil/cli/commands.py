@@ -4,19 +4,20 @@ import argparse
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 
 from stencil.batch import Batch, BatchFailed, prepare
 from stencil.checking import check as check_sheet
+from stencil.checking import check_files
 from stencil.cli.display import Display
 from stencil.cli.prefect_server import embedded_prefect_server
 from stencil.labelstudio import Edition
 from stencil.options import Options
 from stencil.planning import Mode
-from stencil.problems import InvalidSheet, StencilError, counted
+from stencil.problems import InvalidSheet, Problem, StencilError, counted
 from stencil.report import Report, check_output, write_results
-from stencil.settings import StudioSettings
+from stencil.settings import StudioSettings, has_environment
 from stencil.sheet import read_sheet
 from stencil.studio import Studio, open_sandbox, open_studio
 
@@ -100,8 +101,8 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
     from flows.create_projects import create_projects
 
     names = (
-        "sheet template workspace mode output max_concurrency requests_per_second max_failures fail_when skip_invalid "
-        "allow_unknown_fields sandbox"
+        "sheet template workspace title long_titles mode output max_concurrency requests_per_second max_failures fail_when "
+        "skip_invalid allow_unknown_fields sandbox"
     )
     parameters = {name: getattr(chosen, name) for name in names.split()}
     try:
@@ -164,43 +165,33 @@ def plan(chosen: argparse.Namespace, display: Display) -> int:
 async def _plan(chosen: argparse.Namespace) -> Report:
     options = _options(chosen, dry_run=True)
     checked = check_sheet(read_sheet(chosen.sheet), options)
-    async with _studio(chosen, options) as studio:
+    async with studio_of(chosen, options) as studio:
         return (await prepare(checked, options, studio)).report()
 
 
 def check(chosen: argparse.Namespace, display: Display) -> int:
-    """Find what is wrong with a sheet, without a studio."""
-    options = Options(
-        template=chosen.template, workspace=chosen.workspace, allow_unknown_fields=chosen.allow_unknown_fields
-    )
+    """Find what is wrong with a sheet: on the studio too, where one is named and `--offline` is not given."""
+    options = _options(chosen, dry_run=True)
     checked = check_sheet(read_sheet(chosen.sheet), options)
-    if checked.problems:
-        display.problems(checked.sheet.name, checked.problems)
-        rows = counted(len(checked.sheet.rows), "row")
-        display.error(f"{counted(len(checked.problems), 'problem')} in {rows}.")
+    online = not chosen.offline and (chosen.sandbox or has_environment())
+    problems: Sequence[Problem] = checked.problems
+    if online:
+        try:
+            asyncio.run(_plan(chosen))
+        except InvalidSheet as invalid:
+            problems = invalid.problems
+    else:
+        problems = [*problems, *check_files(checked, cut_titles=options.long_titles == "cut")]
+    rows = counted(len(checked.sheet.rows), "row")
+    if problems:
+        display.problems(checked.sheet.name, problems)
+        display.error(f"{counted(len(problems), 'problem')} in {rows}.")
         return 2
     if display.machine:
         display.problems(checked.sheet.name, ())
-    rows = counted(len(checked.requests), "row")
-    display.say(f"{checked.sheet.name}: {rows}, no problems. Templates and workspaces were not looked up.")
+    end = "" if online else " Templates and workspaces of a studio were not looked up."
+    display.say(f"{checked.sheet.name}: {rows}, no problems.{end}")
     return 0
-
-
-def template_list(chosen: argparse.Namespace, display: Display) -> int:
-    """List the project templates of the studio."""
-
-    async def rows(studio: Studio) -> list[dict[str, object]]:
-        if studio.edition is Edition.COMMUNITY:
-            raise StencilError(
-                "Project templates exist in Label Studio Enterprise alone, and this studio is Community: "
-                "name a template file (`ner.yaml`) or an existing project (`project:17`)."
-            )
-        return [
-            {"id": each.id, "name": each.name, "description": each.description or ""}
-            for each in await studio.client.project_templates()
-        ]
-
-    return _list(chosen, display, rows)
 
 
 def workspace_list(chosen: argparse.Namespace, display: Display) -> int:
@@ -214,14 +205,17 @@ def workspace_list(chosen: argparse.Namespace, display: Display) -> int:
             for each in await studio.client.workspaces()
         ]
 
-    return _list(chosen, display, rows)
+    return listed(chosen, display, rows)
 
 
-def _list(chosen: argparse.Namespace, display: Display, rows: object) -> int:
+def listed(
+    chosen: argparse.Namespace, display: Display, rows: Callable[[Studio], Awaitable[Sequence[dict[str, object]]]]
+) -> int:
+    """Show what the studio has, a line for each."""
+
     async def found() -> Sequence[dict[str, object]]:
-        async with _studio(chosen, Options()) as studio:
-            result: Sequence[dict[str, object]] = await rows(studio)  # type: ignore[operator]
-            return result
+        async with studio_of(chosen, Options()) as studio:
+            return await rows(studio)
 
     items = asyncio.run(found())
     if display.machine:
@@ -245,7 +239,8 @@ def serve_sandbox(chosen: argparse.Namespace, display: Display) -> int:
     return serve(port=chosen.port, data=chosen.data, token=chosen.token, latency_ms=chosen.latency_ms, faults=faults)
 
 
-def _studio(chosen: argparse.Namespace, options: Options) -> AbstractAsyncContextManager[Studio]:
+def studio_of(chosen: argparse.Namespace, options: Options) -> AbstractAsyncContextManager[Studio]:
+    """The studio that a command is about: the sandbox, or the one that the environment names."""
     return open_sandbox(options) if chosen.sandbox else open_studio(StudioSettings.from_environment(), options)
 
 
@@ -253,6 +248,8 @@ def _options(chosen: argparse.Namespace, *, dry_run: bool) -> Options:
     return Options(
         template=chosen.template,
         workspace=chosen.workspace,
+        title=chosen.title,
+        long_titles=chosen.long_titles,
         mode=Mode(chosen.mode),
         dry_run=dry_run,
         max_concurrency=chosen.max_concurrency,

@@ -33,6 +33,8 @@ from stencil.labelstudio.auth import credentials
 from stencil.labelstudio.errors import Rejected, Throttled, Unauthorized, Unsure
 from stencil.labelstudio.models import (
     Edition,
+    Gallery,
+    GalleryEntry,
     Project,
     ProjectPage,
     ProjectTemplate,
@@ -181,6 +183,38 @@ class LabelStudio:
     async def project_template(self, template_id: int) -> ProjectTemplate:
         """One project template, on Enterprise; `Rejected` with status 404 where there is none of this id."""
         return (await self._read(f"/api/project-templates/{template_id}")).parsed(ProjectTemplate.model_validate)
+
+    async def create_project_template(self, name: str, *, project: int, description: str = "") -> ProjectTemplate:
+        """A project template with the settings of a project, on Enterprise; sent once.
+
+        Args:
+            name: Its name, 1 to 1000 characters.
+            project: Id of the project that it is taken from.
+            description: For people; empty writes none.
+        """
+        body: dict[str, JSON] = {"name": name, "project_id": project}
+        if description:
+            body["description"] = description
+        return (await self._once("POST", "/api/project-templates/", body=body)).parsed(ProjectTemplate.model_validate)
+
+    async def gallery(self) -> list[GalleryEntry]:
+        """The labelling interfaces that the studio's package brings, on both editions (150 kB)."""
+        return (await self._read("/api/templates/")).parsed(Gallery.model_validate).templates
+
+    async def interface_faults(self, label_config: str) -> list[str]:
+        """What the studio has against a labelling interface; nothing where it would take it.
+
+        Sent again as a read is, since it writes nothing. A studio that does not have this call is taken to have nothing
+        against it.
+        """
+        try:
+            body = {"label_config": label_config}
+            await self._repeated(lambda: self._once("POST", "/api/projects/validate/", body=body))
+        except Rejected as rejected:
+            if rejected.absent:
+                return []
+            return list(rejected.fields.get("label_config") or [rejected.detail])
+        return []
 
     async def workspaces(self) -> list[Workspace]:
         """All workspaces that the user sees, on Enterprise; `Rejected` with `absent` on Community."""

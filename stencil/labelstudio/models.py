@@ -77,6 +77,32 @@ class Workspace(Answer):
     is_personal: Annotated[bool, BeforeValidator(bool)] = False
 
 
+class GalleryEntry(Answer):
+    """A labelling interface that the studio's package brings; it has no id (measured on Community 1.23.2).
+
+    Attributes:
+        title: Its name, unique in the gallery.
+        group: What it is filed under.
+        config: The labelling interface, in XML.
+        type: `community` or `enterprise`.
+    """
+
+    title: str
+    group: str = ""
+    config: str = Field(default="", repr=False)
+    type: str = ""
+
+    @property
+    def id(self) -> None:
+        """None: entries go by their title."""
+
+
+class Gallery(Answer):
+    """Answer of `GET /api/templates/`."""
+
+    templates: list[GalleryEntry]
+
+
 def _object(value: object) -> object:
     return {} if value is None else value
 

@@ -3,6 +3,7 @@
 CODES: dict[str, str] = {
     # The sheet as a whole and its columns.
     "empty-sheet": "The sheet has no row.",
+    "too-many-problems": "The sheet has more than 100,000 problems, and was not looked at any further.",
     "column-missing": "A column that every sheet needs is not there.",
     "duplicate-column": "Two columns mean the same thing.",
     "unknown-column": "A column is neither the row's own nor a field that can be set.",
@@ -13,7 +14,13 @@ CODES: dict[str, str] = {
     "nul-character": "A cell holds a NUL character.",
     "cell-too-large": "A cell is larger than 10 MB.",
     "formula-error": "A cell shows a formula's error, such as #REF!.",
+    "formula-unsaved": "A cell holds a formula, and no value was saved for it.",
     "not-a-row": "A line of JSON lines, or an item of a list, is not an object.",
+    # The template's variables.
+    "variable-unknown": "The row sets a variable that its template does not have.",
+    "variable-missing": "The row does not set a variable that its template needs.",
+    "variable-invalid": "The template's variable can't have this value.",
+    "interface-refused": "The studio does not take the labelling interface.",
     # Title, workspace and template.
     "title-missing": "The row has no title.",
     "title-too-short": "The title has fewer than 3 characters.",

@@ -6,9 +6,16 @@ from dataclasses import dataclass, field
 
 from stencil.overrides import FIELDS, READ_ONLY_FIELDS, suggestion
 from stencil.problems import Problem, shown
+from stencil.sheet.limits import MOST_IN_NAME
 
 #: The row's own columns; all others set fields or are carried through.
-OWN_COLUMNS = ("title", "workspace", "template", "overrides")
+OWN_COLUMNS = ("title", "workspace", "template", "overrides", "vars")
+
+#: What the name of a column that sets a variable of the template starts with.
+VARIABLE = "var."
+
+#: Characters that no name and no title has: controls, separators of lines, and half characters.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 #: Columns that a report adds; a sheet that has them is most likely a results.csv.
 _REPORT_COLUMNS = frozenset(
@@ -21,23 +28,28 @@ class Columns:
     """Which column, as the sheet writes it, holds what.
 
     Attributes:
-        own: `title`, `workspace`, `template` and `overrides`, as far as they are there.
+        own: `title`, `workspace`, `template`, `overrides` and `vars`, as far as they are there.
         fields: Field to column, for every column that sets one.
+        variables: Variable to column, for every column that sets one.
         problems: What is wrong; where there is anything, no row can be trusted.
     """
 
     own: dict[str, str] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
-def columns_of(names: Iterable[str], *, line: int | None, allow_unknown: bool) -> Columns:
+def columns_of(
+    names: Iterable[str], *, line: int | None, allow_unknown: bool, titles_elsewhere: bool = False
+) -> Columns:
     """What these columns mean; case, spaces and hyphens in their names do not matter.
 
     Args:
         names: As the sheet writes them.
         line: Line of the header, for the problems.
         allow_unknown: Whether a column of an unknown name sets a field of that name.
+        titles_elsewhere: Whether rows may get their titles from a pattern or their template.
     """
     found = Columns()
     seen: dict[str, str] = {}
@@ -53,10 +65,16 @@ def columns_of(names: Iterable[str], *, line: int | None, allow_unknown: bool) -
             found.own[meaning] = name
         elif meaning in FIELDS:
             found.fields[meaning] = name
+        elif meaning.startswith(VARIABLE):
+            found.variables[meaning.removeprefix(VARIABLE)] = name
         elif not meaning.startswith("_"):
             _place_stranger(found, name, meaning, line, allow_unknown)
-    if "title" not in found.own:
-        found.problems.append(Problem("column-missing", "the sheet needs a column named title.", line=line))
+    if "title" not in found.own and not titles_elsewhere:
+        found.problems.append(
+            Problem(
+                "column-missing", "the sheet needs a column named title, or the batch a pattern (--title).", line=line
+            )
+        )
     return found
 
 
@@ -65,12 +83,16 @@ def _meaning(name: str) -> str:
     name = name.strip()
     if name.startswith("_"):
         return name
+    if name.casefold().startswith(VARIABLE):
+        return VARIABLE + name[len(VARIABLE) :].strip()
     known = re.sub(r"[\s\-_]+", "_", name.casefold())
     return known if known in OWN_COLUMNS or known in FIELDS or known in READ_ONLY_FIELDS else name
 
 
 def _place_stranger(found: Columns, name: str, meaning: str, line: int | None, allow_unknown: bool) -> None:
-    if meaning in READ_ONLY_FIELDS:
+    if len(name) > MOST_IN_NAME or CONTROL.search(" ".join(name.split())):
+        code, message = "unknown-column", "no field has such a long name, or a control character in its name: mend it."
+    elif meaning in READ_ONLY_FIELDS:
         code, message = "read-only-field", "the server computes it, so it can't be set: remove the column."
     elif name.casefold() in _REPORT_COLUMNS:
         code = "unknown-column"

@@ -36,6 +36,8 @@ class Request:
         template: Id or name, or empty where neither the row nor the batch names one and none is required.
         overrides: Settings as the wire wants them.
         cells: The row as it was read.
+        variables: What the row sets in its template: variable to cell.
+        whole_title: The title before it was cut; empty where it was not.
     """
 
     line: int
@@ -44,6 +46,8 @@ class Request:
     template: str
     overrides: dict[str, JSON]
     cells: dict[str, object]
+    variables: dict[str, object] = field(default_factory=dict)
+    whole_title: str = ""
 
 
 @dataclass

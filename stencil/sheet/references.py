@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from stencil.problems import shown
+
 #: Largest file that a cell may refer to, in bytes.
 MOST_IN_FILE = 10_000_000
+#: Longest path, in characters, as Linux has it; a longer one takes Python the square of its length to follow.
+MOST_IN_PATH = 4_096
 
 
 class Text(NamedTuple):
@@ -20,6 +24,7 @@ class References:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder.resolve() if folder is not None else None
         self._read: dict[str, Text] = {}
+        self._contents: dict[Path, Text] = {}
 
     def resolved(self, cell: str) -> Text:
         """The text of the file for `@path`, the literal `@...` for `@@...`, and any other cell as it is."""
@@ -32,22 +37,31 @@ class References:
             self._read[reference] = self._file(reference[1:].strip())
         return self._read[reference]
 
-    def _file(self, path: str) -> Text:
+    def _file(self, reference: str) -> Text:
         if self._folder is None:
             message = "@ names a file, and this source has no folder to read from; for the text itself write @@"
             return Text(message, "file-reference")
+        path = shown(reference)
+        if len(reference) > MOST_IN_PATH:
+            return Text(
+                f"{path} can't be read: the name of a file has at most {MOST_IN_PATH:,} characters", "file-unreadable"
+            )
         try:
-            found = (self._folder / path).resolve()
+            found = (self._folder / reference).resolve()
             if not found.is_relative_to(self._folder):
                 message = f"{path} is outside of the sheet's folder {self._folder}: move it into the folder"
                 return Text(message, "outside-folder")
             if not found.is_file():
                 message = f"{path} is not a file in {self._folder}; for a text that starts with @ write @@"
                 return Text(message, "file-not-found")
-            return _content(path, found)
+            if found not in self._contents:
+                # A file has any number of names, and one text in memory.
+                self._contents[found] = _content(path, found)
+            return self._contents[found]
         except (OSError, ValueError, RuntimeError) as error:
             # No access, a NUL in the name, a ring of links.
-            return Text(f"{path} can't be read: {error}", "file-unreadable")
+            reason = (error.strerror if isinstance(error, OSError) else None) or shown(error)
+            return Text(f"{path} can't be read: {reason}", "file-unreadable")
 
 
 def _content(path: str, found: Path) -> Text:

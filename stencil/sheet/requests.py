@@ -1,22 +1,25 @@
 """The rows of a sheet as requests, with everything that is wrong with them at once."""
 
+import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import NamedTuple
 
 from stencil.json_value import JSON
 from stencil.overrides import TEXT_FIELDS, NotJSONError, json_of, parse_overrides
 from stencil.problems import Problem, shown
-from stencil.sheet.columns import Columns, columns_of
+from stencil.sheet.columns import CONTROL, Columns, columns_of
+from stencil.sheet.legible import legible
+from stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
 from stencil.sheet.model import Request, Row, Sheet
 from stencil.sheet.references import References
 from stencil.sheet.tables import is_blank
+from stencil.sheet.titles import TitlePattern, TitleUnmade, cut, fault_of_title
 
-#: Lengths of a title in code points, as the server counts (measured on Community 1.23.2: after trimming).
-SHORTEST_TITLE, LONGEST_TITLE = 3, 50
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+#: Characters that nobody sees: a title with one looks like the title without.
+_INVISIBLE = re.compile("[\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 
 def requests_of(
@@ -26,10 +29,14 @@ def requests_of(
     workspace: str = "",
     allow_unknown_fields: bool = False,
     workspaces_required: bool = False,
+    titles: TitlePattern | None = None,
+    cut_titles: bool = False,
+    titled_by: Callable[[str], bool] = lambda template: False,
 ) -> tuple[list[Request], list[Problem]]:
     """The requests of the valid rows, and all problems: of reading first, of columns next, then of rows.
 
-    A row with a problem gives no request; a problem with the columns leaves none at all.
+    A row with a problem gives no request; a problem with the columns, or too many problems, leave none at all. What a
+    problem says can be printed, whatever the sheet holds.
 
     Args:
         sheet: The sheet as read.
@@ -37,11 +44,25 @@ def requests_of(
         workspace: Workspace of rows that name none.
         allow_unknown_fields: Pass on fields that the model does not know.
         workspaces_required: Whether a row without a workspace is a problem.
+        titles: What makes the titles of rows that have none.
+        cut_titles: Whether a title that is too long is cut, with a hash at its end; else it is a problem.
+        titled_by: Whether a template may give a title to a row that has none: then the request has none yet.
     """
     if not sheet.columns:
-        return [], list(sheet.problems)
-    columns = columns_of(sheet.columns, line=sheet.header_line, allow_unknown=allow_unknown_fields)
+        return [], _told(sheet.problems)
+    columns = columns_of(
+        sheet.columns,
+        line=sheet.header_line,
+        allow_unknown=allow_unknown_fields,
+        titles_elsewhere=titles is not None or _any_titled_by_template(sheet, template, titled_by),
+    )
+    in_pattern = titles.columns(sheet.columns) if titles else {}
+    for name in titles.names if titles else ():
+        if name not in in_pattern:
+            message = f"the pattern of the titles names the column {shown(name)}, and the sheet has none of this name."
+            columns.problems.append(Problem("column-missing", message, line=sheet.header_line))
     checker = _Checker(
+        titles=_Titles(titles, in_pattern, cut_titles, titled_by),
         columns=columns,
         references=References(sheet.folder),
         defaults={"template": _word(template) or "", "workspace": _word(workspace) or ""},
@@ -49,13 +70,30 @@ def requests_of(
         allow_unknown=allow_unknown_fields,
     )
     unreadable = {problem.line for problem in sheet.problems}
-    checked = [checker.request(row) for row in sheet.rows if row.line not in unreadable]
-    keys = ((each.line, each.workspace, each.title) for each, problems in checked if not _untitled(problems))
+    checked: list[tuple[Request, list[Problem]]] = []
+    found = len(sheet.problems) + len(columns.problems)
+    for row in sheet.rows:
+        if row.line not in unreadable and found <= MOST_PROBLEMS:
+            checked.append(checker.request(row))
+            found += len(checked[-1][1])
+    keys = (
+        (each.line, each.workspace, each.title) for each, problems in checked if each.title and not _untitled(problems)
+    )
     rows_problems = [problem for _, problems in checked for problem in problems] + find_duplicates(keys)
     rows_problems.sort(key=lambda problem: problem.line or 0)
     bad = {problem.line for problem in rows_problems}
     requests = [request for request, _ in checked if request.line not in bad]
-    return ([] if columns.problems else requests), [*sheet.problems, *columns.problems, *rows_problems]
+    problems = [*sheet.problems, *columns.problems, *rows_problems]
+    useless = columns.problems or len(problems) > MOST_PROBLEMS
+    return ([] if useless else requests), _told(problems)
+
+
+def _told(problems: list[Problem]) -> list[Problem]:
+    """The problems as they are told: printable, and no more than anybody reads."""
+    if len(problems) > MOST_PROBLEMS:
+        message = f"the sheet has more than {MOST_PROBLEMS:,} problems, and the rest of it was not looked at."
+        problems = [Problem("too-many-problems", message), *problems[:MOST_PROBLEMS]]
+    return [legible(problem) for problem in problems]
 
 
 def _untitled(problems: Iterable[Problem]) -> bool:
@@ -90,7 +128,22 @@ def _folded(title: str) -> str:
     """The title as one reads it: without case, kinds of blanks and forms of letters."""
     if title.isascii():
         return " ".join(title.lower().split())
+    title = _INVISIBLE.sub("", title)
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", title).casefold()).split())
+
+
+def _any_titled_by_template(sheet: Sheet, default: str, titled_by: Callable[[str], bool]) -> bool:
+    column = next((name for name in sheet.columns if name.strip().casefold() == "template"), "")
+    return any(titled_by(_word(row.cells.get(column)) or default) for row in sheet.rows)
+
+
+class _Titles(NamedTuple):
+    """Where titles come from."""
+
+    pattern: TitlePattern | None
+    columns: Mapping[str, str]
+    cut: bool
+    titled_by: Callable[[str], bool]
 
 
 class _Checker:
@@ -99,12 +152,14 @@ class _Checker:
     def __init__(
         self,
         *,
+        titles: _Titles,
         columns: Columns,
         references: References,
         defaults: Mapping[str, str],
         required: Set[str],
         allow_unknown: bool,
     ) -> None:
+        self._titles = titles
         self._columns = columns
         self._references = references
         self._defaults = defaults
@@ -114,47 +169,86 @@ class _Checker:
     def request(self, row: Row) -> tuple[Request, list[Problem]]:
         """The request as far as the row is valid, and what is wrong with it."""
         problems: list[Problem] = []
+        named: list[Problem] = []
+        workspace, template = (self._reference(kind, row, named) for kind in ("workspace", "template"))
+        whole = self._title(row, template, problems)
+        problems += named
+        title = cut(whole) if self._titles.cut else whole
         found = Request(
             line=row.line,
-            title=self._title(row, problems),
-            workspace=self._reference("workspace", row, problems),
-            template=self._reference("template", row, problems),
+            title=title,
+            workspace=workspace,
+            template=template,
             overrides=self._overrides(row, problems),
             cells=row.cells,
+            variables=self._variables(row, problems),
+            whole_title=whole if whole != title else "",
         )
         return found, problems
 
-    def _title(self, row: Row, problems: list[Problem]) -> str:
+    def _title(self, row: Row, template: str, problems: list[Problem]) -> str:
+        """The whole title; empty where there is none, or the template has it."""
         column = self._columns.own.get("title")
-        if column is None:
-            return ""
-        cell = row.cells.get(column)
+        cell = row.cells.get(column) if column is not None else None
         title = _word(cell)
+        fault: tuple[str, str] | None = None
         if title is None:
-            code, message = "title-not-text", "the title must be text."
+            fault = ("title-not-text", "the title must be text.")
+        elif not title and self._titles.pattern and self._titles.columns.keys() < set(self._titles.pattern.names):
+            # The sheet as a whole has that problem.
+            return ""
+        elif not title and self._titles.pattern:
+            try:
+                title = cell = self._titles.pattern.title(row.cells, self._titles.columns)
+            except TitleUnmade as error:
+                fault = ("title-missing", f"{error}: fill it, or give the row a title.")
+        elif not title and self._titles.titled_by(template):
+            return ""
         elif not title:
-            code, message = "title-missing", "the row needs a title."
-        elif _CONTROL.search(title):
-            code = "title-control-character"
-            message = "the title holds a line break or another control character: remove it."
-        elif len(title) < SHORTEST_TITLE:
-            code = "title-too-short"
-            message = f"the title has {len(title)} characters, and at least {SHORTEST_TITLE} are needed."
-        elif len(title) > LONGEST_TITLE:
-            code = "title-too-long"
-            message = f"the title has {len(title)} characters, and at most {LONGEST_TITLE} are taken."
-        else:
-            return title
-        value = None if code == "title-missing" else shown(cell)
-        problems.append(Problem(code, message, line=row.line, column=column, value=value))
+            # Without the column the sheet as a whole has that problem.
+            fault = ("title-missing", "the row needs a title.") if column is not None else None
+        if title and not fault:
+            fault = fault_of_title(cut(title) if self._titles.cut else title)
+        if fault:
+            value = None if fault[0] == "title-missing" else shown(cell)
+            problems.append(Problem(*fault, line=row.line, column=column or "title", value=value))
         return title or ""
+
+    def _variables(self, row: Row, problems: list[Problem]) -> dict[str, object]:
+        """What the row sets in its template, by the columns of their own and the column `vars`."""
+        found = {
+            name: row.cells[column]
+            for name, column in self._columns.variables.items()
+            if not is_blank(row.cells.get(column))
+        }
+        column = self._columns.own.get("vars")
+        cell = row.cells.get(column) if column is not None else None
+        if is_blank(cell):
+            return found
+        code, reason = "not-an-object", 'takes a JSON object, for example {"customer": "Alder"}'
+        try:
+            value = json_of(cell) if isinstance(cell, str) else cell
+        except NotJSONError as error:
+            code, reason, value = "not-json", f"{reason}; {error}", None
+        if not isinstance(value, Mapping):
+            problems.append(Problem(code, f"vars {reason}.", line=row.line, column=column, value=shown(cell)))
+            return found
+        for name, part in value.items():
+            if name in found and found[name] != part:
+                message = f"{shown(name)} has another value in its own column: keep one of them."
+                problems.append(Problem("conflicting-field", message, line=row.line, column=f"{column}.{shown(name)}"))
+            elif part is not None:
+                found[str(name)] = part
+        return found
 
     def _reference(self, kind: str, row: Row, problems: list[Problem]) -> str:
         column = self._columns.own.get(kind)
         cell = row.cells.get(column) if column is not None else None
         word = _word(cell)
-        if word is None or _CONTROL.search(word):
-            message = f"a {kind} is named by its id or its name, without line breaks."
+        if word is None or len(word) > MOST_IN_NAME or CONTROL.search(word):
+            message = (
+                f"a {kind} is named by its id or its name, without line breaks and in {MOST_IN_NAME:,} characters."
+            )
             value = shown(cell)
             problems.append(Problem("bad-reference", message, line=row.line, column=column, value=value))
             return ""
@@ -194,6 +288,9 @@ class _Checker:
             code, reason, value = "not-json", f"{reason}; {error}", None
         if not isinstance(value, Mapping):
             return {}, [Problem(code, f"overrides {reason}.", line=row.line, column=column, value=shown(cell))]
+        fault = _fault_of_names([str(name) for name in value])
+        if fault:
+            return {}, [Problem("unknown-field", fault, line=row.line, column=column, value=shown(cell))]
         found, problems = self._parsed({str(name): part for name, part in value.items()}, row.line)
         return found, [replace(each, column=f"{column}.{shown(each.column or '')}") for each in problems]
 
@@ -213,12 +310,22 @@ class _Checker:
         return found, problems + more
 
 
+def _fault_of_names(names: Sequence[str]) -> str:
+    """What is wrong with the names in an overrides object, apart from which they are; empty where nothing is."""
+    if len(names) > MOST_COLUMNS:
+        return f"overrides names {len(names):,} fields, and at most {MOST_COLUMNS:,} are read."
+    strange = next((name for name in names if len(name) > MOST_IN_NAME or CONTROL.search(name)), None)
+    if strange is not None:
+        return f"no field has a name like {shown(strange)!r}: so long, or with a control character."
+    return ""
+
+
 def _word(cell: object) -> str | None:
     """A title or reference, normalised and stripped: empty for a blank cell, `None` for one that is no text."""
     if is_blank(cell):
         return ""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float) or cell in (math.inf, -math.inf):
         return None
-    return unicodedata.normalize("NFC", str(cell)).strip()
+    return normalised(str(cell).strip()).strip()

@@ -1,117 +1,35 @@
-"""Excel, Parquet, data frames and lists of dicts: values that have types already.
+"""Parquet, data frames and lists of dicts: values that have types already.
 
-Needs openpyxl for Excel and pyarrow for Parquet, each an extra of the package, imported when one is read.
+Needs pyarrow for Parquet, an extra of the package, imported when one is read.
 """
 
 import io
 import math
-import warnings
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from stencil.problems import Problem, shown
+from stencil.sheet.limits import (
+    MOST_CELLS,
+    MOST_NESTED,
+    MOST_PROBLEMS,
+    MOST_UNPACKED,
+    nests_too_deeply,
+    note_large_cells,
+    refuse_too_large,
+)
 from stencil.sheet.model import Row, SheetUnreadable, Table
-from stencil.sheet.text import MOST_IN_CELL
-from stencil.spreadsheet import unguard
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyarrow import parquet as pyarrow_parquet
 
-#: Largest Excel workbook, unpacked: a few kilobytes of zip can hold gigabytes.
-MOST_UNPACKED = 200_000_000
 #: Largest whole number of a data frame or a list, in bits.
 _MOST_BITS = 10_000
-#: Most rows that are read from a source which can say many rows in a few bytes.
-MOST_ROWS = 1_048_576
-
-_FORMULA_ERRORS = frozenset({"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A"})
-
-
-def read_excel(content: bytes) -> Table:
-    """The first worksheet, by Excel's own row numbers; formulas count with the values saved for them.
-
-    Raises:
-        SheetUnreadable: The extra is not installed, or this is no workbook, a broken one, or far too large a
-            one.
-    """
-    try:
-        import openpyxl  # an extra: Excel is read by few, and importing it takes a third of a second
-    except ImportError:
-        raise SheetUnreadable("Excel needs an extra: pip install 'stencil[excel]'") from None
-    _refuse_bomb(content)
-    try:
-        with warnings.catch_warnings():
-            # About features of the workbook that a reader of values has no use for.
-            warnings.simplefilter("ignore")
-            workbook = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-            worksheet = workbook.worksheets[0]
-            worksheet.reset_dimensions()
-            return _excel_table(worksheet.iter_rows(values_only=True))
-    except SheetUnreadable:
-        raise
-    except Exception as error:  # a broken workbook fails in ways that openpyxl does not list
-        raise SheetUnreadable(f"The workbook can't be read ({type(error).__name__}: {error}).") from error
-
-
-def _refuse_bomb(content: bytes) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise SheetUnreadable("This is not an Excel workbook (.xlsx), or it is damaged.") from error
-    if unpacked > MOST_UNPACKED:
-        raise SheetUnreadable(
-            f"The workbook unpacks to {unpacked // 10**6} MB; at most {MOST_UNPACKED // 10**6} MB are read."
-        )
-
-
-def _excel_table(records: Iterable[Sequence[object]]) -> Table:
-    table = Table()
-    header: list[str] = []
-    for line, values in enumerate(records, start=1):
-        cells = [_excel_cell(value) for value in values]
-        if all(cell is None or cell == "" for cell in cells):
-            continue
-        if not header:
-            header = ["" if cell is None else unguard(str(cell)).strip() for cell in cells]
-            table.columns = [name for name in header if name]
-            table.header_line = line
-            continue
-        table.rows.append(_excel_row(line, header, cells, table.problems))
-    return table
-
-
-def _excel_row(line: int, header: Sequence[str], cells: list[object], problems: list[Problem]) -> Row:
-    row: dict[str, object] = dict.fromkeys((name for name in header if name), "")
-    for position, cell in enumerate(cells):
-        if cell is None or cell == "":
-            continue
-        name = header[position] if position < len(header) else ""
-        if not name:
-            message = f"column {position + 1} has no name in the header: give it one, or empty the cell."
-            problems.append(Problem("extra-cell", message, line=line, value=shown(cell)))
-        elif isinstance(cell, str) and cell in _FORMULA_ERRORS:
-            message = "the cell's formula shows an error: mend the formula, or empty the cell."
-            problems.append(Problem("formula-error", message, line=line, column=name, value=cell))
-        else:
-            row[name] = cell
-    return Row(line, row)
-
-
-def _excel_cell(value: object) -> object:
-    """A cell as a person sees it: 3.0 is 3, a date is ISO 8601, and blanks are nothing."""
-    if isinstance(value, str):
-        return unguard(value) if value.strip() else None
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return int(value)
-    if isinstance(value, datetime) and value.time() == time():
-        return value.date().isoformat()
-    if isinstance(value, date | time):
-        return value.isoformat()
-    return str(value) if isinstance(value, timedelta) else value
+#: How much of a Parquet file is unpacked at once, in bytes and in rows.
+_MOST_AT_ONCE, _MOST_ROWS_AT_ONCE = MOST_UNPACKED // 4, 10_000
 
 
 def read_parquet(content: bytes) -> Table:
@@ -127,20 +45,58 @@ def read_parquet(content: bytes) -> Table:
         raise SheetUnreadable("Parquet needs an extra: pip install 'stencil[parquet]'") from None
     try:
         file = parquet.ParquetFile(io.BytesIO(content))
-        _refuse_many(file.metadata.num_rows)
-        found = file.read()
-        columns = [_pruned_column(column.to_pylist()) for column in found.columns]
+        _refuse_large_parquet(file.metadata)
+        columns: list[list[object]] = [[] for _ in file.schema_arrow.names]
+        for values in _unpacked(file):
+            for column, more in zip(columns, values, strict=True):
+                column += more
     except SheetUnreadable:
         raise
     except Exception as error:  # a broken file fails in ways that pyarrow does not list
         reason = f"{type(error).__name__}: {error}"
-        raise SheetUnreadable(f"The Parquet file can't be read ({reason}).") from error
-    return _from_columns([str(name) for name in found.column_names], columns)
+        raise SheetUnreadable(f"The Parquet file can't be read ({shown(reason)}).") from error
+    return _from_columns([str(name) for name in file.schema_arrow.names], columns)
 
 
-def _refuse_many(rows: int) -> None:
-    if rows > MOST_ROWS:
-        raise SheetUnreadable(f"The sheet has {rows:,} rows; at most {MOST_ROWS:,} are read.")
+def _refuse_large_parquet(metadata: "pyarrow_parquet.FileMetaData") -> None:
+    refuse_too_large(metadata.num_rows, metadata.num_columns)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    # A list in a cell holds any number of values.
+    values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
+    if values > MOST_CELLS:
+        raise SheetUnreadable(f"The Parquet file holds {values:,} values; at most {MOST_CELLS:,} are read: split it.")
+    if sum(group.total_byte_size for group in groups) > MOST_UNPACKED:
+        raise _large_parquet()
+
+
+def _large_parquet() -> SheetUnreadable:
+    return SheetUnreadable(
+        f"The Parquet file unpacks to more than {MOST_UNPACKED // 10**6} MB, and no more are read: split it, or put long "
+        "texts into files beside the sheet, and name them in the cells as @file."
+    )
+
+
+def _unpacked(file: "pyarrow_parquet.ParquetFile") -> Iterator[list[list[object]]]:
+    """The values of each column, some rows at a time.
+
+    A text that all rows share is in the file once, and in memory once a row. So no more rows are unpacked at once than
+    could have all texts of the file each.
+    """
+    groups = (file.metadata.row_group(number).total_byte_size for number in range(file.metadata.num_row_groups))
+    at_once = _MOST_AT_ONCE // max(*groups, 1, 1)
+    size = 0
+    for batch in file.iter_batches(batch_size=min(max(at_once, 1), _MOST_ROWS_AT_ONCE)):
+        found = []
+        for column in batch.columns:
+            plain = column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
+            size += plain.nbytes
+            if size > MOST_UNPACKED:
+                raise _large_parquet()
+            values = plain.to_pylist()
+            # Inside of lists and structs a text that is shared counts once up to here.
+            size += sum(len(str(value)) for value in values) if plain.type.num_fields else 0
+            found.append(_pruned_column(values))
+        yield found
 
 
 def _pruned_column(values: list[object]) -> list[object]:
@@ -167,7 +123,11 @@ def read_frame(frame: "pd.DataFrame") -> Table:
 
 def _from_columns(names: list[str], columns: list[list[object]]) -> Table:
     table = Table(columns=[name.strip() for name in names])
+    refuse_too_large(len(columns[0]) if columns else 0, len(columns))
     for position, values in enumerate(zip(*columns, strict=True)):
+        if any(map(nests_too_deeply, values)):
+            _add_deep_row(table, position + 2)
+            continue
         cells = {name: plain(value) for name, value in zip(table.columns, values, strict=True)}
         add_row(table, position + 2, cells)
     return table
@@ -179,7 +139,9 @@ def read_records(records: Iterable[object]) -> Table:
     columns: dict[str, None] = {}
     for line, record in enumerate(records, start=2):
         cells: dict[str, object] = {}
-        if isinstance(record, Mapping):
+        if nests_too_deeply(record):
+            _add_deep_row(table, line)
+        elif isinstance(record, Mapping):
             cells = {str(name).strip(): plain(value) for name, value in record.items()}
             add_row(table, line, cells)
         else:
@@ -187,18 +149,24 @@ def read_records(records: Iterable[object]) -> Table:
             table.problems.append(Problem("not-a-row", message, line=line, value=shown(record)))
             table.rows.append(Row(line, cells))
         columns.update(dict.fromkeys(cells))
+        refuse_too_large(len(table.rows), len(columns))
+        if len(table.problems) > MOST_PROBLEMS:
+            break
     table.columns = list(columns)
     return table
+
+
+def _add_deep_row(table: Table, line: int) -> None:
+    message = f"the row holds lists or objects that nest more than {MOST_NESTED} deep."
+    table.problems.append(Problem("not-a-row", message, line=line))
+    table.rows.append(Row(line, {}))
 
 
 def add_row(table: Table, line: int, cells: dict[str, object]) -> None:
     """Adds a row unless it is blank, with a problem for each cell that is too large."""
     if all(is_blank(value) for value in cells.values()):
         return
-    for name, value in cells.items():
-        if isinstance(value, str) and len(value) > MOST_IN_CELL:
-            message = f"the cell holds {len(value):,} characters; at most {MOST_IN_CELL:,} are read."
-            table.problems.append(Problem("cell-too-large", message, line=line, column=name))
+    note_large_cells(table, line, cells)
     table.rows.append(Row(line, cells))
 
 

@@ -1,19 +1,22 @@
-"""CSV, TSV and JSON lines, as spreadsheets and editors write them, to rows with the lines they start on."""
+"""CSV and TSV, as spreadsheets and editors write them, to rows with the lines they start on."""
 
 import csv
-import io
 import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from stencil.overrides import NotJSONError, json_of
 from stencil.problems import SHOWN_VALUE_LENGTH, Problem, shown
+from stencil.sheet.limits import (
+    MOST_IN_CELL,
+    MOST_IN_LINE,
+    MOST_LINES,
+    MOST_PROBLEMS,
+    large_cell,
+    refuse_too_large,
+)
 from stencil.sheet.model import Row, SheetUnreadable, Table
 from stencil.spreadsheet import unguard
 
-#: Longest cell, in characters; a labelling configuration of 1 MB is ordinary, beyond this something else is
-#: in the file.
-MOST_IN_CELL = 10_000_000
 #: Broken quotes after which the rest of a file is not looked at: each may cost a pass over all that follows.
 MOST_BROKEN_QUOTES = 20
 
@@ -66,36 +69,33 @@ def _encoding(content: bytes) -> str:
     return "utf-8"
 
 
+#: In one pass and without a copy of the whole, as `StringIO` makes one of four bytes a character.
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]+")
+
+
 def lines_of(text: str) -> list[str]:
-    """The physical lines with their endings: a line feed, a carriage return or both end one, nothing else."""
-    return list(io.StringIO(text, newline=""))
+    """The physical lines with their endings: a line feed, a carriage return or both end one, nothing else.
+
+    Raises:
+        SheetUnreadable: They are too many, or one is too long.
+    """
+    if max(text.count("\n"), text.count("\r")) > MOST_LINES:
+        raise SheetUnreadable(f"The text has more than {MOST_LINES:,} lines, and no more are read: split the sheet.")
+    lines = _LINE.findall(text)
+    length = max(map(len, lines), default=0)
+    if length > MOST_IN_LINE:
+        number = next(number for number, line in enumerate(lines, start=1) if len(line) == length)
+        if "\0" in lines[number - 1]:
+            raise _no_text()
+        raise SheetUnreadable(
+            f"Line {number} holds {length:,} characters; at most {MOST_IN_LINE:,} are read: put long texts into files "
+            "beside the sheet, and name them in the cells as @file."
+        )
+    return lines
 
 
-def read_json_lines(text: str) -> Table:
-    """The rows of JSON lines, one object a line; a line that is none is a problem, and the rest is read."""
-    table = Table(header_line=None)
-    columns: dict[str, None] = {}
-    for number, line in enumerate(lines_of(text), start=1):
-        if not line.strip():
-            continue
-        cells: dict[str, object] = {}
-        try:
-            found = json_of(line)
-            if isinstance(found, dict):
-                cells = dict(found)
-            else:
-                table.problems.append(_no_row(number, line, "it is JSON, but not an object"))
-        except NotJSONError as error:
-            table.problems.append(_no_row(number, line, str(error)))
-        columns.update(dict.fromkeys(cells))
-        table.rows.append(Row(number, cells))
-    table.columns = list(columns)
-    return table
-
-
-def _no_row(number: int, line: str, reason: str) -> Problem:
-    message = f"the line is not a JSON object: {reason}; write one object a line."
-    return Problem("not-a-row", message, line=number, value=shown(line))
+def _no_text() -> SheetUnreadable:
+    return SheetUnreadable("This is not a text file: it holds NUL characters.")
 
 
 def read_separated(text: str, separator: str = "") -> Table:
@@ -106,7 +106,7 @@ def read_separated(text: str, separator: str = "") -> Table:
         separator: What separates cells; empty looks at the header for `,`, `;`, a tab or `|`.
 
     Raises:
-        SheetUnreadable: The header holds NUL characters, so that this is no text at all.
+        SheetUnreadable: The header holds NUL characters, so that this is no text at all, or it is too large.
     """
     lines = lines_of(text)
     table = Table()
@@ -126,13 +126,14 @@ def read_separated(text: str, separator: str = "") -> Table:
             table.header_line = line
         else:
             table.rows.append(_row(line, header, cells, table.problems))
+        refuse_too_large(len(table.rows), len(table.columns))
+        if len(table.problems) > MOST_PROBLEMS:
+            break
     return table
 
 
 #: Lines that a header may take; its names may hold quoted line breaks.
 _HEADER_LINES = 50
-#: The csv module's own limit is the process's and bites at 131,072 characters; ours is checked cell by cell.
-_NO_LIMIT = 2**31 - 1
 
 
 def _separator_line(lines: Sequence[str]) -> tuple[int, str]:
@@ -150,7 +151,7 @@ def sniffed(text: str) -> str:
 
 def _header(cells: Sequence[str]) -> list[str]:
     if any("\0" in name for name in cells):
-        raise SheetUnreadable("This is not a text file: it holds NUL characters.")
+        raise _no_text()
     return [unguard(name).strip() for name in cells]
 
 
@@ -160,10 +161,12 @@ def _records(
     """Each record with the line that it starts on; `None` for one that can't be read, whose problem is added.
 
     After a broken quote reading goes on with the next physical line: otherwise one forgotten quote would
-    swallow the rows behind it.
+    swallow the rows behind it. Where it does not go on, the problem is the sheet's, not the row's: nobody knows the rows
+    that were not read.
     """
-    if csv.field_size_limit() < _NO_LIMIT:
-        csv.field_size_limit(_NO_LIMIT)
+    if csv.field_size_limit() < MOST_IN_LINE:
+        # The module's own limit is the process's, and bites at 131,072 characters.
+        csv.field_size_limit(MOST_IN_LINE)
     broken = 0
     while start < len(lines):
         reader = csv.reader(itertools.islice(lines, start, None), delimiter=separator, strict=True)
@@ -172,15 +175,18 @@ def _records(
             for cells in reader:
                 yield begin + 1, cells
                 begin = start + reader.line_num
-        except csv.Error:
-            broken += 1
+        except csv.Error as error:
             opening = _opening(lines, begin, separator)
+            if str(error).startswith("field larger"):
+                problems.append(_endless_cell(opening + 1, lines[opening]))
+                return
+            broken += 1
             last = broken == MOST_BROKEN_QUOTES
             closed_at = start + reader.line_num - 1
             problems.append(_broken_quote(begin + 1, opening + 1, closed_at + 1, lines[opening], last=last))
-            yield begin + 1, None
             if last:
                 return
+            yield begin + 1, None
             start = opening + 1
         else:
             return
@@ -206,28 +212,40 @@ def _broken_quote(record: int, opening: int, failure: int, content: str, *, last
         message = f'the quote that opens on line {opening} is not closed: add the closing "'
     if last:
         message += f"; the lines after line {opening} were not read, as too many quotes are broken"
-    return Problem(code, f"{message}.", line=record, value=shown(content[: SHOWN_VALUE_LENGTH * 4]))
+    line = None if last else record
+    return Problem(code, f"{message}.", line=line, value=shown(content[: SHOWN_VALUE_LENGTH * 4]))
+
+
+def _endless_cell(opening: int, content: str) -> Problem:
+    message = (
+        f"the quoted cell that opens on line {opening} holds more than {MOST_IN_LINE:,} characters, and what follows"
+    )
+    message += " was not read: is its closing quote missing?"
+    return Problem("cell-too-large", message, value=shown(content[: SHOWN_VALUE_LENGTH * 4]))
 
 
 def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Problem]) -> Row:
     row: dict[str, object] = {name: unguard(cell) for name, cell in zip(header, cells, strict=False) if name}
     if len(cells) < len(header):
         row |= dict.fromkeys([name for name in header[len(cells) :] if name], "")
+    extra = []
     for position, cell in enumerate(cells):
-        if len(cell) > MOST_IN_CELL:
-            message = f"the cell holds {len(cell):,} characters; at most {MOST_IN_CELL:,} are read."
-            problems.append(Problem("cell-too-large", message, line=line, column=_name(header, position)))
+        name = header[position] if position < len(header) else ""
+        if not name:
+            extra += [position] if cell.strip() else []
+        elif len(cell) > MOST_IN_CELL:
+            problems.append(large_cell(len(cell), line, name))
         elif "\0" in cell:
             message = "the cell holds a NUL character: remove it, or save the sheet as UTF-8."
-            name = _name(header, position)
             problems.append(Problem("nul-character", message, line=line, column=name, value=shown(cell)))
-        if cell and (position >= len(header) or not header[position]) and cell.strip():
-            named = sum(map(bool, header))
-            message = f"the row has a cell in column {position + 1}, and the header has {named} names: quote cells"
-            message += " that hold separators, or name the column."
-            problems.append(Problem("extra-cell", message, line=line, value=shown(cell)))
+    if extra:
+        problems.append(_extra_cell(line, header, extra, cells[extra[0]]))
     return Row(line, row)
 
 
-def _name(header: Sequence[str], position: int) -> str | None:
-    return header[position] or None if position < len(header) else None
+def _extra_cell(line: int, header: Sequence[str], extra: Sequence[int], first: str) -> Problem:
+    """One problem for all of them: a line can hold millions."""
+    named = sum(map(bool, header))
+    places = f"a cell in column {extra[0] + 1}" + (f" and {len(extra) - 1:,} more" if len(extra) > 1 else "")
+    message = f"the row has {places}, and the header has {named} names: quote cells that hold separators, or name the"
+    return Problem("extra-cell", f"{message} column.", line=line, value=shown(first[: SHOWN_VALUE_LENGTH * 4]))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from stencil.problems import Problem
 from stencil.sheet import CODES, Request, Sheet, find_duplicates, read_sheet, requests_of
 from stencil.sheet import references as references_module
-from stencil.sheet import text as text_module
+from stencil.sheet.limits import MOST_IN_CELL
 
-BIG = b"title,_n\nabc," + b"x" * (text_module.MOST_IN_CELL + 1)
+BIG = b"title,_n\nabc," + b"x" * (MOST_IN_CELL + 1)
 OUTSIDE = "outside.txt"
 
 
@@ -72,6 +72,10 @@ ONE_OF_EACH: list[tuple[str, bytes | str, int | None, str | None]] = [
 ELSEWHERE = {
     "formula-error",
     "template-missing",
+    "variable-unknown",
+    "variable-missing",
+    "variable-invalid",
+    "interface-refused",
     "workspace-missing",
     "file-not-found",
     "file-unreadable",

@@ -1,0 +1,267 @@
+"""Template files: a template as code, in YAML, on a disk or at a URL, on its own or built upon another one.
+
+Beside any project setting a file has `name`, `title`, `variables`, `extends` (another file, from its own folder) and
+`label_config_file` (the labelling interface beside it).
+"""
+
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from stencil.json_value import JSON
+from stencil.overrides import FIELDS as OVERRIDABLE
+from stencil.overrides import parse_overrides
+from stencil.problems import Problem, shown
+from stencil.sheet.model import SheetUnreadable
+from stencil.sheet.sources import content_of
+from stencil.templates.model import Template, digest_of
+from stencil.templates.rendering import FIELDS, Unrenderable, has_placeholders, literal, names_in
+from stencil.templates.variables import BadVariable, Variable, variable
+
+FILE = "file:"
+
+#: Settings that mean something on one server alone.
+_OF_ITS_SERVER = frozenset({"organization", "workspace"})
+
+_MOST_IN_FILE = 1_000_000
+_DEEPEST = 50
+_MOST_EXTENDED = 10
+_SUFFIXES = (".yaml", ".yml")
+
+
+class BadFile(ValueError):
+    """A template file that can't be used, with a stable code and the reason in words."""
+
+    def __init__(self, reason: str, *, code: str = "template-invalid") -> None:
+        self.code = code
+        super().__init__(reason)
+
+
+def is_file(reference: str) -> bool:
+    """Whether a reference names a template file, or a URL that one is at."""
+    return reference.startswith(FILE) or _path_of(reference).lower().endswith(_SUFFIXES)
+
+
+def from_anywhere(reference: str, folder: Path | None) -> str:
+    """The reference as a sheet in another folder has to write it: a template file with its whole path."""
+    if not is_file(reference) or folder is None:
+        return reference
+    where = _located(reference, folder)
+    return where if "://" in where else f"{FILE}{Path(where).resolve()}"
+
+
+def read_template(reference: str, folder: Path | None) -> Template | Problem:
+    """The template that a file holds, for both editions, or the problem that it has.
+
+    Args:
+        reference: `ner.yaml`, `file:ner.yaml` or a URL.
+        folder: Where relative paths start; `None` means the current folder.
+    """
+    try:
+        return _template(reference, _located(reference, folder))
+    except BadFile as error:
+        if error.code == "template-unknown":
+            return Problem(
+                error.code, f"the template file can't be read: {error}.", column="template", value=shown(reference)
+            )
+        return Problem(
+            error.code, f"the template file is not right: {error}", column="template", value=shown(reference)
+        )
+
+
+def _path_of(reference: str) -> str:
+    return urlsplit(reference).path if "://" in reference else reference
+
+
+def _located(reference: str, folder: Path | None) -> str:
+    where = reference.removeprefix(FILE).strip()
+    if "://" in where or folder is None:
+        return where
+    return str(folder / where)
+
+
+def _template(reference: str, where: str) -> Template:
+    content = _extended(where, depth=0)
+    name = str(content.pop("name", None) or Path(_path_of(where)).stem)
+    title = content.pop("title", None)
+    variables = _variables(content.pop("variables", None))
+    settings = {str(key): value for key, value in content.items() if value is not None}
+    texts = {
+        field: text for field in FIELDS if isinstance(text := settings.get(field, ""), str) and has_placeholders(text)
+    }
+    fields, problems = parse_overrides(
+        {key: value for key, value in settings.items() if key not in texts}, line=None, allow_unknown=False
+    )
+    if title is not None and has_placeholders(str(title)):
+        texts["title"] = str(title)
+    _check_placeholders(texts, variables)
+    if problems:
+        raise BadFile("; ".join(f"{problem.column}: {problem.message}" for problem in problems))
+    description = fields.pop("description", "")
+    return Template(
+        reference=reference,
+        name=name,
+        identity=f"file:{digest_of({**fields, **texts})}",
+        fields=fields,
+        description=str(description),
+        title="" if title is None or "title" in texts else str(title),
+        variables=variables,
+        texts=texts,
+    )
+
+
+def _extended(where: str, depth: int) -> dict[str, object]:
+    """What a file says on top of those that it extends; its own word counts, and variables are joined."""
+    if depth > _MOST_EXTENDED:
+        raise BadFile(f"`extends` goes more than {_MOST_EXTENDED} files deep, or round in a circle")
+    content = _mapping(where)
+    interface = content.pop("label_config_file", None)
+    if interface is not None:
+        if "label_config" in content:
+            raise BadFile("it has both label_config and label_config_file: keep one of them")
+        content["label_config"] = _text(_beside(where, interface))
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    below = _extended(_beside(where, base), depth + 1)
+    variables = {**_declared(below.get("variables")), **_declared(content.get("variables"))}
+    # A name is a file's own, unlike its settings.
+    below.pop("name", None)
+    return {**below, **content, **({"variables": variables} if variables else {})}
+
+
+def _declared(value: object) -> Mapping[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise BadFile("`variables` must be a mapping of names")
+    return {str(name): declared for name, declared in value.items()}
+
+
+def _variables(declared: object) -> dict[str, Variable]:
+    try:
+        return {name: variable(name, each) for name, each in _declared(declared).items()}
+    except BadVariable as error:
+        raise BadFile(f"{error}.") from None
+
+
+def _check_placeholders(texts: Mapping[str, str], variables: Mapping[str, Variable]) -> None:
+    used: set[str] = set()
+    for field, text in texts.items():
+        try:
+            names = names_in(text)
+        except Unrenderable as error:
+            hint = "Braces of the text's own go between {% raw %} and {% endraw %}."
+            raise BadFile(f"{field}: {error}. {hint}") from None
+        undeclared = sorted(names - variables.keys())
+        if undeclared:
+            known = f"; declared are {', '.join(variables)}" if variables else ""
+            raise BadFile(f"{field} uses {undeclared[0]}, which `variables` does not declare{known}.")
+        used |= names
+    unused = sorted(variables.keys() - used)
+    if unused:
+        raise BadFile(f"`variables` declares {unused[0]}, which no text uses: remove it.")
+
+
+def _beside(where: str, other: object) -> str:
+    """A file that a template file names, from that one's folder, and from nowhere outside it."""
+    name = str(other).strip().removeprefix(FILE)
+    parts = name.replace("\\", "/").split("/")
+    if not name or "://" in name or name.startswith(("/", "~")) or ".." in parts or ":" in parts[0]:
+        raise BadFile(f"{shown(name)!r}: a template file names others in its own folder or below it")
+    if "://" in where:
+        start, _, path = where.partition("://")
+        return f"{start}://{posixpath.join(posixpath.dirname(path.partition('?')[0]), name)}"
+    return str(Path(where).parent / name)
+
+
+def _mapping(where: str) -> dict[str, object]:
+    try:
+        content = _yaml(_text(where))
+    except yaml.YAMLError as error:
+        # The place, and not the line itself: the file may be somebody else's, named by mistake or on purpose.
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise BadFile(f"{place}{getattr(error, 'problem', None) or error}") from None
+    if not isinstance(content, dict):
+        raise BadFile("it must be a mapping with `name`, `label_config` and settings")
+    return {str(key): value for key, value in content.items()}
+
+
+def _text(where: str) -> str:
+    try:
+        content = content_of(where, most=_MOST_IN_FILE)
+        return content.decode("utf-8-sig")
+    except SheetUnreadable as error:
+        raise BadFile(str(error).rstrip("."), code="template-unknown") from None
+    except UnicodeDecodeError:
+        raise BadFile("it is not UTF-8 text", code="template-unknown") from None
+
+
+def _yaml(text: str) -> object:
+    """What a template file says; aliases, which make a small file large, are refused.
+
+    Raises:
+        yaml.YAMLError: It is not YAML, nested deeply, or has aliases.
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise yaml.YAMLError("it has aliases (*name); write out what they stand for")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise yaml.YAMLError(f"it is nested more than {_DEEPEST} levels deep")
+        return yaml.safe_load(text)
+    except ValueError as error:
+        raise yaml.YAMLError(f"it holds a value that can't be: {error}") from error
+
+
+def exported(name: str, fields: Mapping[str, JSON], description: str) -> str:
+    """The YAML of a template file that makes a project with these settings."""
+    content: dict[str, object] = {"name": name}
+    if description:
+        content["description"] = literal(description)
+    # In the order of the model, whatever the server's: so that two exports can be compared.
+    for key, value in ((key, fields[key]) for key in OVERRIDABLE if key in fields):
+        known = None if key in _OF_ITS_SERVER or _is_derived(key, value) else _settable(key, value)
+        if known is not None:
+            content[key] = literal(known) if key in FIELDS and isinstance(known, str) else known
+    return yaml.dump(content, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _is_derived(name: str, value: JSON) -> bool:
+    """Whether a setting is what the server makes of the labelling interface by itself: weights that are all one."""
+    if name != "control_weights" or not isinstance(value, dict):
+        return False
+    controls = [control for control in value.values() if isinstance(control, dict)]
+    labels = [control.get("labels") for control in controls]
+    weights = [control.get("overall") for control in controls]
+    weights += [weight for each in labels if isinstance(each, dict) for weight in each.values()]
+    return all(weight == 1 for weight in weights)
+
+
+def _settable(name: str, value: JSON) -> JSON:
+    """A setting without the parts that a server tells and does not take; nothing where all of it is such."""
+    if not isinstance(value, dict):
+        return None if _problems_of(name, value) else value
+    known = {key: value[key] for key in sorted(value) if not _problems_of(name, {key: value[key]})}
+    return known or None
+
+
+def _problems_of(name: str, value: JSON) -> list[Problem]:
+    return parse_overrides({name: value}, line=None, allow_unknown=False)[1]
+
+
+class _Readable(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, as a person would."""
+
+
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Readable.add_representer(str, _block)

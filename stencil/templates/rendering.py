@@ -1,0 +1,94 @@
+"""Placeholders in a template file's texts: Jinja in its sandbox, strict, and with XML escaped unless a text is none."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from stencil.json_value import JSON
+
+#: Texts that may hold placeholders.
+FIELDS = ("title", "description", "expert_instruction", "label_config")
+
+#: Longest text that a template may grow into, in characters.
+_LONGEST = 2_000_000
+_HAS_PLACEHOLDERS = re.compile(r"\{\{|\{%")
+
+
+class Unrenderable(ValueError):
+    """A text whose placeholders can't be filled, with the reason in words."""
+
+
+def _environment(*, escaped: bool) -> ImmutableSandboxedEnvironment:
+    # `{#` is written in CSS; comments are set off so that nobody meets them by chance.
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined,
+        autoescape=escaped,
+        comment_start_string="{##",
+        comment_end_string="##}",
+        keep_trailing_newline=True,
+    )
+    # What a label needs; the rest would let a template read the clock, or grow without end.
+    for name in ("lipsum", "cycler", "joiner", "namespace", "range", "dict"):
+        environment.globals.pop(name, None)
+    return environment
+
+
+_ESCAPING, _PLAIN = _environment(escaped=True), _environment(escaped=False)
+
+
+def has_placeholders(text: str) -> bool:
+    """Whether a text is to be rendered."""
+    return _HAS_PLACEHOLDERS.search(text) is not None
+
+
+def names_in(text: str) -> frozenset[str]:
+    """The variables that a text uses.
+
+    Raises:
+        Unrenderable: It is malformed.
+    """
+    try:
+        return frozenset(meta.find_undeclared_variables(_PLAIN.parse(text)))
+    except TemplateSyntaxError as error:
+        raise Unrenderable(f"line {error.lineno}: {error.message}") from None
+    except RecursionError:
+        raise Unrenderable("its placeholders nest too deeply") from None
+
+
+def render(field: str, text: str, values: Mapping[str, JSON]) -> str:
+    """A text with its placeholders filled; in XML and in instructions, which are HTML, values are escaped.
+
+    Raises:
+        Unrenderable: A value is missing, or the text would grow beyond all measure.
+    """
+    environment = _PLAIN if field in ("title", "description") else _ESCAPING
+    try:
+        return "".join(_limited(environment.from_string(text).generate(**values)))
+    except UndefinedError as error:
+        raise Unrenderable(str(error.message)) from None
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        raise Unrenderable(f"line {line}: {error.message}" if line else str(error.message)) from None
+    except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError, MemoryError) as error:
+        if isinstance(error, Unrenderable):
+            raise
+        # What an expression of the template came to, as `1 / 0` does.
+        raise Unrenderable(f"{type(error).__name__}: {error}") from None
+
+
+def _limited(parts: Iterator[str]) -> Iterator[str]:
+    length = 0
+    for part in parts:
+        length += len(part)
+        if length > _LONGEST:
+            raise Unrenderable(f"it grows beyond {_LONGEST:,} characters")
+        yield part
+
+
+def literal(text: str) -> str:
+    """The text as a template file has to write it, so that it comes out as it is."""
+    if not has_placeholders(text):
+        return text
+    return "{% raw %}" + text.replace("{% endraw %}", "{% endraw %}{{ '{% endraw %}' }}{% raw %}") + "{% endraw %}"

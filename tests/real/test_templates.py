@@ -1,0 +1,154 @@
+"""Each kind of template that Community knows makes the same projects on the real server as on the sandbox."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from scripts.label_studio import Studio
+from stencil.batch import provision
+from stencil.checking import check
+from stencil.cli import main
+from stencil.options import Options
+from stencil.report import Report
+from stencil.sandbox import Sandbox
+from stencil.settings import StudioSettings
+from stencil.sheet import read_sheet
+from stencil.studio import open_studio
+
+pytestmark = pytest.mark.real
+
+FILE = """
+name: Entities
+title: "{{ customer }} {{ year }}"
+description: "Texts of {{ customer }}"
+expert_instruction: "<b>{{ customer }}</b>"
+label_config_file: ner.xml
+maximum_annotations: 3
+variables:
+  customer:
+  year: {type: integer}
+  labels: {type: list, default: [Party, Date]}
+"""
+INTERFACE = (
+    '<View><Labels name="label" toName="text">{% for label in labels %}<Label value="{{ label }}"/>{% endfor %}</Labels>'
+    '<Text name="text" value="$text"/></View>'
+)
+SHEET = (
+    "title,template,var.customer,var.year,var.labels,color\n"
+    ',ner.yaml,"A&B ""Fish"" <Co>",2026,Person;Place,\n'
+    ",ner.yaml,Alder,2027,,#1F6FEB\n"
+    "Of the gallery,gallery:Named Entity Recognition,,,,\n"
+    "A copy,project:Gold standard,,,,#CF222E\n"
+)
+GOLD = {
+    "label_config": '<View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>',
+    "maximum_annotations": 4,
+    "color": "#8250DF",
+    "expert_instruction": "Judge once",
+    "description": "Gold",
+}
+#: What is compared, but for the gallery's interface, which the sandbox has its own of.
+COMPARED = (
+    "title",
+    "description",
+    "expert_instruction",
+    "maximum_annotations",
+    "color",
+    "sampling",
+    "show_instruction",
+)
+
+
+def http(url: str, token: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers={"authorization": f"Token {token}"}, timeout=60)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "ner.yaml").write_text(FILE, encoding="utf-8")
+    (tmp_path / "ner.xml").write_text(INTERFACE, encoding="utf-8")
+    (tmp_path / "sheet.csv").write_text(SHEET, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def environment(label_studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
+
+
+def made(url: str, token: str, sheet: Any, **options: Any) -> Report:
+    async def run() -> Report:
+        chosen = Options(**options)
+        async with open_studio(StudioSettings(url, SecretStr(token)), chosen) as studio:
+            return await provision(check(read_sheet(sheet), chosen), chosen, studio)
+
+    return asyncio.run(run())
+
+
+def projects_of(url: str, token: str, sheet: Path, **options: Any) -> list[dict[str, Any]]:
+    """What a sheet makes, beside a project that it copies."""
+    with http(url, token) as client:
+        place = {"workspace": 1} if options else {}
+        client.post("/api/projects/", json={"title": "Gold standard", **GOLD, **place}).raise_for_status()
+        report = made(url, token, sheet, **options)
+        assert report.well, report.to_json()
+        return [client.get(f"/api/projects/{row.project_id}/").json() for row in report.rows]
+
+
+def test_a_sheet_makes_the_same_projects_on_the_sandbox_and_on_community(label_studio: Studio, folder: Path) -> None:
+    with Sandbox() as sandbox:
+        there = projects_of(sandbox.url, sandbox.token, folder / "sheet.csv", workspace="1")
+    here = projects_of(label_studio.url, label_studio.token, folder / "sheet.csv")
+    for one, other in zip(here, there, strict=True):
+        assert {name: one[name] for name in COMPARED} == {name: other[name] for name in COMPARED}
+        if one["title"] != "Of the gallery":
+            assert one["label_config"] == other["label_config"]
+            assert one["parsed_label_config"] == other["parsed_label_config"]
+
+
+def test_every_entry_of_the_gallery_becomes_a_project(label_studio: Studio) -> None:
+    with http(label_studio.url, label_studio.token) as client:
+        entries = client.get("/api/templates/").json()["templates"]
+        rows = [{"title": f"Entry {entry['title']}"[:50], "template": f"gallery:{entry['title']}"} for entry in entries]
+        report = made(label_studio.url, label_studio.token, rows)
+        assert len(rows) == 69
+        assert [(row.title, row.error) for row in report.not_well] == []
+        for entry, row in zip(entries, report.rows, strict=True):
+            config = client.get(f"/api/projects/{row.project_id}/").json()["label_config"]
+            assert config == entry["config"].strip()
+
+
+@pytest.mark.usefixtures("environment")
+def test_an_exported_project_makes_fifty_that_export_the_same(
+    label_studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with http(label_studio.url, label_studio.token) as client:
+        client.post("/api/projects/", json={**GOLD, "title": "To be copied"}).raise_for_status()
+    assert main(["template", "export", "To be copied"]) == 0
+    exported = capsys.readouterr().out
+    (tmp_path / "gold.yaml").write_text(exported, encoding="utf-8")
+    rows = [{"title": f"Copy {number:02}", "template": str(tmp_path / "gold.yaml")} for number in range(50)]
+    assert made(label_studio.url, label_studio.token, rows).well
+    assert main(["template", "export", "Copy 49"]) == 0
+    assert capsys.readouterr().out.replace("Copy 49", "To be copied") == exported
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_server_says_where_an_interface_is_wrong_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = (
+        INTERFACE.replace('toName="text"', 'toName="nope"')
+        .replace("{% for label in labels %}", "")
+        .replace("{% endfor %}", "")
+    )
+    (tmp_path / "bad.yaml").write_text(f"label_config: |\n  {bad.replace('{{ label }}', 'A')}\n", encoding="utf-8")
+    (tmp_path / "sheet.csv").write_text("title,template\nWrong,bad.yaml\n", encoding="utf-8")
+    assert main(["check", str(tmp_path / "sheet.csv")]) == 2
+    assert "line 2, column template" in (said := capsys.readouterr().err)
+    assert 'toName="nope"' in said

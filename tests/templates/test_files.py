@@ -1,0 +1,172 @@
+"""Template files: their variables, what rows make of them, and what builds upon what."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import fsspec
+import pytest
+
+from stencil.problems import Problem
+from stencil.templates import Template, exported, read_template
+
+NER = """
+name: Entities
+title: "{{ customer }} {{ year }}"
+description: "{{ customer }}: {{ labels | length }} labels"
+expert_instruction: "<b>{{ customer }}</b>"
+label_config: |
+  <View><Text name="text" value="$text"/>
+  <Labels name="label" toName="text">{% for label in labels %}<Label value="{{ label }}"/>{% endfor %}</Labels></View>
+variables:
+  customer: {help: whose texts these are}
+  year: {type: integer}
+  labels: {type: list, default: [Party, Date]}
+  language: {choices: [en, de], default: en}
+"""
+USED = NER.replace("{{ year }}", "{{ year }} {{ language }}")
+
+
+def template(folder: Path, **files: str) -> Template | Problem:
+    """The template of the first file."""
+    for name, content in files.items():
+        (folder / f"{name}.yaml").write_text(content, encoding="utf-8")
+    return read_template(f"{next(iter(files))}.yaml", folder)
+
+
+def usable(found: Template | Problem) -> Template:
+    assert isinstance(found, Template), found
+    return found
+
+
+def labels(filled: Template) -> list[str]:
+    root = ElementTree.fromstring(str(filled.fields["label_config"]))
+    return [label.attrib["value"] for label in root.iter("Label")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "values"),
+    [
+        ("Person;Place", ["Person", "Place"]),
+        ("a, b", ["a", "b"]),
+        ('["x", "y,z"]', ["x", "y,z"]),
+        (["from", "JSON lines"], ["from", "JSON lines"]),
+        ("<Evil/>;\"&'", ["<Evil/>", "\"&'"]),
+        ('"/></Labels><Text name="x" value="$y"/>', ['"/></Labels><Text name="x" value="$y"/>']),
+    ],
+)
+def test_a_list_becomes_a_label_each_whatever_is_in_it(tmp_path: Path, cell: object, values: list[str]) -> None:
+    found = usable(template(tmp_path, ner=USED))
+    filled, problems = found.filled({"customer": "A", "year": "2026", "labels": cell})
+    assert problems == []
+    assert labels(filled) == values
+
+
+def test_a_row_fills_title_description_and_instructions_and_only_markup_is_escaped(tmp_path: Path) -> None:
+    filled, _ = usable(template(tmp_path, ner=USED)).filled({"customer": "A & <B>", "year": "2026.0"})
+    assert (filled.title, filled.description) == ("A & <B> 2026 en", "A & <B>: 2 labels")
+    assert filled.fields["expert_instruction"] == "<b>A &amp; &lt;B&gt;</b>"
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        ({"year": 1}, ("variable-missing", "var.customer", "whose texts these are")),
+        ({"customer": "A", "year": "soon"}, ("variable-invalid", "var.year", "takes a number")),
+        ({"customer": "A", "year": 1, "language": "fr"}, ("variable-invalid", "var.language", "one of: en, de")),
+        ({"customer": "A", "year": 1, "labls": "x"}, ("variable-unknown", "var.labls", "did you mean labels?")),
+    ],
+)
+def test_what_a_row_sets_wrongly_is_named(
+    tmp_path: Path, cells: dict[str, object], problem: tuple[str, str, str]
+) -> None:
+    _, problems = usable(template(tmp_path, ner=USED)).filled(cells)
+    assert [(each.code, each.column) for each in problems] == [problem[:2]]
+    assert problem[2] in problems[0].message
+
+
+def test_a_template_without_variables_takes_none() -> None:
+    _, problems = Template("1", "Sentiment", "template:1", id=1).filled({"customer": "A"})
+    assert [each.code for each in problems] == ["variable-unknown"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("description: '{{ nobody }}'", "description uses nobody, which `variables` does not declare"),
+        ("description: x\nvariables: {unused: 1}", "declares unused, which no text uses"),
+        ("description: '{{ a '\nvariables: {a: 1}", "description: line 1"),
+        ("description: '{{ a }}'\nvariables: {a: {type: date}}", "type is 'date'; it is one of text, integer"),
+        ("description: '{{ a }}'\nvariables: {a: {kind: text}}", "there is no 'kind' in a declaration"),
+        ("description: '{{ a }}'\nvariables: {a: {choices: [x], default: y}}", "takes one of: x; not 'y'"),
+        ("description: '{{ a-b }}'\nvariables: {a-b: 1}", "a name has letters, digits and _"),
+        ("extends: ../base.yaml", "a template file names others in its own folder or below it"),
+        ("extends: https://example.com/base.yaml", "in its own folder or below it"),
+        ("extends: first.yaml", "round in a circle"),
+        ("label_config: <View/>\nlabel_config_file: a.xml", "both label_config and label_config_file"),
+        ("label_config_file: missing.xml", "can't be read"),
+        ("maximum_anotations: 2", "maximum_anotations"),
+    ],
+)
+def test_a_file_that_is_not_right_says_why(tmp_path: Path, content: str, reason: str) -> None:
+    found = template(tmp_path, first=content)
+    assert isinstance(found, Problem)
+    assert reason in found.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__ }}{{ a }}",
+        "{% for x in a %}{% for y in a %}{% for z in a %}{{ a * 9999 }}{% endfor %}{% endfor %}{% endfor %}",
+        "{{ a.append(1) }}{{ a }}",
+        "{{ 1 // 0 }}{{ a }}",
+        "{{ a.nothing }}",
+        "{{ a | nofilter }}",
+    ],
+)
+def test_a_template_can_neither_break_out_nor_grow_without_end(tmp_path: Path, text: str) -> None:
+    found = template(
+        tmp_path, first=f"description: |\n  {text}\nvariables: {{a: {{type: list, default: [{'x,' * 99} x]}}}}"
+    )
+    problems = [found] if isinstance(found, Problem) else found.filled({})[1]
+    assert [problem.code for problem in problems] == ["template-invalid"]
+
+
+def test_what_a_value_breaks_in_the_interface_is_a_problem_of_the_row(tmp_path: Path) -> None:
+    found = usable(template(tmp_path, first="label_config: '<View>{{ raw | safe }}</View>'\nvariables: {raw: ok}"))
+    _, problems = found.filled({"raw": "<Broken"})
+    assert [each.code for each in problems] == ["bad-xml"]
+    assert "XML line 1" in problems[0].message
+
+
+def test_a_file_builds_upon_others_and_its_own_word_counts(tmp_path: Path) -> None:
+    (tmp_path / "ner.xml").write_text("<View><Text name='t' value='$t'/></View>", encoding="utf-8")
+    found = usable(
+        template(
+            tmp_path,
+            top="extends: middle.yaml\nmaximum_annotations: 3\nvariables: {b: 2}\ndescription: '{{ a }}{{ b }}'",
+            middle="name: Middle\nextends: base.yaml\nlabel_config_file: ner.xml",
+            base="maximum_annotations: 1\nshow_instruction: true\nvariables: {a: 1, b: 1}",
+        )
+    )
+    assert found.name == "top"
+    assert found.fields["maximum_annotations"] == 3
+    assert found.fields["show_instruction"] is True
+    assert "name='t'" in str(found.fields["label_config"])
+    assert found.filled({})[0].description == "12"
+
+
+def test_a_file_at_a_url_is_read_with_what_stands_beside_it() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/kinds/ner.yaml", b"extends: base.yaml\nlabel_config_file: ner.xml")
+    memory.pipe("/kinds/base.yaml", b"maximum_annotations: 2")
+    memory.pipe("/kinds/ner.xml", b"<View/>")
+    found = usable(read_template("memory://kinds/ner.yaml", None))
+    assert found.fields == {"maximum_annotations": 2, "label_config": "<View/>"}
+
+
+def test_braces_of_a_text_come_through_an_export_as_they_are(tmp_path: Path) -> None:
+    odd = "<View><Style>.a{color:red}{# b #}</Style><Text name='t' value='$t'/><!-- {{ x }} {% endraw %} --></View>"
+    text = exported("Odd", {"label_config": odd, "maximum_annotations": 2}, "two\nlines {{ y }}")
+    again = usable(template(tmp_path, odd=text)).filled({})[0]
+    assert (again.fields["label_config"], again.description) == (odd, "two\nlines {{ y }}")
