@@ -27,7 +27,7 @@ PREFECT := PREFECT_HOME='$(CURDIR)/.stencil/prefect' \
 	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE=100 \
 	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL=1
 
-# Prefect reports its use to its makers unless told not to.
+# Prefect's server reports its use to its makers unless told not to.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
@@ -42,11 +42,19 @@ demo: $(VENV)/.runtime ## Create the projects of examples/projects.csv on the sa
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests; they need no network beyond loopback
-	@$(BIN)/python -m pytest -m 'not real and not soak' $(ARGS)
+	@$(BIN)/python -m pytest -m 'not real and not soak and not ui' $(ARGS)
 
 .PHONY: test-real
 test-real: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the tests that need a real Label Studio server, on one of their own
 	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m 'real and not soak' $(ARGS)
+
+.PHONY: test-ui
+test-ui: $(VENV)/.dev chromium ## Run the tests of the Prefect UI in Chromium (STENCIL_SCREENSHOTS=DIR takes pictures)
+	@$(BIN)/python -m pytest -m ui $(ARGS)
+
+.PHONY: screenshots
+screenshots: ## Take the pictures of docs/images again
+	@$(MAKE) --no-print-directory test-ui STENCIL_SCREENSHOTS=docs/images
 
 .PHONY: soak
 soak: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the long tests: faults, kills, a rate limit, ten batches on a real server
@@ -95,6 +103,18 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'Installing Stencil and its development tools into $(VENV) (two minutes the first time) ...'
 	@$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
 	@touch $(VENV)/.runtime $@
+
+# Not a file: a browser may come and go. The tests look for the same names.
+.PHONY: chromium
+chromium:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null || \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+			echo 'Installing chromium with apt-get (a minute) ...'; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium > /dev/null; \
+		else \
+			echo 'The tests of the UI need Chromium or Chrome: install the package chromium (as root: apt-get' \
+				'install chromium), or put chromium, chromium-browser or google-chrome on PATH.' >&2; exit 1; \
+		fi
 
 # A template of another release's data would be migrated at every start.
 $(STUDIO)/venv/.installed: constraints-label-studio.txt | $(STUDIO_BIN)/pip

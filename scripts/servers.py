@@ -30,9 +30,18 @@ def sandbox_server(latency_ms: float = 0.0) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[str]:
-    """API URL of a Prefect server whose database is in `home`."""
+def prefect_server(home: Path, *, ui: bool = False) -> Iterator[str]:
+    """API URL of a Prefect server whose database is in `home`; with `ui`, its UI is at the root of the same address."""
     environment = {**os.environ, "PREFECT_HOME": str(home)}
+    if ui:
+        environment |= {
+            "PREFECT_SERVER_UI_ENABLED": "true",
+            # Wherever the UI came from, whatever the port.
+            "PREFECT_SERVER_UI_API_URL": "/api",
+            # By default Prefect unpacks the UI into its own package.
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        }
     environment.pop("PREFECT_API_URL", None)
     with embedded_prefect_server(environment) as url:
         yield url

@@ -1,0 +1,87 @@
+"""The Prefect UI in a browser, with all that stands behind it: a server, a worker, and the sandbox as the studio.
+
+It needs Debian's `chromium`, or another Chromium or Chrome on PATH, which `make test-ui` sees to.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from scripts.servers import prefect_server
+from stencil.sandbox import Sandbox
+from tests.prefect.deployed import command, worker
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # The UI asks its makers' analytics for a configuration even where the server has analytics disabled (Prefect 3.8.8).
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--no-proxy-server",
+)
+
+#: Seconds that the UI may take to show what it has been asked for, on a busy machine.
+SECONDS = 30
+#: Seconds for one test, the start of everything included.
+TEST_SECONDS = 240
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/ui/" in item.path.as_posix():
+            item.add_marker(pytest.mark.ui)
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+
+
+@pytest.fixture(scope="module")
+def studio() -> Iterator[Sandbox]:
+    """The sandbox that the worker's environment names as the studio."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def prefect_ui(studio: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the UI of a Prefect server that has the deployment `on-demand` and a worker."""
+    with prefect_server(tmp_path_factory.mktemp("prefect-server"), ui=True) as api:
+        environment = {
+            **os.environ,
+            "PREFECT_API_URL": api,
+            "LABEL_STUDIO_URL": studio.url,
+            "LABEL_STUDIO_API_KEY": studio.token,
+        }
+        command(environment, "prefect", "--no-prompt", "work-pool", "create", "stencil", "--type", "process")
+        command(environment, "prefect", "--no-prompt", "deploy", "--name", "on-demand")
+        with worker(environment):
+            yield api.removesuffix("/api")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    assert found, f"There is none of {', '.join(CHROMIUM)} on PATH: run `make test-ui`."
+    expect.set_options(timeout=SECONDS * 1000)
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found, args=FLAGS) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, prefect_ui: str) -> Iterator[Page]:
+    """The UI's first page, as somebody sees it who has never been there."""
+    with browser.new_context(
+        base_url=prefect_ui, viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC"
+    ) as context:
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(SECONDS * 1000)
+        page = context.new_page()
+        page.goto("/")
+        yield page

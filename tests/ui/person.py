@@ -1,0 +1,111 @@
+"""What a person does in the Prefect UI, found by what a person reads there: labels, buttons, headings."""
+
+import os
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+#: Milliseconds that a run may take on a busy machine, its start by the worker included.
+RUN_MILLISECONDS = 100_000
+
+#: Where pictures go, if they are asked for: tests alone change nothing in the tree.
+PICTURES = os.environ.get("STENCIL_SCREENSHOTS", "")
+
+ENDED = re.compile(r"^(Completed|CompletedWithFailures|Failed|Crashed|Cancelled)$")
+#: The UI names one artifact of several by the beginning of its id.
+SHORT_ID = re.compile(r"^[0-9a-f]{8}$")
+
+
+def open_form(page: Page) -> Locator:
+    """The form of a custom run of `on-demand`, reached from the page that is open."""
+    page.get_by_role("link", name="Deployments", exact=True).click()
+    page.get_by_role("main").get_by_role("link", name="on-demand", exact=True).click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Custom run").click()
+    form = page.get_by_role("main")
+    expect(form.get_by_role("heading", name="Parameters")).to_be_visible()
+    expect(field(form, "sheet")).to_be_visible()
+    return form
+
+
+def field(form: Locator, name: str) -> Locator:
+    """The input of a parameter."""
+    return form.get_by_label(f"{name} (Optional)", exact=True)
+
+
+def paste(page: Page, into: Locator, text: str) -> None:
+    """Put a text on the clipboard, and from there into an input."""
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    into.click()
+    page.keyboard.press("Control+V")
+
+
+def choices(page: Page, form: Locator, name: str) -> list[str]:
+    """What a parameter's menu offers."""
+    form.get_by_role("button", name=f"Select {name}", exact=True).click()
+    offered = page.get_by_role("listbox").get_by_role("option")
+    expect(offered.first).to_be_visible()
+    texts = offered.all_inner_texts()
+    page.keyboard.press("Escape")
+    return texts
+
+
+def add_item(page: Page, form: Locator, text: str) -> None:
+    """Add an item to the only list of the form, `rows`, and type it."""
+    button = page.get_by_role("button", name="Add item")
+    button.click()
+    # Items have no label of their own; the new one is the last.
+    form.get_by_role("group").filter(has=button).get_by_role("textbox").last.click()
+    page.keyboard.insert_text(text)
+
+
+def submit(page: Page) -> None:
+    page.get_by_role("button", name="Submit", exact=True).click()
+
+
+def run_to_its_end(page: Page) -> str:
+    """The state in which the run ends that the form describes; its page is open then."""
+    submit(page)
+    page.get_by_role("link", name="View run").click()
+    # The page before shows the states of earlier runs.
+    expect(page.get_by_role("tab", name="Job Variables")).to_be_visible()
+    state = page.get_by_role("main").get_by_text(ENDED)
+    expect(state).to_be_visible(timeout=RUN_MILLISECONDS)
+    return state.inner_text()
+
+
+def state_message(page: Page) -> str:
+    """The message of the run's state, as its page tells it."""
+    page.get_by_role("tab", name="Details").click()
+    details = page.get_by_role("tabpanel", name="Details")
+    return details.locator("dt:text-is('State Message') + dd").inner_text()
+
+
+def open_summary(page: Page) -> Locator:
+    """The summary of the run whose page is open, as text, tables and links."""
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_role("tabpanel").get_by_role("link", name="stencil-summary").click()
+    # The page of all artifacts with this key, the newest first.
+    page.get_by_role("main").get_by_role("link", name=SHORT_ID).first.click()
+    summary = page.get_by_role("tabpanel", name="Artifact")
+    expect(summary.get_by_role("heading", level=1)).to_be_visible()
+    return summary
+
+
+def picture(page: Page, name: str) -> None:
+    """A picture of what is visible, where pictures are asked for."""
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES, f"{name}.png"))
+
+
+def picture_of_run(page: Page, name: str) -> None:
+    """A picture of the run whose page is open, where pictures are asked for: all of its log, its graph drawn."""
+    if not PICTURES:
+        return
+    # The log of a page that saw the run end stays as it was.
+    page.reload(wait_until="networkidle")
+    graph, before = page.locator("canvas"), b""
+    while (drawn := graph.screenshot()) != before:
+        before = drawn
+    picture(page, name)
