@@ -21,6 +21,9 @@ from prefect.settings import PREFECT_API_URL
 from stencil.problems import StencilError
 from tasks.events import BATCH_FAILED, PROJECT_CREATED
 
+#: What a deployment is told of a project.
+PASSED_ON = ("project_id", "project_url", "title", "workspace", "template")
+
 ALERT = "stencil: alert on rows that are not well"
 REACT = "stencil: run {deployment} for each new project"
 
@@ -57,21 +60,27 @@ async def alert(block: str) -> Automation:
 
 
 async def react(deployment: str, *, workspace: str = "", template: str = "") -> Automation:
-    """Run a deployment for each project that was created, with `project_id`, `project_url` and `title` as parameters.
+    """Run a deployment for each project that was created, with what of `PASSED_ON` are parameters of it.
 
     Args:
-        deployment: `flow/deployment`; it must have these three parameters.
+        deployment: `flow/deployment`.
         workspace: Only for projects of this workspace, by name.
         template: Only for projects of this template, by name.
 
     Raises:
-        NotThere: There is no such deployment.
+        NotThere: There is no such deployment, or it takes nothing of a project.
     """
     async with get_client() as client:
         try:
             found = await client.read_deployment_by_name(deployment)
         except (ObjectNotFound, ValueError):
             raise NotThere(f"{deployment}: there is no such deployment; `prefect deployment ls` lists them.") from None
+    known = (found.parameter_openapi_schema or {}).get("properties", {})
+    taken = [name for name in PASSED_ON if name in known]
+    if not taken:
+        raise NotThere(
+            f"{deployment} has none of the parameters {', '.join(PASSED_ON)}, so it would not know of which project."
+        )
     labels = {"stencil.workspace": workspace, "stencil.template": template}
     match = {"prefect.resource.id": "stencil.project.*", **{key: value for key, value in labels.items() if value}}
     return await _made(
@@ -94,7 +103,7 @@ async def react(deployment: str, *, workspace: str = "", template: str = "") -> 
                     "__prefect_kind": "json",
                     "value": {"__prefect_kind": "jinja", "template": f"{{{{ event.payload.{name} | tojson }}}}"},
                 }
-                for name in ("project_id", "project_url", "title")
+                for name in taken
             },
         ),
     )

@@ -19,7 +19,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
-from deployments.automations import alert, react
+from deployments.automations import NotThere, alert, react
 from scripts.servers import running
 from stencil.sandbox import Sandbox
 from tests.prefect.deployed import (
@@ -178,7 +178,13 @@ async def test_sheets_in_the_inbox_are_run_and_put_away_with_their_results(
     run = await run_of(INBOX, inbox=str(sheet.parent), settle_seconds=0, **DEFAULTS)
     assert message_of(run) == "CompletedWithFailures: 2 sheets: 1 done, 1 failed"
     found = {str(path.relative_to(sheet.parent)).partition("/")[0] + "/" + path.name for path in files(sheet.parent)}
-    assert found == {"done/sheet.csv", "done/results.csv", "done/failed.csv", "failed/spoilt.csv", "failed/problems.csv"}
+    assert found == {
+        "done/sheet.csv",
+        "done/results.csv",
+        "done/failed.csv",
+        "failed/spoilt.csv",
+        "failed/problems.csv",
+    }
 
 
 def spoilt(sheet: Path) -> None:
@@ -226,6 +232,8 @@ async def test_each_project_and_each_batch_is_told_to_whoever_listens(
         ),
         *("--job-variable", json.dumps({"env": {"STENCIL_NOTED": str(noted)}})),
     )
+    with pytest.raises(NotThere, match="project_id"):
+        await react(ON_DEMAND)
     automation = await react("note-project/noted", workspace="Research")
     try:
         before = len(await runs_of("note-project/noted"))

@@ -82,7 +82,7 @@ class Stage:
     clients: list[SimulatedClient] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
     left: dict[int, Project] = field(default_factory=dict)
-    left_at: dict[int, float] = field(default_factory=dict)
+    touched: set[int] = field(default_factory=set)
     disturbed: set[str] = field(default_factory=set)
     others: dict[int, Project] = field(default_factory=dict)
 
@@ -168,7 +168,7 @@ def visit(stage: Stage, what: Visit) -> None:
 def keep(stage: Stage, name: str, project: Project) -> None:
     stage.disturbed.add(name)
     stage.left[project.id] = project
-    stage.left_at[project.id] = stage.clock.now()
+    stage.touched.add(project.id)
 
 
 # Playing a scene
@@ -324,7 +324,7 @@ def no_write_to_what_is_finished_or_touched(stage: Stage, own: Sequence[Request]
     again = any(
         each.method == "PATCH" and each.project == request.project and each.ended <= request.sent for each in own
     )
-    assert again or len(stage.scene.starts) > 1 or request.project in stage.left, request
+    assert again or len(stage.scene.starts) > 1 or request.project in stage.touched, request
 
 
 def no_delete_but_of_what_was_just_read_and_is_ours(stage: Stage, own: Sequence[Request], request: Request) -> None:
