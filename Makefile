@@ -61,6 +61,10 @@ soak: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the long tests: faults, kill
 	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio STENCIL_SCENES=10000 $(BIN)/python -m pytest \
 		-m 'soak or scenes' $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure Stencil beside a bare loop, the SDK and a mapped flow (ten minutes)
+	@$(BIN)/python -m bench.compare $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .
