@@ -36,7 +36,7 @@ from tasks.credentials import studio_settings
 from tasks.events import announce, announce_refusal
 from tasks.limits import shared_rate
 from tasks.parameters import from_json, with_event, worded_flow
-from tasks.provisioning import plan_batch, provision_group, sweep
+from tasks.provisioning import carry_out_steps, plan_batch, provision_group, sweep
 from tasks.report import (
     LONGEST_TELLING,
     PROGRESS_KEY,
@@ -243,6 +243,8 @@ async def _carry_out(batch: Batch) -> None:
         async with shared_rate(batch.studio.pacer) if groups else contextlib.nullcontext():
             await asyncio.gather(*(carry_out(group) for group in groups))
             await value_of(sweep(batch))
+            if batch.has_steps:
+                await value_of(carry_out_steps(batch))
     finally:
         gc.unfreeze()
     await progress.tell(last=True)

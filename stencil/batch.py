@@ -19,6 +19,7 @@ from stencil.options import Options, most_failures
 from stencil.planning import Action
 from stencil.problems import InvalidSheet, Problem, StencilError, shown
 from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
+from stencil.provisioning.steps import StepRunner
 from stencil.report import Outcome, Report, RowReport
 from stencil.sheet import Request, Row, self_contained
 from stencil.studio import Studio
@@ -50,8 +51,15 @@ class Batch:
     """One run over one sheet: what its rows are going to do, and what became of them."""
 
     def __init__(
-        self, checked: Checked, options: Options, studio: Studio, engine: Engine, problems: Iterable[Problem]
+        self,
+        checked: Checked,
+        options: Options,
+        studio: Studio,
+        engine: Engine,
+        problems: Iterable[Problem],
+        steps: StepRunner,
     ) -> None:
+        self._steps = steps
         self.sheet, self.options, self.studio, self.engine = checked.sheet, options, studio, engine
         self.stopping = engine.stopping
         self.started = datetime.now(UTC)
@@ -76,6 +84,18 @@ class Batch:
         grouped = len(tickets) > MOST_GROUPS
         size = max(LEAST_GROUPED, math.ceil(len(tickets) / MOST_GROUPS)) if grouped else 1
         return [_group(tickets[start : start + size]) for start in range(0, len(tickets), size)]
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether any row asks for more than settings."""
+        return any(ticket.target.request.steps for ticket in self.engine.tickets)
+
+    async def carry_out_steps(self) -> None:
+        """Do what rows ask for beyond settings, after the sweep has shown which projects stand for them."""
+        if self.stopping:
+            self._steps.leave(self.engine.tickets, self.stopping.reason)
+        else:
+            await self._steps.carry_out(self.engine.tickets)
 
     def note_settled(self, ticket: Ticket) -> None:
         """Count a row that did not end well, and stop the batch where they are too many."""
@@ -128,6 +148,7 @@ class Batch:
             seconds=ticket.seconds,
             error_code=ticket.error_code,
             error=ticket.error,
+            steps=ticket.steps,
             # A title that was made of other columns, or given by the template, is the row's all the same.
             cells={**target.request.cells, self._title_column or "title": target.request.title},
             again=None if outcome.well else self._again(target.request),
@@ -176,7 +197,7 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
         LabelStudioError: The studio did not answer.
     """
     most_failures(options.max_failures, 0)
-    targets, problems = await resolve_targets(checked, options, studio)
+    targets, problems, people = await resolve_targets(checked, options, studio)
     stops = [problem for problem in problems if problem.line is None or not options.skip_invalid]
     if stops:
         raise InvalidSheet(checked.sheet.name, problems)
@@ -194,7 +215,8 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
         patience=patience,
         stopping=Stopping(),
     )
-    batch = Batch(checked, options, studio, engine, [*problems, *refused])
+    steps = StepRunner(studio.client, people, studio.pacer.clock, engine.patience)
+    batch = Batch(checked, options, studio, engine, [*problems, *refused], steps)
     engine.when_settled(batch.note_settled)
     listener = batch_listener.get()
     if listener is not None:
@@ -227,6 +249,7 @@ async def provision(
 
     await asyncio.gather(*(carry_out(group) for group in batch.groups()))
     await batch.engine.sweep()
+    await batch.carry_out_steps()
     return batch.report()
 
 

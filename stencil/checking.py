@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from stencil.labelstudio import Edition, Workspace
 from stencil.names import find
@@ -49,7 +50,7 @@ def check(sheet: Sheet, options: Options) -> Checked:
     return Checked(sheet, requests, problems)
 
 
-async def resolve_targets(checked: Checked, options: Options, studio: Studio) -> tuple[list[Target], list[Problem]]:
+async def resolve_targets(checked: Checked, options: Options, studio: Studio) -> "Resolved":
     """The targets of all rows that have no problem, and all problems.
 
     Raises:
@@ -84,10 +85,42 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
             if not own:
                 targets.append(target)
         problems += own
+    people, strangers = await _people(targets, studio)
+    problems += strangers
+    unknown = {problem.line for problem in strangers}
+    targets = [target for target in targets if target.request.line not in unknown]
     twins = _twins(targets, checked)
     lines = {problem.line for problem in twins}
     problems = sorted([*problems, *twins], key=lambda problem: problem.line or 0)
-    return [target for target in targets if target.request.line not in lines], problems
+    return Resolved([target for target in targets if target.request.line not in lines], problems, people)
+
+
+class Resolved(NamedTuple):
+    """The rows of a sheet with every name resolved, what is wrong with others, and the people whom they name."""
+
+    targets: list[Target]
+    problems: list[Problem]
+    people: dict[str, int]
+
+
+async def _people(targets: Sequence[Target], studio: Studio) -> tuple[dict[str, int], list[Problem]]:
+    """Id of each person that rows name as a member, and a problem for each row that names a stranger."""
+    named = [target for target in targets if target.request.steps.members]
+    if not named:
+        return {}, []
+    if studio.edition is Edition.COMMUNITY:
+        message = (
+            "members of a project exist in Label Studio Enterprise alone, and this studio is Community: leave it out."
+        )
+        return {}, [Problem("enterprise-only-field", message, each.request.line, "members") for each in named]
+    people = {user.email.strip().lower(): user.id for user in await studio.client.users()}
+    problems = []
+    for target in named:
+        unknown = [member.email for member in target.request.steps.members if member.email not in people]
+        if unknown:
+            message = f"the studio knows nobody of the address {unknown[0]}: invite them first, or mend it."
+            problems.append(Problem("member-unknown", message, target.request.line, "members", shown(unknown[0])))
+    return people, problems
 
 
 def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tuple[Request, Template, list[Problem]]:

@@ -14,6 +14,7 @@ from stencil.marks import Mark, Standing, intent_of, key_of, resembles_mark, sta
 from stencil.overrides import differing
 from stencil.problems import Problem, shown
 from stencil.sheet import Request
+from stencil.steps import pending_of, with_pending
 from stencil.templates import Template
 
 
@@ -47,7 +48,8 @@ class Target:
         workspace_name: For people; empty where there is none.
         template: What the project is made from.
         at_creation: Fields that the create itself carries, beside title, workspace and mark.
-        settings: Every setting that the finished project must have, final description included.
+        settings: Every setting that the finished project must have, final description included; while there are steps to
+            do, with a line that says so.
     """
 
     request: Request
@@ -58,6 +60,12 @@ class Target:
     template: Template
     at_creation: Mapping[str, JSON]
     settings: Mapping[str, JSON]
+
+    @property
+    def final_settings(self) -> Mapping[str, JSON]:
+        """The settings once its steps are done too."""
+        pending = pending_of(str(self.settings["description"]), self.key)
+        return {**self.settings, "description": pending[0]} if pending else self.settings
 
     def mark(self, batch: str, send: str) -> str:
         """The description of a create of this target."""
@@ -90,15 +98,20 @@ def target_of(
     if request.whole_title:
         # The title that was cut is kept where people look next.
         description = f"{request.whole_title}\n\n{description}".rstrip()
-    settings = {**wanted, "description": description}
+    intent = intent_of(template.identity, wanted, str(description))
+    if request.steps:
+        intent = intent_of(intent, {"steps": request.steps.identity}, str(description))
+    key = key_of(workspace, request.title)
+    final = str(description)
+    settings = {**wanted, "description": with_pending(final, key, intent) if request.steps else description}
     # Community's create takes every field, so a project that is half made there lacks its description alone. The
     # instantiation of an Enterprise template takes none.
     in_one_go = edition is Edition.COMMUNITY and template.id is None
     at_creation = {name: value for name, value in wanted.items() if name != "description"} if in_one_go else {}
     return Target(
         request=request,
-        key=key_of(workspace, request.title),
-        intent=intent_of(template.identity, wanted, str(description)),
+        key=key,
+        intent=intent,
         workspace=workspace,
         workspace_name=workspace_name,
         template=template,
@@ -162,7 +175,12 @@ def _planned(target: Target, projects: tuple[Project, ...], mode: Mode) -> Plann
 
 
 def _compared(target: Target, found: Project, leftovers: tuple[Project, ...]) -> Planned:
-    changes = differing(target.request.overrides, {**found.settings, "description": found.description})
+    pending = pending_of(found.description, target.key)
+    # The line that its steps are not done goes with the last of them.
+    description = pending[0] if pending else found.description
+    changes = differing(target.request.overrides, {**found.settings, "description": description})
+    if pending and "description" in changes:
+        changes = {**changes, "description": with_pending(str(changes["description"]), target.key, target.intent)}
     action = Action.UPDATE if changes else Action.UNCHANGED
     return Planned(target, action, (found, *leftovers), changes)
 

@@ -73,6 +73,13 @@ async def sweep(batch: Batch) -> None:
     await batch.engine.sweep()
 
 
+@task(task_run_name="steps", cache_policy=NO_CACHE, persist_result=False)
+@failing_in_words
+async def carry_out_steps(batch: Batch) -> None:
+    """What rows ask for beyond settings: members, tasks, publication, pins."""
+    await batch.carry_out_steps()
+
+
 def _state_of(group: Group) -> State[None]:
     counts = Counter(ticket.outcome for ticket in group.tickets if ticket.outcome is not None)
     said = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())

@@ -25,7 +25,7 @@ ENGINE = (
     {"studio"},
     {"options"},
     {"marks", "planning", "provisioning", "report", "settings", "sheet", "templates"},
-    {"json_value", "labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet"},
+    {"json_value", "labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet", "steps"},
     {"__init__"},
 )
 # Stands apart: it imports nothing else of ours, or it would share the client's mistakes.

@@ -12,7 +12,7 @@ import logging
 import random
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
@@ -32,9 +32,11 @@ from stencil.labelstudio.answers import Call, Reply
 from stencil.labelstudio.auth import credentials
 from stencil.labelstudio.errors import Rejected, Throttled, Unauthorized, Unsure
 from stencil.labelstudio.models import (
+    Added,
     Edition,
     Gallery,
     GalleryEntry,
+    Member,
     Project,
     ProjectPage,
     ProjectTemplate,
@@ -63,6 +65,9 @@ REFRESH = "refresh"
 
 Params = Mapping[str, str | int]
 
+Body = Mapping[str, JSON] | list[JSON]
+
+_USERS = TypeAdapter(list[Member])
 _TEMPLATES = TypeAdapter(list[ProjectTemplate])
 _WORKSPACES = TypeAdapter(list[Workspace])
 
@@ -196,6 +201,33 @@ class LabelStudio:
         if description:
             body["description"] = description
         return (await self._once("POST", "/api/project-templates/", body=body)).parsed(ProjectTemplate.model_validate)
+
+    async def users(self) -> list[Member]:
+        """Everybody of the organisation."""
+        return (await self._read("/api/users/")).parsed(_USERS.validate_python)
+
+    async def add_members(self, project_id: int, users: Sequence[int], roles: Mapping[int, str]) -> list[int]:
+        """Make people members of a project, on Enterprise; the ids of those who were skipped.
+
+        May be sent again: who is a member stays one.
+
+        Args:
+            project_id: Its id.
+            users: Ids of the people.
+            roles: Role in the project by id, for those who have one: `OW`, `AD`, `MA`, `RE`, `AN`, `DI` or `NO`.
+        """
+        body: dict[str, JSON] = {
+            "all": False,
+            "included": list(users),
+            "roles": [{"user_id": number, "role": role} for number, role in roles.items()],
+        }
+        path = f"/api/projects/{project_id}/members/bulk/"
+        reply = await self._repeated(lambda: self._once("POST", path, body=body))
+        return reply.parsed(Added.model_validate).skipped_user_ids
+
+    async def import_tasks(self, project_id: int, tasks: list[JSON]) -> None:
+        """Import tasks into a project; sent once. The studio may count them some time later."""
+        await self._once("POST", f"/api/projects/{project_id}/import", body=tasks)
 
     async def gallery(self) -> list[GalleryEntry]:
         """The labelling interfaces that the studio's package brings, on both editions (150 kB)."""
@@ -340,7 +372,7 @@ class LabelStudio:
         path: str,
         *,
         params: Params | None = None,
-        body: Mapping[str, JSON] | None = None,
+        body: Body | None = None,
         authorized: bool = True,
         before: Callable[[], None] = lambda: None,
     ) -> Reply:
@@ -356,7 +388,7 @@ class LabelStudio:
         method: str,
         path: str,
         params: Params | None,
-        body: Mapping[str, JSON] | None,
+        body: Body | None,
         authorized: bool,
         before: Callable[[], None],
     ) -> tuple[Call, httpx.Response, str]:
@@ -400,7 +432,7 @@ class LabelStudio:
         self,
         call: Call,
         params: Params | None,
-        body: Mapping[str, JSON] | None,
+        body: Body | None,
         header: str,
         *,
         kind: str = "",
@@ -479,7 +511,7 @@ def _page(body: JSON, fields: Collection[str]) -> ProjectPage:
     )
 
 
-def _passwords(body: Mapping[str, JSON] | None) -> tuple[str, ...]:
-    if body is None:
+def _passwords(body: Body | None) -> tuple[str, ...]:
+    if not isinstance(body, Mapping):
         return ()
     return tuple(str(body[field]) for field in answers.SECRET_FIELDS if body.get(field))

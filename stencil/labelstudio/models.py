@@ -68,6 +68,19 @@ class User(Answer):
     email: str = ""
 
 
+class Member(Answer):
+    """Somebody of the organisation, as `GET /api/users/` tells."""
+
+    id: int
+    email: str = ""
+
+
+class Added(Answer):
+    """Answer to adding members; who was skipped is not one."""
+
+    skipped_user_ids: list[int] = []
+
+
 class Workspace(Answer):
     """A place for projects, on Enterprise."""
 

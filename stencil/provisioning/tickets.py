@@ -83,6 +83,7 @@ class Ticket:
         project: Id of its project; before that, of what is half made of it.
         error_code: Stable slug of the error.
         error: What is not well, or what it waits for.
+        steps: What became of what it asks for beyond settings, in words.
     """
 
     planned: Planned
@@ -106,6 +107,7 @@ class Ticket:
     project: int | None = None
     error_code: str = ""
     error: str = ""
+    steps: str = ""
 
     @property
     def target(self) -> Target:

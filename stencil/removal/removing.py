@@ -131,7 +131,9 @@ class Removal:
         """What the project of each row must be, by line; rows of which that can't be told are settled."""
         client = self._studio.client
         user = (await client.whoami()).id
-        targets, problems = await resolve_targets(check(self._results.made, self._options), self._options, self._studio)
+        targets, problems, _ = await resolve_targets(
+            check(self._results.made, self._options), self._options, self._studio
+        )
         self._note(problems)
         templates = await self._written_by_hand(targets)
         not_after = self._not_after()
@@ -139,7 +141,7 @@ class Removal:
             target.request.line: Expected(
                 title=target.request.title,
                 workspace=target.workspace,
-                settings=_comparable({**templates.get(target.template.id, {}), **target.settings}),
+                settings=_comparable({**templates.get(target.template.id, {}), **target.final_settings}),
                 user=user,
                 not_after=not_after,
             )

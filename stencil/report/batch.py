@@ -173,6 +173,7 @@ ADDED_COLUMNS = (
     "seconds",
     "error_code",
     "error",
+    "steps",
 )
 
 
@@ -187,6 +188,7 @@ def added_values(row: RowReport, outcome: str) -> tuple[Scalar, ...]:
         round(row.seconds, 3),
         row.error_code,
         masked_error(row),
+        row.steps,
     )
 
 

@@ -25,7 +25,7 @@ def sentence(rows: Sequence[RowReport], *, dry_run: bool, stopped: str = "") -> 
         for outcome, count in counts.items()
         if count
     ]
-    if rows and counts[Outcome.UNCHANGED] + counts[Outcome.EXISTS] == len(rows):
+    if rows and counts[Outcome.UNCHANGED] + counts[Outcome.EXISTS] == len(rows) and not any(row.steps for row in rows):
         parts.append("nothing to write" if dry_run else "nothing written")
     why = f"; stopped: {shown(stopped)}" if stopped else ""
     return f"{_rows(len(rows))}: {', '.join(parts) or 'nothing to do'}{why}"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from stencil.sandbox import account, gallery, listing, projects, templates, workspaces
+from stencil.sandbox import account, gallery, listing, members, projects, templates, workspaces
 from stencil.sandbox.calls import Handler, Settings
 from stencil.sandbox.gate import Endpoint, Gate, Page
 from stencil.sandbox.store import Store
@@ -47,6 +47,8 @@ _ROUTES: tuple[tuple[str, Mapping[str, Handler]], ...] = (
             "DELETE": templates.delete_template,
         },
     ),
+    ("/api/projects/{id:int}/members/bulk/", {"POST": members.add_members}),
+    ("/api/users/", {"GET": members.list_users}),
     ("/api/templates/", {"GET": gallery.list_gallery}),
     ("/api/workspaces/", {"GET": workspaces.list_workspaces, "POST": workspaces.create_workspace}),
     (

@@ -20,6 +20,8 @@ CODES: dict[str, str] = {
     "variable-unknown": "The row sets a variable that its template does not have.",
     "variable-missing": "The row does not set a variable that its template needs.",
     "variable-invalid": "The template's variable can't have this value.",
+    "bad-step": "The row asks for a step that can't be: members, tasks, publish or pin.",
+    "member-unknown": "The studio knows nobody of this e-mail address.",
     "interface-refused": "The studio does not take the labelling interface.",
     # Title, workspace and template.
     "title-missing": "The row has no title.",

@@ -9,7 +9,7 @@ from stencil.problems import Problem, shown
 from stencil.sheet.limits import MOST_IN_NAME
 
 #: The row's own columns; all others set fields or are carried through.
-OWN_COLUMNS = ("title", "workspace", "template", "overrides", "vars")
+OWN_COLUMNS = ("title", "workspace", "template", "overrides", "vars", "members", "tasks", "publish", "pin")
 
 #: What the name of a column that sets a variable of the template starts with.
 VARIABLE = "var."
@@ -19,7 +19,7 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 #: Columns that a report adds; a sheet that has them is most likely a results.csv.
 _REPORT_COLUMNS = frozenset(
-    {"line", "outcome", "project_id", "project_url", "attempts", "seconds", "error_code", "error"}
+    {"line", "outcome", "project_id", "project_url", "attempts", "seconds", "error_code", "error", "steps"}
 )
 
 

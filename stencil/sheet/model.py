@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stencil.json_value import JSON
 from stencil.problems import Problem, StencilError
+from stencil.steps import Steps
 
 
 class SheetUnreadable(StencilError):
@@ -38,6 +39,7 @@ class Request:
         cells: The row as it was read.
         variables: What the row sets in its template: variable to cell.
         whole_title: The title before it was cut; empty where it was not.
+        steps: What it asks for beyond settings.
     """
 
     line: int
@@ -48,6 +50,7 @@ class Request:
     cells: dict[str, object]
     variables: dict[str, object] = field(default_factory=dict)
     whole_title: str = ""
+    steps: Steps = field(default_factory=Steps)
 
 
 @dataclass

@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stencil.problems import shown
+from stencil.sheet.model import SheetUnreadable
+from stencil.steps import BadStep, TaskFile, digest_of, tasks_in
+from stencil.steps.asked import MOST_IN_FILE as MOST_IN_TASKS
 
 #: Largest file that a cell may refer to, in bytes.
 MOST_IN_FILE = 10_000_000
@@ -25,6 +28,7 @@ class References:
         self._folder = folder.resolve() if folder is not None else None
         self._read: dict[str, Text] = {}
         self._contents: dict[Path, Text] = {}
+        self._tasks: dict[str, TaskFile | BadStep] = {}
 
     def resolved(self, cell: str) -> Text:
         """The text of the file for `@path`, the literal `@...` for `@@...`, and any other cell as it is."""
@@ -36,6 +40,47 @@ class References:
         if reference not in self._read:
             self._read[reference] = self._file(reference[1:].strip())
         return self._read[reference]
+
+    def tasks(self, reference: str) -> TaskFile:
+        """The file of tasks that a cell names: a path below the sheet's folder, or a URL; read once, to count them.
+
+        Raises:
+            BadStep: It can't be read, or holds no tasks.
+        """
+        where = reference.strip()
+        if where not in self._tasks:
+            try:
+                self._tasks[where] = self._task_file(where)
+            except BadStep as error:
+                self._tasks[where] = error
+        found = self._tasks[where]
+        if isinstance(found, BadStep):
+            raise found
+        return found
+
+    def _task_file(self, where: str) -> TaskFile:
+        # Imported here: the sources of sheets import this module.
+        from stencil.sheet.sources import content_of, file_name
+
+        path = where
+        if "://" not in where:
+            if self._folder is None:
+                raise BadStep("tasks names a file, and this source has no folder to read from: give a URL")
+            try:
+                found = (self._folder / where).resolve()
+                outside = not found.is_relative_to(self._folder)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise BadStep(f"{shown(where)} can't be read: {shown(error)}") from None
+            if outside:
+                raise BadStep(
+                    f"{shown(where)} is outside of the sheet's folder {self._folder}: move it into the folder"
+                )
+            path = str(found)
+        try:
+            content = content_of(path, most=MOST_IN_TASKS)
+        except SheetUnreadable as error:
+            raise BadStep(str(error).rstrip(".")) from None
+        return TaskFile(path, len(tasks_in(content, file_name(path))), digest_of(content))
 
     def _file(self, reference: str) -> Text:
         if self._folder is None:

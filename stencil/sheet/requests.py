@@ -5,10 +5,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic_core import PydanticCustomError
 
 from stencil.json_value import JSON
 from stencil.overrides import TEXT_FIELDS, NotJSONError, json_of, parse_overrides
+from stencil.overrides.kinds import boolean, text
 from stencil.problems import Problem, shown
 from stencil.sheet.columns import CONTROL, Columns, columns_of
 from stencil.sheet.legible import legible
@@ -17,6 +20,7 @@ from stencil.sheet.model import Request, Row, Sheet
 from stencil.sheet.references import References
 from stencil.sheet.tables import is_blank
 from stencil.sheet.titles import TitlePattern, TitleUnmade, cut, fault_of_title
+from stencil.steps import BadStep, Steps, members_in
 
 #: Characters that nobody sees: a title with one looks like the title without.
 _INVISIBLE = re.compile("[\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -183,6 +187,7 @@ class _Checker:
             cells=row.cells,
             variables=self._variables(row, problems),
             whole_title=whole if whole != title else "",
+            steps=self._steps(row, problems),
         )
         return found, problems
 
@@ -240,6 +245,29 @@ class _Checker:
             elif part is not None:
                 found[str(name)] = part
         return found
+
+    def _steps(self, row: Row, problems: list[Problem]) -> Steps:
+        """What the row asks for beyond settings."""
+        cells = {
+            name: row.cells.get(column)
+            for name in ("members", "tasks", "publish", "pin")
+            if (column := self._columns.own.get(name)) is not None and not is_blank(row.cells.get(column))
+        }
+        found: dict[str, Any] = {}
+        for name, cell in cells.items():
+            try:
+                if name == "members":
+                    found[name] = members_in(text(cell))
+                elif name == "tasks":
+                    found[name] = self._references.tasks(text(cell))
+                else:
+                    found[name] = boolean(cell)
+            except (BadStep, PydanticCustomError) as error:
+                reason = error.message() if isinstance(error, PydanticCustomError) else str(error)
+                message = f"{name} {reason}." if isinstance(error, PydanticCustomError) else f"{reason}."
+                column = self._columns.own[name]
+                problems.append(Problem("bad-step", message, line=row.line, column=column, value=shown(cell)))
+        return Steps(**found)
 
     def _reference(self, kind: str, row: Row, problems: list[Problem]) -> str:
         column = self._columns.own.get(kind)

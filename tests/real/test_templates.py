@@ -152,3 +152,20 @@ def test_the_server_says_where_an_interface_is_wrong_before_anything_is_made(
     assert main(["check", str(tmp_path / "sheet.csv")]) == 2
     assert "line 2, column template" in (said := capsys.readouterr().err)
     assert 'toName="nope"' in said
+
+
+def test_tasks_are_imported_once_and_the_project_is_published_and_pinned_last(
+    label_studio: Studio, tmp_path: Path
+) -> None:
+    (tmp_path / "tasks.csv").write_text("text\none\ntwo\nthree\n", encoding="utf-8")
+    (tmp_path / "tasks.json").write_text('[{"data": {"text": "a"}}, {"data": {"text": "b"}}]', encoding="utf-8")
+    sheet = tmp_path / "sheet.csv"
+    rows = "".join(f"Steps {number},tasks.{'csv' if number % 2 else 'json'},yes,yes\n" for number in range(4))
+    sheet.write_text(f"title,tasks,publish,pin\n{rows}", encoding="utf-8")
+    for outcome in ("created", "exists"):
+        report = made(label_studio.url, label_studio.token, sheet, template="gallery:Text Classification")
+        assert [(row.outcome.value, row.error) for row in report.rows] == [(outcome, "")] * 4
+        with http(label_studio.url, label_studio.token) as client:
+            found = [client.get(f"/api/projects/{row.project_id}/").json() for row in report.rows]
+        assert [project["task_number"] for project in found] == [2, 3, 2, 3]
+        assert all(project["is_published"] and project["pinned_at"] and not project["description"] for project in found)

@@ -127,6 +127,7 @@ def test_the_table_puts_what_is_not_well_first_and_is_cut() -> None:
         "seconds",
         "error_code",
         "error",
+        "steps",
     ]
 
 

@@ -59,8 +59,8 @@ def test_results_csv_holds_the_input_columns_and_then_what_became_of_the_row() -
     bad = row(3, Outcome.FAILED, error_code="rejected", error="no, not so", cells={"title": "B"})
     assert rows_of(results_csv(report(one, bad))) == [
         ["title", "_k", *ADDED_COLUMNS],
-        ["A", "v", "2", "created", "7", "http://x/7", "1", "0.25", "", ""],
-        ["B", "", "3", "failed", "", "", "0", "0.0", "rejected", "no, not so"],
+        ["A", "v", "2", "created", "7", "http://x/7", "1", "0.25", "", "", ""],
+        ["B", "", "3", "failed", "", "", "0", "0.0", "rejected", "no, not so", ""],
     ]
 
 

@@ -9,6 +9,7 @@ from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.types.lse_project import LseProject
 from label_studio_sdk.types.lse_project_create import LseProjectCreate
+from label_studio_sdk.types.project_member_bulk_assign_roles_request import ProjectMemberBulkAssignRolesRequest
 from pydantic import TypeAdapter
 
 from stencil.sandbox import Sandbox
@@ -155,3 +156,14 @@ def test_a_rejection_reaches_the_sdk_with_its_fields(sdk: LabelStudio) -> None:
     with pytest.raises(ApiError) as caught:
         sdk.projects.create(title="ab")
     assert caught.value.body["validation_errors"] == {"title": ["Ensure this field has at least 3 characters."]}
+
+
+def test_people_are_listed_and_made_members_of_a_project(sdk: LabelStudio) -> None:
+    people = {user.email: user.id for user in sdk.users.list()}
+    project = sdk.projects.create(title="With members")
+    roles = [ProjectMemberBulkAssignRolesRequest(user_id=people["rob@example.com"], role="RE")]
+    ids = [people["ann@example.com"], people["rob@example.com"], 999]
+    added = sdk.projects.members.bulk.post(project.id, all_=False, included=ids, roles=roles)
+    assert (added.assignments, added.skipped_user_ids) == (2, [999])
+    again = sdk.projects.members.bulk.post(project.id, all_=False, included=ids[:2])
+    assert again.assignments == 0

@@ -70,12 +70,16 @@ ONE_OF_EACH: list[tuple[str, bytes | str, int | None, str | None]] = [
 
 #: Codes that need more than a text: each has a test of its own in this folder.
 ELSEWHERE = {
+    "too-many-problems",
     "formula-error",
+    "formula-unsaved",
     "template-missing",
     "variable-unknown",
     "variable-missing",
     "variable-invalid",
     "interface-refused",
+    "bad-step",
+    "member-unknown",
     "workspace-missing",
     "file-not-found",
     "file-unreadable",

@@ -1,0 +1,237 @@
+"""Steps are done once, and a row is well only when they are: on the sandbox, with answers lost, kills and rivals."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.responses import JSONResponse, Response
+
+from stencil.batch import prepare, provision
+from stencil.checking import check
+from stencil.options import Options
+from stencil.planning import Mode
+from stencil.problems import InvalidSheet
+from stencil.provisioning import Patience
+from stencil.report import Report, RowReport
+from stencil.sandbox import Call, Proceed, Sandbox
+from stencil.settings import StudioSettings
+from stencil.sheet import read_sheet
+from stencil.studio import Studio, open_studio
+
+OPTIONS = Options(template="1", workspace="1")
+#: No wait for whoever else may be at it.
+QUICK = Patience(settle=(0.01, 0.02), rivals=0.05, late=0.05, lease=0.0)
+SENTIMENT = "Sentiment of customer reviews"
+
+Spoiler = Callable[[Call, Proceed], Any]
+
+
+class Spoilt:
+    """Stands before the sandbox's handlers; what `spoil` says of a kind of request happens to the first ones of it."""
+
+    def __init__(self) -> None:
+        self.spoil: dict[str, list[Spoiler]] = {}
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Response:
+        kind = "import" if call.path.endswith("/import") else call.method
+        planned = self.spoil.get(kind, [])
+        if planned:
+            answer: Response = await planned.pop(0)(call, proceed)
+            return answer
+        return await proceed()
+
+
+async def lost_before(call: Call, proceed: Proceed) -> Response:
+    return JSONResponse({"detail": "gone"}, 502)
+
+
+async def lost_after(call: Call, proceed: Proceed) -> Response:
+    await proceed()
+    return JSONResponse({"detail": "gone"}, 502)
+
+
+@pytest.fixture
+def spoilt() -> Spoilt:
+    return Spoilt()
+
+
+@pytest.fixture
+def sandbox(spoilt: Spoilt) -> Iterator[Sandbox]:
+    with Sandbox(log_requests=True, interceptors=[spoilt]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def studio(sandbox: Sandbox) -> AsyncIterator[Studio]:
+    async with open_studio(StudioSettings(sandbox.url, SecretStr(sandbox.token)), OPTIONS) as studio:
+        yield studio
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Path:
+    (tmp_path / "tasks.json").write_text(json.dumps([{"data": {"text": str(n)}} for n in range(5)]), encoding="utf-8")
+    path = tmp_path / "sheet.csv"
+    people = "ann@example.com; rob@example.com: reviewer"
+    path.write_text(f"title,members,tasks,publish,pin\nWith all,{people},tasks.json,yes,yes\n", encoding="utf-8")
+    return path
+
+
+async def created(studio: Studio, sheet: Path, options: Options = OPTIONS, patience: Patience = QUICK) -> Report:
+    return await provision(check(read_sheet(sheet), options), options, studio, patience=patience)
+
+
+async def row_of(studio: Studio, sheet: Path, **changed: Any) -> RowReport:
+    return (await created(studio, sheet, **changed)).rows[0]
+
+
+def project(sandbox: Sandbox, number: int | None = 1) -> dict[str, Any]:
+    with httpx.Client(base_url=sandbox.url, headers={"authorization": f"Token {sandbox.token}"}) as http:
+        found: dict[str, Any] = http.get(f"/api/projects/{number}/").json()
+    return found
+
+
+def imports(sandbox: Sandbox) -> int:
+    return sum(request.path.endswith("/import") for request in sandbox.requests)
+
+
+def assert_all_done(sandbox: Sandbox) -> None:
+    found = project(sandbox)
+    assert (found["task_number"], found["is_published"], found["description"]) == (5, True, SENTIMENT)
+    assert found["pinned_at"]
+    assert {(each["email"], each["role"]) for each in found["members"]} == {
+        ("ann@example.com", "AN"),
+        ("rob@example.com", "RE"),
+    }
+
+
+async def test_all_steps_are_done_and_told_and_a_rerun_costs_a_listing(
+    studio: Studio, sandbox: Sandbox, sheet: Path
+) -> None:
+    row = await row_of(studio, sheet)
+    assert (row.outcome.value, row.steps) == ("created", "5 tasks imported; 2 members; published; pinned")
+    assert_all_done(sandbox)
+    before = len(sandbox.requests)
+    assert (await row_of(studio, sheet)).outcome.value == "exists"
+    # Templates, workspaces, people and the list.
+    assert [request.method for request in sandbox.requests[before:]] == ["GET"] * 4
+
+
+async def test_while_steps_are_not_done_the_description_says_so(studio: Studio, sandbox: Sandbox, sheet: Path) -> None:
+    checked = check(read_sheet(sheet), OPTIONS)
+    batch = await prepare(checked, OPTIONS, studio, patience=QUICK)
+    await batch.engine.attempt(batch.engine.tickets)
+    # Here the process dies.
+    assert "a rerun of its sheet goes on" in project(sandbox)["description"]
+    row = await row_of(studio, sheet)
+    assert (row.outcome.value, row.steps) == ("exists", "5 tasks imported; 2 members; published; pinned")
+    assert_all_done(sandbox)
+
+
+async def test_an_import_whose_answer_was_lost_is_looked_for_and_not_sent_again(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    spoilt.spoil["import"] = [lost_after]
+    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+async def test_an_import_that_was_refused_fails_the_row_and_a_rerun_goes_on(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    async def refuse(call: Call, proceed: Proceed) -> Response:
+        return JSONResponse({"detail": "too large", "validation_errors": {"data": ["too large"]}}, 400)
+
+    spoilt.spoil["import"] = [refuse]
+    row = await row_of(studio, sheet)
+    assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+    assert "too large" in row.error
+    assert "run the sheet again" in row.error
+    assert (await row_of(studio, sheet)).outcome.value == "exists"
+    assert_all_done(sandbox)
+
+
+async def test_tasks_of_somebody_else_are_not_added_to(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    async def colleague(call: Call, proceed: Proceed) -> Response:
+        answer = await proceed()
+        with httpx.Client(base_url=sandbox.url, headers={"authorization": f"Token {sandbox.token}"}) as http:
+            await asyncio.to_thread(http.post, "/api/projects/1/import", json=[{"text": "mine"}])
+        return answer
+
+    spoilt.spoil["PATCH"] = [colleague]
+    row = await row_of(studio, sheet)
+    assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+    assert "holds 1 tasks, and the file has 5" in row.error
+    assert project(sandbox)["task_number"] == 1
+
+
+async def test_the_last_write_is_repeated_where_its_answer_was_lost(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    async def pass_on(call: Call, proceed: Proceed) -> Response:
+        return await proceed()
+
+    spoilt.spoil["PATCH"] = [pass_on, lost_before, lost_after]
+    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert_all_done(sandbox)
+
+
+async def test_two_batches_at_once_do_the_steps_once(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    importing = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slow(call: Call, proceed: Proceed) -> Response:
+        loop.call_soon_threadsafe(importing.set)
+        await asyncio.sleep(0.5)
+        return await proceed()
+
+    spoilt.spoil["import"] = [slow]
+    patient = Patience(settle=(0.01, 0.02), rivals=0.1, late=0.05, lease=60.0)
+    first = asyncio.ensure_future(row_of(studio, sheet, patience=patient))
+    await importing.wait()
+    second = await row_of(studio, sheet, patience=patient)
+    assert [(await first).outcome.value, second.outcome.value] == ["created", "exists"]
+    assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+def change(sheet: Path, **replaced: str) -> None:
+    text = sheet.read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        text = text.replace(old.replace("_", " "), new)
+    sheet.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("column", ["description", "color"])
+async def test_an_update_goes_on_with_the_steps_that_an_edited_sheet_left(
+    studio: Studio, sandbox: Sandbox, sheet: Path, column: str
+) -> None:
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, studio, patience=QUICK)
+    await batch.engine.attempt(batch.engine.tickets)
+    value = {"description": "Mine", "color": "#112233"}[column]
+    change(sheet, title=f"{column},title", With_all=f"{value},With all")
+    assert "another sheet" in (await row_of(studio, sheet)).error
+    row = await row_of(studio, sheet, options=Options(template="1", workspace="1", mode=Mode.UPDATE))
+    assert row.outcome.value == "updated"
+    found = project(sandbox)
+    assert (found[column], found["task_number"], found["is_published"]) == (value, 5, True)
+
+
+async def test_who_is_not_known_is_told_before_the_first_write(
+    studio: Studio, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text("title,members\nA row,nobody@example.com\n", encoding="utf-8")
+    with pytest.raises(InvalidSheet) as invalid:
+        await created(studio, path)
+    assert [problem.code for problem in invalid.value.problems] == ["member-unknown"]
+    assert all(request.method == "GET" for request in sandbox.requests)
