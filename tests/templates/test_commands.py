@@ -21,6 +21,8 @@ from stencil.settings import StudioSettings
 from stencil.sheet import read_sheet
 from stencil.studio import open_studio
 
+ROOT = Path(__file__).resolve().parents[2]
+
 NER = """
 name: Entities
 label_config: |
@@ -217,3 +219,9 @@ def test_the_whole_of_a_title_that_was_cut_is_kept_in_the_description(sandbox: S
     assert report.well, report.to_json()
     project = http.get(f"/api/projects/{report.rows[0].project_id}/").json()
     assert (len(project["title"]), project["description"]) == (50, f"{title}\n\nMine")
+
+
+@pytest.mark.parametrize("name", ["projects.csv", "variables.csv"])
+def test_the_examples_have_no_problem(stencil: Any, sandbox: Sandbox, name: str) -> None:
+    code, _, messages = stencil("check", ROOT / "examples" / name)
+    assert (code, messages) == (0, "")
