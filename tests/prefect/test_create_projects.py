@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 
 
 def rows(number: int, **cells: Any) -> list[dict[str, Any]]:
-    return [{"title": f"Project {each:04}", "template": "1", "workspace": "1", **cells} for each in range(number)]
+    return [{"title": f"Project {each:04}", "template": "1", "workspace": "1"} | cells for each in range(number)]
 
 
 async def latest_run() -> FlowRun:
@@ -205,3 +205,10 @@ def test_the_delays_of_the_tasks_are_those_of_the_policy() -> None:
 
     assert provision_group.retries == len(RETRIES.delays)
     assert provision_group.retry_delay_seconds == list(RETRIES.delays)
+
+
+async def test_steps_are_done_in_a_task_run_of_their_own_and_told(sandbox: Sandbox) -> None:
+    report = await create_projects(rows=[*rows(1, publish="yes"), *rows(1, title="Plain one")])
+    assert [row.steps for row in report.rows] == ["published", ""]
+    names = [each.name for each in await task_runs(await latest_run())]
+    assert names.count("steps") == 1
