@@ -1,9 +1,11 @@
 """Placeholders in a template file's texts: Jinja in its sandbox, strict, and with XML escaped unless a text is none."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
+from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stencil.json_value import JSON
@@ -20,9 +22,41 @@ class Unrenderable(ValueError):
     """A text whose placeholders can't be filled, with the reason in words."""
 
 
-def _environment(*, escaped: bool) -> ImmutableSandboxedEnvironment:
+#: What texts need of Jinja's filters; among the others are those that make a gigabyte of a letter.
+_FILTERS = frozenset(
+    "abs capitalize count d default dictsort e escape first float forceescape groupby int items join last length list lower "
+    "map max min reject rejectattr replace reverse round safe select selectattr sort string striptags sum title tojson trim "
+    "truncate unique upper urlencode wordcount".split()
+)
+#: Methods of texts that do the same.
+_WIDENING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """A sandbox in which a product does not fill the memory either."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Whether a template may use an attribute."""
+        return attr not in _WIDENING and super().is_safe_attribute(obj, attr, value)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """The product, unless it is beyond all measure."""
+        whole = isinstance(left, int) and isinstance(right, int)
+        if operator == "**":
+            large = whole and (abs(left) > 1000 or abs(right) > 100)
+        else:
+            sizes = [len(value) if isinstance(value, Sized) else value for value in (left, right)]
+            large = not whole and all(isinstance(size, int) for size in sizes) and sizes[0] * sizes[1] > _LONGEST
+        if large:
+            raise Unrenderable(f"{operator} makes more than {_LONGEST:,} characters")
+        return super().call_binop(context, operator, left, right)
+
+
+def _environment(*, escaped: bool) -> _Environment:
     # `{#` is written in CSS; comments are set off so that nobody meets them by chance.
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Environment(
         undefined=StrictUndefined,
         autoescape=escaped,
         comment_start_string="{##",
@@ -30,6 +64,7 @@ def _environment(*, escaped: bool) -> ImmutableSandboxedEnvironment:
         keep_trailing_newline=True,
     )
     # What a label needs; the rest would let a template read the clock, or grow without end.
+    environment.filters = {name: each for name, each in environment.filters.items() if name in _FILTERS}
     for name in ("lipsum", "cycler", "joiner", "namespace", "range", "dict"):
         environment.globals.pop(name, None)
     return environment

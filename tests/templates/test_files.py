@@ -117,6 +117,13 @@ def test_a_file_that_is_not_right_says_why(tmp_path: Path, content: str, reason:
     "text",
     [
         "{{ ''.__class__.__mro__ }}{{ a }}",
+        "{{ 'x' * 99999999999 }}{{ a }}",
+        "{{ a * 99999999999 }}",
+        "{{ 9 ** 9 ** 9 }}{{ a }}",
+        "{{ 'x' | center(999999999) }}{{ a }}",
+        "{{ '%999999999d' | format(1) }}{{ a }}",
+        "{{ 'x'.ljust(999999999) }}{{ a }}",
+        "{{ '{:>999999999}'.format(1) }}{{ a }}",
         "{% for x in a %}{% for y in a %}{% for z in a %}{{ a * 9999 }}{% endfor %}{% endfor %}{% endfor %}",
         "{{ a.append(1) }}{{ a }}",
         "{{ 1 // 0 }}{{ a }}",
