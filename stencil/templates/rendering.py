@@ -24,9 +24,50 @@ class Unrenderable(ValueError):
 
 #: What texts need of Jinja's filters; among the others are those that make a gigabyte of a letter.
 _FILTERS = frozenset(
-    "abs capitalize count d default dictsort e escape first float forceescape groupby int items join last length list lower "
-    "map max min reject rejectattr replace reverse round safe select selectattr sort string striptags sum title tojson trim "
-    "truncate unique upper urlencode wordcount".split()
+    [
+        "abs",
+        "capitalize",
+        "count",
+        "d",
+        "default",
+        "dictsort",
+        "e",
+        "escape",
+        "first",
+        "float",
+        "forceescape",
+        "groupby",
+        "int",
+        "items",
+        "join",
+        "last",
+        "length",
+        "list",
+        "lower",
+        "map",
+        "max",
+        "min",
+        "reject",
+        "rejectattr",
+        "replace",
+        "reverse",
+        "round",
+        "safe",
+        "select",
+        "selectattr",
+        "sort",
+        "string",
+        "striptags",
+        "sum",
+        "title",
+        "tojson",
+        "trim",
+        "truncate",
+        "unique",
+        "upper",
+        "urlencode",
+        "wordcount",
+    ]
 )
 #: Methods of texts that do the same.
 _WIDENING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})
