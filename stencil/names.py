@@ -32,7 +32,8 @@ def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str)
         names: The items' names, in the same order.
         kind: The word for such an item (`template`, `workspace`), used in the message and the code.
     """
-    if reference.isascii() and reference.isdigit():
+    # No id has more digits, and Python refuses to read some thousands.
+    if reference.isascii() and reference.isdigit() and len(reference) < 20:
         by_id = [item for item in items if item.id == int(reference)]
         if by_id:
             return by_id[0]

@@ -44,7 +44,9 @@ class Display:
 
     def json(self, document: object) -> None:
         """One document for a machine."""
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        text = json.dumps(document, ensure_ascii=False, indent=2)
+        # Half characters, which JSON lines can smuggle in, have no UTF-8; their escape is JSON too.
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table; nothing for a machine."""

@@ -9,6 +9,7 @@ limits and choices.
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -38,13 +39,15 @@ class Kind(StrEnum):
 
 _TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 _FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+#: Possessive: a million digits and a letter would else be tried in every division.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]{1,4})?")
 _COMMA_DECIMAL = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[ ,.'\u2019\u00a0\u202f][0-9]{3})+")
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
-#: Largest power of ten that a number may have before it is called out of range instead of being spelled out.
-_MOST_DIGITS = 30
+#: Largest power of ten that a number may have before it is called out of range instead of being spelled out; with two
+#: places it fits the 28 digits that decimals are rounded within.
+_MOST_DIGITS = 25
 
 
 def fault(code: str, message: str) -> PydanticCustomError:
@@ -120,7 +123,7 @@ def text(value: object) -> str:
     """Text; a number becomes its digits, since spreadsheets turn digits into numbers."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         value = str(value)
     if not isinstance(value, str):
         raise fault("not-text", "takes text")
@@ -208,8 +211,7 @@ def json_of(source: str) -> JSON:
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise NotJSONError(f"the name {twice[:40]!r} is there twice")
     return found
 

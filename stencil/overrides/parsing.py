@@ -22,6 +22,9 @@ from stencil.problems import Problem, shown
 _REMEMBERED_LENGTH = 10_000
 _REMEMBERED = 4096
 
+#: Most faults of one value that are told; an object of a million unknown keys has a million.
+MOST_FAULTS = 100
+
 #: Pydantic's error types in our codes; our own validators raise errors that carry their code already.
 _CODES = {
     "greater_than_equal": "out-of-range",
@@ -99,8 +102,10 @@ def parse_overrides(
         else:
             checked = check(name, value, allow_unknown=allow_unknown)
         if checked.faults:
-            secret = facts is not None and facts.secret
-            problems += [_problem(name, value, fault, line, secret=secret) for fault in checked.faults]
+            hidden = value is None or (facts is not None and facts.secret)
+            # Shown once: an object can have thousands of faults, and each of them would spell it out.
+            value_shown = None if hidden else shown(value)
+            problems += [_problem(name, value_shown, fault, line) for fault in checked.faults[:MOST_FAULTS]]
         else:
             payload[name] = checked.value
     return payload, problems
@@ -110,8 +115,7 @@ _TEXTUAL = frozenset({Kind.TEXT, Kind.LINE, Kind.XML})
 _NULL = "{name} can't be null: leave it out to keep the template's value"
 
 
-def _problem(name: str, value: object, fault: Fault, line: int | None, *, secret: bool) -> Problem:
-    value_shown = None if secret or value is None else shown(value)
+def _problem(name: str, value_shown: str | None, fault: Fault, line: int | None) -> Problem:
     return Problem(
         fault.code,
         fault.message + ("" if fault.message.endswith("?") else "."),

@@ -551,6 +551,8 @@ def test_json_that_others_would_read_otherwise_is_a_problem(value: str, words: s
         ("template", '"' + "x" * 1001 + '"', "bad-reference"),
         ("maximum_annotations", "1e999", "not-a-number"),
         ("maximum_annotations", "1" * 4300, "out-of-range"),
+        ("agreement_threshold", "1e28", "out-of-range"),
+        ("description", "1e999", "not-text"),
         ("zork", "1e999", "not-json"),
     ],
 )
@@ -566,6 +568,24 @@ def test_an_overrides_object_of_countless_names_is_one_problem() -> None:
     _, [problem] = judged(json.dumps({"title": "abc", "overrides": names}).encode())
     assert (problem.code, problem.line, problem.column) == ("unknown-field", 1, "overrides")
     assert "20,000 fields, and at most 1,000" in problem.message
+
+
+COUNTLESS = ",".join(f'"name {number}": 1' for number in range(100_000))
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        pytest.param(f'{{"title": "abc", "maximum_annotations": "{"1" * 100_000}x"}}', "not-a-number", id="digits"),
+        pytest.param(f'{{"title": "abc", {COUNTLESS}, "name 99999": 1}}', "not-a-row", id="a name twice"),
+        pytest.param(f'{{"title": "abc", "review_settings": {{{COUNTLESS}}}}}', "unknown-key", id="unknown keys"),
+    ],
+)
+def test_a_value_that_would_take_the_square_of_its_size_takes_no_time(content: str, code: str) -> None:
+    # Minutes, otherwise, which the limit of time for a test does not give.
+    _, problems = requests_of(read_sheet(content.encode()), template="t")
+    assert {(each.code, each.line) for each in problems} == {(code, 1)}
+    assert len(problems) <= 100
 
 
 # Files that cells and commands name.
