@@ -1,6 +1,7 @@
 """Edges of the protocol that a random scene seldom meets, one by one."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -556,3 +557,53 @@ def test_a_colleague_who_deletes_the_finished_project_before_the_sweep_is_told_o
         Scene(faults=(("a", "POST", 1, Fault(copies=1)),), visits=(Visit(5, "delete", 0), Visit(6, "delete", 0)))
     )
     assert stage.rows(title(0))["a"] in {Outcome.FAILED, Outcome.CREATED}
+
+
+def test_a_deletion_waits_for_the_last_page_of_a_look_that_is_under_way() -> None:
+    async def run(server: SimulatedStudio) -> tuple[float, float]:
+        for number in range(60):
+            server.make(f"Older {number}")
+        project = marked(server)
+        engine = await engine_of(server.client())
+        before = len(server.requests)
+        look = asyncio.ensure_future(engine._looker.look(0))
+        while len(server.requests) == before:  # noqa: ASYNC110 - it runs in this very loop
+            await asyncio.sleep(0)
+        assert await engine._remove(project)
+        await look
+        sent = server.requests[before:]
+        last_page = [request.ended for request in sent if request.method == "LIST"][-1]
+        return last_page, next(request.sent for request in sent if request.method == "DELETE")
+
+    last_page, deleted = on_clock(run)
+    assert last_page <= deleted
+
+
+def test_the_sweep_waits_for_what_may_land_late_however_short_other_waits_are() -> None:
+    async def run(server: SimulatedStudio) -> int:
+        patience = replace(PATIENCE, rivals=3.0, fresh=1.5, patch=2.0)
+        engine = await engine_of(server.client("a", faults(POST_1=Fault(lost="late", seconds=50))), patience=patience)
+        for _ in range(9):
+            with contextlib.suppress(Unsettled):
+                await engine.attempt(engine.tickets)
+            await server.clock.sleep(2.0)
+        await engine.sweep()
+        await server.clock.sleep(60)
+        server.land()
+        return len(server.of(title(0)))
+
+    assert on_clock(run) == 1
+
+
+def test_a_batch_that_is_stopped_creates_nothing_more_and_finishes_what_is_staked() -> None:
+    async def run(server: SimulatedStudio) -> tuple[int, set[Outcome | None]]:
+        client = server.client()
+        engine = await engine_of(client, 60)
+        engine.when_settled(lambda ticket: engine.stopping.stop("enough"))
+        await engine.attempt(engine.tickets)
+        assert not [project for project in server.projects.values() if "[stencil" in project.description]
+        return client.sent["POST"], {ticket.outcome for ticket in engine.tickets}
+
+    sent, outcomes = on_clock(run)
+    assert sent <= 4 * PATIENCE.window
+    assert outcomes == {Outcome.CREATED, Outcome.UNPROCESSED}
