@@ -76,11 +76,11 @@ async def react(deployment: str, *, workspace: str = "", template: str = "") -> 
         except (ObjectNotFound, ValueError):
             raise NotThere(f"{deployment}: there is no such deployment; `prefect deployment ls` lists them.") from None
     known = (found.parameter_openapi_schema or {}).get("properties", {})
-    taken = [name for name in PASSED_ON if name in known]
-    if not taken:
+    if not {"project_id", "project_url"} & set(known):
         raise NotThere(
-            f"{deployment} has none of the parameters {', '.join(PASSED_ON)}, so it would not know of which project."
+            f"{deployment} has neither a parameter project_id nor project_url: it would not know of which project."
         )
+    taken = [name for name in PASSED_ON if name in known]
     labels = {"stencil.workspace": workspace, "stencil.template": template}
     match = {"prefect.resource.id": "stencil.project.*", **{key: value for key, value in labels.items() if value}}
     return await _made(

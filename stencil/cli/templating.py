@@ -34,11 +34,11 @@ def show_all(chosen: argparse.Namespace, display: Display) -> int:
         found: list[dict[str, object]] = []
         if studio.edition is Edition.ENTERPRISE:
             found += [
-                {"reference": str(each.id), "name": each.name, "what": each.description or "project template"}
+                {"reference": str(each.id), "name": each.name, "description": each.description or "project template"}
                 for each in await studio.client.project_templates()
             ]
         return found + [
-            {"reference": f"gallery:{each.title}", "name": each.title, "what": each.group}
+            {"reference": f"gallery:{each.title}", "name": each.title, "description": each.group}
             for each in await studio.client.gallery()
         ]
 

@@ -27,7 +27,9 @@ def stencil(environment: dict[str, str], *arguments: str, stdin: str = "") -> su
 
 
 def writes(sandbox: Sandbox) -> int:
-    return sum(request.method != "GET" for request in sandbox.requests)
+    # A labelling interface is put to the studio as a question, by POST.
+    asked = "/api/projects/validate/"
+    return sum(request.method != "GET" and request.path != asked for request in sandbox.requests)
 
 
 def test_the_example_is_created_once_and_exists_the_second_time(environment: dict[str, str], tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_a_machine_gets_one_json_document(environment: dict[str, str], tmp_path:
     report = json.loads(done.stdout)
     assert (report["well"], report["rows"][0]["outcome"]) == (True, "created")
     listed = json.loads(stencil(environment, "template", "list", "--json").stdout)
-    assert {"id": 1, "name": "Sentiment Analysis"}.items() <= listed[0].items()
+    assert {"reference": "1", "name": "Sentiment Analysis"}.items() <= listed[0].items()
 
 
 @pytest.mark.parametrize(
