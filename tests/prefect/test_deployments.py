@@ -240,6 +240,8 @@ async def test_each_project_and_each_batch_is_told_to_whoever_listens(
         run = await run_of(ON_DEMAND, sheet=str(sheet), **DEFAULTS)
         await run_of(ON_DEMAND, csv_text="title\nElsewhere\n", **{**DEFAULTS, "workspace": "Legal Documents"})
         await next_run_of("note-project/noted", before + 1)
+        for each in await runs_of("note-project/noted"):
+            await ended(each)
     finally:
         await automation.adelete()
     told = [json.loads(line) for line in noted.read_text(encoding="utf-8").splitlines()]
