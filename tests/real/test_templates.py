@@ -42,7 +42,7 @@ SHEET = (
     ',ner.yaml,"A&B ""Fish"" <Co>",2026,Person;Place,\n'
     ",ner.yaml,Alder,2027,,#1F6FEB\n"
     "Of the gallery,gallery:Named Entity Recognition,,,,\n"
-    "A copy,project:Gold standard,,,,#CF222E\n"
+    "A copy,project:Gold for the sheet,,,,#CF222E\n"
 )
 GOLD = {
     "label_config": '<View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>',
@@ -94,7 +94,7 @@ def projects_of(url: str, token: str, sheet: Path, **options: Any) -> list[dict[
     """What a sheet makes, beside a project that it copies."""
     with http(url, token) as client:
         place = {"workspace": 1} if options else {}
-        client.post("/api/projects/", json={"title": "Gold standard", **GOLD, **place}).raise_for_status()
+        client.post("/api/projects/", json={"title": "Gold for the sheet", **GOLD, **place}).raise_for_status()
         report = made(url, token, sheet, **options)
         assert report.well, report.to_json()
         return [client.get(f"/api/projects/{row.project_id}/").json() for row in report.rows]
