@@ -105,15 +105,15 @@ def _template(parser: argparse.ArgumentParser) -> None:
     listing.set_defaults(command=templating.show_all)
 
     show = verbs.add_parser("show", help="show what a template sets, and its variables")
-    show.add_argument("reference", metavar="REF", help="id, name, project:..., gallery:..., or a template file")
+    _reference(show)
     _studio(show)
     show.set_defaults(command=templating.show)
 
     preview = verbs.add_parser(
         "preview", help="print the labelling interface that a template makes of values or of a row"
     )
-    preview.add_argument("reference", metavar="REF", help="id, name, project:..., gallery:..., or a template file")
-    preview.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
+    _reference(preview)
+    _variables(preview)
     preview.add_argument("--sheet", default="", metavar="SHEET", help="the sheet that --row is of")
     preview.add_argument("--row", type=int, default=0, metavar="N", help="line of the sheet; the header is line 1")
     _studio(preview)
@@ -129,9 +129,17 @@ def _template(parser: argparse.ArgumentParser) -> None:
     publish.add_argument(
         "--workspace", required=True, metavar="REF", help="where the project that it is taken from is made"
     )
-    publish.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
+    _variables(publish)
     _studio(publish)
     publish.set_defaults(command=templating.publish)
+
+
+def _reference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reference", metavar="REF", help="id, name, project:..., gallery:..., or a template file")
+
+
+def _variables(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
 
 
 def _sheet(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from stencil.checking import check
 from stencil.options import Options
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet
-from stencil.provisioning import Patience
+from stencil.provisioning import Patience, steps
 from stencil.report import Report, RowReport
 from stencil.sandbox import Call, Proceed, Sandbox
 from stencil.settings import StudioSettings
@@ -138,6 +138,20 @@ async def test_an_import_whose_answer_was_lost_is_looked_for_and_not_sent_again(
     spoilt.spoil["import"] = [lost_after]
     assert (await row_of(studio, sheet)).outcome.value == "created"
     assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+async def test_an_import_that_never_arrived_fails_the_row_and_is_sent_again_by_a_rerun_alone(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_COUNTS_AGAIN", (0.01, 0.02))
+    spoilt.spoil["import"] = [lost_before]
+    row = await row_of(studio, sheet)
+    assert (row.outcome.value, row.error_code, imports(sandbox)) == ("failed", "step-failed", 1)
+    assert "counts 0 of 5" in row.error
+    assert not project(sandbox)["is_published"]
+    assert (await row_of(studio, sheet)).outcome.value == "exists"
+    assert imports(sandbox) == 2
     assert_all_done(sandbox)
 
 
