@@ -10,16 +10,12 @@ import functools
 import json
 import logging
 import random
-import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http.client import HTTPResponse
-from http.cookiejar import CookieJar
 from types import TracebackType
 from typing import Self
-from urllib.request import Request
 
 import httpx
 from pydantic import SecretStr, TypeAdapter
@@ -27,9 +23,10 @@ from pydantic import SecretStr, TypeAdapter
 from stencil import __version__
 from stencil.json_value import JSON
 from stencil.labelstudio import answers
-from stencil.labelstudio.address import is_loopback, keep_alive_for, studio_address
+from stencil.labelstudio.address import keep_alive_for, studio_address
 from stencil.labelstudio.answers import Call, Reply
 from stencil.labelstudio.auth import credentials
+from stencil.labelstudio.connections import Connections
 from stencil.labelstudio.errors import Rejected, Throttled, Unauthorized, Unsure
 from stencil.labelstudio.models import (
     Added,
@@ -48,11 +45,12 @@ from stencil.pacing import Clock, Pacer, SystemClock
 
 logger = logging.getLogger("stencil.labelstudio")
 
-#: Seconds for a connection to come about.
-CONNECT_TIMEOUT = 10.0
-#: Seconds that an idle connection is kept: less than servers keep theirs, or one would be reused just as it
-#: is closed.
-KEEP_ALIVE = 2.0
+#: What every request says.
+HEADERS = {
+    "user-agent": f"stencil/{__version__}",
+    "accept": "application/json",
+    "accept-encoding": "gzip, deflate",
+}
 #: Tries in all of a read that stays unsure, and the seconds before the second, which double from there.
 READ_TRIES = 4
 READ_BACKOFF = 0.5
@@ -129,16 +127,7 @@ class LabelStudio:
         self._trims = True
         secret = token if isinstance(token, SecretStr) else SecretStr(token)
         self._credentials = credentials(secret, self._refresh, self._clock)
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE),
-            headers={"user-agent": f"stencil/{__version__}", "accept": "application/json"},
-            cookies=_NoCookies(),
-            verify=_ssl_context(),
-            # A proxy that the environment names can't reach a server on this machine.
-            trust_env=not is_loopback(self.url),
-        )
+        self._connections = Connections(self.url, timeout, transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -153,7 +142,7 @@ class LabelStudio:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        await self._connections.aclose()
 
     def server_time(self) -> datetime | None:
         """The server's clock by the `Date` of its last answer, carried on by ours; `None` where it gave none."""
@@ -225,9 +214,17 @@ class LabelStudio:
         reply = await self._repeated(lambda: self._once("POST", path, body=body))
         return reply.parsed(Added.model_validate).skipped_user_ids
 
-    async def import_tasks(self, project_id: int, tasks: list[JSON]) -> None:
-        """Import tasks into a project; sent once. The studio may count them some time later."""
-        await self._once("POST", f"/api/projects/{project_id}/import", body=tasks)
+    async def import_tasks(
+        self, project_id: int, tasks: list[JSON], *, before: Callable[[], None] = lambda: None
+    ) -> None:
+        """Import tasks into a project; sent once. The studio may count them some time later.
+
+        Args:
+            project_id: Its id.
+            tasks: What to import.
+            before: As for `update_project`.
+        """
+        await self._once("POST", f"/api/projects/{project_id}/import", body=tasks, before=before)
 
     async def gallery(self) -> list[GalleryEntry]:
         """The labelling interfaces that the studio's package brings, on both editions (150 kB)."""
@@ -438,21 +435,19 @@ class LabelStudio:
         kind: str = "",
     ) -> httpx.Response:
         """The whole answer, of whatever status; must be called within a slot."""
-        headers = {"authorization": header} if header else {}
-        if not self.keep_alive:
-            headers["connection"] = "close"
+        headers = {**HEADERS, "connection": "keep-alive" if self.keep_alive else "close"}
+        if header:
+            headers["authorization"] = header
         content = None
         if body is not None:
             headers["content-type"] = "application/json"
             content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-        request = self._http.build_request(
-            call.method, f"{self.url}{call.path}", params=params, content=content, headers=headers
-        )
+        url = httpx.URL(f"{self.url}{call.path}", params=params)
         started = self._clock.now()
         if self.first_sent is None:
             self.first_sent = started
         try:
-            answer = await self._http.send(request)
+            answer = await self._connections.send(call.method, url, headers, content)
         except httpx.HTTPError as exc:
             failure = answers.failed(call, exc, self._timeout)
             self.sent[kind or call.method] += failure.sent
@@ -465,22 +460,6 @@ class LabelStudio:
         if answers.is_throttled(answer):
             self.pacer.pause(answers.retry_after(answer.headers, self._clock.wall()))
         return answer
-
-
-class _NoCookies(CookieJar):
-    """Keeps no cookies: every answer sets a session that nothing needs, and reading it takes time."""
-
-    def extract_cookies(self, response: HTTPResponse, request: Request) -> None:
-        """Let them be."""
-
-    def add_cookie_header(self, request: Request) -> None:
-        """Send none."""
-
-
-@functools.cache
-def _ssl_context() -> ssl.SSLContext:
-    # Loading the certificates takes 20 ms and more; once is enough.
-    return httpx.create_ssl_context()
 
 
 def _version(body: JSON) -> Version:

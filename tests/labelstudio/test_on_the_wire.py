@@ -130,6 +130,44 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypa
         assert (await studio.create_project({"title": "Birds"})).id == 7
 
 
+async def test_a_proxy_of_the_environment_is_asked_for_any_other_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(whole) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        async with LabelStudio("http://studio.test", LEGACY) as studio:
+            assert (await studio.create_project({"title": "Birds"})).id == 7
+    assert proxy.requests[0].startswith(b"POST http://studio.test/api/projects/ ")
+
+
+async def test_a_proxy_is_not_asked_where_the_environment_excepts_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(whole) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "invalid")
+        async with LabelStudio("http://studio.invalid", LEGACY) as studio:
+            with pytest.raises(Unsure, match="it was not sent"):
+                await studio.create_project({"title": "Birds"})
+    assert not proxy.requests
+
+
+async def test_there_are_as_many_connections_as_requests_at_once() -> None:
+    async with serving(whole) as server, LabelStudio(server.url, LEGACY) as studio:
+        for _ in range(3):
+            await asyncio.gather(*(studio.create_project({"title": "Birds"}) for _ in range(4)))
+    assert (server.connections, len(server.requests)) == (4, 12)
+
+
+async def test_a_request_that_is_given_up_leaves_its_place_to_the_next_one() -> None:
+    async def first_silent(writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) > 1:
+            await whole(writer)
+
+    async with serving(first_silent) as server, LabelStudio(server.url, LEGACY) as studio:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await studio.create_project({"title": "Birds"})
+        assert (await studio.create_project({"title": "Birds"})).id == 7
+    assert server.connections == 2
+
+
 async def test_no_log_of_any_library_holds_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with serving(refused) as server, LabelStudio(server.url, LEGACY) as studio:

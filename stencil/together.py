@@ -1,0 +1,28 @@
+"""Coroutines that end together."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar, overload
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@overload
+async def together(calls: tuple[Coroutine[Any, Any, A], Coroutine[Any, Any, B]]) -> tuple[A, B]: ...
+@overload
+async def together(calls: Iterable[Coroutine[Any, Any, A]]) -> tuple[A, ...]: ...
+async def together(calls: Iterable[Coroutine[Any, Any, Any]]) -> tuple[Any, ...]:
+    """What all come to, in order; where one of them raises, the others are cancelled, and have ended, before that goes on.
+
+    `asyncio.gather` leaves them running, and a task group hides what was raised in a group. Prefect raises its signal to
+    terminate wherever the process is at that moment, so in any of them.
+    """
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
