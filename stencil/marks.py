@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import secrets
+import sys
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ def intent_of(template: str, fields: Mapping[str, JSON], description: str) -> st
         description: The final description.
     """
     canonical = json.dumps([template, fields, description], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    # One text for all rows that are alike.
+    return sys.intern(hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:8])
 
 
 def new_id() -> str:

@@ -1,8 +1,9 @@
 """Carries out the rows of a batch, each exactly once."""
 
-from stencil.provisioning.engine import Engine, Stopping, Unsettled
+from stencil.provisioning.engine import Engine
 from stencil.provisioning.looking import LOOK_FIELDS
 from stencil.provisioning.policy import LEAST_GROUPED, MOST_GROUPS, Patience, Retries
+from stencil.provisioning.settling import Stopping, Unsettled
 from stencil.provisioning.tickets import Ticket
 
 __all__ = [

@@ -10,17 +10,22 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from stencil.labelstudio import LabelStudio, Project, Rejected, Unsure
+from stencil.labelstudio import LabelStudio, Project, ProjectPage, Rejected, Unsure
 from stencil.marks import key_of
 from stencil.pacing import Clock
 from stencil.provisioning.policy import Patience
 from stencil.provisioning.tickets import Send, send_of
+from stencil.together import together
 
 #: What a look needs of a project; a page with these is a fortieth of a full one (measured on Community 1.23.2).
 LOOK_FIELDS = ("id", "title", "description", "workspace", "created_at", "created_by", "task_number")
 
 #: Times that a look is begun again because projects vanished between two pages of it.
 _MOST_READS = 5
+#: Pages of a look that are asked for side by side.
+_PAGES_AT_ONCE = 16
+#: So many are as soon read one by one.
+_FEW_PAGES = 2
 #: Waits of a look for a list that does not show our own projects yet, in times of `Patience.lag`.
 _LAGS = (1, 2, 4, 8)
 
@@ -36,6 +41,21 @@ class Look:
 
     began: float
     lagging: bool = False
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A project of the batch's keys as it was last seen.
+
+    Attributes:
+        project: What was seen.
+        confirmed: Monotonic seconds at which that was certainly so; before all time where a list has contradicted it since.
+        exact: Whether it was read by its id, or came with an answer.
+    """
+
+    project: Project
+    confirmed: float
+    exact: bool = False
 
 
 class Stale(Exception):
@@ -65,7 +85,6 @@ class Looker:
             covered: Highest id that the plan has read.
         """
         self._studio, self._clock, self._patience = studio, clock, patience
-        self._keys = frozenset(keys)
         self.covered = covered
         self.base = covered
         self.reached: float = covered
@@ -75,12 +94,10 @@ class Looker:
         self._waiting: list[tuple[float, asyncio.Future[Look]]] = []
         self._reader: asyncio.Task[None] | None = None
         self._quiet = asyncio.Lock()
-        self._projects: dict[int, Project] = {}
-        self._ids: dict[str, set[int]] = {}
-        # Those that were read by their id, or came with an answer.
-        self._exact: set[int] = set()
-        self._gone: set[int] = set()
-        self._confirmed: dict[int, float] = {}
+        # There may be a hundred thousand, so what is kept of each is little.
+        self._seen: dict[int, _Seen] = {}
+        self._ids: dict[str, tuple[int, ...]] = dict.fromkeys(keys, ())
+        self._gone: dict[int, float] = {}
         self._ours: dict[int, float] = {}
         self._sends: dict[str, Send] = {}
         self.proven: set[int] = set()
@@ -119,52 +136,60 @@ class Looker:
 
     def remember(self, project: Project, confirmed: float) -> None:
         """Take in a project as an answer about it alone showed it at a time (monotonic seconds)."""
-        self._take(project, confirmed)
-        if project.id in self._projects:
-            self._exact.add(project.id)
+        self._take(project, confirmed, exact=True)
 
     def remembered(self, key: str) -> list[Project]:
         """The projects of a key as they were last seen, lowest id first."""
-        found = (self._projects.get(number) for number in sorted(self._ids.get(key, set())))
-        return [project for project in found if project is not None and _key(project) == key]
+        found = (self._seen.get(number) for number in sorted(self._ids.get(key, ())))
+        return [seen.project for seen in found if seen is not None and _key(seen.project) == key]
 
     def forget(self, project: int) -> None:
         """Take a project out that is gone."""
-        self._gone.add(project)
-        known = self._projects.pop(project, None)
+        self._gone[project] = self._confirmed(project)
+        self._drop(project)
         self._ours.pop(project, None)
-        self._exact.discard(project)
-        if known is not None:
-            self._ids.get(_key(known), set()).discard(project)
 
-    def _take(self, project: Project, confirmed: float) -> None:
-        self._gone.discard(project.id)
-        known = self._projects.pop(project.id, None)
-        if known is not None:
-            self._ids.get(_key(known), set()).discard(project.id)
+    def _confirmed(self, number: int) -> float:
+        seen = self._seen.get(number)
+        return seen.confirmed if seen is not None else self._gone.get(number, -math.inf)
+
+    def _drop(self, number: int) -> None:
+        seen = self._seen.pop(number, None)
+        if seen is not None:
+            key = _key(seen.project)
+            self._ids[key] = tuple(each for each in self._ids[key] if each != number)
+
+    def _note_id(self, key: str, number: int) -> None:
+        if number not in self._ids[key]:
+            self._ids[key] = (*self._ids[key], number)
+
+    def _take(self, project: Project, confirmed: float, *, exact: bool = False) -> None:
+        self._gone.pop(project.id, None)
+        before = self._seen.get(project.id)
+        self._drop(project.id)
         key = _key(project)
-        if key not in self._keys:
+        if key not in self._ids:
             return
-        self._projects[project.id] = project
-        self._ids.setdefault(key, set()).add(project.id)
-        self._confirmed[project.id] = confirmed
-        send = self._sends.get(send_of(project))
-        if send is not None:
-            send.seen = True
+        self._seen[project.id] = _Seen(project, confirmed, exact or (before is not None and before.exact))
+        self._note_id(key, project.id)
+        if self._sends:
+            send = self._sends.pop(send_of(project), None)
+            if send is not None:
+                send.seen = True
 
     def _take_listed(self, project: Project, began: float) -> None:
         """Take in a project as a list shows it; lists lag, so one that contradicts a reading by id only makes us read again."""
         if project.id in self._gone:
             return
-        known = self._projects.get(project.id)
-        if known is None or project.id not in self._exact:
+        known = self._seen.get(project.id)
+        if known is None or not known.exact:
             self._take(project, began)
-        elif _same(known, project):
-            self._confirmed[project.id] = max(began, self._confirmed.get(project.id, began))
+        elif _same(known.project, project):
+            known.confirmed = max(began, known.confirmed)
         else:
-            self._confirmed.pop(project.id, None)
-            if _key(project) in self._keys:
-                self._ids.setdefault(_key(project), set()).add(project.id)
+            known.confirmed = -math.inf
+            if _key(project) in self._ids:
+                self._note_id(_key(project), project.id)
 
     async def look(self, floor: float = math.inf) -> Look:
         """A look that begins after this call, and covers all that no look has covered yet, and every id above `floor`.
@@ -188,8 +213,8 @@ class Looker:
         Raises:
             LabelStudioError: The studio did not answer.
         """
-        for number in sorted(self._ids.get(key, set()) | set(known)):
-            if self._confirmed.get(number, -1.0) < look.began:
+        for number in sorted({*self._ids.get(key, ()), *known}):
+            if self._confirmed(number) < look.began:
                 await self.read(number)
         return self.remembered(key)
 
@@ -258,17 +283,15 @@ class Looker:
         """Read the list down to a floor; the ids that our answers gave and that it did not show."""
         # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
         floor = min(floor, self.covered) - self._patience.overlap
-        seen = await self._pages(floor)
-        for project in seen.values():
-            self._take_listed(project, began)
+        seen = await self._pages(floor, began)
         self.covered = max(self.covered, *seen) if seen else self.covered
         self.reached = floor
         due = {number for number, answered in self._ours.items() if number > floor and answered <= began}
         self._ours = {number: at for number, at in self._ours.items() if number not in seen}
-        return due - seen.keys()
+        return due - seen
 
-    async def _pages(self, floor: float) -> dict[int, Project]:
-        """The projects above a floor.
+    async def _pages(self, floor: float, began: float) -> set[int]:
+        """The ids of the projects above a floor, which are taken in.
 
         Where the count falls between two pages, something was deleted, and what followed it moved up, past us: then the list is
         read again.
@@ -277,18 +300,50 @@ class Looker:
             Unsure: It never held still.
         """
         for _ in range(_MOST_READS):
-            seen: dict[int, Project] = {}
-            number, count, more, whole = 1, -1, True, True
-            while more and whole:
-                page = await self._studio.list_page(number, ordering="-id", fields=LOOK_FIELDS)
-                seen.update((project.id, project) for project in page.projects)
-                whole = page.count >= count
-                number, count = number + 1, page.count
-                more = page.has_next and page.projects[-1].id > floor
-            if whole:
+            seen: set[int] = set()
+            number, count, pages = 0, -1, [await self._page(1)]
+            newest = pages[0].projects[0].id if pages[0].projects else 0
+            while pages and pages[0].count >= count:
+                for project in (project for page in pages for project in page.projects):
+                    self._take_listed(project, began)
+                    seen.add(project.id)
+                # Where pages had to be read one by one, the list is busy.
+                most = _PAGES_AT_ONCE if number == 0 or len(pages) > 1 else 1
+                number, count = number + len(pages), pages[-1].count
+                pages = await self._next_pages(pages[-1], number, floor, most, newest)
+            if not pages:
                 return seen
         reason = "projects were deleted each time that the list was read"
         raise Unsure(reason, method="GET", path="/api/projects/", reason=reason)
+
+    async def _next_pages(
+        self, page: ProjectPage, number: int, floor: float, most: int, newest: int
+    ) -> list[ProjectPage]:
+        """The pages that follow, as far as they were read at once; none where the list ends, or is below the floor.
+
+        One, as a rule, and always while we create: newest first, what is made meanwhile only shows projects twice. Read side by
+        side, what is made pushes some from a page that is not read yet to one that was, and a deletion elsewhere may keep the
+        count as it was: so the newest page is read once more, and has to be the same.
+        """
+        if not page.has_next or page.projects[-1].id <= floor:
+            return []
+        several = 1 if self._staking else min(most, _pages_left(page, number, floor))
+        if several > _FEW_PAGES:
+            found = await together(self._page(number + each) for each in range(1, several + 1))
+            again = await self._page(1)
+            if {each.count for each in (*found, again)} == {page.count} and again.projects[0].id == newest:
+                return list(found)
+        return [await self._page(number + 1)]
+
+    async def _page(self, number: int) -> ProjectPage:
+        return await self._studio.list_page(number, ordering="-id", fields=LOOK_FIELDS)
+
+
+def _pages_left(page: ProjectPage, number: int, floor: float) -> int:
+    """How many pages to ask for, to come down to the floor, if ids stand there as they do on this page."""
+    first, last, size = page.projects[0].id, page.projects[-1].id, len(page.projects)
+    reach = math.ceil((last - floor) / (first - last + 1))
+    return max(1, min(reach, math.ceil(page.count / size) - number))
 
 
 def _key(project: Project) -> str:

@@ -4,6 +4,7 @@ The order of the cases is the protocol: what somebody else may have worked on is
 yielded to, and of several half-made ones every owner picks the same winner by the same rule.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -95,7 +96,7 @@ class Circumstances:
     batch: str
     now: float
     server_time: datetime
-    proven: frozenset[int]
+    proven: Set[int]
     patience: Patience
 
 
@@ -105,7 +106,7 @@ def resolve(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
         return Unclear("touched", _touched(siblings), siblings.ids)
     if len(siblings.finished) == 1:
         found = siblings.finished[0]
-        return Done(found) if found.id in at.proven | ticket.patched else Yield(found)
+        return Done(found) if found.id in at.proven or found.id in ticket.patched else Yield(found)
     if siblings.finished:
         return _twins(ticket, siblings, at)
     if ticket.refusal:
@@ -126,7 +127,7 @@ def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
         ticket.twins_since, ticket.odd = at.now, True
         return Wait(at.patience.rivals, "two finished projects were seen")
     for project in reversed(siblings.finished[1:]):
-        if project.id in at.proven | ticket.patched and not project.tasks:
+        if (project.id in at.proven or project.id in ticket.patched) and not project.tasks:
             return Twins(project)
     if at.now - ticket.twins_since < 3 * at.patience.rivals:
         return Wait(at.patience.rivals, "two finished projects were seen, and neither is provably ours")

@@ -1,10 +1,11 @@
 """What the engine knows of one row while it carries it out."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from stencil.json_value import JSON
 from stencil.labelstudio import Project
 from stencil.marks import Standing, read_mark, standing
 from stencil.planning import Planned, Target
@@ -87,11 +88,11 @@ class Ticket:
     """
 
     planned: Planned
-    sends: list[Send] = field(default_factory=list)
-    known: set[int] = field(default_factory=set)
+    sends: Sequence[Send] = ()
+    known: Collection[int] = ()
     bound: int | None = None
     foreign: bool = False
-    patched: set[int] = field(default_factory=set)
+    patched: Set[int] = frozenset()
     refusal: str = ""
     looks: int = 0
     rivals: Mapping[int, str] | None = None
@@ -176,3 +177,8 @@ def batch_of(project: Project) -> str:
     """The batch that a marked project bears, or nothing."""
     mark = read_mark(project.description)
     return mark.batch if mark else ""
+
+
+def settings_of(project: Project) -> dict[str, JSON]:
+    """What of a project is compared with its row: its settings, and the description, which is one of them to a row."""
+    return {**project.settings, "description": project.description}

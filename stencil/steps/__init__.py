@@ -6,11 +6,13 @@ not go on with.
 """
 
 from stencil.steps.asked import BadStep, Member, Steps, TaskFile, digest_of, members_in, tasks_in
-from stencil.steps.pending import pending_of, with_pending
+from stencil.steps.pending import Claim, Pending, pending_of, with_pending
 
 __all__ = [
     "BadStep",
+    "Claim",
     "Member",
+    "Pending",
     "Steps",
     "TaskFile",
     "digest_of",

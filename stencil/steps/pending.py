@@ -1,26 +1,60 @@
 """The line that a project's description ends in while its steps are not done."""
 
 import re
+from typing import NamedTuple
 
 _WORDS = "Stencil has yet to add members or tasks; a rerun of its sheet goes on."
-_LINE = re.compile(r"(?:\A|\n\n)" + re.escape(_WORDS) + r" \[stencil steps ([0-9a-f]{16})-([0-9a-f]{8})\]\s*\Z")
+_LINE = re.compile(
+    r"(?:\A|\n\n)"
+    + re.escape(_WORDS)
+    + r" \[stencil steps ([0-9a-f]{16})-([0-9a-f]{8})(?:-([0-9a-f]{8})-([0-9a-f]{8}))?\]\s*\Z"
+)
 
 
-def with_pending(description: str, key: str, intent: str) -> str:
+class Claim(NamedTuple):
+    """Who goes on with steps that another batch left.
+
+    Attributes:
+        batch: 8 hex digits.
+        since: Seconds since 1970, by the studio's clock.
+    """
+
+    batch: str
+    since: int
+
+
+class Pending(NamedTuple):
+    """What the line says, and what stands before it.
+
+    Attributes:
+        description: The final one.
+        intent: 8 hex digits: what the project is to become, its steps included.
+        claim: Who goes on with the steps; nobody where they are still the affair of the batch that made the project.
+    """
+
+    description: str
+    intent: str
+    claim: Claim | None = None
+
+
+def with_pending(description: str, key: str, intent: str, claim: Claim | None = None) -> str:
     """The description with the line at its end.
 
     Args:
         description: The final one.
         key: 16 hex digits: workspace and title, so that the line of a project that was renamed is plain text.
-        intent: 8 hex digits: what the project is to become, its steps included.
+        intent: As in `Pending`.
+        claim: As in `Pending`.
     """
-    line = f"{_WORDS} [stencil steps {key}-{intent}]"
+    claimed = f"-{claim.batch}-{claim.since:08x}" if claim else ""
+    line = f"{_WORDS} [stencil steps {key}-{intent}{claimed}]"
     return f"{description.rstrip()}\n\n{line}" if description.strip() else line
 
 
-def pending_of(description: str, key: str) -> tuple[str, str] | None:
-    """The final description and the intent, where steps of this key are not done; else nothing."""
+def pending_of(description: str, key: str) -> Pending | None:
+    """What the line says, where steps of this key are not done; else nothing."""
     match = _LINE.search(description)
     if match is None or match[1] != key:
         return None
-    return description[: match.start()], match[2]
+    claim = Claim(match[3], int(match[4], 16)) if match[3] else None
+    return Pending(description[: match.start()], match[2], claim)

@@ -11,16 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import cast
+from unittest.mock import AsyncMock, patch
 
 from stencil.batch import provision
-from stencil.checking import check
+from stencil.checking import Checked, check
+from stencil.json_value import JSON
 from stencil.labelstudio import Edition, LabelStudio, Project
-from stencil.marks import Standing, read_mark, standing
+from stencil.marks import Standing, key_of, read_mark, standing
 from stencil.options import Options
 from stencil.pacing import Pacer
 from stencil.provisioning import Patience, Retries
+from stencil.provisioning.steps import StepRunner
 from stencil.report import Outcome, Report
 from stencil.sheet import read_sheet
+from stencil.steps import Steps, TaskFile, pending_of
 from stencil.studio import Studio
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning.simulated import Fault, Request, SimulatedClient, SimulatedStudio
@@ -28,6 +32,10 @@ from tests.provisioning.simulated import Fault, Request, SimulatedClient, Simula
 COLOR = "#112233"
 OTHER_COLOR = "#445566"
 DESCRIPTION = "from the template"
+
+#: The file is not read from a disk: on a clock that tests turn, no thread is waited for.
+TASKS: list[JSON] = [{"text": "one"}, {"text": "two"}, {"text": "three"}]
+STEPS = Steps(tasks=TaskFile("tasks.json", len(TASKS), "0" * 16), publish=True)
 
 #: Small windows on small pages, so that few rows make many of them.
 PATIENCE = Patience(window=6, overlap=3)
@@ -70,6 +78,7 @@ class Scene:
     visits: tuple[Visit, ...] = ()
     lag: float = 0.0
     older: int = 0
+    steps: bool = False
 
 
 @dataclass
@@ -96,12 +105,20 @@ def title(row: int) -> str:
 
 
 async def one_batch(
-    client: SimulatedClient, names: Sequence[str], color: str = COLOR, edition: Edition = Edition.ENTERPRISE
+    client: SimulatedClient,
+    names: Sequence[str],
+    color: str = COLOR,
+    edition: Edition = Edition.ENTERPRISE,
+    *,
+    steps: bool = False,
 ) -> Report:
     options = Options(template="1", workspace="1")
     pacer = Pacer(max_concurrency=8, clock=client.server.clock)
     studio = Studio(cast("LabelStudio", client), edition, pacer, "a simulated studio")
     checked = check(read_sheet([{"title": name, "color": color} for name in names]), options)
+    if steps:
+        with_steps = (replace(request, steps=STEPS) for request in checked.requests)
+        checked = Checked(checked.sheet, with_steps, checked.problems)
     return await provision(checked, options, studio, patience=PATIENCE, retries=Retries(jitter=0.0))
 
 
@@ -195,7 +212,7 @@ async def play(scene: Scene) -> Stage:
             client.dies_on = what.dies_on
             client.dies_at, client.pacer.max_concurrency = what.dies_at, what.at_once
             stage.clients.append(client)
-            batch = asyncio.ensure_future(one_batch(client, names, what.color))
+            batch = asyncio.ensure_future(one_batch(client, names, what.color, steps=scene.steps))
             death = asyncio.ensure_future(client.dead.wait())
             await asyncio.wait([batch, death], return_when=asyncio.FIRST_COMPLETED)
             death.cancel()
@@ -213,7 +230,7 @@ async def play(scene: Scene) -> Stage:
 
         rerun = server.client("r")
         stage.clients.append(rerun)
-        stage.reports["r"] = await one_batch(rerun, names, scene.starts[-1].color)
+        stage.reports["r"] = await one_batch(rerun, names, scene.starts[-1].color, steps=scene.steps)
         await clock.sleep(1 + scene.lag)
         check_rerun(stage)
         check_requests(stage)
@@ -225,7 +242,8 @@ async def play(scene: Scene) -> Stage:
 
 def played(scene: Scene) -> Stage:
     """The scene after its rerun, with every invariant checked."""
-    return asyncio.run(asyncio.wait_for(play(scene), 60))
+    with patch.object(StepRunner, "_tasks", AsyncMock(return_value=TASKS)):
+        return asyncio.run(asyncio.wait_for(play(scene), 60))
 
 
 # Invariants
@@ -238,13 +256,15 @@ def of_key(server: SimulatedStudio, name: str, kind: Standing) -> list[Project]:
 def check_end(stage: Stage) -> None:
     """One finished project for each row, or a report that says that it can't be told; reports tell the truth."""
     colors = {start.name: start.color for start in stage.scene.starts}
+    # A stopped batch says that it did not sweep; what was committed behind its looks the rerun finds.
+    unswept = any("before its sweep" in note for report in stage.reports.values() for note in report.notes)
     for row in range(stage.scene.rows):
         name = title(row)
         if name in stage.disturbed:
             continue
         finished = of_key(stage.server, name, Standing.FINISHED)
         said = stage.rows(name)
-        unclear = Outcome.AMBIGUOUS in said.values()
+        unclear = Outcome.AMBIGUOUS in said.values() or unswept
         # Batches that died may leave two, of which nobody is there to tell; the rerun does.
         assert len(finished) <= 1 or unclear or not said, (name, finished, said)
         assert finished or not any(outcome.well for outcome in said.values()), (name, said)
@@ -258,6 +278,7 @@ def check_end(stage: Stage) -> None:
             assert standing(project) is Standing.FINISHED
             assert (project.title, project.workspace) == (each.title, 1)
             assert project in of_key(stage.server, each.title, Standing.FINISHED)
+            check_steps(stage, project)
             if each.outcome is not Outcome.EXISTS:
                 assert (project.settings["color"], project.description) == (colors[who], DESCRIPTION)
     named: dict[str, set[int | None]] = {}
@@ -266,7 +287,14 @@ def check_end(stage: Stage) -> None:
             others = stage.rows(each.title).values()
             if each.outcome.well and Outcome.AMBIGUOUS not in others and each.title not in stage.disturbed:
                 named.setdefault(each.title, set()).add(each.project_id)
-    assert all(len(ids) == 1 for ids in named.values()), named
+    assert unswept or all(len(ids) == 1 for ids in named.values()), named
+
+
+def check_steps(stage: Stage, project: Project) -> None:
+    """A row that is well has its steps done, and once."""
+    if stage.scene.steps:
+        assert (project.tasks, project.settings.get("is_published")) == (len(TASKS), True), project
+        assert pending_of(project.description, key_of(project.workspace, project.title)) is None, project
 
 
 def check_rerun(stage: Stage) -> None:
@@ -276,6 +304,12 @@ def check_rerun(stage: Stage) -> None:
         if each.outcome.well:
             assert [project.id for project in finished] == [each.project_id], each
             assert not of_key(stage.server, each.title, Standing.MARKED), each
+            if each.title not in stage.disturbed:
+                check_steps(stage, finished[0])
+        elif each.error_code == "step-failed":
+            # What a colleague did, or another sheet left, is for a person to look at.
+            edited = len({start.color for start in stage.scene.starts}) > 1
+            assert edited or each.title in stage.disturbed, each
         else:
             assert each.outcome is Outcome.AMBIGUOUS, each
             assert len(finished) > 1 or of_key(stage.server, each.title, Standing.TOUCHED), each
@@ -312,9 +346,14 @@ def no_delete_during_a_look(own: Sequence[Request]) -> None:
 
 
 def no_write_to_what_is_finished_or_touched(stage: Stage, own: Sequence[Request], request: Request) -> None:
-    """A PATCH goes to a half-made project of its key; but for what another, or a lost one of its own, did meanwhile."""
+    """A PATCH goes to a project of its key that is half made, or whose steps are not done; but for what another, or a lost one
+    of its own, did meanwhile."""
     seen = request.found
-    if seen is None or standing(seen) is Standing.MARKED:
+    if (
+        seen is None
+        or standing(seen) is Standing.MARKED
+        or pending_of(seen.description, key_of(seen.workspace, seen.title))
+    ):
         return
     history = [(at, state) for at, number, state in stage.server.history if number == request.project]
     last = [at for at, state in history if at <= request.sent and state and standing(state) is Standing.MARKED]

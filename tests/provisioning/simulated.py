@@ -237,6 +237,17 @@ class SimulatedClient:
             await self._carry_out(Request(self.name, "PATCH", now, number, found=seen), commit)
             return echo[-1]
 
+    async def import_tasks(self, number: int, tasks: list[Any], *, before: Callable[[], None] = lambda: None) -> None:
+        async with self.pacer.slot():
+            before()
+
+            def commit() -> None:
+                self._note("IMPORT", number)
+                found = self._found(number)
+                self.server.put(replace(found, tasks=found.tasks + len(tasks)), number)
+
+            await self._carry_out(Request(self.name, "IMPORT", self.server.clock.now(), number), commit)
+
     async def delete_project(self, number: int, *, before: Callable[[], None] = lambda: None) -> None:
         async with self.pacer.slot(urgent=True):
             before()
@@ -261,7 +272,7 @@ class SimulatedClient:
                 workspace=fields.get("workspace"),
                 user=self.user,
                 number=number,
-                **rest,
+                **{"is_published": False, **rest},
             )
             self._note("POST", project.id, fields)
             made.append(project)

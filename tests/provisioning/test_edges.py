@@ -176,9 +176,9 @@ def test_a_rival_that_was_finished_since_the_look_is_not_outrun() -> None:
         engine = await engine_of(server.client())
         ticket = ticket_of(engine, rival, own)
         ticket.rivals = {each.id: each.description for each in (rival, own)}
-        before = await engine._unchanged(ticket, own)
+        before = await engine._finisher.unchanged(ticket, own)
         server.put(replace(rival, description=DESCRIPTION), rival.id)
-        return before, await engine._unchanged(ticket, own)
+        return before, await engine._finisher.unchanged(ticket, own)
 
     assert on_clock(run) == (True, False)
 
@@ -448,24 +448,47 @@ def test_the_winner_of_replayed_copies_is_the_answered_one_and_of_a_sent_patch_t
 # Ends
 
 
+async def cut_off_after(sends: int, client: SimulatedClient, engine: Engine) -> None:
+    """An attempt at all rows that is cancelled when it has sent so many requests."""
+    attempt = asyncio.ensure_future(engine.attempt(engine.tickets))
+    already = client.sent.total()
+    while client.sent.total() <= already + sends and not attempt.done():  # noqa: ASYNC110 - it runs in this very loop
+        await asyncio.sleep(0)
+    attempt.cancel()
+    await asyncio.gather(attempt, return_exceptions=True)
+
+
 def test_a_cancelled_attempt_leaves_every_row_with_its_outcome_and_nothing_that_hangs() -> None:
     for sends in range(0, 40, 3):
 
         async def run(server: SimulatedStudio, sends: int = sends) -> None:
             client = server.client()
             engine = await engine_of(client, 20)
-            attempt = asyncio.ensure_future(engine.attempt(engine.tickets))
-            already = client.sent.total()
-            while client.sent.total() <= already + sends and not attempt.done():  # noqa: ASYNC110 - it runs in this very loop
-                await asyncio.sleep(0)
-            attempt.cancel()
-            await asyncio.gather(attempt, return_exceptions=True)
+            await cut_off_after(sends, client, engine)
             for ticket in engine.tickets:
                 assert ticket.outcome in {Outcome.UNPROCESSED, Outcome.CREATED}
                 staked = any(send.project for send in ticket.sends)
                 assert ticket.outcome is Outcome.CREATED or (ticket.project is not None) == staked
             assert not engine._looker._staking
             assert engine._looker._places._value == 2 * PATIENCE.window
+
+        on_clock(run)
+
+
+def test_what_a_cancellation_cut_off_is_finished_and_nothing_else_is_made() -> None:
+    for sends in range(3, 60, 4):
+
+        async def run(server: SimulatedStudio, sends: int = sends) -> None:
+            client = server.client()
+            engine = await engine_of(client, 40)
+            await cut_off_after(sends, client, engine)
+            staked = [each for each in engine.tickets if any(send.answer is Answer.STAKED for send in each.sends)]
+            creates = client.sent["POST"]
+            engine.stopping.stop("cancelled")
+            await engine.finish_staked()
+            assert client.sent["POST"] == creates
+            assert {ticket.outcome for ticket in staked} <= {Outcome.CREATED}
+            assert {ticket.outcome for ticket in engine.tickets} <= {Outcome.CREATED, Outcome.UNPROCESSED}
 
         on_clock(run)
 
@@ -569,7 +592,7 @@ def test_a_deletion_waits_for_the_last_page_of_a_look_that_is_under_way() -> Non
         look = asyncio.ensure_future(engine._looker.look(0))
         while len(server.requests) == before:  # noqa: ASYNC110 - it runs in this very loop
             await asyncio.sleep(0)
-        assert await engine._remove(project)
+        assert await engine._clearer.remove(project)
         await look
         sent = server.requests[before:]
         last_page = [request.ended for request in sent if request.method == "LIST"][-1]
@@ -607,3 +630,16 @@ def test_a_batch_that_is_stopped_creates_nothing_more_and_finishes_what_is_stake
     sent, outcomes = on_clock(run)
     assert sent <= 4 * PATIENCE.window
     assert outcomes == {Outcome.CREATED, Outcome.UNPROCESSED}
+
+
+def test_a_stopped_batch_says_that_it_did_not_sweep_though_nothing_was_odd() -> None:
+    async def run(server: SimulatedStudio) -> list[str]:
+        engine = await engine_of(server.client(), 60)
+        engine.when_settled(lambda ticket: engine.stopping.stop("enough"))
+        await engine.attempt(engine.tickets)
+        assert not engine._sweeper.odd()
+        await engine.sweep()
+        return engine.notes
+
+    (note,) = on_clock(run)
+    assert "stopped before its sweep" in note

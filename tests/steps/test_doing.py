@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from stencil.report import Report, RowReport
 from stencil.sandbox import Call, Proceed, Sandbox
 from stencil.settings import StudioSettings
 from stencil.sheet import read_sheet
+from stencil.sheet.sources import content_of
 from stencil.studio import Studio, open_studio
 
 OPTIONS = Options(template="1", workspace="1")
@@ -38,7 +40,8 @@ class Spoilt:
         self.spoil: dict[str, list[Spoiler]] = {}
 
     async def __call__(self, call: Call, proceed: Proceed) -> Response:
-        kind = "import" if call.path.endswith("/import") else call.method
+        named = {"/import": "import", "/members/bulk/": "members"}
+        kind = next((kind for end, kind in named.items() if call.path.endswith(end)), call.method)
         planned = self.spoil.get(kind, [])
         if planned:
             answer: Response = await planned.pop(0)(call, proceed)
@@ -48,6 +51,14 @@ class Spoilt:
 
 async def lost_before(call: Call, proceed: Proceed) -> Response:
     return JSONResponse({"detail": "gone"}, 502)
+
+
+async def pass_on(call: Call, proceed: Proceed) -> Response:
+    return await proceed()
+
+
+async def too_fast(call: Call, proceed: Proceed) -> Response:
+    return JSONResponse({"detail": "asked too fast"}, 429, headers={"retry-after": "0"})
 
 
 async def lost_after(call: Call, proceed: Proceed) -> Response:
@@ -155,6 +166,15 @@ async def test_an_import_that_never_arrived_fails_the_row_and_is_sent_again_by_a
     assert_all_done(sandbox)
 
 
+@pytest.mark.parametrize("kind", ["import", "members", "PATCH"])
+async def test_a_step_that_was_asked_for_too_fast_is_asked_for_again(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, kind: str
+) -> None:
+    spoilt.spoil[kind] = [too_fast, too_fast] if kind != "PATCH" else [pass_on, too_fast, too_fast]
+    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert_all_done(sandbox)
+
+
 async def test_an_import_that_was_refused_fails_the_row_and_a_rerun_goes_on(
     studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
@@ -170,28 +190,53 @@ async def test_an_import_that_was_refused_fails_the_row_and_a_rerun_goes_on(
     assert_all_done(sandbox)
 
 
-async def test_tasks_of_somebody_else_are_not_added_to(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+def as_colleague(sandbox: Sandbox, method: str, path: str, body: Any) -> None:
+    with httpx.Client(base_url=sandbox.url, headers={"authorization": f"Token {sandbox.token}"}) as http:
+        http.request(method, path, json=body).raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "told"),
+    [
+        ("POST", "/api/projects/1/import", [{"text": "mine"}], "holds 1 tasks, and the file has 5"),
+        ("PATCH", "/api/projects/1/", {"title": "Mine"}, "renamed or moved"),
+        ("PATCH", "/api/projects/1/", {"description": "Mine"}, "changed its description"),
+    ],
+    ids=["tasks", "title", "description"],
+)
+async def test_what_a_colleague_did_meanwhile_is_left_and_told(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, method: str, path: str, body: Any, told: str
 ) -> None:
     async def colleague(call: Call, proceed: Proceed) -> Response:
         answer = await proceed()
-        with httpx.Client(base_url=sandbox.url, headers={"authorization": f"Token {sandbox.token}"}) as http:
-            await asyncio.to_thread(http.post, "/api/projects/1/import", json=[{"text": "mine"}])
+        await asyncio.to_thread(as_colleague, sandbox, method, path, body)
         return answer
 
     spoilt.spoil["PATCH"] = [colleague]
     row = await row_of(studio, sheet)
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
-    assert "holds 1 tasks, and the file has 5" in row.error
+    assert told in row.error
+    found = project(sandbox)
+    assert (found["task_number"], found["is_published"]) == (int(method == "POST"), False)
+
+
+async def test_a_project_is_read_again_after_a_file_that_took_long(
+    studio: Studio, sandbox: Sandbox, sheet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(where: str) -> bytes:
+        as_colleague(sandbox, "POST", "/api/projects/1/import", [{"text": "mine"}])
+        return content_of(where)
+
+    monkeypatch.setattr(steps, "content_of", slowly)
+    # A reading is old at once, where anything comes between it and the write.
+    row = await row_of(studio, sheet, patience=replace(QUICK, read=0.0))
+    assert "holds 1 tasks" in row.error
     assert project(sandbox)["task_number"] == 1
 
 
 async def test_the_last_write_is_repeated_where_its_answer_was_lost(
     studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
-    async def pass_on(call: Call, proceed: Proceed) -> Response:
-        return await proceed()
-
     spoilt.spoil["PATCH"] = [pass_on, lost_before, lost_after]
     assert (await row_of(studio, sheet)).outcome.value == "created"
     assert_all_done(sandbox)
@@ -218,6 +263,36 @@ async def test_two_batches_at_once_do_the_steps_once(
     assert_all_done(sandbox)
 
 
+async def left_half_done(studio: Studio, sheet: Path) -> None:
+    """A batch that dies with its project made, and its steps to be done."""
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, studio, patience=QUICK)
+    await batch.engine.attempt(batch.engine.tickets)
+
+
+async def test_of_two_reruns_that_find_steps_left_one_does_them(studio: Studio, sandbox: Sandbox, sheet: Path) -> None:
+    await left_half_done(studio, sheet)
+    patient = replace(QUICK, late=0.5)
+    rows = await asyncio.gather(*(row_of(studio, sheet, patience=patient) for _ in range(2)))
+    assert sorted(row.steps for row in rows) == ["", "5 tasks imported; 2 members; published; pinned"]
+    assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+async def test_a_batch_that_comes_late_to_its_own_project_respects_a_claim(
+    studio: Studio, sandbox: Sandbox, sheet: Path
+) -> None:
+    patient = replace(QUICK, lease=60.0)
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, studio, patience=patient)
+    await batch.engine.attempt(batch.engine.tickets)
+    left = project(sandbox)["description"]
+    other = asyncio.ensure_future(row_of(studio, sheet, patience=replace(QUICK, late=0.5)))
+    while (await asyncio.to_thread(project, sandbox))["description"] == left:
+        assert not other.done()
+    await batch.carry_out_steps()
+    assert (await other).steps.startswith("5 tasks imported")
+    assert imports(sandbox) == 1
+
+
 def change(sheet: Path, **replaced: str) -> None:
     text = sheet.read_text(encoding="utf-8")
     for old, new in replaced.items():
@@ -229,8 +304,7 @@ def change(sheet: Path, **replaced: str) -> None:
 async def test_an_update_goes_on_with_the_steps_that_an_edited_sheet_left(
     studio: Studio, sandbox: Sandbox, sheet: Path, column: str
 ) -> None:
-    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, studio, patience=QUICK)
-    await batch.engine.attempt(batch.engine.tickets)
+    await left_half_done(studio, sheet)
     value = {"description": "Mine", "color": "#112233"}[column]
     change(sheet, title=f"{column},title", With_all=f"{value},With all")
     assert "another sheet" in (await row_of(studio, sheet)).error

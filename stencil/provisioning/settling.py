@@ -1,0 +1,178 @@
+"""What the parts of the engine share: the means that they work with, and the settling of rows.
+
+Whoever stakes, finishes, clears or sweeps may come to the end of a row. So that nobody who waits for outcomes misses one, and
+a row that is stopped, put off or given up is told in the same words wherever that happened, they all settle it here.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from stencil.labelstudio import LabelStudio
+from stencil.pacing import Clock
+from stencil.planning import Action
+from stencil.problems import StencilError
+from stencil.provisioning.looking import Looker
+from stencil.provisioning.policy import Patience
+from stencil.provisioning.tickets import Ticket
+from stencil.report import Outcome
+
+logger = logging.getLogger("stencil.provisioning")
+
+
+class Unsettled(StencilError):
+    """Some rows of a group have no outcome yet, and may have one if they are tried again."""
+
+    def __init__(self, tickets: Sequence[Ticket], seconds: float) -> None:
+        self.lines = tuple(ticket.target.request.line for ticket in tickets)
+        self.seconds = seconds
+        reasons = "; ".join(sorted({ticket.waiting_for for ticket in tickets}))
+        noun = "row waits" if len(tickets) == 1 else "rows wait"
+        super().__init__(f"{len(tickets)} {noun} for another try: {reasons}")
+
+
+class NotYet(Exception):
+    """The row's next step has to wait."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        self.seconds, self.reason = seconds, reason
+        super().__init__(reason)
+
+
+class Stopping:
+    """Whether the batch is to stop, and why; rows that have not been staked then stay unprocessed."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def stop(self, reason: str) -> None:
+        """Stop before the next stake; the first reason is kept."""
+        self.reason = self.reason or reason
+
+    def __bool__(self) -> bool:
+        """Whether the batch is to stop."""
+        return bool(self.reason)
+
+
+class Settler:
+    """Gives tickets their outcomes.
+
+    Args:
+        clock: What time it is.
+        stopping: Why the batch stops, where it does.
+    """
+
+    def __init__(self, clock: Clock, stopping: Stopping) -> None:
+        self._clock, self._stopping = clock, stopping
+        self._settled: Callable[[Ticket], None] = lambda ticket: None
+
+    def when_settled(self, call: Callable[[Ticket], None]) -> None:
+        """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
+        self._settled = call
+
+    def settle(
+        self, ticket: Ticket, outcome: Outcome, project: int | None = None, code: str = "", error: str = ""
+    ) -> None:
+        """Give a ticket its outcome, and pass it on to whoever waits for that."""
+        ticket.settle(outcome, project, code, error)
+        if ticket.began is not None:
+            ticket.seconds = self._clock.now() - ticket.began
+        self._settled(ticket)
+
+    def take_over(self, ticket: Ticket) -> None:
+        """Settle what needs no write; leftovers beside a finished project are the sweep's."""
+        projects = ticket.planned.projects
+        ticket.odd = len(projects) > 1 and ticket.planned.action is not Action.AMBIGUOUS
+        match ticket.planned.action:
+            case Action.EXISTS:
+                ticket.settle(Outcome.EXISTS, projects[0].id)
+            case Action.UNCHANGED:
+                ticket.settle(Outcome.UNCHANGED, projects[0].id)
+            case Action.AMBIGUOUS:
+                self.twins(ticket, tuple(sorted(project.id for project in projects)))
+            case _:
+                pass
+
+    def twins(self, ticket: Ticket, ids: Sequence[int]) -> None:
+        """There are several, and none of them is ours to choose from."""
+        reason = "more than one project of this workspace and title exists, or a half-made one was changed by hand"
+        self.settle(ticket, Outcome.AMBIGUOUS, ids[0], "twins", with_ids(reason, ids))
+
+    def put_off(self, ticket: Ticket, seconds: float, reason: str) -> None:
+        """The row waits for its next attempt; what is known of it by now is noted, should the batch end here."""
+        ticket.not_before = self._clock.now() + seconds
+        ticket.waiting_for = reason
+        ticket.project, ticket.error_code = _half_made(ticket), "stopped"
+        ticket.error = f"the batch ended while the row waited: {reason}; {_left(ticket)}"
+        logger.debug("line %s waits %.1f s: %s", ticket.target.request.line, seconds, reason)
+
+    def stopped(self, ticket: Ticket) -> None:
+        """The batch stops: a row that has no outcome yet stays unprocessed, and what is half made of it is said."""
+        if ticket.settled:
+            return
+        reason = self._stopping.reason or "cancelled"
+        if not ticket.started or not ticket.on_studio:
+            self.settle(ticket, Outcome.UNPROCESSED, code="stopped", error=f"the batch stopped first: {reason}")
+            return
+        error = f"the batch stopped: {reason}; {_left(ticket)}"
+        self.settle(ticket, Outcome.UNPROCESSED, _half_made(ticket), "stopped", error)
+
+    def give_up(self, tickets: Iterable[Ticket]) -> None:
+        """Settle those that still have no outcome: they were tried as often as they are to be."""
+        for ticket in tickets:
+            if not ticket.settled:
+                self.leave(ticket, f"given up after {ticket.attempts} attempts: {ticket.waiting_for}")
+
+    def leave(self, ticket: Ticket, reason: str) -> None:
+        """No more tries: what may be on the studio is said, the rest has failed."""
+        if not ticket.on_studio:
+            self.settle(ticket, Outcome.FAILED, code="gave-up", error=reason)
+            return
+        ids = tuple(sorted(ticket.known))
+        said = with_ids(f"{reason}; a rerun settles it", ids)
+        self.settle(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, "gave-up", said)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the parts of one batch's engine work with.
+
+    Attributes:
+        batch: Name of the batch, which its marks bear.
+        studio: An open client.
+        clock: What time it is.
+        patience: Waits and counts.
+        stopping: Whether the batch is to stop.
+        looker: What was seen of the studio, and what this batch can prove to be its own.
+        settler: Gives rows their outcomes.
+    """
+
+    batch: str
+    studio: LabelStudio
+    clock: Clock
+    patience: Patience
+    stopping: Stopping
+    looker: Looker
+    settler: Settler
+
+
+def with_ids(reason: str, ids: Sequence[int]) -> str:
+    """The reason, and the projects to look at."""
+    return f"{reason} (projects {', '.join(map(str, ids))})" if ids else reason
+
+
+def _half_made(ticket: Ticket) -> int | None:
+    """The project of the row to look at, where there is one."""
+    return ticket.bound if ticket.bound is not None else min(ticket.known, default=None)
+
+
+def _left(ticket: Ticket) -> str:
+    """What of a row is on the studio, and what comes of it."""
+    project = _half_made(ticket)
+    if ticket.planned.action is Action.UPDATE:
+        return f"project {project} may not have been updated; a rerun sees to it"
+    if project is not None:
+        return f"project {project} is half made, and a rerun finishes it"
+    if any(send.lost for send in ticket.sends):
+        return "a create of it was not answered yet, and a rerun finishes or removes what it makes"
+    return "nothing of it is on the studio"
