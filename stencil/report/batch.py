@@ -1,9 +1,9 @@
 """The report of a batch: all outcomes, and every form in which they are shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from stencil.json_value import JSON
 from stencil.report import markdown, summary
@@ -16,6 +16,41 @@ if TYPE_CHECKING:
 #: Longest title and error that the table shows; a sheet's cell may hold a megabyte.
 TABLE_TITLE_LENGTH = 200
 TABLE_ERROR_LENGTH = 500
+
+
+class _Rows(Sequence[RowReport]):
+    """The rows of a report.
+
+    No tuple: Prefect walks through one that a task is given or a flow returns, cell by cell, and notes what it has seen
+    (measured on 3.8.8: 45 microseconds and 550 bytes a row, three times).
+    """
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Iterable[RowReport]) -> None:
+        self._rows = tuple(rows)
+
+    @overload
+    def __getitem__(self, index: int) -> RowReport: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[RowReport, ...]: ...
+    def __getitem__(self, index: int | slice) -> RowReport | tuple[RowReport, ...]:
+        return self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[RowReport]:
+        return iter(self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._rows == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._rows)
+
+    def __repr__(self) -> str:
+        return repr(self._rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +74,7 @@ class Report:
         stopped: Why the batch stopped before its end; empty where it did not.
     """
 
-    rows: tuple[RowReport, ...]
+    rows: Sequence[RowReport]
     sheet: str
     columns: tuple[str, ...]
     studio: str
@@ -55,7 +90,7 @@ class Report:
     stopped: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", tuple(sorted(self.rows, key=lambda row: row.line)))
+        object.__setattr__(self, "rows", _Rows(sorted(self.rows, key=lambda row: row.line)))
 
     @property
     def counts(self) -> dict[Outcome, int]:
@@ -120,6 +155,10 @@ class Report:
 
         Outcomes are plain in a dry run too, for `dry_run` is beside them.
         """
+        return {**self.json_head(), "rows": list(self.json_rows())}
+
+    def json_head(self) -> dict[str, JSON]:
+        """The report for machines without its rows, which come last."""
         counts: dict[str, JSON] = {outcome.value: count for outcome, count in self.counts.items()}
         return {
             "sheet": self.sheet,
@@ -136,8 +175,11 @@ class Report:
             "well": self.well,
             "stopped": self.stopped,
             "notes": list(self.notes),
-            "rows": [_json_row(row) for row in self.rows],
         }
+
+    def json_rows(self) -> Iterator[dict[str, JSON]]:
+        """The rows of the report for machines, one by one."""
+        return map(_json_row, self.rows)
 
     def to_frame(self) -> "pd.DataFrame":
         """The columns of `results.csv` as a DataFrame, with cells as they were read; passwords are masked."""

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 #: Most bytes of the whole summary, in UTF-8.
 MOST_BYTES = 200_000
-#: Most rows that are not well, and most links to projects.
+#: Most rows that are not well, and most that are.
 ROWS_NOT_WELL = 100
-LINKS = 200
+ROWS_WELL = 200
 NOTES = 50
 
 _TITLE_LENGTH = 80
@@ -31,7 +31,7 @@ _REASON_LENGTH = 300
 _NOTE_LENGTH = 500
 _URL_LENGTH = 500
 _NOT_WELL_BYTES = 100_000
-_LINKS_BYTES = 60_000
+_PROJECTS_BYTES = 60_000
 _NOTES_BYTES = 25_000
 
 _ESCAPES = {ord(char): f"\\{char}" for char in "\\|`*_[]~$#@"} | {
@@ -83,13 +83,13 @@ def web_address(url: str) -> str:
 
 
 def render(report: "Report", limit: int = ROWS_NOT_WELL) -> str:
-    """The summary of a batch: counts and cost, rows that are not well, links to the projects, notes."""
+    """The summary of a batch: counts and cost, rows that are not well, the projects with links, notes."""
     sections = [
         f"# {escape(report.sentence)}",
         _counts(report),
         _facts(report),
         _not_well(report, limit),
-        _links(report),
+        _projects(report),
         _notes(report),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -140,15 +140,16 @@ def _not_well_line(row: "RowReport") -> str:
     return f"| {row.line} | {_title(row)} | {_project(row)} | {row.outcome} | {code} | {reason} |"
 
 
-def _links(report: "Report") -> str:
-    rows = [row for row in report.rows if row.project_url and row.outcome.well]
+def _projects(report: "Report") -> str:
+    # In a dry run most have no address yet: what would become of them is what was asked.
+    rows = [row for row in report.rows if row.outcome.well and (row.project_url or report.dry_run)]
     if not rows:
         return ""
     lines = (
         f"| {row.line} | {_title(row)} | {_project(row)} | {row.outcome.told(dry_run=report.dry_run)} |"
-        for row in rows[:LINKS]
+        for row in rows[:ROWS_WELL]
     )
-    shown = _within(_LINKS_BYTES, lines)
+    shown = _within(_PROJECTS_BYTES, lines)
     table = ["## Projects", "", "| line | title | project | outcome |", "| --: | :-- | :-- | :-- |", *shown]
     return "\n".join([*table, *_more(len(rows) - len(shown), "results.csv")])
 

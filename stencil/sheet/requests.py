@@ -18,9 +18,14 @@ from stencil.sheet.legible import legible
 from stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
 from stencil.sheet.model import Request, Row, Sheet
 from stencil.sheet.references import References
+from stencil.sheet.sharing import Shared
 from stencil.sheet.tables import is_blank
 from stencil.sheet.titles import TitlePattern, TitleUnmade, cut, fault_of_title
 from stencil.steps import BadStep, Steps, members_in
+
+# The same ones for all rows that have none: a sheet may have a hundred thousand.
+_NO_VARIABLES: dict[str, object] = {}
+_NO_STEPS = Steps()
 
 #: Characters that nobody sees: a title with one looks like the title without.
 _INVISIBLE = re.compile("[\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -170,6 +175,8 @@ class _Checker:
         self._required = required
         self._allow_unknown = allow_unknown
 
+        self._shared = Shared()
+
     def request(self, row: Row) -> tuple[Request, list[Problem]]:
         """The request as far as the row is valid, and what is wrong with it."""
         problems: list[Problem] = []
@@ -183,9 +190,9 @@ class _Checker:
             title=title,
             workspace=workspace,
             template=template,
-            overrides=self._overrides(row, problems),
+            overrides=self._kept_once(self._overrides(row, problems)),
             cells=row.cells,
-            variables=self._variables(row, problems),
+            variables=self._variables(row, problems) or _NO_VARIABLES,
             whole_title=whole if whole != title else "",
             steps=self._steps(row, problems),
         )
@@ -253,6 +260,8 @@ class _Checker:
             for name in ("members", "tasks", "publish", "pin")
             if (column := self._columns.own.get(name)) is not None and not is_blank(row.cells.get(column))
         }
+        if not cells:
+            return _NO_STEPS
         found: dict[str, Any] = {}
         for name, cell in cells.items():
             try:
@@ -285,6 +294,14 @@ class _Checker:
             message = f"the row names no {kind}, and there is no default: fill in the column or use --{kind}."
             problems.append(Problem(f"{kind}-missing", message, line=row.line, column=column or kind))
         return found
+
+    def _kept_once(self, overrides: dict[str, JSON]) -> dict[str, JSON]:
+        """These overrides, or the same ones of an earlier row."""
+        if any(not isinstance(value, str | int | float) for value in overrides.values()):
+            return overrides
+        # True is 1 to Python, and so is 1.0.
+        key = tuple((name, type(value), value) for name, value in overrides.items())
+        return self._shared.value(key, overrides)
 
     def _overrides(self, row: Row, problems: list[Problem]) -> dict[str, JSON]:
         cells = {

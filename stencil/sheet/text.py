@@ -15,6 +15,7 @@ from stencil.sheet.limits import (
     refuse_too_large,
 )
 from stencil.sheet.model import Row, SheetUnreadable, Table
+from stencil.sheet.sharing import Shared
 from stencil.spreadsheet import unguard
 
 #: Broken quotes after which the rest of a file is not looked at: each may cost a pass over all that follows.
@@ -113,6 +114,7 @@ def read_separated(text: str, separator: str = "") -> Table:
     start, named = _separator_line(lines)
     separator = separator or named or sniffed("".join(lines[start : start + _HEADER_LINES]))
     header: list[str] = []
+    shared = Shared()
     for line, cells in _records(lines, start, separator, table.problems):
         if cells is None:
             if not header:
@@ -125,7 +127,7 @@ def read_separated(text: str, separator: str = "") -> Table:
             table.columns = [name for name in header if name]
             table.header_line = line
         else:
-            table.rows.append(_row(line, header, cells, table.problems))
+            table.rows.append(_row(line, header, [shared.text(cell) for cell in cells], table.problems))
         refuse_too_large(len(table.rows), len(table.columns))
         if len(table.problems) > MOST_PROBLEMS:
             break

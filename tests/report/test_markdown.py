@@ -123,6 +123,10 @@ def test_a_dry_run_says_that_nothing_was_written() -> None:
     assert "| would be created | 1 |" in text
 
 
+def test_a_dry_run_lists_what_each_row_would_become() -> None:
+    assert "| 2 | Project 2 |  | would be created |" in report(row(2), dry_run=True).markdown()
+
+
 def test_rows_beyond_the_limit_are_counted_and_found_in_the_file() -> None:
     rows = [row(line, Outcome.FAILED) for line in range(2, 13)]
     text = report(*rows).markdown(limit=4)

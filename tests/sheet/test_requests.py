@@ -315,3 +315,12 @@ def test_a_file_is_read_once_for_all_rows(folder: Path, monkeypatch: pytest.Monk
 def test_other_columns_may_start_with_an_at_sign(folder: Path) -> None:
     [request], problems = requests_of(with_cell(folder, "task_data_login", "@me"), template="t")
     assert (request.overrides, problems) == ({"task_data_login": "@me"}, [])
+
+
+def test_overrides_that_are_alike_are_kept_once_and_those_that_only_compare_so_are_not() -> None:
+    values = (1, True, 1.0, "x", 1, [1], [1])
+    rows = "\n".join(json.dumps({"title": f"Row {n}", "overrides": {"new": value}}) for n, value in enumerate(values))
+    found, problems = checked(rows, allow_unknown=True)
+    assert not problems
+    assert [(type(each.overrides["new"]), each.overrides["new"]) for each in found] == [(type(v), v) for v in values]
+    assert found[0].overrides is found[4].overrides
