@@ -7,10 +7,11 @@
 
 import asyncio
 import contextlib
+import hashlib
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -21,10 +22,13 @@ from stencil.problems import InvalidSheet, Problem, StencilError, shown
 from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
 from stencil.provisioning.steps import StepRunner
 from stencil.report import Outcome, Report, RowReport
+from stencil.report.masking import masked_error
+from stencil.shards import Elsewhere, Shard, ShardRow
 from stencil.sheet import Request, Row, self_contained
 from stencil.studio import Studio
-from stencil.survey import survey
+from stencil.survey import listed_fields, newest_page, survey
 from stencil.templates import from_anywhere
+from stencil.together import together
 
 
 class BatchFailed(StencilError):
@@ -56,7 +60,7 @@ class Batch:
         options: Options,
         studio: Studio,
         engine: Engine,
-        problems: Iterable[Problem],
+        problems: Sequence[Problem],
         steps: StepRunner,
     ) -> None:
         self._steps = steps
@@ -65,14 +69,17 @@ class Batch:
         self.started = datetime.now(UTC)
         self._clock = studio.pacer.clock
         self._began = self._clock.now()
-        self._most_failures = most_failures(options.max_failures, len(self.sheet.rows))
+        self.most_failures = most_failures(options.max_failures, len(self.sheet.rows))
+        found = {problem.line for problem in checked.problems}
+        self._found_on_studio = {each.line for each in problems if each.line is not None and each.line not in found}
         self._invalid: dict[int, list[Problem]] = {}
         for problem in problems:
             if problem.line is not None:
                 self._invalid.setdefault(problem.line, []).append(problem)
-        self._rows = {row.line: row for row in self.sheet.rows}
+        self._rows = {row.line: row for row in self.sheet.rows if row.line in self._invalid}
         self._title_column = next((name for name in self.sheet.columns if name.strip().casefold() == "title"), "")
         self.failures = 0
+        self.elsewhere = Elsewhere()
 
     def __repr__(self) -> str:
         """Short: Prefect shows parameters."""
@@ -84,6 +91,41 @@ class Batch:
         grouped = len(tickets) > MOST_GROUPS
         size = max(LEAST_GROUPED, math.ceil(len(tickets) / MOST_GROUPS)) if grouped else 1
         return [_group(tickets[start : start + size]) for start in range(0, len(tickets), size)]
+
+    def due(self) -> list[Ticket]:
+        """The rows that have anything left to do, by the plan: to be written, looked after by the sweep, or with steps."""
+        return [each for each in self.engine.tickets if not each.settled or each.odd or self._steps.are_due(each)]
+
+    def shard(self, first: int, last: int, run: str) -> Shard:
+        """What a process is told that carries out the rows between two lines.
+
+        Args:
+            first: First line.
+            last: Last line, included.
+            run: Id of the flow run that waits for it.
+        """
+        return Shard(
+            first_line=first,
+            last_line=last,
+            left_out=tuple(line for line in sorted(self._found_on_studio) if first <= line <= last),
+            digest=self.sheet.digest,
+            intent=self.intent(first, last),
+            studio=self.studio.client.url,
+            run=run,
+        )
+
+    def intent(self, first: int, last: int) -> str:
+        """A hash of what the rows between two lines are to become: the same in every process that reads the same."""
+        targets = (ticket.target for ticket in self.engine.tickets)
+        lines = (
+            f"{each.request.line} {each.key} {each.intent}" for each in targets if first <= each.request.line <= last
+        )
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    async def finish_staked(self) -> None:
+        """Finish what a cancellation cut off, and say of the rest what is not done."""
+        await self.engine.finish_staked()
+        self._steps.leave(self.engine.tickets, self.stopping.reason)
 
     @property
     def has_steps(self) -> bool:
@@ -99,16 +141,58 @@ class Batch:
 
     def note_settled(self, ticket: Ticket) -> None:
         """Count a row that did not end well, and stop the batch where they are too many."""
-        if ticket.outcome in (Outcome.FAILED, Outcome.AMBIGUOUS):
-            self.failures += 1
-        if self.failures > self._most_failures:
+        self.failures += ticket.outcome in _BAD
+        self.check_failures()
+
+    def check_failures(self) -> None:
+        """Stop the batch where too many rows did not end well, here and elsewhere."""
+        elsewhere = sum(self.elsewhere.counts[outcome] for outcome in _BAD)
+        if self.failures + elsewhere > self.most_failures:
             self.stopping.stop(f"more than {self.options.max_failures} of the rows failed (max_failures)")
+
+    def take_over(self, rows: Iterable[ShardRow]) -> None:
+        """Take in what another process tells of rows, whose word counts; the last of several is the one."""
+        told = {row.line: row for row in rows}
+        for ticket in self.engine.tickets:
+            row = told.get(ticket.target.request.line)
+            if row is None:
+                continue
+            ticket.attempts += row.attempts
+            ticket.seconds += row.seconds
+            ticket.steps = row.steps or ticket.steps
+            if ticket.settled and (row.outcome == Outcome.UNPROCESSED or _still_stands(ticket, row)):
+                continue
+            self.failures -= ticket.outcome in _BAD
+            ticket.project, ticket.error_code, ticket.error = row.project_id, row.error_code, row.error
+            if row.outcome != Outcome.UNPROCESSED:
+                ticket.outcome = Outcome(row.outcome)
+                self.note_settled(ticket)
+
+    def leave_part(self, shard: Shard, reason: str) -> None:
+        """Say of the rows of a shard of which nothing is known why that is so."""
+        for ticket in self.engine.tickets:
+            if ticket.target.request.line in shard and not ticket.settled and not ticket.error:
+                ticket.error_code, ticket.error = "shard", reason
+
+    def shard_row(self, ticket: Ticket) -> ShardRow:
+        """What is known of a row by now, for the process that merges the parts of the batch."""
+        row = self._row_report(ticket)
+        return ShardRow(
+            line=row.line,
+            outcome=row.outcome.value,
+            project_id=row.project_id,
+            attempts=row.attempts,
+            seconds=round(row.seconds, 3),
+            error_code=row.error_code,
+            error=masked_error(row),
+            steps=row.steps,
+        )
 
     def counts(self) -> Counter[Outcome]:
         """How many rows have which outcome by now; those without one are not in it."""
         found = Counter(ticket.outcome for ticket in self.engine.tickets if ticket.outcome is not None)
         found[Outcome.INVALID] += len(self._invalid)
-        return +found
+        return found + self.elsewhere.counts
 
     def report(self) -> Report:
         """What is known of every row by now; a row without an outcome is unprocessed."""
@@ -124,10 +208,10 @@ class Batch:
             batch=self.engine.batch,
             started=self.started,
             seconds=self._clock.now() - self._began,
-            requests=self.studio.client.requests_sent,
+            requests=self.studio.client.requests_sent + self.elsewhere.requests,
             mode=self.options.mode.value,
             dry_run=self.options.dry_run,
-            notes=tuple(self.engine.notes),
+            notes=(*self.engine.notes, *self.elsewhere.notes),
             stopped=self.stopping.reason,
         )
 
@@ -149,10 +233,15 @@ class Batch:
             error_code=ticket.error_code,
             error=ticket.error,
             steps=ticket.steps,
-            # A title that was made of other columns, or given by the template, is the row's all the same.
-            cells={**target.request.cells, self._title_column or "title": target.request.title},
+            cells=self._cells(target.request),
             again=None if outcome.well else self._again(target.request),
         )
+
+    def _cells(self, request: Request) -> Mapping[str, object]:
+        """The row's cells; a title that was made of other columns, or given by the template, is the row's all the same."""
+        column = self._title_column or "title"
+        same = request.cells.get(column) == request.title
+        return request.cells if same else {**request.cells, column: request.title}
 
     def _again(self, request: Request) -> dict[str, object]:
         template = from_anywhere(request.template, self.sheet.folder)
@@ -181,6 +270,13 @@ _PLANNED = {
     Action.AMBIGUOUS: Outcome.AMBIGUOUS,
 }
 
+#: Outcomes that count as failures.
+_BAD = frozenset({Outcome.FAILED, Outcome.AMBIGUOUS})
+
+#: Outcomes that say that this batch made something, and those by which a rerun of its rows says that it is there.
+_MADE = frozenset({Outcome.CREATED, Outcome.FINISHED, Outcome.UPDATED})
+_THERE = frozenset({Outcome.EXISTS, Outcome.UNCHANGED})
+
 #: What writes settings, so that the studio has to take them.
 _WRITING = frozenset({Action.CREATE, Action.FINISH, Action.UPDATE})
 
@@ -197,11 +293,14 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
         LabelStudioError: The studio did not answer.
     """
     most_failures(options.max_failures, 0)
-    targets, problems, people = await resolve_targets(checked, options, studio)
+    fields = listed_fields(checked.requests, options.mode)
+    (targets, problems, people), newest = await together(
+        (resolve_targets(checked, options, studio), newest_page(studio.client, fields))
+    )
     stops = [problem for problem in problems if problem.line is None or not options.skip_invalid]
     if stops:
         raise InvalidSheet(checked.sheet.name, problems)
-    surveyed = await survey(studio.client, targets, options.mode, at_once=studio.pacer.max_concurrency)
+    surveyed = await survey(studio.client, targets, options.mode, newest, at_once=studio.pacer.max_concurrency)
     written = (each.target for each in surveyed.planned if each.action in _WRITING)
     refused = await refused_interfaces(written, studio)
     if refused and not options.skip_invalid:
@@ -215,7 +314,14 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
         patience=patience,
         stopping=Stopping(),
     )
-    steps = StepRunner(studio.client, people, studio.pacer.clock, engine.patience)
+    steps = StepRunner(
+        studio.client,
+        people,
+        studio.pacer.clock,
+        engine.patience,
+        batch=engine.batch,
+        at_once=studio.pacer.max_concurrency,
+    )
     batch = Batch(checked, options, studio, engine, [*problems, *refused], steps)
     engine.when_settled(batch.note_settled)
     listener = batch_listener.get()
@@ -271,7 +377,13 @@ def groups_at_once(batch: Batch) -> int:
     """How many groups to have under way: enough rows to fill the windows that are staked, looked at and finished."""
     groups = batch.groups()
     size = max((len(group.tickets) for group in groups), default=1)
-    return max(1, math.ceil(4 * batch.engine.patience.window / size))
+    # Two at least, or nothing would be staked while the last window of a large one is finished.
+    return max(2, math.ceil(4 * batch.engine.patience.window / size))
+
+
+def _still_stands(ticket: Ticket, row: ShardRow) -> bool:
+    """Whether an earlier word on a row is the true one: this batch made its project, and a rerun found it."""
+    return ticket.outcome in _MADE and row.outcome in _THERE and ticket.project == row.project_id
 
 
 def _group(tickets: Sequence[Ticket]) -> Group:

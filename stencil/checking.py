@@ -11,9 +11,11 @@ from stencil.options import Options
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS
 from stencil.planning import Target, description_problem, target_of
 from stencil.problems import Problem, shown
+from stencil.shards import Shard
 from stencil.sheet import Request, Sheet, TitlePattern, cut, fault_of_title, find_duplicates, requests_of
 from stencil.studio import Studio
 from stencil.templates import Template, community_problem, is_file, read_template, resolve_templates
+from stencil.together import together
 
 
 class Checked:
@@ -30,6 +32,17 @@ class Checked:
     def __repr__(self) -> str:
         """Short: Prefect shows parameters."""
         return f"Checked({self.sheet.name!r}, {len(self.requests)} rows, {len(self.problems)} problems)"
+
+    def part(self, shard: Shard) -> "Checked":
+        """The rows of a shard alone, as the whole sheet lets them be.
+
+        Raises:
+            SheetChanged: This is not the sheet that the shard is a part of.
+        """
+        shard.check(self.sheet.digest)
+        sheet = replace(self.sheet, rows=[row for row in self.sheet.rows if row.line in shard])
+        requests = [each for each in self.requests if each.line in shard and each.line not in shard.left_out]
+        return Checked(sheet, requests, [each for each in self.problems if each.line is None or each.line in shard])
 
 
 def check(sheet: Sheet, options: Options) -> Checked:
@@ -58,13 +71,13 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
     """
     problems = list(checked.problems)
     named = [*map(_named, checked.requests), *_named_by_invalid_rows(checked, options)]
-    templates = await resolve_templates(
-        sorted({names.template for names in named if names.template}),
-        studio.client,
-        studio.edition,
-        folder=checked.sheet.folder,
+    references = sorted({names.template for names in named if names.template})
+    templates, workspaces = await together(
+        (
+            resolve_templates(references, studio.client, studio.edition, folder=checked.sheet.folder),
+            _workspaces({names.workspace for names in named if names.workspace}, studio),
+        )
     )
-    workspaces = await _workspaces({names.workspace for names in named if names.workspace}, studio)
     for names in named:
         found = (templates.get(names.template), workspaces.get(names.workspace))
         problems += [_at(problem, names.line) for problem in found if isinstance(problem, Problem)]

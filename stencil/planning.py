@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from stencil.json_value import JSON
 from stencil.labelstudio import Edition, Project
+from stencil.labelstudio.models import NOTHING
 from stencil.marks import Mark, Standing, intent_of, key_of, resembles_mark, standing
 from stencil.overrides import differing
 from stencil.problems import Problem, shown
@@ -47,9 +48,8 @@ class Target:
         workspace: Id, or `None` where the edition has none.
         workspace_name: For people; empty where there is none.
         template: What the project is made from.
-        at_creation: Fields that the create itself carries, beside title, workspace and mark.
-        settings: Every setting that the finished project must have, final description included; while there are steps to
-            do, with a line that says so.
+        description: The final description; while there are steps to do, with a line that says so.
+        in_one_go: Whether the create itself carries the settings.
     """
 
     request: Request
@@ -58,14 +58,25 @@ class Target:
     workspace: int | None
     workspace_name: str
     template: Template
-    at_creation: Mapping[str, JSON]
-    settings: Mapping[str, JSON]
+    description: JSON
+    in_one_go: bool
+
+    # Put together each time, since a batch may hold a hundred thousand.
+    @property
+    def settings(self) -> Mapping[str, JSON]:
+        """Every setting that the finished project must have, description included."""
+        return {**self.template.fields, **self.request.overrides, "description": self.description}
+
+    @property
+    def at_creation(self) -> Mapping[str, JSON]:
+        """Fields that the create itself carries, beside title, workspace and mark."""
+        return {name: value for name, value in self.settings.items() if name != "description"} if self.in_one_go else {}
 
     @property
     def final_settings(self) -> Mapping[str, JSON]:
         """The settings once its steps are done too."""
-        pending = pending_of(str(self.settings["description"]), self.key)
-        return {**self.settings, "description": pending[0]} if pending else self.settings
+        pending = pending_of(str(self.description), self.key)
+        return {**self.settings, "description": pending.description} if pending else self.settings
 
     def mark(self, batch: str, send: str) -> str:
         """The description of a create of this target."""
@@ -86,7 +97,7 @@ class Planned:
     target: Target
     action: Action
     projects: tuple[Project, ...] = ()
-    changes: Mapping[str, JSON] = field(default_factory=dict)
+    changes: Mapping[str, JSON] = field(default_factory=lambda: NOTHING)
 
 
 def target_of(
@@ -103,11 +114,6 @@ def target_of(
         intent = intent_of(intent, {"steps": request.steps.identity}, str(description))
     key = key_of(workspace, request.title)
     final = str(description)
-    settings = {**wanted, "description": with_pending(final, key, intent) if request.steps else description}
-    # Community's create takes every field, so a project that is half made there lacks its description alone. The
-    # instantiation of an Enterprise template takes none.
-    in_one_go = edition is Edition.COMMUNITY and template.id is None
-    at_creation = {name: value for name, value in wanted.items() if name != "description"} if in_one_go else {}
     return Target(
         request=request,
         key=key,
@@ -115,14 +121,16 @@ def target_of(
         workspace=workspace,
         workspace_name=workspace_name,
         template=template,
-        at_creation=at_creation,
-        settings=settings,
+        description=with_pending(final, key, intent) if request.steps else description,
+        # Community's create takes every field, so a project that is half made there lacks its description alone. The
+        # instantiation of an Enterprise template takes none.
+        in_one_go=edition is Edition.COMMUNITY and template.id is None,
     )
 
 
 def description_problem(target: Target) -> Problem | None:
     """The problem of a final description that would pass for a mark, if it has it."""
-    description = str(target.settings["description"])
+    description = str(target.description)
     if not resembles_mark(description):
         return None
     message = "the description starts as Stencil's own mark of a half-made project does: choose another."
@@ -177,7 +185,7 @@ def _planned(target: Target, projects: tuple[Project, ...], mode: Mode) -> Plann
 def _compared(target: Target, found: Project, leftovers: tuple[Project, ...]) -> Planned:
     pending = pending_of(found.description, target.key)
     # The line that its steps are not done goes with the last of them.
-    description = pending[0] if pending else found.description
+    description = pending.description if pending else found.description
     changes = differing(target.request.overrides, {**found.settings, "description": description})
     if pending and "description" in changes:
         changes = {**changes, "description": with_pending(str(changes["description"]), target.key, target.intent)}

@@ -11,6 +11,8 @@ from stencil.labelstudio import LabelStudio, Project, ProjectPage
 from stencil.planning import Mode, Planned, Target, by_key, needs_settings, plan, replanned
 from stencil.provisioning.looking import LOOK_FIELDS
 from stencil.provisioning.policy import Patience
+from stencil.sheet import Request
+from stencil.together import together
 
 _MOST_READS = 5
 
@@ -31,7 +33,39 @@ class Survey:
     covered: int
 
 
-async def survey(studio: LabelStudio, targets: Sequence[Target], mode: Mode, *, at_once: int) -> Survey:
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The first page of the list, newest first.
+
+    Attributes:
+        page: What it showed.
+        fields: What was asked for of each project.
+        now: The studio's clock when it did.
+    """
+
+    page: ProjectPage
+    fields: tuple[str, ...]
+    now: datetime
+
+
+def listed_fields(requests: Iterable[Request], mode: Mode) -> tuple[str, ...]:
+    """What a plan needs to know of each project that exists: for `Mode.UPDATE` the settings that rows name, too."""
+    if mode is not Mode.UPDATE:
+        return LOOK_FIELDS
+    return (*LOOK_FIELDS, *sorted({name for request in requests for name in request.overrides} - set(LOOK_FIELDS)))
+
+
+async def newest_page(studio: LabelStudio, fields: tuple[str, ...]) -> Newest:
+    """The newest projects.
+
+    Raises:
+        LabelStudioError: The studio did not answer.
+    """
+    page = await studio.list_page(1, ordering="-id", fields=fields)
+    return Newest(page, fields, studio.server_time() or datetime.now(UTC))
+
+
+async def survey(studio: LabelStudio, targets: Sequence[Target], mode: Mode, newest: Newest, *, at_once: int) -> Survey:
     """Set the targets against the projects that exist.
 
     Reads the pages of the whole list, or looks each title up, whichever is fewer requests.
@@ -39,19 +73,18 @@ async def survey(studio: LabelStudio, targets: Sequence[Target], mode: Mode, *, 
     Args:
         studio: An open client.
         targets: The rows.
-        mode: What is to happen to projects that exist; for `Mode.UPDATE` their settings are read too.
+        mode: What is to happen to projects that exist.
+        newest: The first page, which is read while names are resolved.
         at_once: Requests under way at once.
 
     Raises:
         LabelStudioError: The studio did not answer.
     """
-    fields: tuple[str, ...] = LOOK_FIELDS
-    if mode is Mode.UPDATE:
-        fields += tuple(sorted({name for target in targets for name in target.request.overrides} - set(LOOK_FIELDS)))
+    fields = newest.fields
     titles = sorted({form for target in targets for form in _forms(target.request.title)})
-    for _ in range(_MOST_READS):
-        first = await studio.list_page(1, ordering="-id", fields=fields)
-        now = studio.server_time() or datetime.now(UTC)
+    for read in range(_MOST_READS):
+        newest = await newest_page(studio, fields) if read else newest
+        first, now = newest.page, newest.now
         pages = math.ceil(first.count / len(first.projects)) - 1 if first.has_next else 0
         if pages > len(titles):
             break
@@ -140,9 +173,9 @@ async def _with_settings(studio: LabelStudio, planned: Sequence[Planned], at_onc
     limit = asyncio.Semaphore(at_once)
 
     async def complete(each: Planned) -> Planned:
-        if not needs_settings(each):
-            return each
         async with limit:
             return replanned(each, await studio.project(each.projects[0].id))
 
-    return list(await asyncio.gather(*(complete(each) for each in planned)))
+    found = {number: each for number, each in enumerate(planned) if needs_settings(each)}
+    completed = dict(zip(found, await together(complete(each) for each in found.values()), strict=True))
+    return [completed.get(number, each) for number, each in enumerate(planned)]

@@ -1,7 +1,8 @@
 """Template references and what they resolve to, per edition; each is read once a batch, however many rows name it."""
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
+from typing import Any
 
 from stencil.labelstudio import Edition, LabelStudio
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS
@@ -9,6 +10,7 @@ from stencil.problems import Problem
 from stencil.templates.files import is_file, read_template
 from stencil.templates.model import Template
 from stencil.templates.studio import GALLERY, PROJECT, enterprise_only, from_gallery, from_project, from_server
+from stencil.together import together
 
 
 async def resolve_templates(
@@ -28,22 +30,31 @@ async def resolve_templates(
     found: dict[str, Template | Problem] = {}
     named: list[str] = []
     gallery: list[str] = []
+    projects: list[str] = []
     for reference in references:
         if reference.startswith(PROJECT):
-            found[reference] = await from_project(reference, studio, edition)
+            projects.append(reference)
         elif reference.startswith(GALLERY):
             gallery.append(reference)
         elif is_file(reference):
             found[reference] = _for_edition(read_template(reference, folder), edition)
         else:
             named.append(reference)
-    if gallery:
-        found |= await from_gallery(gallery, studio)
-    if named and edition is Edition.COMMUNITY:
+    if edition is Edition.COMMUNITY:
         found |= {reference: enterprise_only(reference) for reference in named}
-    elif named:
-        found |= await from_server(named, studio)
+        named = []
+    read = [from_gallery(gallery, studio)] if gallery else []
+    read += [from_server(named, studio)] if named else []
+    read += [_by_reference(reference, from_project(reference, studio, edition)) for reference in projects]
+    for each in await together(read):
+        found |= each
     return found
+
+
+async def _by_reference(
+    reference: str, found: Coroutine[Any, Any, Template | Problem]
+) -> dict[str, Template | Problem]:
+    return {reference: await found}
 
 
 def _for_edition(template: Template | Problem, edition: Edition) -> Template | Problem:
