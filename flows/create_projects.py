@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -21,7 +22,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import TagsContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 from pydantic import BeforeValidator, Field
 
 from stencil.batch import Batch, BatchFailed, Group, groups_at_once
@@ -30,8 +31,11 @@ from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
 from stencil.report.markdown import escape
+from stencil.shards import MOST_AT_ONCE, MOST_SHARDS, Shard, asked_shards, check_at_once
 from stencil.sheet import file_name
 from stencil.studio import Studio, open_sandbox, open_studio
+from stencil.together import together
+from tasks.beat import beating
 from tasks.credentials import studio_settings
 from tasks.events import announce, announce_refusal
 from tasks.limits import shared_rate
@@ -41,12 +45,15 @@ from tasks.report import (
     LONGEST_TELLING,
     PROGRESS_KEY,
     SUMMARY_KEY,
-    Progress,
+    progress_told,
     publish_problems,
     publish_report,
     save_results,
 )
+from tasks.shard_news import BEAT, ShardNews
+from tasks.shards import Shards, planned_shards
 from tasks.sheet import SourceUnclear, load_sheet, one_source
+from tasks.stopping import CANCELLED, until_done
 from tasks.words import failed_state, value_of
 
 if TYPE_CHECKING:
@@ -59,8 +66,10 @@ R = TypeVar("R")
 def _run_name() -> str:
     """`projects.csv`, with what is special about the run."""
     parameters = with_event(flow_run.parameters)
-    extras = [word for word in ("dry_run", "sandbox") if parameters.get(word)]
-    return " ".join([_source_of(parameters), *(word.replace("_", " ") for word in extras)])
+    extras = [word.replace("_", " ") for word in ("dry_run", "sandbox") if parameters.get(word)]
+    shard = parameters.get("shard")
+    extras += [Shard.model_validate(shard).name] if shard else []
+    return " ".join([_source_of(parameters), *extras])
 
 
 def _source_of(parameters: dict[str, Any]) -> str:
@@ -77,6 +86,9 @@ async def tell_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: Sta
     Raises:
         TimeoutError: Prefect's server does not take it.
     """
+    if flow_run.parameters.get("shard"):
+        # The batch that it is a part of tells.
+        return
     of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
     async with get_client() as client, asyncio.timeout(LONGEST_TELLING):
         known = {artifact.key: artifact for artifact in await client.read_artifacts(artifact_filter=of_run)}
@@ -130,8 +142,9 @@ async def create_projects(
     long_titles: Literal["error", "cut"] = "error",
     mode: Literal["create", "update"] = "create",
     output: str = "",
-    max_concurrency: Annotated[int, Field(ge=0, le=64)] = 0,
+    max_concurrency: Annotated[int, Field(ge=0, le=MOST_AT_ONCE * MOST_SHARDS)] = 0,
     requests_per_second: Annotated[float, Field(ge=-1, le=1000)] = -1,
+    shards: Annotated[str, BeforeValidator(str)] = "",
     max_failures: str = "",
     fail_when: Literal["any", "all", "never"] = "any",
     skip_invalid: bool = False,
@@ -139,6 +152,7 @@ async def create_projects(
     credentials: str = "",
     project_events: bool = True,
     sandbox: bool = False,
+    shard: Shard | None = None,
     event: Annotated[dict[str, Any], BeforeValidator(from_json)] = {},  # noqa: B006 - likewise
 ) -> Report:
     """One project per row of a sheet, exactly one, and a report on every row.
@@ -154,8 +168,9 @@ async def create_projects(
         long_titles: What happens to a title that is too long: `error`, or `cut` to its beginning and a hash.
         mode: What happens to a project that exists: `create` leaves it alone, `update` brings it to the row's overrides.
         output: Folder or URL that `results.csv` and `failed.csv` are written to; empty writes none.
-        max_concurrency: Requests under way at once; 0 takes the edition's default (4; Community 1).
+        max_concurrency: Requests under way at once, at most 64 a process; 0 takes the edition's default (4; Community 1).
         requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
+        shards: Runs of the deployment `shard` that share rows and limits: a number, or `auto`; empty is none.
         max_failures: Rows that may fail before the batch stops: a number (`10`), a share (`5%`), or empty for no limit.
         fail_when: Which rows that are not well fail the run: `any` of them, only `all` of them, or `never`.
         skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
@@ -163,9 +178,12 @@ async def create_projects(
         credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
         project_events: Send an event for each project that is created (none above 5,000).
         sandbox: Run on the embedded sandbox instead of a studio.
+        shard: Which part of a batch this run is; the batch that is cut into shards fills it.
         event: What an event brought: any of these parameters, which win over the others. The deployment `on-event` fills it.
     """
-    name = _source_of(with_event(flow_run.parameters))
+    parameters = with_event(flow_run.parameters)
+    name = _source_of(parameters)
+    news = ShardNews() if shard else None
     try:
         # The run has its tags. Its task runs have none, since Prefect asks its server for a slot of each tag before a task
         # run begins: a request for each, and a wait without end where the server is gone.
@@ -173,6 +191,7 @@ async def create_projects(
             source = one_source(sheet, csv_text, rows)
             if output:
                 check_output(output)
+            check_at_once(max_concurrency, asked_shards(shards))
             options = Options(
                 template=template,
                 workspace=workspace,
@@ -180,26 +199,46 @@ async def create_projects(
                 long_titles=long_titles,
                 mode=Mode(mode),
                 dry_run=dry_run,
-                max_concurrency=max_concurrency,
+                max_concurrency=min(max_concurrency, MOST_AT_ONCE),
                 requests_per_second=requests_per_second,
                 max_failures=max_failures,
                 skip_invalid=skip_invalid,
                 allow_unknown_fields=allow_unknown_fields,
             )
-            checked = await value_of(load_sheet(source, name, options))
-            async with await _studio(credentials, options, sandbox=sandbox) as studio:
-                batch = await value_of(plan_batch(checked, options, studio))
-                try:
-                    if not dry_run:
-                        await _until_done(batch)
-                finally:
-                    report = batch.report()
-                    await _tell(report, output)
-                    announce(batch, report, each_project=project_events)
+            async with contextlib.nullcontext() if news is None else beating("The shard", news.tell, BEAT):
+                checked = await value_of(load_sheet(source, name, options, shard))
+                async with await _studio(credentials, options, sandbox=sandbox) as studio:
+                    if shard:
+                        shard.check_studio(studio.client.url)
+                    batch = await value_of(plan_batch(checked, options, studio))
+                    if news:
+                        news.batch = batch
+                    if shard:
+                        shard.check_intent(batch.intent(shard.first_line, shard.last_line))
+                    cut = await planned_shards(shards, batch, sheet, max_concurrency)
+                    try:
+                        if cut:
+                            shared = Shards(batch, cut, parameters, max_concurrency)
+                            await until_done(batch, shared.carry_out, finish=shared.carry_out)
+                        elif not dry_run:
+                            waiting = shard.run if shard else ""
+                            await until_done(
+                                batch, partial(_carry_out, batch), finish=batch.finish_staked, part_of=waiting
+                            )
+                    finally:
+                        report = batch.report()
+                        if news:
+                            await news.tell_all(batch, report)
+                        else:
+                            await _tell(report, output)
+                            announce(batch, report, each_project=project_events)
     except StencilError as error:
-        if isinstance(error, InvalidSheet):
-            await publish_problems(error)
-        announce_refusal(name, error)
+        if news:
+            await news.tell_refusal(error)
+        else:
+            if isinstance(error, InvalidSheet):
+                await publish_problems(error)
+            announce_refusal(name, error)
         return failed_state(error)  # type: ignore[return-value]
     return _final_state(report, FailWhen(fail_when))  # type: ignore[return-value]
 
@@ -210,44 +249,26 @@ async def _studio(
     return open_sandbox(options) if sandbox else open_studio(await studio_settings(credentials), options)
 
 
-async def _until_done(batch: Batch) -> None:
-    """Carry the batch out; a first cancellation lets what is staked be finished, a second leaves it to a rerun."""
-    work = asyncio.ensure_future(_carry_out(batch))
-    try:
-        await asyncio.shield(work)
-    except asyncio.CancelledError:
-        batch.stopping.stop("cancelled")
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-        raise
-
-
 async def _carry_out(batch: Batch) -> None:
     groups = batch.groups()
-    progress = await Progress.start(batch)
     under_way = asyncio.Semaphore(groups_at_once(batch))
 
     async def carry_out(group: Group) -> None:
         async with under_way:
             # What became of the rows stands in the group; the state is for the people who watch.
             await provision_group(group, batch, return_state=True)  # type: ignore[misc]
-        await progress.tell()
 
     # What Prefect and the plan have built up stays for the whole batch; walking through it again and again, the garbage
     # collector took a tenth of the time.
     gc.freeze()
     try:
-        async with shared_rate(batch.studio.pacer) if groups else contextlib.nullcontext():
-            await asyncio.gather(*(carry_out(group) for group in groups))
+        async with progress_told(batch), shared_rate(batch.studio.pacer) if groups else contextlib.nullcontext():
+            await together(carry_out(group) for group in groups)
             await value_of(sweep(batch))
             if batch.has_steps:
                 await value_of(carry_out_steps(batch))
     finally:
         gc.unfreeze()
-    await progress.tell(last=True)
 
 
 async def _tell(report: Report, output: str) -> None:
@@ -266,6 +287,8 @@ async def _tell(report: Report, output: str) -> None:
 
 def _final_state(report: Report, fail_when: FailWhen) -> State[Any]:
     """Computed from the rows, and from nothing else."""
+    if report.stopped == CANCELLED:
+        return Cancelled(message=report.sentence, data=BatchFailed(report))
     if failed(report, fail_when):
         return failed_state(BatchFailed(report))
     name = None if report.well else "CompletedWithFailures"
@@ -290,6 +313,8 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
         InvalidSheet: The frame has problems; nothing was created.
         StencilError: Nothing was done for another reason, which it says.
     """
+    if asked_shards(str(options.get("shards", ""))) != 1:
+        raise SourceUnclear("shards: the frame is in this process alone; save it as a sheet that all workers can open.")
     taken = sorted({"sheet", "csv_text", "rows"} & options.keys())
     if taken:
         raise SourceUnclear(f"from_dataframe takes its rows from the frame; leave out {', '.join(taken)}.")

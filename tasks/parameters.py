@@ -94,7 +94,17 @@ class WordedFlow(Flow[P, R]):
                 raise BadParameters(
                     f"{name} is a DataFrame: call from_dataframe(df, ...) of flows.create_projects instead."
                 )
-        return super().serialize_parameters(parameters)
+        # Prefect would import FastAPI for it, which takes a tenth of a second.
+        return dict(parameters) if _is_plain(parameters) else super().serialize_parameters(parameters)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON has this as it is."""
+    if type(value) is dict:
+        return all(type(key) is str and _is_plain(part) for key, part in value.items())
+    if type(value) is list:
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (str, bool, int, float)
 
 
 def worded_flow(**options: Any) -> Callable[[Callable[P, R]], WordedFlow[P, R]]:

@@ -1,8 +1,8 @@
 """Telling what became of a batch, as artifacts and files."""
 
 import asyncio
-import logging
-import math
+import contextlib
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 from prefect import task
@@ -10,13 +10,14 @@ from prefect.artifacts import (
     acreate_markdown_artifact,
     acreate_progress_artifact,
     acreate_table_artifact,
-    aupdate_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
 
 from stencil.batch import Batch
 from stencil.problems import InvalidSheet, counted
 from stencil.report import Report, ResultFiles, progress_text, write_results
+from tasks.artifacts import update_artifact
+from tasks.beat import beating
 from tasks.words import failing_in_words
 
 #: Keys of the artifacts: the same in every run, so that Prefect shows their history.
@@ -32,8 +33,6 @@ MOST_ROWS = 1000
 PROGRESS_EVERY = 1.0
 #: Seconds that telling Prefect may take; its client goes on trying for minutes when its server is gone.
 LONGEST_TELLING = 20.0
-
-logger = logging.getLogger("stencil.report")
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
@@ -75,34 +74,53 @@ async def publish_problems(invalid: InvalidSheet) -> None:
     await acreate_table_artifact(rows, key=PROBLEMS_KEY, description=description)
 
 
-class Progress:
-    """The progress artifact of a batch, brought up to date now and then."""
-
-    def __init__(self, batch: Batch, artifact: UUID) -> None:
-        self._batch, self._artifact = batch, artifact
-        self._total = max(1, len(batch.engine.tickets))
-        self._told = batch.studio.pacer.clock.now()
-
-    @classmethod
-    async def start(cls, batch: Batch) -> "Progress":
-        """Make the artifact."""
-        return cls(batch, await acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=_told(batch)))
-
-    async def tell(self, *, last: bool = False) -> None:
-        """Bring it up to date, unless that was done just now."""
-        now = self._batch.studio.pacer.clock.now()
-        if now - self._told < (0 if last else PROGRESS_EVERY):
-            return
-        self._told = now
-        share = 100.0 * sum(ticket.settled for ticket in self._batch.engine.tickets) / self._total
-        try:
-            async with asyncio.timeout(LONGEST_TELLING):
-                await aupdate_progress_artifact(self._artifact, progress=share, description=_told(self._batch))
-        except Exception as error:  # noqa: BLE001 - it is for those who watch; the batch goes on without
-            self._told = math.inf
-            logger.warning("the progress is not told any more: %s", error)
+@contextlib.asynccontextmanager
+async def progress_told(batch: Batch) -> AsyncIterator[None]:
+    """A progress artifact that is kept up to date while the block runs, and is at its end."""
+    progress = _Progress(batch)
+    try:
+        async with beating("The progress", progress.tell, PROGRESS_EVERY):
+            yield
+        if progress.well:
+            await progress.tell()
+    finally:
+        await progress.close()
 
 
-def _told(batch: Batch) -> str:
+class _Progress:
+    """The progress artifact of a batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._last = _told(batch)[0]
+        # The batch does not wait for it.
+        self._made: asyncio.Task[UUID] = asyncio.create_task(
+            acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=self._last)
+        )
+        self.well = True
+
+    async def tell(self) -> None:
+        """Bring it up to date, where anything is new.
+
+        Raises:
+            TimeoutError: Prefect's server does not take it.
+        """
+        told, share = _told(self._batch)
+        self.well = False
+        async with asyncio.timeout(LONGEST_TELLING):
+            artifact = await asyncio.shield(self._made)
+            if told != self._last:
+                await update_artifact(artifact, data=share, description=told)
+        self._last, self.well = told, True
+
+    async def close(self) -> None:
+        """Make it no more, where Prefect's server has not taken it by now."""
+        self._made.cancel()
+        await asyncio.gather(self._made, return_exceptions=True)
+
+
+def _told(batch: Batch) -> tuple[str, float]:
+    """What the rows have come to, in words, and the share of them that have an outcome, in percent."""
     counts = batch.counts()
-    return progress_text(sum(counts.values()), len(batch.sheet.rows), counts)
+    done, rows = sum(counts.values()), len(batch.sheet.rows)
+    return progress_text(done, rows, counts), min(100.0, 100.0 * done / max(1, rows))

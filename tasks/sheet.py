@@ -1,5 +1,6 @@
 """Reading a sheet, as a task."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from prefect import task
@@ -8,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from stencil.checking import Checked, check
 from stencil.options import Options
 from stencil.problems import StencilError
+from stencil.shards import Shard
 from stencil.sheet import read_sheet
 from tasks.words import failing_in_words
 
@@ -40,10 +42,17 @@ def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) 
 # Not cached: the same path may hold another sheet tomorrow.
 @task(task_run_name="read {name}", cache_policy=NO_CACHE, persist_result=False)
 @failing_in_words
-async def load_sheet(source: Source, name: str, options: Options) -> Checked:
-    """The requests and problems of a sheet.
+async def load_sheet(source: Source, name: str, options: Options, shard: Shard | None = None) -> Checked:
+    """The requests and problems of a sheet, or of a shard of it.
 
     Raises:
         SheetUnreadable: The source can't be read as a table.
+        SheetChanged: The shard is of another sheet.
     """
-    return check(read_sheet(source, name="" if isinstance(source, str) else name), options)
+
+    def load() -> Checked:
+        checked = check(read_sheet(source, name="" if isinstance(source, str) else name), options)
+        return checked.part(shard) if shard else checked
+
+    # A large sheet takes half a minute, in which whoever waits for a shard is to hear that it lives.
+    return await asyncio.to_thread(load)
