@@ -14,6 +14,9 @@ from stencil.cli.prefect_server import embedded_prefect_server
 
 SANDBOX_TOKEN = "f" * 40
 
+#: End of the names under which Prefect is told its database.
+_DATABASE = "DATABASE_CONNECTION_URL"
+
 
 @contextmanager
 def sandbox_server(latency_ms: float = 0.0) -> Iterator[tuple[str, str]]:
@@ -30,9 +33,19 @@ def sandbox_server(latency_ms: float = 0.0) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def prefect_server(home: Path, *, ui: bool = False) -> Iterator[str]:
-    """API URL of a Prefect server whose database is in `home`; with `ui`, its UI is at the root of the same address."""
-    environment = {**os.environ, "PREFECT_HOME": str(home)}
+def prefect_server(home: Path, *, ui: bool = False, database: str = "") -> Iterator[str]:
+    """API URL of a Prefect server that records task runs in batches.
+
+    Args:
+        home: Its folder, in which its SQLite database is.
+        ui: Whether its UI is at the root of the same address.
+        database: URL of a database of its own instead (`scripts.postgres.postgres_server`).
+    """
+    # One that the user's environment names is the user's.
+    environment = {name: value for name, value in os.environ.items() if not name.endswith(_DATABASE)}
+    environment["PREFECT_HOME"] = str(home)
+    if database:
+        environment[f"PREFECT_SERVER_{_DATABASE}"] = database
     if ui:
         environment |= {
             "PREFECT_SERVER_UI_ENABLED": "true",

@@ -2,12 +2,14 @@
 
 import argparse
 import math
+from functools import partial
 from pathlib import Path
 
 from stencil import __version__
 from stencil.cli import commands, emitting, removing, templating
 from stencil.options import FailWhen
 from stencil.planning import Mode
+from stencil.shards import MOST_AT_ONCE, MOST_SHARDS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the batch's sheet, for the files that its rows name (default: that of RESULTS)",
     )
-    _limits(remove)
+    _limits(remove, MOST_AT_ONCE)
     remove.set_defaults(command=removing.remove)
 
     check = verbs.add_parser("check", help="find what is wrong with a sheet; on the studio too, where one is named")
@@ -197,6 +199,12 @@ def _batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what each row is going to do, and write nothing")
     parser.add_argument("--output", default="", metavar="DIR", help="folder or URL for results.csv and failed.csv")
     parser.add_argument(
+        "--shards",
+        default="",
+        metavar="N",
+        help="runs of the deployment shard that share rows and limits: a number, or auto (default: none)",
+    )
+    parser.add_argument(
         "--max-failures",
         default="",
         metavar="N",
@@ -210,10 +218,10 @@ def _batch(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _limits(parser: argparse.ArgumentParser) -> None:
+def _limits(parser: argparse.ArgumentParser, most: int = MOST_AT_ONCE * MOST_SHARDS) -> None:
     parser.add_argument(
         "--max-concurrency",
-        type=_concurrency,
+        type=partial(_concurrency, most),
         default=0,
         metavar="N",
         help="requests at once (default: 4; on Community 1)",
@@ -227,10 +235,11 @@ def _limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _concurrency(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= commands.MOST_AT_ONCE:
-        raise argparse.ArgumentTypeError(f"give a number from 1 to {commands.MOST_AT_ONCE}")
+def _concurrency(most: int, text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number <= most:
+        more = ", or as many for each shard" if most > MOST_AT_ONCE else ""
+        raise argparse.ArgumentTypeError(f"give a number from 1 to {MOST_AT_ONCE}{more}")
     return number
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import importlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -11,18 +12,19 @@ from stencil.batch import Batch, BatchFailed, prepare
 from stencil.checking import check as check_sheet
 from stencil.checking import check_files
 from stencil.cli.display import Display
-from stencil.cli.prefect_server import embedded_prefect_server
+from stencil.cli.prefect_server import embedded_prefect_server, may_be_named
 from stencil.labelstudio import Edition
 from stencil.options import Options
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError, counted
 from stencil.report import Report, check_output, write_results
 from stencil.settings import StudioSettings, has_environment
+from stencil.shards import MOST_AT_ONCE, asked_shards, check_at_once
 from stencil.sheet import read_sheet
 from stencil.studio import Studio, open_sandbox, open_studio
 
-#: Highest `--max-concurrency` and `--requests-per-second`.
-MOST_AT_ONCE, FASTEST = 64, 1000
+#: Highest `--requests-per-second`.
+FASTEST = 1000
 
 #: What keeps Prefect's log off the terminal; the server has it all the same.
 _QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
@@ -41,6 +43,7 @@ class PrefectFailed(StencilError):
 
 def create(chosen: argparse.Namespace, display: Display) -> int:
     """Create the projects of a sheet, by the flow."""
+    check_at_once(chosen.max_concurrency, asked_shards(chosen.shards))
     if chosen.dry_run:
         return plan(chosen, display)
     if not chosen.sandbox:
@@ -58,7 +61,7 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
     if not chosen.verbose:
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
-    with _prefect(display), display.progress() as batches:
+    with _prefect(chosen, display), display.progress() as batches:
         report, code = _run_flow(chosen, display, batches)
     if report is not None:
         display.report(report)
@@ -70,25 +73,35 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
 
 
 @contextmanager
-def _prefect(display: Display) -> Iterator[None]:
+def _prefect(chosen: argparse.Namespace, display: Display) -> Iterator[None]:
     """The Prefect server that the environment or the profile names; else one for the time of the command."""
     # Imported here, since importing Prefect takes a second and the other commands don't need it.
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    if may_be_named():
+        from prefect.settings import PREFECT_API_URL
 
-    if PREFECT_API_URL.value():
-        asyncio.run(reach_prefect())
-        yield
-        return
-    display.note("Starting an embedded Prefect server, about ten seconds; PREFECT_API_URL names one that runs already.")
-    with embedded_prefect_server() as url, temporary_settings({PREFECT_API_URL: url}):
-        try:
+        if PREFECT_API_URL.value():
+            asyncio.run(reach_prefect())
             yield
-        finally:
-            # What Prefect still has to tell its server it tells now; afterwards the server is gone.
-            APILogWorker.instance().drain()
-            EventsWorker.drain_all()
+            return
+    display.note("Starting an embedded Prefect server, about ten seconds; PREFECT_API_URL names one that runs already.")
+    with embedded_prefect_server(meanwhile=lambda: _import_all(sandbox=chosen.sandbox)) as url:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: url}):
+            try:
+                yield
+            finally:
+                # What Prefect still has to tell its server it tells now; afterwards the server is gone.
+                APILogWorker.instance().drain()
+                EventsWorker.drain_all()
+
+
+def _import_all(*, sandbox: bool) -> None:
+    importlib.import_module("flows.create_projects")
+    if sandbox:
+        importlib.import_module("stencil.sandbox")
 
 
 def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
@@ -99,16 +112,17 @@ def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
 def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]) -> tuple[Report | None, int]:
     """The report, as far as there is one, and the exit code."""
     from flows.create_projects import create_projects
+    from tasks.stopping import CANCELLED
 
     names = (
-        "sheet template workspace title long_titles mode output max_concurrency requests_per_second max_failures fail_when "
-        "skip_invalid allow_unknown_fields sandbox"
+        "sheet template workspace title long_titles mode output max_concurrency requests_per_second shards max_failures "
+        "fail_when skip_invalid allow_unknown_fields sandbox"
     )
     parameters = {name: getattr(chosen, name) for name in names.split()}
     try:
         report = asyncio.run(_interruptible(create_projects, parameters))
     except BatchFailed as failed:
-        return failed.report, 1
+        return failed.report, 130 if failed.report.stopped == CANCELLED else 1
     except InvalidSheet as invalid:
         display.problems(invalid.sheet, invalid.problems)
         _tell_problems(invalid, display)
@@ -252,7 +266,7 @@ def _options(chosen: argparse.Namespace, *, dry_run: bool) -> Options:
         long_titles=chosen.long_titles,
         mode=Mode(chosen.mode),
         dry_run=dry_run,
-        max_concurrency=chosen.max_concurrency,
+        max_concurrency=min(chosen.max_concurrency, MOST_AT_ONCE),
         requests_per_second=chosen.requests_per_second,
         max_failures=chosen.max_failures,
         skip_invalid=chosen.skip_invalid,

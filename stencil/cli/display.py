@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.markup import escape
@@ -44,9 +44,15 @@ class Display:
 
     def json(self, document: object) -> None:
         """One document for a machine."""
-        text = json.dumps(document, ensure_ascii=False, indent=2)
-        # Half characters, which JSON lines can smuggle in, have no UTF-8; their escape is JSON too.
-        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+        sys.stdout.write(_as_json(document) + "\n")
+
+    def _json_report(self, report: Report) -> None:
+        """One document for a machine, written row by row: a hundred thousand of them are long."""
+        start, _, end = _as_json({**report.json_head(), "rows": []}).rpartition("[]")
+        sys.stdout.write(start)
+        for number, row in enumerate(report.json_rows()):
+            sys.stdout.write(f"{',' if number else '['}\n{_as_json(row)}".replace("\n", "\n    "))
+        sys.stdout.write(("\n  ]" if report.rows else "[]") + end + "\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table; nothing for a machine."""
@@ -69,7 +75,7 @@ class Display:
     def report(self, report: Report) -> None:
         """The closing table: rows that are not well first, then, of a plan, the others; then the counts."""
         if self.machine:
-            self.json(report.to_json())
+            self._json_report(report)
             return
         # Rows that the batch did not come to are counted, not listed: it stopped before them, and nothing is wrong with them.
         bad = [row for row in report.rows if not row.outcome.well and not _not_reached(row)]
@@ -90,6 +96,15 @@ class Display:
         """A live bar over the batch that is prepared inside; the batch, once there is one, is in the list."""
         batches: list[Batch] = []
         token = batch_listener.set(batches.append)
+        watched = self._err.is_terminal and not self.machine
+        try:
+            with self._bar(batches) if watched else nullcontext():
+                yield batches
+        finally:
+            batch_listener.reset(token)
+
+    @contextmanager
+    def _bar(self, batches: Sequence[Batch]) -> Iterator[None]:
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -97,7 +112,6 @@ class Display:
             TimeElapsedColumn(),
             console=self._err,
             transient=True,
-            disable=self.machine or not self._err.is_terminal,
         )
         over = threading.Event()
 
@@ -111,19 +125,21 @@ class Display:
                     bar.update(line, completed=done, total=total, description=words)
 
         watcher = threading.Thread(target=watch, daemon=True)
-        try:
-            with bar:
-                watcher.start()
-                try:
-                    yield batches
-                finally:
-                    over.set()
-                    watcher.join()
-        finally:
-            batch_listener.reset(token)
+        with bar:
+            watcher.start()
+            try:
+                yield
+            finally:
+                over.set()
+                watcher.join()
 
     def _prefixed(self, text: str) -> str:
         return "\n".join(self._prefix + line for line in text.splitlines() or [""])
+
+
+def _as_json(document: object) -> str:
+    # Half characters, which JSON lines can smuggle in, have no UTF-8; their escape is JSON too.
+    return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace").decode()
 
 
 def _not_reached(row: RowReport) -> bool:

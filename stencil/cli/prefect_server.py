@@ -11,8 +11,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from stencil.problems import StencilError
 
@@ -40,12 +41,31 @@ class PrefectServerDidNotStart(StencilError):
     """The Prefect server that a command starts for itself did not answer."""
 
 
+def may_be_named(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether anything may name a Prefect server that runs already; only Prefect itself, once imported, knows for certain."""
+    home = Path(environment.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    profiles = Path(environment.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    files = (profiles, Path(".env"), Path("prefect.toml"), Path("pyproject.toml"))
+    return "PREFECT_API_URL" in environment or any(_speaks_of_a_server(each) for each in files)
+
+
+def _speaks_of_a_server(file: Path) -> bool:
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace").casefold()
+    except OSError:
+        return False
+    return ("tool.prefect" if file.name == "pyproject.toml" else "url") in text
+
+
 @contextmanager
-def embedded_prefect_server(environment: Mapping[str, str] = os.environ) -> Iterator[str]:
+def embedded_prefect_server(
+    environment: Mapping[str, str] = os.environ, *, meanwhile: Callable[[], None] = lambda: None
+) -> Iterator[str]:
     """The API URL of a Prefect server, until the block ends.
 
     Args:
         environment: Of the server; `PREFECT_HOME` in it says where its database is, by default the user's own.
+        meanwhile: Called while it starts, which takes seconds.
 
     Raises:
         PrefectServerDidNotStart: It ended, or did not answer in time.
@@ -62,6 +82,7 @@ def embedded_prefect_server(environment: Mapping[str, str] = os.environ) -> Iter
         start_new_session=True,
     )
     try:
+        meanwhile()
         _wait(process, f"http://{HOST}:{port}/api/health")
         yield f"http://{HOST}:{port}/api"
     finally:
