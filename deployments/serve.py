@@ -1,6 +1,7 @@
-"""Serves every deployment of `prefect.yaml` from one process, without work pool and worker: `python -m deployments.serve`.
+"""Serves the deployments of `prefect.yaml` from one process, without work pool and worker: `python -m deployments.serve`.
 
-Runs are started here, one at a time, each in a process of its own with this one's environment. Ctrl-C ends it.
+Runs are started here, one at a time, each in a process of its own with this one's environment. So `shard` is not served: it
+would wait for the batch that waits for it. Ctrl-C ends it.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from prefect.schedules import Schedule
 from prefect.settings import PREFECT_API_URL
 from pydantic import TypeAdapter
 
+from deployments.bootstrap import SHARDS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 _trigger: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTypes)
@@ -28,7 +31,8 @@ _trigger: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTyp
 
 def deployments(path: Path = ROOT / "prefect.yaml") -> list[RunnerDeployment]:
     """The deployments of a `prefect.yaml`, to be run in this process."""
-    return [_deployment(entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]]
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
+    return [_deployment(entry) for entry in entries if entry["work_pool"]["work_queue_name"] != SHARDS]
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:

@@ -23,9 +23,10 @@ ENGINE = (
     {"batch", "removal"},
     {"checking", "survey"},
     {"studio"},
+    {"shards"},
     {"options"},
     {"marks", "planning", "provisioning", "report", "settings", "sheet", "templates"},
-    {"json_value", "labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet", "steps"},
+    {"json_value", "labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet", "steps", "together"},
     {"__init__"},
 )
 # Stands apart: it imports nothing else of ours, or it would share the client's mistakes.

@@ -42,11 +42,11 @@ def command(environment: dict[str, str], *arguments: str) -> str:
 
 
 @contextmanager
-def worker(environment: dict[str, str], *arguments: str) -> Iterator[None]:
+def worker(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of the pool."""
     start = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stencil", *arguments]
-    with running(start, {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=subprocess.DEVNULL):
-        yield
+    with running(start, {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=subprocess.DEVNULL) as process:
+        yield process
 
 
 async def started(deployment: str, **parameters: Any) -> FlowRun:

@@ -1,6 +1,7 @@
 """A run that is killed or cancelled says what is known, and a rerun finishes what it left."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from prefect.states import Cancelling, Crashed, Running
 from flows.create_projects import create_projects, tell_what_is_known
 from stencil.sandbox import Sandbox
 from tests.prefect import deployed
-from tests.prefect.test_create_projects import artifacts
-from tests.soak.batches import FLOW, Moment, die_and_rerun, projects
+from tests.prefect.test_create_projects import artifacts, latest_run
+from tests.soak.batches import FLOW, Moment, die_and_rerun, projects, start
 
 ROWS = 400
 SHEET = "title\n" + "".join(f"Row {number}\n" for number in range(ROWS))
@@ -88,11 +89,35 @@ async def test_a_cancelled_run_reports_the_rest_and_a_rerun_finishes_it(sandbox:
     assert f"of {ROWS} rows" in summary or f"{ROWS} rows:" in summary
     assert "unprocessed" in summary
     assert sent(sandbox, "POST") < ROWS
+    assert [project for project in projects(sandbox) if "[stencil " in project["description"]] == []
 
     report = await create_projects(csv_text=SHEET, template="1", workspace="1", max_concurrency=16)
     assert report.well
     assert sent(sandbox, "POST") == len(projects(sandbox)) == ROWS
     assert [project for project in projects(sandbox) if "[stencil " in project["description"]] == []
+
+
+@pytest.mark.timeout(240)
+async def test_a_local_run_that_is_cancelled_from_the_ui_stops_between_rows(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(SHEET, encoding="utf-8")
+    options = ("--template", "1", "--workspace", "1", "--requests-per-second", "50")
+    process = start((*FLOW, *options), sheet, environment)
+    async with get_client() as client, asyncio.timeout(90):
+        while sent(sandbox, "PATCH") < 20:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
+            await asyncio.sleep(0.05)
+        run = await latest_run()
+        await client.set_flow_run_state(run.id, Cancelling())
+
+    told, errors = await asyncio.to_thread(process.communicate, timeout=90)
+    report = json.loads(told)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert report["stopped"] == "cancelled"
+    assert report["counts"]["created"] == sent(sandbox, "PATCH") == len(projects(sandbox)) < ROWS
+    assert (await ended(run))[0] == "Cancelled"
 
 
 async def summaries(run: FlowRun, state: Any) -> list[str]:

@@ -56,11 +56,11 @@ def test_the_form_offers_choices(page: Page, name: str, offered: set[str]) -> No
 def test_the_form_holds_bounds(page: Page) -> None:
     form = open_form(page)
     concurrency = field(form, "max_concurrency")
-    concurrency.fill("65")
+    concurrency.fill("4097")
     submit(page)
     # Where it is invalid, the browser leads back to it, and nothing is sent.
     expect(concurrency).to_be_focused()
-    assert "64" in concurrency.evaluate("input => input.validationMessage")
+    assert "4096" in concurrency.evaluate("input => input.validationMessage")
 
 
 def test_the_form_untouched_sends_the_defaults(page: Page) -> None:
@@ -104,7 +104,9 @@ def test_a_dry_run_creates_nothing_and_its_summary_says_so(page: Page, studio: S
     field(form, "dry_run").click()
     assert run_to_its_end(page) == "Completed"
 
-    expect(open_summary(page)).to_contain_text("nothing was written")
+    summary = open_summary(page)
+    expect(summary).to_contain_text("nothing was written")
+    expect(summary.get_by_role("row").filter(has_text="Only planned")).to_contain_text("would be created")
     asked = [request.method for request in studio.requests]
     assert asked.count("GET") == len(asked) > 0
 
