@@ -157,7 +157,8 @@ def projects(sandbox: Sandbox) -> list[dict[str, Any]]:
     """Every project of the sandbox, as its API shows it."""
     found: list[dict[str, Any]] = []
     headers = {"Authorization": f"Token {sandbox.token}"}
-    with httpx.Client(base_url=sandbox.url, headers=headers) as client:
+    # Ten sandboxes share the tests' process, and a busy machine.
+    with httpx.Client(base_url=sandbox.url, headers=headers, timeout=60) as client:
         while True:
             page = client.get("/api/projects/", params={"page_size": 100, "page": len(found) // 100 + 1}).json()
             found += page["results"]
