@@ -57,13 +57,17 @@ screenshots: ## Take the pictures of docs/images again
 	@$(MAKE) --no-print-directory test-ui STENCIL_SCREENSHOTS=docs/images
 
 .PHONY: soak
-soak: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the long tests: faults, kills, a rate limit, ten batches on a real server
+soak: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql ## Run the long tests: faults, kills, a rate limit, ten batches on a real server
 	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio STENCIL_SCENES=10000 $(BIN)/python -m pytest \
 		-m 'soak or scenes' $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure Stencil beside a bare loop, the SDK and a mapped flow (ten minutes)
 	@$(BIN)/python -m bench.compare $(ARGS)
+
+.PHONY: sizing
+sizing: $(VENV)/.bench postgresql ## Count what batches of 100 to 10,000 rows cost, and draw docs/images/sizing.svg (ten minutes)
+	@$(BIN)/python -m bench.sizing $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, formatting and types
@@ -87,7 +91,7 @@ label-studio: $(STUDIO)/venv/.installed ## Start a real Label Studio Community s
 .PHONY: constraints
 constraints: ## Pin again what all supported Pythons resolve to today (PYTHONS='...')
 	@mkdir -p .stencil
-	@$(RESOLVE) '.[dev]' > .stencil/constraints && mv .stencil/constraints constraints.txt
+	@$(RESOLVE) '.[dev,bench]' > .stencil/constraints && mv .stencil/constraints constraints.txt
 	@$(RESOLVE) 'label-studio==$(LABEL_STUDIO_VERSION)' > .stencil/constraints && \
 		mv .stencil/constraints constraints-label-studio.txt
 
@@ -108,17 +112,29 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
 	@$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
 	@touch $(VENV)/.runtime $@
 
-# Not a file: a browser may come and go. The tests look for the same names.
+$(VENV)/.bench: $(VENV)/.dev
+	@echo 'Installing what draws into $(VENV) (half a minute the first time) ...'
+	@$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+# Debian's packages, for root: not files, since they may come and go. The tests look for the same programs.
+# $(call debian,PACKAGE,IS_THERE,WHO_NEEDS_IT,OR_ELSE)
+debian = $(2) || if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		echo 'Installing $(1) with apt-get (a minute) ...'; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $(1) > /dev/null; \
+	else \
+		echo '$(3): install the package $(1) (as root: apt-get install $(1)), or put $(4) on PATH.' >&2; exit 1; \
+	fi
+
+.PHONY: postgresql
+postgresql:
+	@$(call debian,postgresql,ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null,A Prefect server \
+		on PostgreSQL needs its programs,initdb and postgres)
+
 .PHONY: chromium
 chromium:
-	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null || \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-			echo 'Installing chromium with apt-get (a minute) ...'; \
-			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium > /dev/null; \
-		else \
-			echo 'The tests of the UI need Chromium or Chrome: install the package chromium (as root: apt-get' \
-				'install chromium), or put chromium, chromium-browser or google-chrome on PATH.' >&2; exit 1; \
-		fi
+	@$(call debian,chromium,command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome \
+		> /dev/null,The tests of the UI need Chromium or Chrome,chromium or google-chrome)
 
 # A template of another release's data would be migrated at every start.
 $(STUDIO)/venv/.installed: constraints-label-studio.txt | $(STUDIO_BIN)/pip
