@@ -38,7 +38,7 @@ from stencil.together import together
 from tasks.beat import beating
 from tasks.credentials import studio_settings
 from tasks.events import announce, announce_refusal
-from tasks.limits import shared_rate
+from tasks.limits import Share, shared_rate
 from tasks.parameters import from_json, with_event, worded_flow
 from tasks.provisioning import carry_out_steps, plan_batch, provision_group, sweep
 from tasks.report import (
@@ -207,7 +207,10 @@ async def create_projects(
             )
             async with contextlib.nullcontext() if news is None else beating("The shard", news.tell, BEAT):
                 checked = await value_of(load_sheet(source, name, options, shard))
-                async with await _studio(credentials, options, sandbox=sandbox) as studio:
+                async with (
+                    shared_rate() as share,
+                    await _studio(credentials, options, share, sandbox=sandbox) as studio,
+                ):
                     if shard:
                         shard.check_studio(studio.client.url)
                     batch = await value_of(plan_batch(checked, options, studio))
@@ -215,7 +218,7 @@ async def create_projects(
                         news.batch = batch
                     if shard:
                         shard.check_intent(batch.intent(shard.first_line, shard.last_line))
-                    cut = await planned_shards(shards, batch, sheet, max_concurrency)
+                    cut = await planned_shards(shards, batch, sheet, max_concurrency, share)
                     try:
                         if cut:
                             shared = Shards(batch, cut, parameters, max_concurrency)
@@ -244,9 +247,12 @@ async def create_projects(
 
 
 async def _studio(
-    credentials: str, options: Options, *, sandbox: bool
+    credentials: str, options: Options, share: Share | None, *, sandbox: bool
 ) -> contextlib.AbstractAsyncContextManager[Studio]:
-    return open_sandbox(options) if sandbox else open_studio(await studio_settings(credentials), options)
+    toll = share.take if share else None
+    if sandbox:
+        return open_sandbox(options, toll=toll)
+    return open_studio(await studio_settings(credentials), options, toll=toll)
 
 
 async def _carry_out(batch: Batch) -> None:
@@ -262,7 +268,7 @@ async def _carry_out(batch: Batch) -> None:
     # collector took a tenth of the time.
     gc.freeze()
     try:
-        async with progress_told(batch), shared_rate(batch.studio.pacer) if groups else contextlib.nullcontext():
+        async with progress_told(batch):
             await together(carry_out(group) for group in groups)
             await value_of(sweep(batch))
             if batch.has_steps:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Protocol
 
 #: Part of the achieved rate that is kept after a refusal.
@@ -27,6 +28,8 @@ FORGOTTEN_AFTER = 600.0
 LOWEST_RATE = 1.0
 #: How much wider than the limit says the sliding window is kept: timers and networks jitter.
 WINDOW_MARGIN = 1.01
+#: Seconds that tell how fast it goes at present.
+LATELY = 10.0
 #: Sends whose times are remembered.
 REMEMBERED = 1024
 
@@ -60,11 +63,27 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class Turn(IntEnum):
+    """Which of the requests that wait for a place goes first; of equals, the one that came first."""
+
+    NEXT = 0
+    """What others wait for: a read."""
+    SOON = 1
+    """What ends work that was begun, before the look that it was decided by grows old: a PATCH."""
+    LATER = 2
+    """What begins work: a create."""
+
+
+#: What a request waits for besides.
+Toll = Callable[[], Awaitable[None]]
+
+_EAGER = (Turn.NEXT, Turn.LATER, Turn.SOON)
+
 _Line = deque[asyncio.Future[None]]
 
 
 class Pacer:
-    """Lets requests out one by one, the urgent before the others, as fast as three limits allow.
+    """Lets requests out one by one, each in its turn, as fast as three limits allow.
 
     - At most `max_concurrency` requests are out at once.
     - At a rate of N a second, requests leave evenly spaced; a late timer is made up for, but never more than
@@ -80,10 +99,11 @@ class Pacer:
         max_concurrency: Requests that may be out at once.
         requests_per_second: The highest rate; 0 is none.
         clock: What tells the time and sleeps.
+        toll: Awaited by each request before it leaves, one at a time: a limit that is shared with others elsewhere.
 
     Attributes:
         paused_for: Seconds that pauses took in all; where two overlap the time counts once.
-        toll: Awaited by each request before it leaves, one at a time: a limit that is shared with others elsewhere.
+        eager: Whether what is for `Turn.LATER` goes before what is for `Turn.SOON`.
     """
 
     def __init__(
@@ -92,18 +112,19 @@ class Pacer:
         max_concurrency: int = 4,
         requests_per_second: float = 0,
         clock: Clock | None = None,
+        toll: Toll | None = None,
     ) -> None:
         if not 0 <= requests_per_second < math.inf:
             raise ValueError(f"requests_per_second must be 0 (none) or more, not {requests_per_second}")
         self.requests_per_second = requests_per_second
         self.paused_for = 0.0
-        self.toll: Callable[[], Awaitable[None]] | None = None
+        self.eager = False
         self.clock: Clock = clock or SystemClock()
-        self._waiting: tuple[_Line, _Line] = (deque(), deque())
-        self._turn = asyncio.Lock()
-        self._taken = 0
-        self.max_concurrency = max_concurrency
+        self._toll = toll
+        self._leaving = False
+        self._waiting: dict[Turn, _Line] = {turn: deque() for turn in Turn}
         self._out = 0
+        self.max_concurrency = max_concurrency
         self._sends: deque[float] = deque(maxlen=REMEMBERED)
         self._next_send = -math.inf
         self._resume_at = -math.inf
@@ -121,14 +142,9 @@ class Pacer:
         self._max_concurrency = number
         self._admit()
 
-    def slot(self, *, urgent: bool = False) -> AbstractAsyncContextManager[None]:
-        """A place among the requests that are out; entering waits for it, the rate and the end of a pause.
-
-        Args:
-            urgent: Whether to go before those that wait and are not: what was decided by a look is carried out
-                before it grows old.
-        """
-        return self._slot(urgent)
+    def slot(self, turn: Turn = Turn.LATER) -> AbstractAsyncContextManager[None]:
+        """A place among the requests that are out; entering waits for it, the rate and the end of a pause."""
+        return self._slot(turn)
 
     def pause(self, seconds: float) -> None:
         """Hold back whatever has not left yet for `seconds`; of two pauses the one that ends later counts.
@@ -148,45 +164,55 @@ class Pacer:
         """Present limit in requests per second: what was set, or less after refusals; infinite where none."""
         return min(self.requests_per_second or math.inf, self._grown())
 
+    def backlog(self) -> float:
+        """Seconds that what waits for a place will take, if it goes on as in the last ten; infinite where nothing did."""
+        now = self.clock.now()
+        sent = sum(1 for at in self._sends if at > now - LATELY)
+        began = max(self._sends[0], now - LATELY) if self._sends else now
+        waiting = sum(map(len, self._waiting.values()))
+        return waiting * (now - began) / sent if sent and now > began else math.inf
+
     @asynccontextmanager
-    async def _slot(self, urgent: bool) -> AsyncIterator[None]:
-        await self._place(urgent)
+    async def _slot(self, turn: Turn) -> AsyncIterator[None]:
+        await self._place(turn)
         try:
-            async with self._turn:
-                if self.toll is not None:
-                    await self.toll()
-                await self._until_due()
+            if self._toll is not None:
+                await self._toll()
+            await self._until_due()
             self._out += 1
-            try:
-                yield
-            finally:
-                self._out -= 1
         finally:
-            self._taken -= 1
+            self._leaving = False
+            self._admit()
+        try:
+            yield
+        finally:
+            self._out -= 1
             self._admit()
 
-    async def _place(self, urgent: bool) -> None:
-        """Take a place, once it is our turn."""
-        if self._taken < self._max_concurrency and not any(self._waiting):
-            self._taken += 1
-            return
+    async def _place(self, turn: Turn) -> None:
+        """Become the one that leaves next, once it is our turn."""
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[not urgent].append(admitted)
+        self._waiting[turn].append(admitted)
+        self._admit()
         try:
             await admitted
         except asyncio.CancelledError:
             if admitted.done() and not admitted.cancelled():
-                self._taken -= 1
+                self._leaving = False
                 self._admit()
             raise
 
     def _admit(self) -> None:
-        """Give free places to those who wait."""
-        for line in self._waiting:
-            while line and self._taken < self._max_concurrency:
+        """Let the next one leave, where a place is free and nobody else is about to.
+
+        One by one, so that whose turn it is is decided when its time has come, and not while it is still waited for.
+        """
+        for turn in _EAGER if self.eager else Turn:
+            line = self._waiting[turn]
+            while line and not self._leaving and self._out < self._max_concurrency:
                 admitted = line.popleft()
                 if not admitted.done():
-                    self._taken += 1
+                    self._leaving = True
                     admitted.set_result(None)
 
     async def _until_due(self) -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from stencil.labelstudio import Edition, LabelStudio
 from stencil.options import Options
-from stencil.pacing import Clock, Pacer, SystemClock
+from stencil.pacing import Clock, Pacer, SystemClock, Toll
 from stencil.settings import StudioSettings, default_max_concurrency, default_requests_per_second
 
 
@@ -35,9 +35,21 @@ class Studio:
 
 @contextlib.asynccontextmanager
 async def open_studio(
-    settings: StudioSettings, options: Options, *, sandbox: bool = False, clock: Clock | None = None
+    settings: StudioSettings,
+    options: Options,
+    *,
+    sandbox: bool = False,
+    clock: Clock | None = None,
+    toll: Toll | None = None,
 ) -> AsyncIterator[Studio]:
     """A client with the limits that the options and the edition ask for.
+
+    Args:
+        settings: Where it is, and the token.
+        options: What was asked for.
+        sandbox: Whether it is the embedded sandbox.
+        clock: What time it is.
+        toll: Awaited by each request before it leaves: a limit that is shared with others elsewhere.
 
     Raises:
         LabelStudioError: The studio did not answer, or refused the token.
@@ -47,6 +59,7 @@ async def open_studio(
         max_concurrency=options.max_concurrency or default_max_concurrency(Edition.ENTERPRISE),
         requests_per_second=default_requests_per_second(settings.url) if rate < 0 else rate,
         clock=clock or SystemClock(),
+        toll=toll,
     )
     async with LabelStudio(settings.url, settings.token, pacer=pacer) as client:
         version = await client.version()
@@ -57,12 +70,15 @@ async def open_studio(
 
 
 @contextlib.asynccontextmanager
-async def open_sandbox(options: Options, *, data: Path | None = None) -> AsyncIterator[Studio]:
+async def open_sandbox(
+    options: Options, *, data: Path | None = None, toll: Toll | None = None
+) -> AsyncIterator[Studio]:
     """The embedded sandbox, started for the time of a batch.
 
     Args:
         options: As for `open_studio`.
         data: File that its projects are kept in; by default `STENCIL_SANDBOX_DATA`, else `.stencil/sandbox.sqlite3`.
+        toll: As for `open_studio`.
     """
     # Only who runs on the sandbox pays for importing a web server.
     from stencil.sandbox import Sandbox
@@ -71,7 +87,7 @@ async def open_sandbox(options: Options, *, data: Path | None = None) -> AsyncIt
     path.parent.mkdir(parents=True, exist_ok=True)
     with Sandbox(path) as sandbox:
         settings = StudioSettings(url=sandbox.url, token=SecretStr(sandbox.token))
-        async with open_studio(settings, options, sandbox=True) as studio:
+        async with open_studio(settings, options, sandbox=True, toll=toll) as studio:
             yield studio
 
 

@@ -11,8 +11,6 @@ from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
-from stencil.pacing import Pacer
-
 #: Name of the global concurrency limit; its slots decay, so that it is a rate.
 LIMIT_NAME = "label-studio"
 
@@ -29,12 +27,15 @@ class Share:
     before (read in Prefect 3.8.8, `bulk_update_denied_slots`). So a run asks as seldom as its own rate allows, which falls
     with each refusal and grows with each grant. In a simulation of that server one run comes to all of the limit, two to 70 to
     85 %; with Prefect's own `rate_limit`, which asks on a schedule of the server's, two runs came to 40 % of it.
+
+    Attributes:
+        per_second: Slots that all runs together may take in a second.
     """
 
     def __init__(self, client: PrefectClient, limit: GlobalConcurrencyLimitResponse) -> None:
         self._client = client
         self._limit = limit.limit
-        self._most = self._rate = limit.slot_decay_per_second
+        self.per_second = self._rate = limit.slot_decay_per_second
         self._slots = 0
         self._next_ask = 0.0
         self._fetching: asyncio.Task[None] | None = None
@@ -66,8 +67,8 @@ class Share:
                 await asyncio.sleep(max(0.0, self._next_ask - clock()))
                 part, asked = self._part, clock()
                 granted = await self._given(part)
-                change = _INCREASE * self._most if granted else (_DECREASE - 1) * self._rate
-                self._rate = min(self._most, max(_LEAST * self._most, self._rate + change))
+                change = _INCREASE * self.per_second if granted else (_DECREASE - 1) * self._rate
+                self._rate = min(self.per_second, max(_LEAST * self.per_second, self._rate + change))
                 # Refused runs don't come again at the same moment.
                 self._next_ask = asked + part / self._rate * (1.0 if granted else random.uniform(0.9, 1.1))
                 if granted:
@@ -94,27 +95,25 @@ class Share:
 
 
 @contextlib.asynccontextmanager
-async def shared_rate(pacer: Pacer) -> AsyncIterator[None]:
-    """Let each request of a batch take a slot of the limit, where there is one."""
+async def shared_rate() -> AsyncIterator[Share | None]:
+    """A batch's share of the limit, of which each of its requests is to take a slot; nothing where there is none.
+
+    Read once, before the first request: who changes the limit, changes it for the next batch.
+    """
     async with get_client() as client:
-        limit = await read_limit(client)
+        limit = await _read_limit(client)
         if limit is None:
-            yield
+            yield None
             return
         share = Share(client, limit)
-        pacer.toll = share.take
         try:
-            yield
+            yield share
         finally:
-            pacer.toll = None
             await share.close()
 
 
-async def read_limit(client: PrefectClient) -> GlobalConcurrencyLimitResponse | None:
-    """The limit, or nothing where it does not exist or is no rate; says so in the run's log.
-
-    Read once, at the start of a batch: who changes it, changes it for the next one.
-    """
+async def _read_limit(client: PrefectClient) -> GlobalConcurrencyLimitResponse | None:
+    """The limit, or nothing where it does not exist or is no rate; says so in the run's log."""
     logger = get_run_logger()
     try:
         limit = await client.read_global_concurrency_limit_by_name(LIMIT_NAME)

@@ -22,7 +22,7 @@ from stencil.batch import Batch
 from stencil.problems import StencilError
 from stencil.report import Outcome
 from stencil.shards import Shard, asked_shards, auto_shards, part_of, ranges
-from tasks.limits import read_limit
+from tasks.limits import Share
 from tasks.report import progress_told
 from tasks.shard_news import ShardState
 from tasks.shard_runs import DEPLOYMENT, Seen, ShardRuns
@@ -58,7 +58,9 @@ class ShardsUnavailable(StencilError):
     """There is nobody who could carry out shards."""
 
 
-async def planned_shards(shards: str, batch: Batch, sheet: str, max_concurrency: int) -> list[tuple[int, int]]:
+async def planned_shards(
+    shards: str, batch: Batch, sheet: str, max_concurrency: int, share: Share | None
+) -> list[tuple[int, int]]:
     """First and last line of each shard of a batch; none where this process carries it out alone.
 
     Args:
@@ -66,6 +68,7 @@ async def planned_shards(shards: str, batch: Batch, sheet: str, max_concurrency:
         batch: The batch, planned.
         sheet: Path or URL of its sheet; empty where it has none, as typed rows.
         max_concurrency: Requests at once of the whole batch; 0 is the studio's default.
+        share: Of the limit across runs.
 
     Raises:
         ShardsUnavailable: Shards were asked for, and can't be had.
@@ -96,7 +99,8 @@ async def planned_shards(shards: str, batch: Batch, sheet: str, max_concurrency:
                 f"shards: this Prefect server has no deployment {DEPLOYMENT}: `prefect --no-prompt deploy --all` makes it, "
                 "and a worker of its pool runs it."
             ) from None
-        number = asked or await _auto(client, deployment, batch, len(lines), at_once)
+        rate = batch.studio.pacer.requests_per_second or (share.per_second if share else 0.0)
+        number = asked or await _auto(client, deployment, len(lines), at_once, rate)
     number = min(number, len(lines))
     if at_once < number:
         raise ShardsUnavailable(
@@ -106,9 +110,7 @@ async def planned_shards(shards: str, batch: Batch, sheet: str, max_concurrency:
     return ranges(lines, number) if number > 1 else []
 
 
-async def _auto(client: PrefectClient, deployment: DeploymentResponse, batch: Batch, rows: int, at_once: int) -> int:
-    limit = await read_limit(client)
-    rate = batch.studio.pacer.requests_per_second or (limit.slot_decay_per_second if limit else 0.0)
+async def _auto(client: PrefectClient, deployment: DeploymentResponse, rows: int, at_once: int, rate: float) -> int:
     workers = 1
     if deployment.work_pool_name:
         online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))

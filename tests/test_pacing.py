@@ -1,13 +1,14 @@
 """The pacer, against a clock turned by hand and servers with limits of their own."""
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
 
-from stencil.pacing import Pacer, SystemClock
+from stencil.pacing import Pacer, SystemClock, Turn
 from tests.labelstudio.virtual import VirtualClock
 
 LIMIT = 15
@@ -138,18 +139,64 @@ async def test_first_come_is_first_served(clock: VirtualClock) -> None:
     assert order == list(range(12))
 
 
-async def test_the_urgent_go_before_those_that_wait(clock: VirtualClock) -> None:
+#: Requests in the order in which they ask for a place.
+ORDERED = [("out", Turn.LATER), ("create", Turn.LATER), ("finish", Turn.SOON), ("look", Turn.NEXT)]
+
+
+async def test_of_those_that_wait_each_goes_in_its_turn(clock: VirtualClock) -> None:
     order: list[str] = []
 
-    async def send(pacer: Pacer, name: str) -> None:
-        async with pacer.slot(urgent=name.startswith("urgent")):
+    async def send(pacer: Pacer, name: str, turn: Turn) -> None:
+        async with pacer.slot(turn):
             order.append(name)
             await clock.sleep(1)
 
     pacer = Pacer(max_concurrency=1, clock=clock)
-    names = ["first", "second", "third", "urgent", "urgent too"]
-    await asyncio.gather(*(send(pacer, name) for name in names))
-    assert order == ["first", "urgent", "urgent too", "second", "third"]
+    asked = [("out", Turn.LATER)]
+    asked += [(f"{turn.name} {number}", turn) for number in (1, 2) for turn in (Turn.LATER, Turn.SOON, Turn.NEXT)]
+    await asyncio.gather(*(send(pacer, name, turn) for name, turn in asked))
+    assert order == ["out", "NEXT 1", "NEXT 2", "SOON 1", "SOON 2", "LATER 1", "LATER 2"]
+
+
+async def test_whose_turn_it_is_is_decided_when_a_request_may_leave(clock: VirtualClock) -> None:
+    """One that ends work goes before those that came earlier, however many places were free for them."""
+    order: list[str] = []
+
+    async def send(name: str, turn: Turn) -> None:
+        async with pacer.slot(turn):
+            order.append(name)
+
+    pacer = Pacer(max_concurrency=16, requests_per_second=2, clock=clock)
+    sending = asyncio.gather(*(send(f"create {number}", Turn.LATER) for number in range(5)))
+    await clock.sleep(0.6)
+    await asyncio.gather(send("finish", Turn.SOON), sending)
+    assert order.index("finish") == 3
+
+
+async def test_an_eager_pacer_lets_creates_go_before_what_ends_work(clock: VirtualClock) -> None:
+    order: list[str] = []
+
+    async def send(name: str, turn: Turn) -> None:
+        async with pacer.slot(turn):
+            order.append(name)
+            await clock.sleep(1)
+
+    pacer = Pacer(max_concurrency=1, clock=clock)
+    sending = [asyncio.create_task(send(name, turn)) for name, turn in ORDERED]
+    await clock.sleep(0.5)
+    pacer.eager = True
+    await asyncio.gather(*sending)
+    assert order == ["out", "look", "create", "finish"]
+
+
+async def test_the_backlog_is_told_in_seconds(clock: VirtualClock) -> None:
+    pacer = Pacer(max_concurrency=2, clock=clock)
+    assert pacer.backlog() == math.inf
+    sending = asyncio.create_task(send_all(pacer, clock, 26, latency=1))
+    await clock.sleep(3.5)
+    # Eight left in 3.5 s, two at a time, and 18 wait.
+    assert pacer.backlog() == pytest.approx(18 * 3.5 / 8)
+    await sending
 
 
 async def test_places_that_are_added_are_given_to_those_that_wait(clock: VirtualClock) -> None:
@@ -326,8 +373,7 @@ async def test_each_request_pays_a_toll_before_it_leaves_and_one_at_a_time(clock
         paying.append(clock.now())
         await clock.sleep(0.5)
 
-    pacer = Pacer(max_concurrency=8, clock=clock)
-    pacer.toll = toll
+    pacer = Pacer(max_concurrency=8, clock=clock, toll=toll)
     left: list[float] = []
 
     async def request() -> None:

@@ -41,7 +41,7 @@ from stencil.labelstudio.models import (
     Version,
     Workspace,
 )
-from stencil.pacing import Clock, Pacer, SystemClock
+from stencil.pacing import Clock, Pacer, SystemClock, Turn
 
 logger = logging.getLogger("stencil.labelstudio")
 
@@ -51,6 +51,9 @@ HEADERS = {
     "accept": "application/json",
     "accept-encoding": "gzip, deflate",
 }
+#: Others wait for what a read tells; a create begins work, and the rest ends it.
+_TURNS = {"GET": Turn.NEXT, "POST": Turn.LATER}
+
 #: Tries in all of a read that stays unsure, and the seconds before the second, which double from there.
 READ_TRIES = 4
 READ_BACKOFF = 0.5
@@ -390,8 +393,7 @@ class LabelStudio:
         before: Callable[[], None],
     ) -> tuple[Call, httpx.Response, str]:
         """What was asked, its answer of whatever status, and the `Authorization` it was asked with."""
-        # A create goes behind the rest: it begins work, and the others end it.
-        async with self.pacer.slot(urgent=method != "POST"):
+        async with self.pacer.slot(_TURNS.get(method, Turn.SOON)):
             header = ""
             if authorized:
                 header = await self._authorization(method, path)

@@ -82,7 +82,14 @@ class Engine:
         self.stopping = stopping or Stopping()
         self.tickets = tuple(Ticket(each, known=tuple(project.id for project in each.projects)) for each in planned)
         self._studio, self._clock = studio, clock
-        self._looker = Looker(studio, clock, self.patience, keys=(each.target.key for each in planned), covered=covered)
+        self._looker = Looker(
+            studio,
+            clock,
+            self.patience,
+            keys=(each.target.key for each in planned),
+            covered=covered,
+            to_stake=sum(each.action is Action.CREATE for each in planned),
+        )
         self._settler = Settler(clock, self.stopping)
         means = Means(self.batch, studio, clock, self.patience, self.stopping, self._looker, self._settler)
         self._staker, self._clearer = Staker(means), Clearer(means)
@@ -197,9 +204,20 @@ class Engine:
             if self.stopping:
                 self._settler.stopped(ticket)
                 return None
-            async with self._looker.staking():
+            self._hurry()
+            first = ticket.planned.action is Action.CREATE and not ticket.sends
+            async with self._looker.staking(first=first):
                 await self._staker.send(ticket)
             return None if ticket.settled else await self._look(ticket)
+
+    def _hurry(self) -> None:
+        """Let the last creates go before what finishes the rows before them: else nothing is left to send during the last look.
+
+        Not where that would take so long that what was decided by the look before grows old.
+        """
+        pacer = self._studio.pacer
+        if self._looker.to_stake <= pacer.max_concurrency and pacer.backlog() < self.patience.fresh / 4:
+            pacer.eager = True
 
     async def _look(self, ticket: Ticket) -> Look:
         """A look that covers whatever the row's sends made and no answer named."""

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from stencil.labelstudio import LabelStudio, Project, ProjectPage, Rejected, Unsure
+from stencil.labelstudio.client import PAGE_SIZE
 from stencil.marks import key_of
 from stencil.pacing import Clock
 from stencil.provisioning.policy import Patience
@@ -19,6 +20,9 @@ from stencil.together import together
 
 #: What a look needs of a project; a page with these is a fortieth of a full one (measured on Community 1.23.2).
 LOOK_FIELDS = ("id", "title", "description", "workspace", "created_at", "created_by", "task_number")
+
+#: Windows under way: one is staked while the other's look is read.
+WINDOWS = 2
 
 #: Times that a look is begun again because projects vanished between two pages of it.
 _MOST_READS = 5
@@ -68,12 +72,20 @@ class Looker:
     Attributes:
         covered: Highest id that was read so far; whatever the studio had below it was read then, or when the batch was planned.
         base: Highest id that existed when the batch was planned.
-        reached: Id down to which the last look has read.
+        reached: Id down to which looks have read since the last create was answered; infinite where none has.
+        to_stake: Rows of which no create was sent yet.
         proven: Ids of projects whose marks this process saw and took off itself.
     """
 
     def __init__(
-        self, studio: LabelStudio, clock: Clock, patience: Patience, *, keys: Iterable[str], covered: int
+        self,
+        studio: LabelStudio,
+        clock: Clock,
+        patience: Patience,
+        *,
+        keys: Iterable[str],
+        covered: int,
+        to_stake: int,
     ) -> None:
         """Start from what the plan has read.
 
@@ -83,14 +95,16 @@ class Looker:
             patience: Window, overlap and waits.
             keys: The batch's keys; other projects are not remembered.
             covered: Highest id that the plan has read.
+            to_stake: Rows that the plan will have created.
         """
         self._studio, self._clock, self._patience = studio, clock, patience
         self.covered = covered
         self.base = covered
         self.reached: float = covered
-        # Two windows are under way, so that one is staked while the other's look is read.
-        self._places = asyncio.Semaphore(2 * patience.window)
-        self._staking = 0
+        self.to_stake = to_stake
+        self._had_last = False
+        self._places = asyncio.Semaphore(WINDOWS * patience.window)
+        self._staking = self._staked = 0
         self._waiting: list[tuple[float, asyncio.Future[Look]]] = []
         self._reader: asyncio.Task[None] | None = None
         self._quiet = asyncio.Lock()
@@ -109,9 +123,16 @@ class Looker:
             yield
 
     @asynccontextmanager
-    async def staking(self) -> AsyncIterator[None]:
-        """Says that a create is under way, for which a look that is not full yet is worth waiting."""
+    async def staking(self, *, first: bool) -> AsyncIterator[None]:
+        """Says that a create is under way, for which a look that is not full yet is worth waiting.
+
+        Args:
+            first: Whether it is the first one of its row.
+        """
         self._staking += 1
+        self._staked += 1
+        self.to_stake -= first
+        self.reached = math.inf
         try:
             yield
         finally:
@@ -243,7 +264,9 @@ class Looker:
     def _start(self) -> None:
         # Whoever was cancelled waits no more.
         self._waiting = [each for each in self._waiting if not each[1].done()]
-        full = len(self._waiting) >= self._patience.window
+        # What a look decides has to be written while it is fresh.
+        window = min(self._patience.window, self._studio.pacer.rate * self._patience.fresh / 2)
+        full = len(self._waiting) >= window
         if self._reader is None and self._waiting and (full or not self._staking):
             self._reader = asyncio.create_task(self._serve())
 
@@ -282,13 +305,26 @@ class Looker:
     async def _read_once(self, floor: float, began: float) -> set[int]:
         """Read the list down to a floor; the ids that our answers gave and that it did not show."""
         # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
-        floor = min(floor, self.covered) - self._patience.overlap
+        last = self._is_last()
+        self._had_last = self._had_last or last
+        floor = min(floor, self.base if last else self.covered) - self._patience.overlap
+        staked = None if self._staking else self._staked
         seen = await self._pages(floor, began)
         self.covered = max(self.covered, *seen) if seen else self.covered
-        self.reached = floor
+        if staked == self._staked:
+            self.reached = min(self.reached, floor)
         due = {number for number, answered in self._ours.items() if number > floor and answered <= began}
         self._ours = {number: at for number, at in self._ours.items() if number not in seen}
         return due - seen
+
+    def _is_last(self) -> bool:
+        """Whether a look that begins now sees all that the batch makes, if all goes well, and so serves as the sweep's.
+
+        Only where that takes a few pages, which are read while the rows of the window before are finished.
+        """
+        newest = max(self.covered, max(self._ours, default=0))
+        few = newest - self.base <= _PAGES_AT_ONCE * PAGE_SIZE
+        return few and self.to_stake <= 0 and not self._staking and not self._had_last
 
     async def _pages(self, floor: float, began: float) -> set[int]:
         """The ids of the projects above a floor, which are taken in.

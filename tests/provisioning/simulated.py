@@ -26,7 +26,7 @@ from stencil.labelstudio import (
     User,
     Workspace,
 )
-from stencil.pacing import Pacer
+from stencil.pacing import Pacer, Turn
 from tests.labelstudio.virtual import VirtualClock
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -193,7 +193,7 @@ class SimulatedClient:
     async def list_page(
         self, page: int, *, ordering: str = "-id", fields: Collection[str] = (), title: str = "", **_: Any
     ) -> ProjectPage:
-        async with self.pacer.slot(urgent=True):
+        async with self.pacer.slot(Turn.NEXT):
             self.server.asked.append((self.name, "LIST", ""))
             await self._read("LIST", title=title, page=page)
             found = sorted(self.server.listed().values(), key=lambda project: project.id, reverse=ordering == "-id")
@@ -204,7 +204,7 @@ class SimulatedClient:
             return ProjectPage(count=len(found), projects=shown, has_next=size * page < len(found))
 
     async def project(self, number: int) -> Project:
-        async with self.pacer.slot(urgent=True):
+        async with self.pacer.slot(Turn.NEXT):
             request = await self._read("GET", number)
             self._note("GET", number)
             request.found = self.server.projects.get(number)
@@ -221,7 +221,7 @@ class SimulatedClient:
     async def update_project(
         self, number: int, fields: Mapping[str, Any], *, before: Callable[[], None] = lambda: None
     ) -> Project:
-        async with self.pacer.slot(urgent=True):
+        async with self.pacer.slot(Turn.SOON):
             before()
             seen, now = self.server.projects.get(number), self.server.clock.now()
             echo: list[Project] = []
@@ -249,7 +249,7 @@ class SimulatedClient:
             await self._carry_out(Request(self.name, "IMPORT", self.server.clock.now(), number), commit)
 
     async def delete_project(self, number: int, *, before: Callable[[], None] = lambda: None) -> None:
-        async with self.pacer.slot(urgent=True):
+        async with self.pacer.slot(Turn.SOON):
             before()
             seen, now = self.server.projects.get(number), self.server.clock.now()
 

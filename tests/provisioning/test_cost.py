@@ -1,6 +1,7 @@
 """What a batch costs in requests, round trips and memory, without a stopwatch: what could slip back unnoticed."""
 
 import asyncio
+import math
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -53,28 +54,33 @@ async def test_a_thousand_rows_cost_at_most_2_04_requests_each(sandbox: Sandbox)
 
 
 class Slow(httpx.AsyncBaseTransport):
-    """A sandbox whose every answer takes a second."""
+    """A sandbox whose every answer takes so many seconds, and nothing else any time."""
 
-    def __init__(self, clock: VirtualClock) -> None:
-        self._clock, self._store = clock, Store()
+    def __init__(self, clock: VirtualClock, latency: float) -> None:
+        self._clock, self._latency, self._store = clock, latency, Store()
         seed(self._store)
         self._inner = httpx.ASGITransport(create_app(self._store))
         self.sent: list[tuple[float, str]] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.sent.append((self._clock.now(), request.method + " " + request.url.path))
-        await self._clock.sleep(1)
+        await self._clock.sleep(self._latency)
         return await self._inner.handle_async_request(request)
+
+    @property
+    def took(self) -> float:
+        """Seconds from the first request to the last answer."""
+        return self.sent[-1][0] + self._latency - self.sent[0][0]
 
     async def aclose(self) -> None:
         self._store.close()
 
 
 @asynccontextmanager
-async def slow_studio() -> AsyncIterator[tuple[Studio, Slow]]:
+async def slow_studio(latency: float = 1.0, requests_per_second: float = 0) -> AsyncIterator[tuple[Studio, Slow]]:
     clock = VirtualClock()
-    transport = Slow(clock)
-    pacer = Pacer(max_concurrency=16, clock=clock)
+    transport = Slow(clock, latency)
+    pacer = Pacer(max_concurrency=16, requests_per_second=requests_per_second, clock=clock)
     client = LabelStudio("http://studio.test", DEFAULT_TOKEN, transport=transport, clock=clock, pacer=pacer)
     async with clock.running(), client:
         version = await client.version()
@@ -96,14 +102,38 @@ async def test_the_first_create_waits_for_so_many_answers_in_a_row(cells: Mappin
     assert next(at for at, asked in transport.sent if asked.endswith("create-project")) - began == trips
 
 
-async def test_the_last_look_reads_its_pages_side_by_side() -> None:
+@pytest.mark.parametrize("number", [60, 300, 1000])
+async def test_there_is_always_something_to_send(number: int) -> None:
+    """But for the two answers before the first create, and the last requests, which are fewer than may be under way."""
+    async with slow_studio(latency := 0.02) as (studio, transport):
+        assert (await provision(rows(number), OPTIONS, studio)).well
+    assert transport.took <= (math.ceil(len(transport.sent) / 16) + 3.5) * latency
+
+
+@pytest.mark.parametrize("rate", [3, 10])
+async def test_a_low_rate_is_used_to_the_full(rate: float) -> None:
+    """What a look has decided is written while it is fresh, or the looks would have to be repeated."""
+    async with slow_studio(0.02, rate) as (studio, transport):
+        assert (await provision(rows(200), OPTIONS, studio)).well
+    assert transport.took <= 1.03 * len(transport.sent) / rate
+    assert len(transport.sent) <= 2.1 * 200
+
+
+@pytest.mark.parametrize(
+    ("number", "answers", "requests"),
+    [
+        pytest.param(700, 0, 0, id="the last window's look serves"),
+        pytest.param(2000, 5, 22, id="pages side by side"),
+    ],
+)
+async def test_the_sweep_of_a_batch_to_which_nothing_odd_happened(number: int, answers: int, requests: int) -> None:
     async with slow_studio() as (studio, transport):
-        batch = await prepare(rows(700), OPTIONS, studio)
+        batch = await prepare(rows(number), OPTIONS, studio)
         await asyncio.gather(*(batch.engine.attempt(group.tickets) for group in batch.groups()))
         began, before = studio.pacer.clock.now(), len(transport.sent)
         await batch.engine.sweep()
-    assert studio.pacer.clock.now() - began == 3
-    assert len(transport.sent) - before == 8
+    assert studio.pacer.clock.now() - began == answers
+    assert len(transport.sent) - before == requests
 
 
 @pytest.mark.parametrize("change", ["made", "deleted", "made and deleted"])
