@@ -78,7 +78,7 @@ class Batch:
                 self._invalid.setdefault(problem.line, []).append(problem)
         self._rows = {row.line: row for row in self.sheet.rows if row.line in self._invalid}
         self._title_column = next((name for name in self.sheet.columns if name.strip().casefold() == "title"), "")
-        self.failures = 0
+        self._failed: set[int] = set()
         self.elsewhere = Elsewhere()
 
     def __repr__(self) -> str:
@@ -139,9 +139,15 @@ class Batch:
         else:
             await self._steps.carry_out(self.engine.tickets)
 
+    @property
+    def failures(self) -> int:
+        """Rows that did not end well, but for those elsewhere."""
+        return len(self._failed)
+
     def note_settled(self, ticket: Ticket) -> None:
         """Count a row that did not end well, and stop the batch where they are too many."""
-        self.failures += ticket.outcome in _BAD
+        # The sweep may settle a row more than once.
+        (self._failed.add if ticket.outcome in _BAD else self._failed.discard)(ticket.target.request.line)
         self.check_failures()
 
     def check_failures(self) -> None:
@@ -162,7 +168,6 @@ class Batch:
             ticket.steps = row.steps or ticket.steps
             if ticket.settled and (row.outcome == Outcome.UNPROCESSED or _still_stands(ticket, row)):
                 continue
-            self.failures -= ticket.outcome in _BAD
             ticket.project, ticket.error_code, ticket.error = row.project_id, row.error_code, row.error
             if row.outcome != Outcome.UNPROCESSED:
                 ticket.outcome = Outcome(row.outcome)

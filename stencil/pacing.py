@@ -66,18 +66,20 @@ class SystemClock:
 class Turn(IntEnum):
     """Which of the requests that wait for a place goes first; of equals, the one that came first."""
 
-    NEXT = 0
+    NOW = 0
+    """What was decided by a reading of a moment ago, which is soon too old for it: a deletion, an import."""
+    NEXT = 1
     """What others wait for: a read."""
-    SOON = 1
+    SOON = 2
     """What ends work that was begun, before the look that it was decided by grows old: a PATCH."""
-    LATER = 2
+    LATER = 3
     """What begins work: a create."""
 
 
 #: What a request waits for besides.
 Toll = Callable[[], Awaitable[None]]
 
-_EAGER = (Turn.NEXT, Turn.LATER, Turn.SOON)
+_EAGER = (Turn.NOW, Turn.NEXT, Turn.LATER, Turn.SOON)
 
 _Line = deque[asyncio.Future[None]]
 

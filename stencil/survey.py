@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from stencil.labelstudio import LabelStudio, Project, ProjectPage
+from stencil.labelstudio import LabelStudio, Project, ProjectPage, Unsure
 from stencil.planning import Mode, Planned, Target, by_key, needs_settings, plan, replanned
 from stencil.provisioning.looking import LOOK_FIELDS
 from stencil.provisioning.policy import Patience
@@ -88,7 +88,7 @@ async def survey(studio: LabelStudio, targets: Sequence[Target], mode: Mode, new
         pages = math.ceil(first.count / len(first.projects)) - 1 if first.has_next else 0
         if pages > len(titles):
             break
-        rest, whole = await _by_page(studio, pages, first.count, fields, at_once)
+        rest, whole = await _by_page(studio, pages, first, fields, at_once)
         if whole:
             break
     if pages > len(titles) or not whole:
@@ -130,41 +130,56 @@ async def _recent(studio: LabelStudio, first: ProjectPage, fields: tuple[str, ..
 
 
 async def _by_page(
-    studio: LabelStudio, pages: int, count: int, fields: tuple[str, ...], at_once: int
+    studio: LabelStudio, pages: int, first: ProjectPage, fields: tuple[str, ...], at_once: int
 ) -> tuple[list[Project], bool]:
     """The oldest projects, and whether none was deleted meanwhile: then others moved up, past us.
 
-    Oldest first, since what is created meanwhile would push others from one page to the next, past us too.
+    Oldest first, since what is created meanwhile would push others from one page to the next, past us too. A creation hides a
+    deletion from the count, so the newest page is read again: it tells how many were created.
     """
+    if not pages:
+        return [], True
     limit = asyncio.Semaphore(at_once)
-    projects: list[Project] = []
-    whole = True
 
-    async def read(number: int) -> None:
-        nonlocal whole
+    async def read(number: int) -> list[Project]:
         async with limit:
-            page = await studio.list_page(number, ordering="id", fields=fields)
-        whole = whole and page.count >= count
-        projects.extend(page.projects)
+            return (await studio.list_page(number, ordering="id", fields=fields)).projects
 
-    await asyncio.gather(*(read(number) for number in range(1, pages + 1)))
-    return projects, whole
+    found = await together(read(number) for number in range(1, pages + 1))
+    again = (await newest_page(studio, fields)).page
+    made = sum(project.id > first.projects[0].id for project in again.projects)
+    # More than a page of them may have been made: then that can't be told.
+    whole = again.count == first.count + made and made < len(again.projects)
+    return [project for page in (*found, again.projects) for project in page], whole
 
 
 async def _by_title(studio: LabelStudio, titles: Sequence[str], fields: tuple[str, ...], at_once: int) -> list[Project]:
     limit = asyncio.Semaphore(at_once)
     projects: list[Project] = []
 
-    async def read(title: str) -> None:
+    async def read(title: str) -> bool:
         # The filter finds titles that contain this one; the key tells them apart.
-        number, more = 1, True
+        number, more, count = 1, True, 0
         while more:
             async with limit:
                 page = await studio.list_page(number, ordering="-id", fields=fields, title=title)
+            if page.count < count:
+                # One was deleted, and what followed it moved up, past us.
+                return False
             projects.extend(page.projects)
-            number, more = number + 1, page.has_next
+            number, more, count = number + 1, page.has_next, page.count
+        return True
 
-    await asyncio.gather(*(read(title) for title in titles))
+    async def read_whole(title: str) -> None:
+        for _ in range(_MOST_READS):
+            if await read(title):
+                return
+        reason = (
+            f"projects whose titles contain {title!r} were deleted each time that they were listed: try again later"
+        )
+        raise Unsure(reason, method="GET", path="/api/projects/", reason=reason)
+
+    await together(read_whole(title) for title in titles)
     return projects
 
 

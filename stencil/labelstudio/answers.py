@@ -7,6 +7,7 @@ The shapes of errors were measured on Label Studio Community 1.23.2, whose views
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,6 +46,8 @@ SECRET_FIELDS = frozenset({"task_data_password"})
 #: Parts of paths that only Enterprise serves.
 ENTERPRISE_PATHS = ("/api/project-templates", "/api/workspaces")
 
+_A_PROJECT = re.compile(r"/api/projects/\d+/")
+
 # Raised before anything but the connection itself was asked for.
 _NEVER_SENT = (
     httpx.ConnectError,
@@ -77,7 +80,9 @@ class Call:
         """The server's `text` in one line, cut, and without any secret."""
         for secret in self.secrets:
             if len(secret) >= SHORTEST_SECRET:
-                text = text.replace(secret, "…")
+                # As it is, and as JSON writes it within quotes.
+                for written in (secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]):
+                    text = text.replace(written, "…")
         line = " ".join(text.split())
         return line if len(line) <= QUOTED_LENGTH else f"{line[:QUOTED_LENGTH]}…"
 
@@ -250,7 +255,8 @@ def _redirect(call: Call, answer: httpx.Response) -> Unsure:
 def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
     status = answer.status_code
     if not _is_json(answer):
-        if status in (404, 405) and _content_type(answer) == "text/html":
+        # Of a project that is gone the application says so in JSON: this is somebody else's page.
+        if status in (404, 405) and _content_type(answer) == "text/html" and not _A_PROJECT.fullmatch(call.path):
             return _absent(call, status)
         kind = _content_type(answer) or "something untyped"
         return unsure(call, f"something before the application answered {status} with {kind}", status=status)
@@ -341,9 +347,9 @@ def _seconds(value: str, wall: datetime) -> float | None:
         return seconds
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        return ((date if date.tzinfo else date.replace(tzinfo=UTC)) - wall).total_seconds()
+    except (ValueError, OverflowError):
         return None
-    return ((date if date.tzinfo else date.replace(tzinfo=UTC)) - wall).total_seconds()
 
 
 def _number(value: str) -> float | None:

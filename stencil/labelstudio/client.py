@@ -51,9 +51,6 @@ HEADERS = {
     "accept": "application/json",
     "accept-encoding": "gzip, deflate",
 }
-#: Others wait for what a read tells; a create begins work, and the rest ends it.
-_TURNS = {"GET": Turn.NEXT, "POST": Turn.LATER}
-
 #: Tries in all of a read that stays unsure, and the seconds before the second, which double from there.
 READ_TRIES = 4
 READ_BACKOFF = 0.5
@@ -152,10 +149,10 @@ class LabelStudio:
         if self._date is None or self.last_answered is None:
             return None
         try:
-            answered = parsedate_to_datetime(self._date)
-        except ValueError:
+            answered = parsedate_to_datetime(self._date).astimezone(UTC)
+            return answered + timedelta(seconds=self._clock.now() - self.last_answered)
+        except (ValueError, OverflowError):
             return None
-        return answered.astimezone(UTC) + timedelta(seconds=self._clock.now() - self.last_answered)
 
     @property
     def requests_sent(self) -> int:
@@ -302,15 +299,20 @@ class LabelStudio:
         body: dict[str, JSON] = {"title": title, "description": description}
         if workspace is not None:
             body["workspace_id"] = workspace
-        reply = await self._once("POST", f"/api/project-templates/{template_id}/create-project", body=body)
-        return reply.parsed(Project.from_json)
+        path = f"/api/project-templates/{template_id}/create-project"
+        return (await self._once("POST", path, body=body, turn=Turn.LATER)).parsed(Project.from_json)
 
     async def create_project(self, fields: Mapping[str, JSON]) -> Project:
         """The project that the server made of `fields`; sent once. Unknown fields are dropped silently."""
-        return (await self._once("POST", "/api/projects/", body=fields)).parsed(Project.from_json)
+        return (await self._once("POST", "/api/projects/", body=fields, turn=Turn.LATER)).parsed(Project.from_json)
 
     async def update_project(
-        self, project_id: int, fields: Mapping[str, JSON], *, before: Callable[[], None] = lambda: None
+        self,
+        project_id: int,
+        fields: Mapping[str, JSON],
+        *,
+        before: Callable[[], None] = lambda: None,
+        turn: Turn = Turn.SOON,
     ) -> Project:
         """The project as it is after `fields` were written; sent once.
 
@@ -318,8 +320,9 @@ class LabelStudio:
             project_id: Its id.
             fields: Settings to write.
             before: Called when the request's turn has come, just before it is sent; what it raises keeps the request back.
+            turn: Before or behind which other requests it goes.
         """
-        reply = await self._once("PATCH", f"/api/projects/{project_id}/", body=fields, before=before)
+        reply = await self._once("PATCH", f"/api/projects/{project_id}/", body=fields, before=before, turn=turn)
         return reply.parsed(Project.from_json)
 
     async def delete_project(self, project_id: int, *, before: Callable[[], None] = lambda: None) -> None:
@@ -346,7 +349,9 @@ class LabelStudio:
             return await self._read("/api/projects/", params)
 
     async def _read(self, path: str, params: Params | None = None, *, authorized: bool = True) -> Reply:
-        return await self._repeated(lambda: self._once("GET", path, params=params, authorized=authorized))
+        return await self._repeated(
+            lambda: self._once("GET", path, params=params, authorized=authorized, turn=Turn.NEXT)
+        )
 
     async def _repeated(self, attempt: Callable[[], Awaitable[Reply]]) -> Reply:
         """The reply to a request that may be sent any number of times."""
@@ -375,12 +380,13 @@ class LabelStudio:
         body: Body | None = None,
         authorized: bool = True,
         before: Callable[[], None] = lambda: None,
+        turn: Turn = Turn.NOW,
     ) -> Reply:
         """The reply to a request that is sent once; after a 401 once more, if a fresh token may mend it."""
-        call, answer, header = await self._paced(method, path, params, body, authorized, before)
+        call, answer, header = await self._paced(method, path, params, body, authorized, before, turn)
         if answer.status_code == 401 and authorized and self._credentials.renewable:
             self._credentials.refused(header)
-            call, answer, _ = await self._paced(method, path, params, body, authorized, before)
+            call, answer, _ = await self._paced(method, path, params, body, authorized, before, turn)
         return answers.read(call, answer, self._clock.wall())
 
     async def _paced(
@@ -391,9 +397,10 @@ class LabelStudio:
         body: Body | None,
         authorized: bool,
         before: Callable[[], None],
+        turn: Turn,
     ) -> tuple[Call, httpx.Response, str]:
         """What was asked, its answer of whatever status, and the `Authorization` it was asked with."""
-        async with self.pacer.slot(_TURNS.get(method, Turn.SOON)):
+        async with self.pacer.slot(turn):
             header = ""
             if authorized:
                 header = await self._authorization(method, path)

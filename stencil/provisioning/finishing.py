@@ -92,13 +92,14 @@ class Finisher:
 
         def before() -> None:
             self._looker.check_fresh(look)
-            limit.reschedule(asyncio.get_running_loop().time() + self._patience.patch)
+            age = self._clock.now() - look.began
+            limit.reschedule(asyncio.get_running_loop().time() + self._patience.patch - age)
 
         try:
             async with asyncio.timeout(None) as limit:
                 return await self._studio.update_project(project.id, fields, before=before)
         except TimeoutError as error:
-            reason = f"no answer to the PATCH of project {project.id} within {self._patience.patch:g} s"
+            reason = f"no answer to the PATCH of project {project.id} in time"
             raise Unsure(reason, method="PATCH", reason=reason) from error
 
     async def _refused(self, ticket: Ticket, project: Project, rejected: Rejected) -> bool:

@@ -270,10 +270,26 @@ class Looker:
         if self._reader is None and self._waiting and (full or not self._staking):
             self._reader = asyncio.create_task(self._serve())
 
+    def _start_last(self) -> None:
+        """Look at all that the batch has made, for nobody who waits, while its last rows are finished: the sweep needs it.
+
+        Only where that takes a few pages; and once: where another create follows, something was odd, and it looks anyway.
+        """
+        few = self.covered - self.base <= _PAGES_AT_ONCE * PAGE_SIZE
+        due = self.to_stake <= 0 and not self._staking and self.reached > self.base
+        if self._reader is None and due and few and not self._had_last:
+            self._had_last = True
+            self._reader = asyncio.create_task(self._serve())
+
+    async def at_rest(self) -> None:
+        """Return when no look is under way."""
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+
     async def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            look = await self._read(min(floor for floor, _ in waiting))
+            look = await self._read(min((floor for floor, _ in waiting), default=self.base))
         except Exception as error:  # noqa: BLE001 - whoever waits gets it; nobody may wait for ever
             for _, future in waiting:
                 if not future.done():
@@ -287,6 +303,7 @@ class Looker:
                 future.cancel()
             self._reader = None
             self._start()
+            self._start_last()
 
     async def _read(self, floor: float) -> Look:
         async with self._quiet:
@@ -305,9 +322,7 @@ class Looker:
     async def _read_once(self, floor: float, began: float) -> set[int]:
         """Read the list down to a floor; the ids that our answers gave and that it did not show."""
         # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
-        last = self._is_last()
-        self._had_last = self._had_last or last
-        floor = min(floor, self.base if last else self.covered) - self._patience.overlap
+        floor = min(floor, self.covered) - self._patience.overlap
         staked = None if self._staking else self._staked
         seen = await self._pages(floor, began)
         self.covered = max(self.covered, *seen) if seen else self.covered
@@ -316,15 +331,6 @@ class Looker:
         due = {number for number, answered in self._ours.items() if number > floor and answered <= began}
         self._ours = {number: at for number, at in self._ours.items() if number not in seen}
         return due - seen
-
-    def _is_last(self) -> bool:
-        """Whether a look that begins now sees all that the batch makes, if all goes well, and so serves as the sweep's.
-
-        Only where that takes a few pages, which are read while the rows of the window before are finished.
-        """
-        newest = max(self.covered, max(self._ours, default=0))
-        few = newest - self.base <= _PAGES_AT_ONCE * PAGE_SIZE
-        return few and self.to_stake <= 0 and not self._staking and not self._had_last
 
     async def _pages(self, floor: float, began: float) -> set[int]:
         """The ids of the projects above a floor, which are taken in.

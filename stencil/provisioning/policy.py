@@ -11,7 +11,8 @@ class Patience:
         settle: Waits before the first, second, ... look for a create or a PATCH whose answer was lost.
         rivals: Wait between two looks at rivals, so that the other owner shows itself. Longer than a PATCH may take plus the
             lag of the studio's list.
-        patch: How long the answer to a PATCH is waited for, shorter than `rivals`.
+        patch: How long after the look that it was decided by the answer to a PATCH is waited for, shorter than `rivals`: rivals
+            that saw the same wait so long before they finish another project.
         late: How long after a lost answer its write may still land.
         lease: Age at which another batch's half-made project of another intent counts as abandoned.
         fresh: Age at which a look is too old to decide by; half of `rivals`.

@@ -19,6 +19,7 @@ class Staker:
 
     def __init__(self, means: Means) -> None:
         self._batch, self._studio, self._looker = means.batch, means.studio, means.looker
+        self._stopping = means.stopping
         self._clock, self._patience, self._settle = means.clock, means.patience, means.settler.settle
 
     async def send(self, ticket: Ticket) -> None:
@@ -71,7 +72,12 @@ class Staker:
         ticket.known = (*ticket.known, project.id)
         mark = read_mark(project.description)
         if mark is None or mark.send != send.name:
-            reason = f"the studio did not keep the description of project {project.id}, by which a half-made project is known"
+            reason = (
+                f"the studio did not keep the description of project {project.id}, by which a half-made project is known: "
+                "delete it before you run the sheet again"
+            )
+            # Nor will it keep any other.
+            self._stopping.stop("the studio does not keep the description of a new project")
             self._settle(ticket, Outcome.AMBIGUOUS, project.id, "mark-not-kept", reason)
             return
         self._looker.answered(project)

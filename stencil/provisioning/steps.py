@@ -20,7 +20,7 @@ from http import HTTPStatus
 from stencil.json_value import JSON
 from stencil.labelstudio import LabelStudio, LabelStudioError, Project, Rejected, Throttled, Unsure
 from stencil.marks import key_of, read_mark
-from stencil.pacing import Clock
+from stencil.pacing import Clock, Turn
 from stencil.problems import StencilError
 from stencil.provisioning.looking import Stale
 from stencil.provisioning.policy import Patience
@@ -166,6 +166,9 @@ class StepRunner:
                         await self._claim(ticket, reading, reading.pending)
                         wait = self._patience.late
                 except Stale:
+                    tries += 1
+                    if tries == _MOST_TRIES:
+                        raise StepFailed(f"requests wait too long for their turn to go on safely; {_GO_ON}") from None
                     wait = 0.0
                 except (Throttled, Unsure) as error:
                     tries += 1
@@ -203,7 +206,7 @@ class StepRunner:
         # Where the answer is lost, the next reading tells.
         with contextlib.suppress(Unsure):
             await self._studio.update_project(
-                reading.project.id, {"description": line}, before=self._while_fresh(reading)
+                reading.project.id, {"description": line}, before=self._while_fresh(reading), turn=Turn.NOW
             )
 
     def _server_time(self) -> float:
@@ -321,6 +324,7 @@ class StepRunner:
                     reading.project.id,
                     {**fields, "description": reading.pending.description},
                     before=self._while_fresh(reading),
+                    turn=Turn.NOW,
                 )
             except Stale:
                 continue

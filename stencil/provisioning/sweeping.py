@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from stencil.labelstudio import LabelStudioError, Project, Throttled, Unauthorized, Unsure
+from stencil.labelstudio import LabelStudioError, Project, Unauthorized
 from stencil.marks import Standing, standing
 from stencil.planning import Action
 from stencil.provisioning.clearing import Clearer
@@ -17,11 +17,15 @@ from stencil.provisioning.looking import Look, Stale
 from stencil.provisioning.settling import Means, Stopping
 from stencil.provisioning.tickets import Send, Siblings, Ticket
 from stencil.report import Outcome
+from stencil.together import together
 
 logger = logging.getLogger("stencil.provisioning")
 
 #: Rounds in which two looks have to agree.
 _MOST_ROUNDS = 20
+
+#: Rows that are looked after side by side.
+_AT_ONCE = 100
 
 _RUN_AGAIN = "run the sheet again to see that each row has one project and that no half-made ones are left."
 
@@ -58,8 +62,9 @@ class Sweeper:
         """Look after the rows to which anything odd happened, until two looks agree that each has one project.
 
         Removes half-made copies whose row is finished, finishes what turned up late, and points outcomes at what survived.
-        Where nothing was odd it costs one look, or nothing where the last one has shown all that was made since the plan.
+        Where nothing was odd it costs one look, or nothing where one has shown all that was made since the plan.
         """
+        await self._looker.at_rest()
         self._notice()
         if not self.odd() and self._looker.reached <= self._looker.base:
             return
@@ -90,7 +95,7 @@ class Sweeper:
         try:
             look = await self._looker.look(self._looker.base)
             self._notice()
-            found = {ticket.target.key: await self._tidied(ticket, look) for ticket in self.odd()}
+            found = await self._all_tidied(look)
         except Unauthorized as error:
             self._stopping.stop(str(error))
         except LabelStudioError as error:
@@ -100,11 +105,22 @@ class Sweeper:
             return ids if len(ids) == len(found) else None
         return None
 
+    async def _all_tidied(self, look: Look) -> dict[str, tuple[int, ...] | None]:
+        found: dict[str, tuple[int, ...] | None] = {}
+        odd = self.odd()
+        for start in range(0, len(odd), _AT_ONCE):
+            part = odd[start : start + _AT_ONCE]
+            ids = await together(self._tidied(ticket, look) for ticket in part)
+            found |= zip((ticket.target.key for ticket in part), ids, strict=True)
+        return found
+
     async def _tidied(self, ticket: Ticket, look: Look) -> tuple[int, ...] | None:
         """`_tidy`, or nothing where that has to be done again."""
         try:
             return await self._tidy(ticket, look)
-        except (Unsure, Throttled, Stale) as error:
+        except Unauthorized:
+            raise
+        except (LabelStudioError, Stale) as error:
             logger.warning("line %s is swept once more: %s", ticket.target.request.line, error)
             return None
 
@@ -148,7 +164,9 @@ class Sweeper:
     async def _stand_for(self, ticket: Ticket, survivor: Project) -> None:
         """Point a row's outcome at the one finished project of its key."""
         named = ticket.outcome is not None and ticket.outcome is not Outcome.AMBIGUOUS and ticket.project == survivor.id
-        if named or ticket.refusal:
+        updates = ticket.planned.action is Action.UPDATE and survivor.id == ticket.planned.projects[0].id
+        # What an update came to is not told by the project that was there before it.
+        if named or ticket.refusal or updates:
             return
         if survivor.id in self._looker.proven or survivor.id in ticket.patched:
             await self._finisher.check_done(ticket, survivor)

@@ -349,14 +349,10 @@ def no_write_to_what_is_finished_or_touched(stage: Stage, own: Sequence[Request]
     """A PATCH goes to a project of its key that is half made, or whose steps are not done; but for what another, or a lost one
     of its own, did meanwhile."""
     seen = request.found
-    if (
-        seen is None
-        or standing(seen) is Standing.MARKED
-        or pending_of(seen.description, key_of(seen.workspace, seen.title))
-    ):
+    if seen is None or is_unfinished(seen):
         return
     history = [(at, state) for at, number, state in stage.server.history if number == request.project]
-    last = [at for at, state in history if at <= request.sent and state and standing(state) is Standing.MARKED]
+    last = [at for at, state in history if at <= request.sent and state and is_unfinished(state)]
     assert last, "wrote to a project that never was half made"
     changed = next(at for at, state in history if at > last[-1] or (at == last[-1] and state == seen))
     assert request.sent - changed <= PATIENCE.fresh + stage.scene.lag, (request, changed)
@@ -364,6 +360,12 @@ def no_write_to_what_is_finished_or_touched(stage: Stage, own: Sequence[Request]
         each.method == "PATCH" and each.project == request.project and each.ended <= request.sent for each in own
     )
     assert again or len(stage.scene.starts) > 1 or request.project in stage.touched, request
+
+
+def is_unfinished(project: Project) -> bool:
+    """Whether it is half made, or its steps are not done, and is where it was made."""
+    pending = pending_of(project.description, key_of(project.workspace, project.title))
+    return standing(project) is Standing.MARKED or pending is not None
 
 
 def no_delete_but_of_what_was_just_read_and_is_ours(stage: Stage, own: Sequence[Request], request: Request) -> None:

@@ -219,9 +219,14 @@ class SimulatedClient:
         return await self._create(fields)
 
     async def update_project(
-        self, number: int, fields: Mapping[str, Any], *, before: Callable[[], None] = lambda: None
+        self,
+        number: int,
+        fields: Mapping[str, Any],
+        *,
+        before: Callable[[], None] = lambda: None,
+        turn: Turn = Turn.SOON,
     ) -> Project:
-        async with self.pacer.slot(Turn.SOON):
+        async with self.pacer.slot(turn):
             before()
             seen, now = self.server.projects.get(number), self.server.clock.now()
             echo: list[Project] = []
@@ -238,7 +243,7 @@ class SimulatedClient:
             return echo[-1]
 
     async def import_tasks(self, number: int, tasks: list[Any], *, before: Callable[[], None] = lambda: None) -> None:
-        async with self.pacer.slot():
+        async with self.pacer.slot(Turn.NOW):
             before()
 
             def commit() -> None:
@@ -249,7 +254,7 @@ class SimulatedClient:
             await self._carry_out(Request(self.name, "IMPORT", self.server.clock.now(), number), commit)
 
     async def delete_project(self, number: int, *, before: Callable[[], None] = lambda: None) -> None:
-        async with self.pacer.slot(Turn.SOON):
+        async with self.pacer.slot(Turn.NOW):
             before()
             seen, now = self.server.projects.get(number), self.server.clock.now()
 

@@ -548,21 +548,27 @@ def test_a_sweep_without_a_token_ends_at_once_and_says_so() -> None:
     assert {row.outcome for row in report.rows} == {Outcome.CREATED}
 
 
-def test_the_answer_to_a_finish_is_not_waited_for_longer_than_rivals_wait() -> None:
+@pytest.mark.parametrize("held_back", [0.0, 14.0], ids=["sent at once", "held back, as after a 429"])
+def test_the_answer_to_a_finish_is_not_waited_for_longer_than_rivals_wait(held_back: float) -> None:
+    """They wait from their look on, and so does it; by another clock than the loop's, which here stands still meanwhile."""
+
     async def run(server: SimulatedStudio) -> tuple[Outcome | None, int]:
         client = server.client()
-        engine = await engine_of(client, patience=replace(PATIENCE, patch=0.01))
+        engine = await engine_of(client, patience=replace(PATIENCE, patch=held_back + 0.5))
         update = client.update_project
 
         async def silent(*args: Any, **named: Any) -> Project:
             client.update_project = update  # type: ignore[method-assign]
+            await server.clock.sleep(held_back)
             named["before"]()
             await asyncio.Event().wait()
             raise AssertionError
 
         client.update_project = silent  # type: ignore[method-assign]
+        began = asyncio.get_running_loop().time()
         with pytest.raises(Unsettled, match="no answer to the PATCH"):
             await engine.attempt(engine.tickets)
+        assert asyncio.get_running_loop().time() - began < 10
         await engine.attempt(engine.tickets)
         return engine.tickets[0].outcome, client.sent["PATCH"]
 
