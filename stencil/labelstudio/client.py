@@ -293,18 +293,39 @@ class LabelStudio:
         return (await self._read(f"/api/projects/{project_id}/")).parsed(Project.from_json)
 
     async def create_from_template(
-        self, template_id: int, *, title: str, description: str, workspace: int | None
+        self,
+        template_id: int,
+        *,
+        title: str,
+        description: str,
+        workspace: int | None,
+        before: Callable[[], None] = lambda: None,
     ) -> Project:
-        """The project that the server made from a template, on Enterprise; sent once."""
+        """The project that the server made from a template, on Enterprise; sent once.
+
+        Args:
+            template_id: Its id.
+            title: Title of the project.
+            description: Its description.
+            workspace: Id of its workspace.
+            before: As for `update_project`.
+        """
         body: dict[str, JSON] = {"title": title, "description": description}
         if workspace is not None:
             body["workspace_id"] = workspace
         path = f"/api/project-templates/{template_id}/create-project"
-        return (await self._once("POST", path, body=body, turn=Turn.LATER)).parsed(Project.from_json)
+        reply = await self._once("POST", path, body=body, before=before, turn=Turn.LATER)
+        return reply.parsed(Project.from_json)
 
-    async def create_project(self, fields: Mapping[str, JSON]) -> Project:
-        """The project that the server made of `fields`; sent once. Unknown fields are dropped silently."""
-        return (await self._once("POST", "/api/projects/", body=fields, turn=Turn.LATER)).parsed(Project.from_json)
+    async def create_project(self, fields: Mapping[str, JSON], *, before: Callable[[], None] = lambda: None) -> Project:
+        """The project that the server made of `fields`; sent once. Unknown fields are dropped silently.
+
+        Args:
+            fields: What to make it of.
+            before: As for `update_project`.
+        """
+        reply = await self._once("POST", "/api/projects/", body=fields, before=before, turn=Turn.LATER)
+        return reply.parsed(Project.from_json)
 
     async def update_project(
         self,

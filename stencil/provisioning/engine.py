@@ -39,7 +39,7 @@ from stencil.provisioning.resolving import (
     resolve,
 )
 from stencil.provisioning.settling import Means, NotYet, Settler, Stopping, Unsettled, with_ids
-from stencil.provisioning.staking import Staker
+from stencil.provisioning.staking import Halted, Staker
 from stencil.provisioning.sweeping import Sweeper
 from stencil.provisioning.tickets import Siblings, Ticket
 from stencil.report import Outcome
@@ -163,6 +163,8 @@ class Engine:
                 await self._clock.sleep(ticket.not_before - began)
             updates = ticket.planned.action is Action.UPDATE
             await (self._finisher.update(ticket) if updates else self._advance(ticket))
+        except Halted:
+            self._settler.stopped(ticket)
         except NotYet as later:
             self._settler.put_off(ticket, later.seconds, later.reason)
         except Unauthorized as error:

@@ -14,6 +14,10 @@ from stencil.provisioning.tickets import Answer, Send, Ticket
 from stencil.report import Outcome
 
 
+class Halted(Exception):
+    """The batch was stopped while the create waited for its turn."""
+
+
 class Staker:
     """Stakes the rows of a batch."""
 
@@ -26,6 +30,7 @@ class Staker:
         """Send a create; settles the row only where the answer leaves nothing to look for.
 
         Raises:
+            Halted: The batch was stopped before the create left.
             NotYet: The answer was lost.
             LabelStudioError: The create never left, or the token is not taken any more.
         """
@@ -35,6 +40,9 @@ class Staker:
         self._looker.expect(send)
         try:
             project = await self._create(ticket, send)
+        except Halted:
+            send.answer, send.counted = Answer.REFUSED, False
+            raise
         except Rejected as rejected:
             send.ended = self._clock.now()
             self._rejected(ticket, send, rejected)
@@ -61,10 +69,19 @@ class Staker:
         title, mark = target.request.title, target.mark(self._batch, send.name)
         if target.template.id is not None:
             return await self._studio.create_from_template(
-                target.template.id, title=title, description=mark, workspace=target.workspace
+                target.template.id,
+                title=title,
+                description=mark,
+                workspace=target.workspace,
+                before=self._check_going,
             )
         place: dict[str, JSON] = {} if target.workspace is None else {"workspace": target.workspace}
-        return await self._studio.create_project({**target.at_creation, **place, "title": title, "description": mark})
+        fields = {**target.at_creation, **place, "title": title, "description": mark}
+        return await self._studio.create_project(fields, before=self._check_going)
+
+    def _check_going(self) -> None:
+        if self._stopping:
+            raise Halted
 
     async def _staked(self, ticket: Ticket, send: Send, project: Project) -> None:
         """A 201; it has to name the project that was asked for, or nobody would know it again."""

@@ -148,6 +148,13 @@ async def test_an_absent_endpoint_is_told_from_an_absent_object(clock: VirtualCl
     assert caught.value.absent
 
 
+async def test_a_page_in_place_of_a_project_says_nothing_of_the_project(clock: VirtualClock) -> None:
+    """The application says in JSON that one is gone; a proxy that has lost its server shows a page of its own."""
+    for status in (404, 405):
+        with pytest.raises(Unsure):
+            await Script(html(status)).studio(clock).update_project(7, {})
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -158,6 +165,7 @@ async def test_an_absent_endpoint_is_told_from_an_absent_object(clock: VirtualCl
         ({"retry_after": "4", "x_ratelimit_reset": "1795521609"}, 4),
         ({}, 1),
         ({"retry_after": "soon"}, 1),
+        ({"retry_after": "Tue, 24 Nov 99999999999 11:00:00 GMT"}, 1),
         ({"retry_after": "nan"}, 1),
         ({"retry_after": "86400"}, 300),
         ({"retry_after": "-5"}, 0.1),

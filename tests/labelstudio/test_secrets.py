@@ -43,6 +43,17 @@ async def test_a_server_that_repeats_secrets_is_not_quoted_with_them(
     assert not [secret for secret in SECRETS if secret in shown]
 
 
+@pytest.mark.parametrize("shape", ["a list", "an object", "a text"])
+async def test_a_password_is_cut_out_as_json_writes_it_too(shape: str, clock: VirtualClock) -> None:
+    password = 'q7"z9\\k5 ü'
+    said: dict[str, JSON] = {"a list": [{"got": password}], "an object": {"got": password}, "a text": password}
+    complaint: dict[str, JSON] = {"detail": said[shape], "validation_errors": {"title": [said[shape]]}}
+    with pytest.raises(Rejected) as caught:
+        await Script(answer(400, complaint)).studio(clock).create_project({"task_data_password": password})
+    shown = str(caught.value) + repr(vars(caught.value))
+    assert not [part for part in ("q7", "z9", "k5") if part in shown]
+
+
 async def test_what_the_server_says_about_the_password_is_withheld(clock: VirtualClock) -> None:
     said: dict[str, JSON] = {"task_data_password": [f"{PASSWORD.upper()} is too simple."]}
     with pytest.raises(Rejected, match="task_data_password: was refused") as caught:

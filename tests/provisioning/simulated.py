@@ -211,12 +211,18 @@ class SimulatedClient:
             return self._found(number)
 
     async def create_from_template(
-        self, template: int, *, title: str, description: str, workspace: int | None
+        self,
+        template: int,
+        *,
+        title: str,
+        description: str,
+        workspace: int | None,
+        before: Callable[[], None] = lambda: None,
     ) -> Project:
-        return await self._create({"title": title, "description": description, "workspace": workspace})
+        return await self._create({"title": title, "description": description, "workspace": workspace}, before)
 
-    async def create_project(self, fields: Mapping[str, Any]) -> Project:
-        return await self._create(fields)
+    async def create_project(self, fields: Mapping[str, Any], *, before: Callable[[], None] = lambda: None) -> Project:
+        return await self._create(fields, before)
 
     async def update_project(
         self,
@@ -265,7 +271,7 @@ class SimulatedClient:
 
             await self._carry_out(Request(self.name, "DELETE", now, number, found=seen), commit)
 
-    async def _create(self, fields: Mapping[str, Any]) -> Project:
+    async def _create(self, fields: Mapping[str, Any], before: Callable[[], None]) -> Project:
         self.server.asked.append((self.name, "POST", fields["title"]))
         made: list[Project] = []
 
@@ -283,6 +289,7 @@ class SimulatedClient:
             made.append(project)
 
         async with self.pacer.slot():
+            before()
             request = Request(self.name, "POST", self.server.clock.now(), title=fields["title"])
             await self._carry_out(request, commit)
             return made[-1]

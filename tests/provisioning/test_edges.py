@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, cast
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -18,6 +19,7 @@ from stencil.pacing import Pacer
 from stencil.provisioning import Engine, Patience, Unsettled
 from stencil.provisioning.looking import Look
 from stencil.provisioning.resolving import Twins, winner_of
+from stencil.provisioning.steps import StepRunner
 from stencil.provisioning.tickets import Answer, Send, Ticket
 from stencil.report import Outcome, Report
 from stencil.sheet import read_sheet
@@ -28,6 +30,7 @@ from tests.provisioning.scenes import (
     DESCRIPTION,
     PAGE,
     PATIENCE,
+    TASKS,
     Scene,
     Start,
     Visit,
@@ -649,3 +652,21 @@ def test_a_stopped_batch_says_that_it_did_not_sweep_though_nothing_was_odd() -> 
 
     (note,) = on_clock(run)
     assert "stopped before its sweep" in note
+
+
+# Steps
+
+
+@pytest.mark.parametrize(("rate", "at_once"), [(3, 16), (10, 64), (0.5, 4)])
+def test_steps_are_done_at_a_low_rate_too(rate: float, at_once: int) -> None:
+    """What a reading has decided is sent before it is too old for it, however many wait to read."""
+
+    async def run(server: SimulatedStudio) -> tuple[Report, int]:
+        client = server.client()
+        client.pacer = Pacer(max_concurrency=at_once, requests_per_second=rate, clock=server.clock)
+        with patch.object(StepRunner, "_tasks", AsyncMock(return_value=TASKS)):
+            return await one_batch(client, titles(40), steps=True), client.sent["GET"]
+
+    report, reads = on_clock(run)
+    assert report.well
+    assert reads < 5 * 40

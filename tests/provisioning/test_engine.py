@@ -6,11 +6,12 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
+import httpx
 import pytest
 
 from stencil.batch import provision
 from stencil.checking import check
-from stencil.labelstudio import Edition, LabelStudio
+from stencil.labelstudio import Edition, LabelStudio, Rejected, answers
 from stencil.marks import Mark, Standing, intent_of, key_of, standing
 from stencil.options import Options
 from stencil.pacing import Pacer
@@ -31,9 +32,10 @@ async def batch(
     *,
     mode: Mode = Mode.CREATE,
     edition: Edition = Edition.ENTERPRISE,
+    max_failures: str = "",
     **row: Any,
 ) -> Report:
-    options = Options(template="1", workspace="1", mode=mode, max_concurrency=8)
+    options = Options(template="1", workspace="1", mode=mode, max_concurrency=8, max_failures=max_failures)
     rows = [{"title": title, "color": COLOR, **row} for title in titles]
     pacer = Pacer(max_concurrency=8, clock=client.server.clock)
     studio = Studio(cast("LabelStudio", client), edition, pacer, "a simulated studio")
@@ -292,6 +294,143 @@ async def test_update_writes_only_what_differs() -> None:
         assert server.projects[same.id] == same
         assert server.projects[other.id] == replace(other, settings={**other.settings, "color": COLOR})
         assert [entry.body for entry in server.log if entry.method == "PATCH"] == [{"color": COLOR}]
+
+    await on_clock(run)
+
+
+async def test_a_row_that_could_not_be_updated_is_not_well_for_the_leftover_beside_it() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        server.make("Mine", color="#FFFFFF", description="mine")
+        server.make("Mine", description=str(Mark(key_of(1, "Mine"), "0" * 8, "1" * 8, "2" * 8)), user=1)
+        await clock.sleep(3600)
+        client = server.client("a", lambda _, method, __: Fault(lost="before") if method == "PATCH" else None)
+        report = await batch(client, ["Mine"], mode=Mode.UPDATE)
+        assert (report.rows[0].outcome, report.rows[0].error_code) == (Outcome.AMBIGUOUS, "gave-up")
+
+    await on_clock(run)
+
+
+# What exists, while others work
+
+
+async def test_a_deletion_that_a_creation_hides_from_the_plan_hides_no_project() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock, page_size=10)
+        for each in range(60):
+            server.make(f"Older {each}")
+        there = server.make("Mine", description="by hand")
+        for each in range(60):
+            server.make(f"Newer {each}")
+        await clock.sleep(3600)
+
+        def meanwhile() -> None:
+            server.make("Another new one")
+            server.put(None, 1)
+
+        server.visits[8] = meanwhile
+        client = server.client()
+        client.pacer.max_concurrency = 1
+        report = await batch(client, ["Mine", *titles(20)])
+        assert (report.rows[0].outcome, report.rows[0].project_id) == (Outcome.EXISTS, there.id)
+
+    await on_clock(run)
+
+
+async def test_a_deletion_amid_the_list_of_one_title_hides_no_project() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock, page_size=10)
+        there = server.make("Project 1", description="by hand")
+        others = [server.make(f"Project 1{each:03}") for each in range(20)]
+        for each in range(40):
+            server.make(f"Newer {each}")
+        await clock.sleep(3600)
+        client = server.client()
+        listed, asked = client.list_page, []
+
+        async def list_page(page: int, **named: Any) -> Any:
+            asked.append(named.get("title"))
+            if asked.count("Project 1") == 3 and page == 3:
+                server.put(None, others[-1].id)
+            return await listed(page, **named)
+
+        client.list_page = list_page  # type: ignore[method-assign]
+        report = await batch(client, ["Project 1"])
+        assert asked.count("Project 1") > 3
+        assert (report.rows[0].outcome, report.rows[0].project_id) == (Outcome.EXISTS, there.id)
+
+    await on_clock(run)
+
+
+# What stops a batch, and what does not
+
+
+async def test_a_studio_that_drops_marks_stops_the_batch() -> None:
+    async def run(clock: VirtualClock) -> None:
+        client = SimulatedStudio(clock).client("a", lambda *_: Fault(description="ours is better"))
+        client.pacer.max_concurrency = 8
+        report = await batch(client, titles(300))
+        assert "does not keep the description" in report.stopped
+        assert client.sent["POST"] < 30
+        assert {row.error_code for row in report.rows} == {"mark-not-kept", "stopped"}
+
+    await on_clock(run)
+
+
+async def test_a_row_counts_once_among_those_that_failed() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+
+        def faults(_: str, method: str, number: int) -> Fault | None:
+            if (method, number) == ("POST", 1):
+                # Somebody makes two of that title by hand.
+                server.make(titles(1)[0])
+                server.make(titles(1)[0])
+            return None
+
+        report = await batch(server.client("a", faults), titles(10), max_failures="1")
+        assert report.counts[Outcome.AMBIGUOUS] == 1
+        assert not report.stopped
+
+    await on_clock(run)
+
+
+async def test_a_project_that_may_not_be_read_keeps_the_sweep_from_its_own_row_alone() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        client = server.client("a", lambda _, method, __: Fault(copies=1) if method == "POST" else None)
+        read = client.project
+
+        async def project(number: int) -> Any:
+            if number == 1:
+                raise Rejected("no permission (403)", status=403, detail="no permission")
+            return await read(number)
+
+        client.project = project  # type: ignore[method-assign]
+        await batch(client, titles(6))
+        assert [len(server.of(name)) for name in titles(6)[1:]] == [1] * 5
+
+    await on_clock(run)
+
+
+async def test_a_proxys_page_in_place_of_a_project_makes_no_second_one() -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedStudio(clock)
+        client = server.client()
+        update, pages = client.update_project, 2
+
+        async def update_project(number: int, fields: Any, **named: Any) -> Any:
+            nonlocal pages
+            if pages:
+                pages -= 1
+                page = httpx.Response(404, headers={"content-type": "text/html"}, text="<h1>Not Found</h1>")
+                answers.read(answers.Call("PATCH", f"/api/projects/{number}/"), page, clock.wall())
+            return await update(number, fields, **named)
+
+        client.update_project = update_project  # type: ignore[method-assign]
+        report = await batch(client, titles(5))
+        assert outcomes(report) == {Outcome.CREATED}
+        assert_one_each(server, titles(5))
 
     await on_clock(run)
 
