@@ -76,7 +76,7 @@ _WIDENING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", 
 class _Environment(ImmutableSandboxedEnvironment):
     """A sandbox in which a product does not fill the memory either."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Whether a template may use an attribute."""
@@ -85,6 +85,9 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """The product, unless it is beyond all measure."""
         whole = isinstance(left, int) and isinstance(right, int)
+        if operator == "%" and isinstance(left, str):
+            # `'%1000000000d' % 1` is a gigabyte.
+            raise Unrenderable("% does not fill texts: put placeholders side by side")
         if operator == "**":
             large = whole and (abs(left) > 1000 or abs(right) > 100)
         else:

@@ -120,6 +120,7 @@ def test_a_file_that_is_not_right_says_why(tmp_path: Path, content: str, reason:
         "{{ 'x' * 99999999999 }}{{ a }}",
         "{{ a * 99999999999 }}",
         "{{ 9 ** 9 ** 9 }}{{ a }}",
+        "{{ '%1500000000d' % 1 }}{{ a }}",
         "{{ 'x' | center(999999999) }}{{ a }}",
         "{{ '%999999999d' | format(1) }}{{ a }}",
         "{{ 'x'.ljust(999999999) }}{{ a }}",
