@@ -218,6 +218,7 @@ async def create_projects(
                         news.batch = batch
                     if shard:
                         shard.check_intent(batch.intent(shard.first_line, shard.last_line))
+                    shared = None
                     cut = await planned_shards(shards, batch, sheet, max_concurrency, share)
                     try:
                         if cut:
@@ -229,6 +230,8 @@ async def create_projects(
                                 batch, partial(_carry_out, batch), finish=batch.finish_staked, part_of=waiting
                             )
                     finally:
+                        if shared:
+                            await shared.read_rest()
                         report = batch.report()
                         if news:
                             await news.tell_all(batch, report)

@@ -23,7 +23,7 @@ from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, R
 from stencil.provisioning.steps import StepRunner
 from stencil.report import Outcome, Report, RowReport
 from stencil.report.masking import masked_error
-from stencil.shards import Elsewhere, Shard, ShardRow
+from stencil.shards import Elsewhere, Shard, ShardRow, runs_of
 from stencil.sheet import Request, Row, self_contained
 from stencil.studio import Studio
 from stencil.survey import listed_fields, newest_page, survey
@@ -107,7 +107,7 @@ class Batch:
         return Shard(
             first_line=first,
             last_line=last,
-            left_out=tuple(line for line in sorted(self._found_on_studio) if first <= line <= last),
+            left_out=runs_of(line for line in self._found_on_studio if first <= line <= last),
             digest=self.sheet.digest,
             intent=self.intent(first, last),
             studio=self.studio.client.url,

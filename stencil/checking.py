@@ -41,7 +41,8 @@ class Checked:
         """
         shard.check(self.sheet.digest)
         sheet = replace(self.sheet, rows=[row for row in self.sheet.rows if row.line in shard])
-        requests = [each for each in self.requests if each.line in shard and each.line not in shard.left_out]
+        left_out = shard.lines_left_out
+        requests = [each for each in self.requests if each.line in shard and each.line not in left_out]
         return Checked(sheet, requests, [each for each in self.problems if each.line is None or each.line in shard])
 
 

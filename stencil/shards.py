@@ -36,7 +36,7 @@ class Shard(BaseModel):
     Attributes:
         first_line: First line of the sheet that is its own.
         last_line: Last one.
-        left_out: Lines between them that the batch found invalid by what the studio says.
+        left_out: Lines between them that the batch found invalid by what the studio says: first and last of each run of them.
         digest: SHA-256 of the sheet, in hexadecimal, as the batch read it.
         intent: A hash of what its rows are to become; files beside the sheet and templates count in it.
         studio: Address of the studio that the batch works on.
@@ -47,7 +47,7 @@ class Shard(BaseModel):
 
     first_line: int = Field(ge=1)
     last_line: int = Field(ge=1)
-    left_out: tuple[int, ...] = ()
+    left_out: tuple[tuple[int, int], ...] = ()
     digest: str
     intent: str
     studio: str
@@ -61,6 +61,11 @@ class Shard(BaseModel):
     def __contains__(self, line: object) -> bool:
         """Whether a line of the sheet is its own."""
         return isinstance(line, int) and self.first_line <= line <= self.last_line
+
+    @property
+    def lines_left_out(self) -> frozenset[int]:
+        """Each of them."""
+        return frozenset(line for first, last in self.left_out for line in range(first, last + 1))
 
     def check(self, digest: str) -> None:
         """Return where the sheet is still the same.
@@ -144,6 +149,15 @@ def auto_shards(rows: int, at_once: int, rate: float, workers: int) -> int:
     if rate > 0:
         return 1
     return max(1, min(workers, at_once // AUTO_AT_ONCE, rows // AUTO_ROWS, MOST_SHARDS))
+
+
+def runs_of(lines: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """First and last of each run of lines that follow one another."""
+    found: list[tuple[int, int]] = []
+    for line in sorted(lines):
+        first = found.pop()[0] if found and found[-1][1] == line - 1 else line
+        found.append((first, line))
+    return tuple(found)
 
 
 def ranges(lines: Sequence[int], number: int) -> list[tuple[int, int]]:

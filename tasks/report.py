@@ -31,6 +31,8 @@ MOST_ROWS = 1000
 
 #: Seconds between two updates of the progress artifact at least.
 PROGRESS_EVERY = 1.0
+#: Seconds after which it is told though nothing is new: by this the shards of a batch know that it lives.
+ALIVE_EVERY = 15.0
 #: Seconds that telling Prefect may take; its client goes on trying for minutes when its server is gone.
 LONGEST_TELLING = 20.0
 
@@ -93,6 +95,7 @@ class _Progress:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._last = _told(batch)[0]
+        self._at = asyncio.get_running_loop().time()
         # The batch does not wait for it.
         self._made: asyncio.Task[UUID] = asyncio.create_task(
             acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=self._last)
@@ -109,8 +112,10 @@ class _Progress:
         self.well = False
         async with asyncio.timeout(LONGEST_TELLING):
             artifact = await asyncio.shield(self._made)
-            if told != self._last:
+            now = asyncio.get_running_loop().time()
+            if told != self._last or now - self._at > ALIVE_EVERY:
                 await update_artifact(artifact, data=share, description=told)
+                self._at = now
         self._last, self.well = told, True
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -18,13 +19,22 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import State, StateType
 from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Crashed
 
+from stencil.problems import StencilError
 from stencil.shards import ShardRow
 from tasks.shard_news import ShardState, read_rows, read_states
 
+#: Answers of Prefect's server that another try may change.
+_MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
 #: The deployment that carries shards out.
 DEPLOYMENT = "create-projects/shard"
+
+
+class RunRefused(StencilError):
+    """Prefect's server does not start a run, and will not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +64,23 @@ class ShardRuns:
             yield cls(client)
 
     async def start(self, name: str, parameters: Mapping[str, Any], key: str) -> UUID:
-        """The run that a key stands for; made where it is not there yet."""
-        run = await arun_deployment(
-            DEPLOYMENT, parameters=dict(parameters), timeout=0, flow_run_name=name, idempotency_key=key
-        )
+        """The run that a key stands for; made where it is not there yet.
+
+        Raises:
+            RunRefused: Prefect's server does not take it.
+        """
+        try:
+            run = await arun_deployment(
+                DEPLOYMENT, parameters=dict(parameters), timeout=0, flow_run_name=name, idempotency_key=key
+            )
+        except ObjectNotFound:
+            raise RunRefused(f"the deployment {DEPLOYMENT} is not there any more") from None
+        except PrefectHTTPStatusError as error:
+            status = error.response.status_code
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _MAY_PASS:
+                raise
+            # The answer repeats the parameters.
+            raise RunRefused(f"Prefect's server does not take their run ({status})") from None
         return run.id
 
     async def known(self, key: str) -> UUID | None:
@@ -85,12 +108,10 @@ class ShardRuns:
         """Say that a run has crashed."""
         await self._client.set_flow_run_state(run, Crashed(message=reason), force=True)
 
-    async def are_others_running(self) -> bool:
-        """Whether any shard runs, of whichever batch: then workers are there, and busy."""
+    async def others(self) -> dict[UUID, int]:
+        """How often each shard that runs, of whichever batch, has told; what is left of a dead one tells no more."""
         running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
         name = DeploymentFilter(name=DeploymentFilterName(any_=[DEPLOYMENT.partition("/")[2]]))
-        return bool(
-            await self._client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(state=running), deployment_filter=name, limit=1
-            )
-        )
+        found = await self._client.read_flow_runs(flow_run_filter=FlowRunFilter(state=running), deployment_filter=name)
+        told = await read_states(self._client, [run.id for run in found])
+        return {run.id: told[run.id].beats if run.id in told else 0 for run in found}

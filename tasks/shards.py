@@ -13,23 +13,27 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
 from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
-from prefect.runtime import deployment as own_deployment
 from prefect.runtime import flow_run
 
 from stencil.batch import Batch
 from stencil.problems import StencilError
 from stencil.report import Outcome
-from stencil.shards import Shard, asked_shards, auto_shards, part_of, ranges
+from stencil.shards import Shard, ShardRow, asked_shards, auto_shards, part_of, ranges
 from tasks.limits import Share
 from tasks.report import progress_told
-from tasks.shard_news import ShardState
-from tasks.shard_runs import DEPLOYMENT, Seen, ShardRuns
+from tasks.shard_news import BEAT, ShardState
+from tasks.shard_runs import DEPLOYMENT, RunRefused, Seen, ShardRuns
 from tasks.stopping import CANCELLED
 
 #: Runs that a shard gets, at most.
 _MOST_RUNS = 3
+#: Seconds that reading what is left to read may take at the end.
+_LAST_WORD = 10.0
+#: Outcomes that say that a project was made or changed.
+_WRITTEN = frozenset({Outcome.CREATED, Outcome.FINISHED, Outcome.UPDATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ class _Part:
         heard: Monotonic seconds of its last sign of life.
         pending: Monotonic seconds since when its process is being started.
         told_to_end: Whether it was told to end.
+        taken_in: Whether what the run has told of its rows is in the batch.
         ended: Whether nothing more is expected of the shard.
     """
 
@@ -146,6 +151,7 @@ class _Part:
     heard: float = 0.0
     pending: float | None = None
     told_to_end: bool = False
+    taken_in: bool = False
     ended: bool = False
 
     @property
@@ -191,6 +197,11 @@ class Shards:
         self._warned = False
         self._stopping: float | None = None
         self._lost: float | None = None
+        self._others: dict[UUID, tuple[int, float]] = {}
+        context = FlowRunContext.get()
+        run = context.flow_run if context else None
+        # A worker kills what it has cancelled.
+        self._by_worker = run is not None and run.deployment_id is not None
 
     def _part(self, shard: Shard, parameters: Mapping[str, Any], share: tuple[int, int, int]) -> _Part:
         settled = Counter(
@@ -218,15 +229,36 @@ class Shards:
                 if not all(part.ended for part in self._parts):
                     await asyncio.sleep(self._waits.poll)
 
+    async def read_rest(self) -> None:
+        """Take in what shards have told of their rows and nobody has read, since the batch ended before they did."""
+        unread = [part for part in self._parts if part.run is not None and not part.taken_in]
+        try:
+            async with asyncio.timeout(_LAST_WORD), self._opened() as runs:
+                for part in unread:
+                    self._merge(part, await runs.rows(part.run) if part.run else [])
+        except Exception as error:  # noqa: BLE001 - the report says what is known
+            self._logger.warning("What the shards have told can't be read: %s", _short(error))
+        for part in self._parts:
+            if not part.ended:
+                self._close(part, f"{part.name}: the batch ended before they had. Run the sheet again.", note=True)
+
     async def _turn(self, runs: ShardRuns, parts: Sequence[_Part]) -> None:
+        failed: Exception | None = None
         for part in parts:
             if part.run is None:
-                await self._start(runs, part)
+                try:
+                    await self._start(runs, part)
+                except RunRefused as refused:
+                    self._close(part, f"{part.name}: {refused}", note=True)
+                except Exception as error:  # noqa: BLE001 - the others are looked after all the same
+                    failed = error
         if self._batch.stopping:
             self._stopping = self._stopping or self._clock()
             for part in parts:
                 await self._end(runs, part)
         await self._look(runs, [part for part in parts if part.run and not part.ended])
+        if failed is not None:
+            raise failed
 
     async def _start(self, runs: ShardRuns, part: _Part) -> None:
         """Start a run of a shard; where the batch is stopping, only find the one that may have been started unheard."""
@@ -239,6 +271,7 @@ class Shards:
                 self._close(part, "the batch was stopped before they were begun")
                 return
         part.tries += 1
+        part.taken_in = False
         part.state, part.heard, part.pending, part.told_to_end = ShardState(), self._clock(), None, False
 
     async def _end(self, runs: ShardRuns, part: _Part) -> None:
@@ -274,6 +307,8 @@ class Shards:
                 f"ended {seen.state.name}: {(seen.state.message or 'no reason given').rstrip('.')}",
             )
         elif self._is_over():
+            if now - part.heard > 3 * BEAT and part.run is not None:
+                await runs.count_as_dead(part.run, "nothing was heard of it as the batch ended")
             await self._take_in(runs, part, None, "had not ended when the batch did")
         elif kind in (StateType.RUNNING, StateType.CANCELLING):
             await self._if_dead(runs, part, now - part.heard, self._waits.silent, "nothing was heard of it")
@@ -291,7 +326,7 @@ class Shards:
         """Merge what a run has told, and decide whether its rows are run again."""
         rows = await runs.rows(part.run) if part.run else []
         # From here on nothing is waited for, so that nothing is taken in twice.
-        self._batch.take_over(row for row in rows if row.line in self._own)
+        self._merge(part, rows)
         told, elsewhere = part.state, self._batch.elsewhere
         elsewhere.requests += told.requests
         elsewhere.notes += [note for note in told.notes if note not in elsewhere.notes]
@@ -311,6 +346,11 @@ class Shards:
         else:
             self._logger.error("%s. They were run %d times, and are given up.", said, _MOST_RUNS)
             self._close(part, f"{said}. They were run {_MOST_RUNS} times: run the sheet again.", note=True)
+
+    def _merge(self, part: _Part, rows: Sequence[ShardRow]) -> None:
+        part.taken_in = True
+        # Of rows with nothing to do a shard has something to tell where their projects went away meanwhile.
+        self._batch.take_over(row for row in rows if row.line in self._own or row.outcome in _WRITTEN)
 
     def _pass_on(self, stopped: str) -> None:
         """What stops one shard stops all, but for somebody who cancels that one."""
@@ -337,7 +377,7 @@ class Shards:
         """Whether the batch was stopped so long ago that shards are waited for no more."""
         if self._stopping is None:
             return False
-        by_worker = self._batch.stopping.reason == CANCELLED and own_deployment.id is not None
+        by_worker = self._batch.stopping.reason == CANCELLED and self._by_worker
         return self._clock() - self._stopping > (self._waits.cancelled if by_worker else self._waits.stopped)
 
     def _missed(self, error: Exception, parts: Sequence[_Part]) -> None:
@@ -345,7 +385,7 @@ class Shards:
         now = self._clock()
         if self._lost is None:
             self._lost = now
-            self._logger.warning("The shards can't be seen at the moment: %s", error)
+            self._logger.warning("The shards can't be seen at the moment: %s", _short(error))
         if now - self._lost > self._waits.unstarted or self._is_over():
             reason = "Prefect's server does not tell how the shards get on; they go on by themselves"
             self._batch.stopping.stop(reason)
@@ -360,13 +400,26 @@ class Shards:
         waited = now - self._running
         told = f"no worker has taken up a shard for {waited:.0f} s: `prefect worker start --pool stencil` starts one"
         if waited > self._waits.unstarted:
-            if await runs.are_others_running():
+            if self._is_any_alive(await runs.others(), now):
                 self._running = now
             else:
                 self._batch.stopping.stop(told)
         elif waited > self._waits.warned and not self._warned:
             self._warned = True
             self._logger.warning("%s", told)
+
+    def _is_any_alive(self, beats: Mapping[UUID, int], now: float) -> bool:
+        """Whether any shard of another batch runs, so that workers are there, and busy: one that goes on telling."""
+        known = self._others
+        self._others = {
+            run: known[run] if known.get(run, (None,))[0] == beat else (beat, now) for run, beat in beats.items()
+        }
+        return any(now - since <= self._waits.silent for _, since in self._others.values())
+
+
+def _short(error: Exception) -> str:
+    """What an error of Prefect's client says, without the request and the answer, which hold parameters."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _parameters(

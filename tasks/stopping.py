@@ -1,22 +1,29 @@
 """Ending a batch that somebody cancels: what is staked is finished first."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.exceptions import TerminationSignal
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound, TerminationSignal
 from prefect.runtime import flow_run
 
 from stencil.batch import Batch
 from tasks.beat import beating
+from tasks.report import PROGRESS_KEY
 
 #: Why a batch stops that somebody cancelled.
 CANCELLED = "cancelled"
 #: Seconds between two looks at whether somebody has.
 _EVERY = 2.0
+#: Seconds without a word from the batch that a run is a part of, after which it counts as dead.
+_SILENT = 60.0
 #: Seconds that finishing may take. A worker kills a run 30 s after it has told it to end.
 LONGEST_FINISH = 20.0
 
@@ -43,14 +50,19 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: 
         TerminationSignal: Likewise.
     """
     run = flow_run.id
+    whole = Whole(UUID(part_of)) if part_of else None
 
     async def stop_if_ended() -> None:
         async with get_client() as client:
-            for each, reason in ((run, CANCELLED), (part_of, "the batch that this is a part of has ended")):
-                state = (await client.read_flow_run(UUID(each))).state if each else None
-                if state is not None and (state.is_final() or state.is_cancelling()):
-                    batch.stopping.stop(reason)
+            if run and _has_ended(await client.read_flow_run(UUID(run))):
+                batch.stopping.stop(CANCELLED)
+            if whole and (reason := await whole.why_ended(client)):
+                batch.stopping.stop(reason)
 
+    if part_of:
+        # It may have waited for a worker until after the end of its batch.
+        with contextlib.suppress(httpx.HTTPError):
+            await stop_if_ended()
     async with beating("Whether the run is cancelled", stop_if_ended, _EVERY):
         work = asyncio.ensure_future(carry_out())
         try:
@@ -64,6 +76,38 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: 
                 except Exception as error:  # noqa: BLE001 - that it was cancelled is what counts
                     logger.warning("Not all that is staked could be finished, and a rerun does it: %r", error)
             raise
+
+
+class Whole:
+    """The batch that a run is a part of; its progress is told again and again, for as long as somebody is alive there."""
+
+    def __init__(self, run: UUID) -> None:
+        self._run = run
+        self._told: object = None
+        self._silent = 0
+
+    async def why_ended(self, client: PrefectClient) -> str:
+        """Why nobody waits for the part any more; empty where somebody does."""
+        try:
+            ended = _has_ended(await client.read_flow_run(self._run))
+        except ObjectNotFound:
+            ended = True
+        if ended:
+            return "the batch that this is a part of has ended"
+        wanted = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[self._run]), key=ArtifactFilterKey(any_=[PROGRESS_KEY])
+        )
+        found = await client.read_artifacts(artifact_filter=wanted, limit=1)
+        told = found[0].updated if found else None
+        # Looks are counted and no seconds: while Prefect's server is away there are none.
+        self._silent = self._silent + 1 if told == self._told else 0
+        self._told = told
+        silent = self._silent * _EVERY
+        return f"nothing was heard of the batch that this is a part of for {silent:.0f} s" if silent > _SILENT else ""
+
+
+def _has_ended(run: FlowRun) -> bool:
+    return run.state is not None and (run.state.is_final() or run.state.is_cancelling())
 
 
 async def _cut_off(work: "asyncio.Future[None]") -> bool:

@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from stencil.shards import (
     from_columns,
     part_of,
     ranges,
+    runs_of,
     to_columns,
 )
 from stencil.sheet import read_sheet
@@ -33,7 +34,7 @@ from stencil.studio import open_studio
 SHEET = b"title,template,workspace\n" + b"".join(b"Row %d,1,1\n" % number for number in range(10))
 
 
-def shard(first: int, last: int, digest: str = "", left_out: tuple[int, ...] = ()) -> Shard:
+def shard(first: int, last: int, digest: str = "", left_out: tuple[tuple[int, int], ...] = ()) -> Shard:
     return Shard(
         first_line=first,
         last_line=last,
@@ -111,7 +112,7 @@ def test_a_shard_checks_the_whole_sheet_and_keeps_its_own_rows() -> None:
 
 def test_a_shard_leaves_out_what_the_batch_found_invalid() -> None:
     checked = check(read_sheet(SHEET), Options())
-    part = checked.part(shard(4, 7, checked.sheet.digest, left_out=(5,)))
+    part = checked.part(shard(4, 7, checked.sheet.digest, left_out=((5, 5),)))
     assert [request.line for request in part.requests] == [4, 6, 7]
 
 
@@ -219,3 +220,15 @@ async def test_steps_that_a_rerun_did_are_told_of_the_row_that_the_first_run_mad
     batch = await merged([told(2, Outcome.CREATED, 70)], [told(2, Outcome.EXISTS, 70, steps="published")])
     row = batch.report().rows[0]
     assert (row.outcome, row.steps) == (Outcome.CREATED, "published")
+
+
+@pytest.mark.parametrize(
+    ("lines", "runs"),
+    [((), ()), ((5,), ((5, 5),)), ((7, 3, 4, 5, 9), ((3, 5), (7, 7), (9, 9))), (range(2, 120_002), ((2, 120_001),))],
+    ids=["none", "one", "several", "a hundred thousand"],
+)
+def test_lines_that_follow_one_another_are_told_as_one_run(
+    lines: Sequence[int], runs: tuple[tuple[int, int], ...]
+) -> None:
+    assert runs_of(lines) == runs
+    assert shard(1, 200_000, left_out=runs).lines_left_out == frozenset(lines)

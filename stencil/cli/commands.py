@@ -111,6 +111,8 @@ def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
 
 def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]) -> tuple[Report | None, int]:
     """The report, as far as there is one, and the exit code."""
+    from prefect.exceptions import TerminationSignal
+
     from flows.create_projects import create_projects
     from tasks.stopping import CANCELLED
 
@@ -127,7 +129,7 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
         display.problems(invalid.sheet, invalid.problems)
         _tell_problems(invalid, display)
         return None, 2
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, TerminationSignal):
         if not batches:
             display.error("Interrupted; nothing was created.")
         return (batches[0].report() if batches else None), 130
@@ -155,12 +157,15 @@ async def reach_prefect() -> None:
 
 
 async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
-    """The flow, with Ctrl-C as a cancellation: the first finishes what is staked, the second leaves it."""
+    """The flow, with Ctrl-C and SIGTERM as a cancellation: the first finishes what is staked, the second leaves it."""
     from prefect import tags
 
     with tags("stencil", *(["sandbox"] if parameters["sandbox"] else [])):
         running = asyncio.ensure_future(flow(**parameters))  # type: ignore[operator]
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, running.cancel)
+    # While the flow runs, Prefect takes SIGTERM for itself: it ends the flow, and then sends it again, to end the process.
+    loop.add_signal_handler(signal.SIGTERM, lambda: None)
     result: Report = await running
     return result
 

@@ -1,12 +1,14 @@
 """The deployments of prefect.yaml on the session's Prefect server, as an operator sets them up, and runs of them."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -93,3 +95,15 @@ async def next_run_of(deployment: str, before: int) -> FlowRun:
 def message_of(run: FlowRun) -> str:
     assert run.state is not None
     return f"{run.state.name}: {run.state.message}"
+
+
+async def event_of(run: UUID, name: str) -> dict[str, Any]:
+    """The event of a name that a flow run has sent; the server writes events down some seconds after they came."""
+    asked = {"filter": {"event": {"name": [name]}}, "limit": 50}
+    async with get_client() as client, asyncio.timeout(60):
+        while True:
+            events = (await client.request("POST", "/events/filter", json=asked)).json()["events"]
+            found: list[dict[str, Any]] = [each for each in events if str(run) in json.dumps(each["related"])]
+            if found:
+                return found[0]
+            await asyncio.sleep(0.2)

@@ -182,9 +182,16 @@ def test_the_sandbox_needs_no_setting_and_says_so_in_every_line(environment: dic
     assert "26 created" in done.stdout
 
 
-@pytest.mark.parametrize("embedded", [False, True], ids=["a server of its own", "the embedded server"])
-def test_ctrl_c_finishes_what_is_staked_and_exits_130_with_the_report(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, embedded: bool
+@pytest.mark.parametrize(
+    ("embedded", "sent"),
+    [
+        pytest.param(False, signal.SIGINT, id="Ctrl-C"),
+        pytest.param(True, signal.SIGINT, id="Ctrl-C with the embedded server"),
+        pytest.param(False, signal.SIGTERM, id="SIGTERM, as a container's end"),
+    ],
+)
+def test_an_interrupted_batch_finishes_what_is_staked_and_exits_130_with_the_report(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, embedded: bool, sent: signal.Signals
 ) -> None:
     if embedded:
         environment = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
@@ -201,9 +208,9 @@ def test_ctrl_c_finishes_what_is_staked_and_exits_130_with_the_report(
     )
     deadline = time.monotonic() + 60
     while not any(request.method == "PATCH" for request in sandbox.requests) and time.monotonic() < deadline:
-        os.sched_yield()
+        time.sleep(0.01)
     # As a terminal does: to the whole group.
-    os.killpg(running.pid, signal.SIGINT)
+    os.killpg(running.pid, sent)
     stdout, stderr = running.communicate(timeout=60)
     assert running.returncode == 130, stderr
     assert "unprocessed" in stdout

@@ -27,6 +27,7 @@ from tests.prefect.deployed import (
     SECONDS,
     command,
     ended,
+    event_of,
     message_of,
     next_run_of,
     run_of,
@@ -70,16 +71,6 @@ def sheet(tmp_path: Path) -> Path:
 
 def writes(studio: Sandbox) -> int:
     return sum(request.method in ("POST", "PATCH", "DELETE") for request in studio.requests)
-
-
-async def events(name: str, batch: str = "") -> list[dict[str, Any]]:
-    """The events of a name that the server has, the newest first."""
-    async with get_client() as client:
-        answer = await client.request(
-            "POST", "/events/filter", json={"filter": {"event": {"name": [name]}}, "limit": 50}
-        )
-        found: list[dict[str, Any]] = answer.json()["events"]
-    return found
 
 
 async def test_bootstrap_again_leaves_what_is_there(environment: dict[str, str], studio: Sandbox) -> None:
@@ -247,7 +238,7 @@ async def test_each_project_and_each_batch_is_told_to_whoever_listens(
     told = [json.loads(line) for line in noted.read_text(encoding="utf-8").splitlines()]
     assert sorted(each["title"] for each in told) == [f"{tmp_path.name} one", f"{tmp_path.name} two"]
     assert all(each["url"] == f"{studio.url}/projects/{each['id']}" for each in told)
-    (batch,) = [each for each in await events("stencil.batch.completed") if str(run.id) in json.dumps(each["related"])]
+    batch = await event_of(run.id, "stencil.batch.completed")
     assert batch["payload"]["counts"]["created"] == 2
 
 

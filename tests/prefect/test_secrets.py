@@ -4,8 +4,10 @@ The studio here is hostile: it repeats in an error whatever it was told. Left ou
 purpose: the sheet, `failed.csv`, the parameters `rows` and `csv_text`, and the report's cells that `failed.csv` is made of.
 """
 
+import asyncio
 import base64
 import csv
+import json
 import logging
 import os
 import pickle
@@ -24,6 +26,7 @@ from starlette.responses import JSONResponse, Response
 from flows.create_projects import create_projects
 from stencil.batch import BatchFailed
 from stencil.sandbox import Call, Proceed, Sandbox
+from tests.prefect.deployed import event_of
 from tests.prefect.test_create_projects import artifacts, latest_run, task_runs
 
 PASSWORDS = ("hunter2-secret-of-a-column", "hunter2-secret-of-overrides")
@@ -134,8 +137,10 @@ async def told_by_prefect() -> str:
     APILogWorker.instance().drain()
     async with get_client() as client:
         logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])), limit=200)
-    shown = [run, *await task_runs(run), *(await artifacts(run)).values(), *logs]
-    return "".join(each.model_dump_json() for each in shown)
+    shown = [run, *await task_runs(run, *(row[0] for row in SHEET[1:])), *(await artifacts(run)).values(), *logs]
+    # It comes last, so that once it is written down the rest is too.
+    event = await event_of(run.id, "stencil.batch.failed")
+    return "".join(each.model_dump_json() for each in shown) + json.dumps(event)
 
 
 async def test_a_batch_shows_no_secret(
@@ -164,7 +169,7 @@ async def test_a_batch_shows_no_secret(
     assert found_in(pickle.dumps(error), gossip.tokens) == set()
 
 
-def test_the_command_line_at_its_most_talkative_shows_no_secret(
+async def test_the_command_line_at_its_most_talkative_shows_no_secret(
     studio: Sandbox, gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -177,11 +182,14 @@ def test_the_command_line_at_its_most_talkative_shows_no_secret(
         "PREFECT_LOGGING_EXTRA_LOGGERS": "stencil",
     }
     command = [sys.executable, "-m", "stencil.cli", "create", str(sheet), "--verbose"]
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=100, check=False)
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environment, capture_output=True, timeout=100, check=False
+    )
     assert done.returncode == 1, done.stderr.decode()
     output = done.stdout + done.stderr
     assert b"receive_response_headers" in output
     secrets = {*gossip.tokens, *PASSWORDS}
     assert len(secrets) >= 3
     assert found_in(output, secrets) == set()
+    assert found_in((await told_by_prefect()).encode(), secrets) == set()
     assert found_in(files_below(home, server_home), secrets) == set()

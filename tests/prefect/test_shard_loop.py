@@ -3,13 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled
 from pydantic import SecretStr
 
 from stencil.batch import Batch, prepare
@@ -21,14 +25,15 @@ from stencil.settings import StudioSettings
 from stencil.shards import ShardRow
 from stencil.sheet import read_sheet
 from stencil.studio import open_studio
+from tasks import stopping
 from tasks.shard_news import ShardState
-from tasks.shard_runs import Seen, ShardRuns
+from tasks.shard_runs import RunRefused, Seen, ShardRuns
 from tasks.shards import Shards, Waits
 
 SHEET = b"title,template,workspace\n" + b"".join(b"Row %d,1,1\n" % number for number in range(10))
 CUT = [(2, 6), (7, 11)]
-#: As long as whatever happens in between takes.
-WAITS = Waits(poll=0.01, silent=0.3, unstarted=0.4, warned=0.1, stopped=0.3, cancelled=0.3)
+#: Longer than whatever happens in between takes, on however busy a machine.
+WAITS = Waits(poll=0.01, silent=60.0, unstarted=60.0, warned=60.0, stopped=60.0, cancelled=60.0)
 
 
 def told(line: int, outcome: Outcome, project: int | None = None, **more: Any) -> ShardRow:
@@ -48,6 +53,7 @@ class Stage:
         self.ended: list[tuple[UUID, str]] = []
         self.fails: dict[str, int] = {}
         self.away = False
+        self.elsewhere: dict[UUID, int] = {}
         self.first: State[Any] = Running()
 
     def _asked(self, what: str) -> None:
@@ -86,8 +92,8 @@ class Stage:
     async def count_as_dead(self, run: UUID, reason: str) -> None:
         self.states[run] = Crashed(message=reason)
 
-    async def are_others_running(self) -> bool:
-        return False
+    async def others(self) -> dict[UUID, int]:
+        return self.elsewhere
 
     def done(self, number: int, rows: list[ShardRow]) -> None:
         """The run of that number has done its rows."""
@@ -116,21 +122,31 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 Play = Callable[[Stage, Batch], Awaitable[None]]
 
 
-async def played(play: Play, stage: Stage | None = None, **options: Any) -> tuple[Stage, Batch]:
-    """A batch in two shards while something happens, to its end."""
+async def played(
+    play: Play,
+    stage: Stage | None = None,
+    waits: Waits = WAITS,
+    there: Mapping[int, int] = {},
+    **options: Any,
+) -> tuple[Stage, Batch]:
+    """A batch in two shards while something happens, to its end; `there` are projects that exist, by the row's number."""
     stage, chosen = stage or Stage(), Options(**options)
     with Sandbox() as sandbox:
         async with open_studio(StudioSettings(sandbox.url, SecretStr(sandbox.token)), chosen) as studio:
             batch = await prepare(check(read_sheet(SHEET), chosen), chosen, studio)
-            shards = Shards(batch, CUT, {"sheet": "/x/y.csv"}, 4, runs=stage.opened, waits=WAITS)
+            for row, project in there.items():
+                batch.engine.tickets[row].settle(Outcome.EXISTS, project)
+            shards = Shards(batch, CUT, {"sheet": "/x/y.csv"}, 4, runs=stage.opened, waits=waits)
             work = asyncio.ensure_future(shards.carry_out())
             try:
                 await play(stage, batch)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     await work
             finally:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
+                stage.away = False
+                await shards.read_rest()
             return stage, batch
 
 
@@ -182,7 +198,7 @@ async def test_a_run_that_was_started_unheard_is_ended_with_the_batch() -> None:
     stage.fails["start"] = 10**6
 
     async def play(stage: Stage, batch: Batch) -> None:
-        await until(lambda: len(stage.started) == 1)
+        await both(stage)
         batch.stopping.stop("cancelled")
 
     stage, batch = await played(play, stage)
@@ -225,7 +241,7 @@ async def test_a_shard_of_which_nothing_comes_any_more_is_run_again_and_given_up
         if end == "deleted":
             stage.states.clear()
 
-    stage, batch = await played(play, stage)
+    stage, batch = await played(play, stage, replace(WAITS, silent=0.3, unstarted=0.3))
     assert len(stage.started) == 6
     assert outcomes(batch) == ["unprocessed"] * 10
     assert all("They were run 3 times" in row.error for row in batch.report().rows)
@@ -238,13 +254,13 @@ async def test_shards_are_not_dead_because_prefects_server_was_away() -> None:
             stage.news[run] = ShardState(beats=1)
         await asyncio.sleep(0.05)
         stage.away = True
-        await asyncio.sleep(WAITS.silent + 0.05)
+        await asyncio.sleep(0.3)
         stage.away = False
         await asyncio.sleep(0.05)
         stage.done(0, made(range(2, 7)))
         stage.done(1, made(range(7, 12)))
 
-    stage, batch = await played(play)
+    stage, batch = await played(play, waits=replace(WAITS, silent=0.25))
     assert (outcomes(batch), len(stage.started)) == (["created"] * 10, 2)
 
 
@@ -255,7 +271,7 @@ async def test_a_server_that_stays_away_ends_the_batch_with_what_is_known() -> N
         await until(lambda: outcomes(batch)[0] == "created")
         stage.away = True
 
-    _, batch = await played(play)
+    _, batch = await played(play, waits=replace(WAITS, unstarted=0.3))
     assert outcomes(batch) == ["created"] * 5 + ["unprocessed"] * 5
     assert "does not tell how the shards get on" in batch.report().rows[-1].error
 
@@ -333,6 +349,126 @@ async def test_a_batch_that_no_worker_takes_up_ends_and_says_so() -> None:
     async def play(stage: Stage, batch: Batch) -> None:
         await both(stage)
 
-    stage, batch = await played(play, stage)
+    # What is left of a shard whose machine is gone tells nothing any more, and so keeps nobody waiting.
+    stage.elsewhere = {uuid4(): 7}
+    stage, batch = await played(play, stage, replace(WAITS, unstarted=0.2, silent=0.2))
     assert "no worker has taken up a shard" in batch.report().stopped
     assert len(stage.ended) == 2
+
+
+async def test_a_batch_waits_as_long_as_workers_are_busy_with_another() -> None:
+    stage, other = Stage(), uuid4()
+    stage.first = Scheduled()
+
+    async def play(stage: Stage, batch: Batch) -> None:
+        await both(stage)
+        ended = asyncio.get_running_loop().time() + 0.6
+        while asyncio.get_running_loop().time() < ended:
+            stage.elsewhere = {other: stage.elsewhere.get(other, 0) + 1}
+            await asyncio.sleep(0.01)
+        assert not batch.stopping
+        stage.done(0, made(range(2, 7)))
+        stage.done(1, made(range(7, 12)))
+
+    _, batch = await played(play, stage, replace(WAITS, unstarted=0.2, silent=10.0))
+    assert outcomes(batch) == ["created"] * 10
+
+
+async def test_a_shard_that_prefect_refuses_to_start_keeps_no_other_from_being_merged() -> None:
+    class Refusing(Stage):
+        async def start(self, name: str, parameters: object, key: str) -> UUID:
+            if "7-11" in name:
+                raise RunRefused("Prefect's server does not take their run (422)")
+            return await super().start(name, parameters, key)
+
+    async def play(stage: Stage, batch: Batch) -> None:
+        await until(lambda: len(stage.started) == 1)
+        stage.done(0, made(range(2, 7)))
+
+    _, batch = await played(play, Refusing())
+    assert outcomes(batch) == ["created"] * 5 + ["unprocessed"] * 5
+    assert "(422)" in batch.report().rows[-1].error
+
+
+async def test_a_start_that_fails_again_and_again_keeps_no_other_from_being_merged() -> None:
+    class Failing(Stage):
+        async def start(self, name: str, parameters: object, key: str) -> UUID:
+            if "7-11" in name:
+                raise OSError("no")
+            return await super().start(name, parameters, key)
+
+    async def play(stage: Stage, batch: Batch) -> None:
+        await until(lambda: len(stage.started) == 1)
+        stage.done(0, made(range(2, 7)))
+        await until(lambda: outcomes(batch)[0] == "created")
+
+    _, batch = await played(play, Failing(), replace(WAITS, unstarted=0.3))
+    assert outcomes(batch) == ["created"] * 5 + ["unprocessed"] * 5
+
+
+async def test_what_shards_have_told_is_in_the_report_of_a_batch_that_was_cut_off() -> None:
+    async def play(stage: Stage, batch: Batch) -> None:
+        await both(stage)
+        stage.told[stage.started[0]] = made(range(2, 5))
+        raise asyncio.CancelledError
+
+    stage = Stage()
+    batches: list[Batch] = []
+
+    async def keep(stage: Stage, batch: Batch) -> None:
+        batches.append(batch)
+        await play(stage, batch)
+
+    with pytest.raises(asyncio.CancelledError):
+        await played(keep, stage)
+    assert outcomes(batches[0]) == ["created"] * 3 + ["unprocessed"] * 7
+    assert all(row.error for row in batches[0].report().rows[3:])
+
+
+async def test_a_project_that_went_away_and_was_made_anew_is_named_as_it_is_now() -> None:
+    async def play(stage: Stage, batch: Batch) -> None:
+        await both(stage)
+        stage.done(0, [told(2, Outcome.CREATED, 102), told(3, Outcome.EXISTS, 1003), *made(range(4, 7))])
+        stage.done(1, made(range(7, 12)))
+
+    _, batch = await played(play, there={0: 7, 1: 8})
+    rows = batch.report().rows
+    assert [(row.outcome.value, row.project_id) for row in rows[:2]] == [("created", 102), ("exists", 8)]
+
+
+# What a shard sees of the batch that it is a part of
+
+
+class Server:
+    """Prefect's server, as far as a shard looks at its batch."""
+
+    def __init__(self) -> None:
+        self.state: State[Any] | None = Running()
+        self.told = 0
+
+    async def read_flow_run(self, run: UUID) -> Any:
+        if self.state is None:
+            raise ObjectNotFound(OSError("404"))
+        return SimpleNamespace(state=self.state)
+
+    async def read_artifacts(self, **_: Any) -> list[Any]:
+        return [SimpleNamespace(updated=self.told)]
+
+
+@pytest.mark.parametrize("state", [Completed(), Crashed(), Cancelling(), None], ids=["ended", "dead", "ending", "gone"])
+async def test_a_shard_ends_with_its_batch(state: State[Any] | None) -> None:
+    server, whole = Server(), stopping.Whole(uuid4())
+    assert not await whole.why_ended(cast("PrefectClient", server))
+    server.state = state
+    assert "has ended" in await whole.why_ended(cast("PrefectClient", server))
+
+
+async def test_a_shard_ends_when_nothing_is_heard_of_its_batch_any_more() -> None:
+    """A killed process says nothing: its flow run is running for ever."""
+    server, whole = Server(), stopping.Whole(uuid4())
+    for beat in range(100):
+        server.told = beat // 10
+        assert not await whole.why_ended(cast("PrefectClient", server))
+    said = [await whole.why_ended(cast("PrefectClient", server)) for _ in range(40)]
+    assert not said[0]
+    assert "nothing was heard" in said[-1]
