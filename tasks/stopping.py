@@ -98,10 +98,12 @@ class Whole:
             flow_run_id=ArtifactFilterFlowRunId(any_=[self._run]), key=ArtifactFilterKey(any_=[PROGRESS_KEY])
         )
         found = await client.read_artifacts(artifact_filter=wanted, limit=1)
-        told = found[0].updated if found else None
+        if not found:
+            # It has not told of any yet, or could not.
+            return ""
         # Looks are counted and no seconds: while Prefect's server is away there are none.
-        self._silent = self._silent + 1 if told == self._told else 0
-        self._told = told
+        self._silent = self._silent + 1 if found[0].updated == self._told else 0
+        self._told = found[0].updated
         silent = self._silent * _EVERY
         return f"nothing was heard of the batch that this is a part of for {silent:.0f} s" if silent > _SILENT else ""
 
