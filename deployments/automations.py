@@ -18,6 +18,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
+from deployments.worded import in_words
 from stencil.problems import StencilError
 from tasks.events import BATCH_FAILED, PROJECT_CREATED
 
@@ -131,18 +132,18 @@ def main(arguments: list[str] | None = None) -> int:
     if not PREFECT_API_URL.value():
         sys.stderr.write("PREFECT_API_URL names no Prefect server.\n")
         return 2
-    made = (
-        alert(chosen.block)
-        if chosen.verb == "alert"
-        else react(chosen.deployment, workspace=chosen.workspace, template=chosen.template)
-    )
-    try:
+
+    def run() -> int:
+        made = (
+            alert(chosen.block)
+            if chosen.verb == "alert"
+            else react(chosen.deployment, workspace=chosen.workspace, template=chosen.template)
+        )
         automation = asyncio.run(made)
-    except StencilError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write(f"Made the automation {automation.name!r}.\n")
-    return 0
+        sys.stdout.write(f"Made the automation {automation.name!r}.\n")
+        return 0
+
+    return in_words(run)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ environment says now.
 
 import argparse
 import asyncio
+import re
 import sys
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -15,6 +16,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
+from deployments.worded import in_words
 from stencil.options import Options
 from stencil.problems import StencilError
 from stencil.settings import StudioSettings, default_requests_per_second
@@ -27,6 +29,10 @@ QUEUE = "batches"
 SHARDS = "shards"
 #: Requests per second of all runs together, on a studio of one's own: what a small one answers without being slower to people.
 RATE = 50
+
+
+#: What Prefect takes as the name of a block.
+_BLOCK_NAME = re.compile("[a-z0-9-]+")
 
 
 class NoServer(StencilError):
@@ -113,13 +119,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--credentials", default="label-studio", metavar="NAME", help="name of the credentials block")
     parser.add_argument("--rate", type=int, default=0, metavar="N", help="requests per second of all runs together")
     chosen = parser.parse_args(arguments)
-    try:
+    if not _BLOCK_NAME.fullmatch(chosen.credentials):
+        parser.error(f"argument --credentials: {chosen.credentials!r}: lower-case letters, digits and dashes alone")
+    if chosen.rate < 0:
+        parser.error(f"argument --rate: {chosen.rate}: give a number from 1, or 0 for what suits the studio")
+
+    def run() -> int:
         lines = asyncio.run(bootstrap(chosen.credentials, chosen.rate))
-    except StencilError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.writelines(f"{line}\n" for line in lines)
-    return 0
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        return 0
+
+    return in_words(run)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import TypeAdapter
 
 from deployments.bootstrap import SHARDS
+from deployments.worded import in_words
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,7 +37,7 @@ def deployments(path: Path = ROOT / "prefect.yaml") -> list[RunnerDeployment]:
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
-    served: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"])
+    served: Flow[..., Any] = load_flow_from_entrypoint(f"{ROOT}/{entry['entrypoint']}")
     deployment: RunnerDeployment = served.to_deployment(  # type: ignore[assignment] # no loop runs: not a coroutine
         name=entry["name"],
         description=entry["description"],
@@ -61,6 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
             "PREFECT_API_URL names no Prefect server: start one (`make ui`) and export the line it prints.\n"
         )
         return 2
+    return in_words(_serve)
+
+
+def _serve() -> int:
     served = deployments()
     taken = asyncio.run(_on_a_work_pool([f"{each.flow_name}/{each.name}" for each in served]))
     if taken:

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -33,6 +35,7 @@ from stencil.report import OutputUnwritable, Report, check_output
 from stencil.report.markdown import escape
 from stencil.shards import MOST_AT_ONCE, MOST_SHARDS, Shard, asked_shards, check_at_once
 from stencil.sheet import file_name
+from stencil.sheet.tables import plain
 from stencil.studio import Studio, open_sandbox, open_studio
 from stencil.together import together
 from tasks.beat import beating
@@ -236,7 +239,7 @@ async def create_projects(
                         if news:
                             await news.tell_all(batch, report)
                         else:
-                            await _tell(report, output)
+                            report = await _told(report, output)
                             announce(batch, report, each_project=project_events)
     except StencilError as error:
         if news:
@@ -280,8 +283,8 @@ async def _carry_out(batch: Batch) -> None:
         gc.unfreeze()
 
 
-async def _tell(report: Report, output: str) -> None:
-    """The report to whoever asks for it: first the files, which need nobody's server."""
+async def _told(report: Report, output: str) -> Report:
+    """The report, told to whoever asks for it: first the files, which need nobody's server."""
     logger = get_run_logger()
     (logger.info if report.well else logger.error)("%s", report.sentence)
     if output:
@@ -289,9 +292,11 @@ async def _tell(report: Report, output: str) -> None:
             files = await value_of(save_results(report, output))
         except OutputUnwritable as unwritable:
             logger.error("%s The summary artifact tells what became of the rows.", unwritable)  # noqa: TRY400
+            report = replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))
         else:
             logger.info("Results: %s and %s", files.results, files.failed)
     await publish_report(report)
+    return report
 
 
 def _final_state(report: Report, fail_when: FailWhen) -> State[Any]:
@@ -324,6 +329,11 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
     """
     if asked_shards(str(options.get("shards", ""))) != 1:
         raise SourceUnclear("shards: the frame is in this process alone; save it as a sheet that all workers can open.")
+    if not hasattr(df, "columns"):
+        raise SourceUnclear(f"from_dataframe takes a DataFrame, and this is a {type(df).__name__}.")
+    unknown = sorted(options.keys() - create_projects.parameters.properties.keys())
+    if unknown:
+        raise SourceUnclear(f"create_projects has no parameter {', '.join(unknown)}.")
     taken = sorted({"sheet", "csv_text", "rows"} & options.keys())
     if taken:
         raise SourceUnclear(f"from_dataframe takes its rows from the frame; leave out {', '.join(taken)}.")
@@ -335,11 +345,30 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
         raise InvalidSheet("DataFrame", problems)
     with tempfile.TemporaryDirectory(prefix="stencil-") as folder:
         path = Path(folder) / "DataFrame.jsonl"
-        # Fifteen digits, or numbers would lose some: pandas writes ten by itself.
-        df.to_json(path, orient="records", lines=True, date_format="iso", force_ascii=False, double_precision=15)
+        _spool(df, path)
         with tags("stencil"):
             report: Report = _run(create_projects(sheet=str(path), **options))
         return report
+
+
+def _spool(df: "pd.DataFrame", path: Path) -> None:
+    # Days as sheets of other kinds have them.
+    frame = df.copy(deep=False)
+    dated = {name: column.map(_as_day) for name, column in df.items() if column.dtype.kind in "MO"}
+    for name, column in dated.items():
+        frame[name] = column
+    try:
+        # Fifteen digits, or numbers would lose some: pandas writes ten by itself.
+        frame.to_json(path, orient="records", lines=True, date_format="iso", force_ascii=False, double_precision=15)
+    except (ValueError, TypeError, OverflowError) as error:
+        kinds = sorted({type(value).__name__ for column in dated.values() for value in column} - {"str", "NoneType"})
+        raise SourceUnclear(
+            f"the frame holds values that are no text, number, date or list ({', '.join(kinds)}): make them text first."
+        ) from error
+
+
+def _as_day(value: object) -> object:
+    return plain(value) if isinstance(value, date) else value
 
 
 def _run(call: Coroutine[Any, Any, R]) -> R:

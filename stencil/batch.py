@@ -80,6 +80,8 @@ class Batch:
         self._title_column = next((name for name in self.sheet.columns if name.strip().casefold() == "title"), "")
         self._failed: set[int] = set()
         self.elsewhere = Elsewhere()
+        # What a person at the terminal has to know at once; elsewhere the run's log says it.
+        self.tell: Callable[[str], None] = lambda text: None
 
     def __repr__(self) -> str:
         """Short: Prefect shows parameters."""

@@ -54,7 +54,7 @@ def _unknown(reference: str, items: Sequence[Named], names: Sequence[str], kind:
     if near:
         return f"no {kind} has this id or name; the nearest are {', '.join(ids[name] for name in near)}."
     if not items:
-        return f"no {kind} has this id or name: the studio shows this token none at all."
+        return f"no {kind} has this id or name: the studio shows this token none like it."
     return f"no {kind} has this id or name; `stencil {kind} list` shows all {len(items)}."
 
 

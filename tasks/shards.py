@@ -407,6 +407,7 @@ class Shards:
         elif waited > self._waits.warned and not self._warned:
             self._warned = True
             self._logger.warning("%s", told)
+            self._batch.tell(told[0].upper() + told[1:])
 
     def _is_any_alive(self, beats: Mapping[UUID, int], now: float) -> bool:
         """Whether any shard of another batch runs, so that workers are there, and busy: one that goes on telling."""

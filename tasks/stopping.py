@@ -1,13 +1,11 @@
 """Ending a batch that somebody cancels: what is staked is finished first."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
@@ -61,8 +59,10 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: 
 
     if part_of:
         # It may have waited for a worker until after the end of its batch.
-        with contextlib.suppress(httpx.HTTPError):
+        try:
             await stop_if_ended()
+        except Exception as error:  # noqa: BLE001 - it is asked again soon
+            logger.debug("Whether the batch has ended can't be told at the moment: %r", error)
     async with beating("Whether the run is cancelled", stop_if_ended, _EVERY):
         work = asyncio.ensure_future(carry_out())
         try:

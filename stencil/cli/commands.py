@@ -14,7 +14,7 @@ from stencil.checking import check_files
 from stencil.cli.display import Display
 from stencil.cli.prefect_server import embedded_prefect_server, may_be_named
 from stencil.labelstudio import Edition
-from stencil.options import Options
+from stencil.options import Options, most_failures
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError, counted
 from stencil.report import Report, check_output, write_results
@@ -44,6 +44,7 @@ class PrefectFailed(StencilError):
 def create(chosen: argparse.Namespace, display: Display) -> int:
     """Create the projects of a sheet, by the flow."""
     check_at_once(chosen.max_concurrency, asked_shards(chosen.shards))
+    most_failures(chosen.max_failures, 0)
     if chosen.dry_run:
         return plan(chosen, display)
     if not chosen.sandbox:
@@ -64,8 +65,12 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
     with _prefect(chosen, display), display.progress() as batches:
         report, code = _run_flow(chosen, display, batches)
     if report is not None:
+        code = code or int(bool(report.output_error))
+        display.code = code
         display.report(report)
-        if chosen.output:
+        if report.output_error:
+            display.error(f"The result files were not written: {report.output_error}")
+        elif chosen.output:
             display.note(f"results.csv and failed.csv are in {chosen.output}")
         elif not report.well:
             display.note("--output DIR writes the rows that are not well to failed.csv, to be mended and run again.")
@@ -126,7 +131,6 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
     except BatchFailed as failed:
         return failed.report, 130 if failed.report.stopped == CANCELLED else 1
     except InvalidSheet as invalid:
-        display.problems(invalid.sheet, invalid.problems)
         _tell_problems(invalid, display)
         return None, 2
     except (asyncio.CancelledError, TerminationSignal):
@@ -177,8 +181,9 @@ def plan(chosen: argparse.Namespace, display: Display) -> int:
     except InvalidSheet as invalid:
         _tell_problems(invalid, display)
         return 2
+    display.code = 0 if report.well else 1
     display.report(report)
-    return 0 if report.well else 1
+    return display.code
 
 
 async def _plan(chosen: argparse.Namespace) -> Report:

@@ -21,10 +21,15 @@ _EVERY = 0.2
 
 
 class Display:
-    """Results go to standard output, all else to standard error; on the sandbox every line says so."""
+    """Results go to standard output, all else to standard error; on the sandbox every line says so.
+
+    Attributes:
+        code: The command's exit code, where whoever reads standard output closes it before the end.
+    """
 
     def __init__(self, *, sandbox: bool = False, machine: bool = False) -> None:
         self.machine = machine
+        self.code = 0
         self._prefix = "[sandbox] " if sandbox else ""
         self._out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
@@ -95,7 +100,12 @@ class Display:
     def progress(self) -> Iterator[list[Batch]]:
         """A live bar over the batch that is prepared inside; the batch, once there is one, is in the list."""
         batches: list[Batch] = []
-        token = batch_listener.set(batches.append)
+
+        def prepared(batch: Batch) -> None:
+            batch.tell = self.note
+            batches.append(batch)
+
+        token = batch_listener.set(prepared)
         watched = self._err.is_terminal and not self.machine
         try:
             with self._bar(batches) if watched else nullcontext():

@@ -26,6 +26,9 @@ def emit(chosen: argparse.Namespace, display: Display) -> int:
         )
     sheet = _as_a_worker_sees_it(chosen.sheet, display)
     parameters = {"sheet": sheet, **_given(chosen)}
+    if chosen.output and "://" not in chosen.output:
+        # The worker has a folder of its own.
+        parameters["output"] = str(Path(chosen.output).absolute())
     event, listens = asyncio.run(_send(file_name(sheet), parameters))
     if display.machine:
         display.json({"event": event, "parameters": parameters, "deployed": listens})
@@ -50,6 +53,8 @@ def _as_a_worker_sees_it(sheet: str, display: Display) -> str:
         if not path.is_absolute():
             raise SheetElsewhere(f"{sheet}: there is no such file (looked in {Path.cwd()}).")
         display.note(f"{sheet} is not on this machine; the worker has to find it.")
+    if path.is_dir():
+        raise SheetElsewhere(f"{sheet} is a folder, not a sheet.")
     return str(path.absolute())
 
 

@@ -167,7 +167,10 @@ def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
     else:
         what = "the connection broke" if sent else "no connection"
         detail = call.quoted(str(error) or type(error).__name__)
-        reason = f"{what} ({detail})"
+        # A server that speaks no TLS answers a greeting in TLS with words.
+        advice = "" if sent else "; is LABEL_STUDIO_URL the address of a server that runs"
+        advice += ", and http:// rather than https://" if "WRONG_VERSION_NUMBER" in detail else ""
+        reason = f"{what} ({detail}){advice}"
     return unsure(call, reason, sent=sent)
 
 

@@ -72,6 +72,7 @@ class Report:
         dry_run: Whether nothing was written, and outcomes are what rows would become.
         notes: Sentences about the batch as a whole.
         stopped: Why the batch stopped before its end; empty where it did not.
+        output_error: Why the result files could not be written; empty where they were, or none were asked for.
     """
 
     rows: Sequence[RowReport]
@@ -88,6 +89,7 @@ class Report:
     dry_run: bool = False
     notes: tuple[str, ...] = ()
     stopped: str = ""
+    output_error: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", _Rows(sorted(self.rows, key=lambda row: row.line)))
@@ -175,6 +177,7 @@ class Report:
             "well": self.well,
             "stopped": self.stopped,
             "notes": list(self.notes),
+            "output_error": self.output_error,
         }
 
     def json_rows(self) -> Iterator[dict[str, JSON]]:

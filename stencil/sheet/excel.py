@@ -11,12 +11,13 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from typing import IO, Protocol, cast
 
 from stencil.problems import Problem, shown
 from stencil.sheet.limits import MOST_PROBLEMS, MOST_UNPACKED, note_large_cells, refuse_too_large
 from stencil.sheet.model import Row, SheetUnreadable, Table
+from stencil.sheet.tables import date_text
 from stencil.spreadsheet import unguard
 
 #: Most files in a workbook: each takes a few hundred bytes of memory before anything is read.
@@ -53,15 +54,16 @@ def read_excel(content: bytes) -> Table:
     try:
         import openpyxl  # noqa: F401  # an extra: Excel is read by few, and importing it takes a third of a second
     except ImportError:
-        raise SheetUnreadable("Excel needs an extra: pip install 'stencil[excel]'") from None
+        raise SheetUnreadable("Excel needs a reader: pip install openpyxl") from None
     has_formulas = _measured(content)
     try:
         with warnings.catch_warnings():
             # About features of the workbook that a reader of values has no use for.
             warnings.simplefilter("ignore")
-            if has_formulas:
-                return _table(_with_unsaved(content))
-            return _table(_rows(content, formulas=False, values_only=True))
+            table = _table(_with_unsaved(content) if has_formulas else _rows(content, formulas=False, values_only=True))
+            if not table.rows and not table.problems:
+                _refuse_if_elsewhere(content)
+            return table
     except SheetUnreadable:
         raise
     except Exception as error:  # a broken workbook fails in ways that openpyxl does not list
@@ -162,6 +164,18 @@ def _rows(content: bytes, *, formulas: bool, values_only: bool) -> Iterator[Sequ
     return rows
 
 
+def _refuse_if_elsewhere(content: bytes) -> None:
+    """Raise where the first worksheet has no rows, and there are others: it alone is read."""
+    import openpyxl
+
+    first, *others = openpyxl.load_workbook(io.BytesIO(content), read_only=True, keep_links=False).sheetnames
+    if others:
+        raise SheetUnreadable(
+            f"The first worksheet ({shown(first)!r}) has no rows, and it alone is read: move the one with the rows to the "
+            f"front ({shown(', '.join(others))})."
+        )
+
+
 def _with_unsaved(content: bytes) -> Iterator[Sequence[object]]:
     """The rows, with a mark in the place of each formula that has no value: a blank cell would mean "not set"."""
     cells = cast("Iterator[Sequence[_Cell]]", _rows(content, formulas=False, values_only=False))
@@ -242,8 +256,8 @@ def _cell(value: object) -> object:
         return unguard(value) if value.strip() else None
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return int(value)
-    if isinstance(value, datetime) and value.time() == time():
-        return value.date().isoformat()
-    if isinstance(value, date | time):
+    if isinstance(value, date):
+        return date_text(value)
+    if isinstance(value, time):
         return value.isoformat()
     return str(value) if isinstance(value, timedelta) else value

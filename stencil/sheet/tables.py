@@ -6,7 +6,7 @@ Needs pyarrow for Parquet, an extra of the package, imported when one is read.
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def read_parquet(content: bytes) -> Table:
     try:
         from pyarrow import parquet  # an extra, and half a second of import
     except ImportError:
-        raise SheetUnreadable("Parquet needs an extra: pip install 'stencil[parquet]'") from None
+        raise SheetUnreadable("Parquet needs a reader: pip install pyarrow") from None
     try:
         file = parquet.ParquetFile(io.BytesIO(content))
         _refuse_large_parquet(file.metadata)
@@ -193,10 +193,17 @@ def plain(value: object, depth: int = 0) -> object:
     if isinstance(value, list | tuple):
         return [plain(part, depth + 1) for part in value]
     if isinstance(value, datetime | date):
-        return None if str(value) == "NaT" else value.isoformat()
+        return None if str(value) == "NaT" else date_text(value)
     if isinstance(value, Decimal):
         return value if value.is_finite() else str(value)
     return _without_numpy(value, depth)
+
+
+def date_text(value: date | datetime) -> str:
+    """ISO 8601; a day without a time of day is told as one, whatever it is kept as: Excel and pandas know nothing else."""
+    if isinstance(value, datetime) and value.time() == time() and value.tzinfo is None:
+        return value.date().isoformat()
+    return value.isoformat()
 
 
 def _without_numpy(value: object, depth: int) -> object:

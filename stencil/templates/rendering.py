@@ -1,12 +1,23 @@
 """Placeholders in a template file's texts: Jinja in its sandbox, strict, and with XML escaped unless a text is none."""
 
 import re
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta
-from jinja2.runtime import Context
+from jinja2 import (
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+    UndefinedError,
+    filters,
+    meta,
+    nodes,
+    pass_eval_context,
+)
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.runtime import Context, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import soft_str
 
 from stencil.json_value import JSON
 
@@ -70,17 +81,39 @@ _FILTERS = frozenset(
     ]
 )
 #: Methods of texts that do the same.
-_WIDENING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})
+_WIDENING = frozenset({"center", "expandtabs", "format", "format_map", "join", "ljust", "replace", "rjust", "zfill"})
+
+
+class _Code(CodeGenerator):
+    """Has `~` done by the environment."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja calls it by this name
+        """Write the call that joins the parts."""
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
 
 
 class _Environment(ImmutableSandboxedEnvironment):
     """A sandbox in which a product does not fill the memory either."""
 
-    intercepted_binops = frozenset({"*", "**", "%"})
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    code_generator_class = _Code
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Whether a template may use an attribute."""
         return attr not in _WIDENING and super().is_safe_attribute(obj, attr, value)
+
+    def wrap_str_format(self, value: Any) -> None:
+        """Nothing: `is_safe_attribute` says that the formatting of texts is not to be had, and this would come before it."""
+
+    def joined(self, parts: Iterable[Any]) -> str:
+        """What `~` comes to, unless it is beyond all measure."""
+        texts = [soft_str(part) for part in parts]
+        _refuse(sum(map(len, texts)))
+        return markup_join(texts) if self.autoescape else str_join(texts)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """The product, unless it is beyond all measure."""
@@ -88,6 +121,9 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "%" and isinstance(left, str):
             # `'%1000000000d' % 1` is a gigabyte.
             raise Unrenderable("% does not fill texts: put placeholders side by side")
+        if operator == "+":
+            _refuse(sum(len(value) for value in (left, right) if isinstance(value, Sized)))
+            return super().call_binop(context, operator, left, right)
         if operator == "**":
             large = whole and (abs(left) > 1000 or abs(right) > 100)
         else:
@@ -96,6 +132,27 @@ class _Environment(ImmutableSandboxedEnvironment):
         if large:
             raise Unrenderable(f"{operator} makes more than {_LONGEST:,} characters")
         return super().call_binop(context, operator, left, right)
+
+
+def _refuse(length: int) -> None:
+    if length > _LONGEST:
+        raise Unrenderable(f"it grows beyond {_LONGEST:,} characters")
+
+
+@pass_eval_context
+def _replaced(context: nodes.EvalContext, s: Any, old: Any, new: Any, count: int | None = None) -> str:
+    """Jinja's `replace`, unless it is beyond all measure."""
+    text = str(s)
+    _refuse(len(text) + text.count(str(old)) * len(str(new)))
+    return filters.do_replace(context, s, old, new, count)
+
+
+@pass_eval_context
+def _joined(context: nodes.EvalContext, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+    """Jinja's `join`, unless it is beyond all measure."""
+    parts = list(value)
+    _refuse(sum(len(part) for part in parts if isinstance(part, Sized)) + len(parts) * len(str(d)))
+    return filters.sync_do_join(context, parts, d, attribute)
 
 
 def _environment(*, escaped: bool) -> _Environment:
@@ -109,6 +166,7 @@ def _environment(*, escaped: bool) -> _Environment:
     )
     # What a label needs; the rest would let a template read the clock, or grow without end.
     environment.filters = {name: each for name, each in environment.filters.items() if name in _FILTERS}
+    environment.filters |= {"replace": _replaced, "join": _joined}
     for name in ("lipsum", "cycler", "joiner", "namespace", "range", "dict"):
         environment.globals.pop(name, None)
     return environment
@@ -150,7 +208,7 @@ def render(field: str, text: str, values: Mapping[str, JSON]) -> str:
     except TemplateError as error:
         line = getattr(error, "lineno", None)
         raise Unrenderable(f"line {line}: {error.message}" if line else str(error.message)) from None
-    except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError, MemoryError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, AssertionError, RecursionError, MemoryError) as error:
         if isinstance(error, Unrenderable):
             raise
         # What an expression of the template came to, as `1 / 0` does.
@@ -161,8 +219,7 @@ def _limited(parts: Iterator[str]) -> Iterator[str]:
     length = 0
     for part in parts:
         length += len(part)
-        if length > _LONGEST:
-            raise Unrenderable(f"it grows beyond {_LONGEST:,} characters")
+        _refuse(length)
         yield part
 
 

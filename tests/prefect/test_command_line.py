@@ -125,6 +125,53 @@ def test_standard_input_is_a_sheet(environment: dict[str, str]) -> None:
     assert "From a pipe" in done.stdout
 
 
+def test_a_machine_gets_one_json_document_of_problems_too(environment: dict[str, str]) -> None:
+    done = stencil(
+        environment, "create", "-", "--template", "1", "--workspace", "1", "--json", stdin="title,color\nOne,red\n"
+    )
+    assert done.returncode == 2
+    assert [each["column"] for each in json.loads(done.stdout)["problems"]] == ["color"]
+
+
+def test_result_files_that_could_not_be_written_are_no_success(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "results.csv").mkdir()
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("title\nOne of one\n")
+    done = stencil(environment, "create", str(sheet), "--template", "1", "--workspace", "1", "--output", str(tmp_path))
+    assert done.returncode == 1
+    assert "1 created" in done.stdout
+    assert "were not written" in done.stderr
+    assert "failed.csv are in" not in done.stderr
+
+
+def test_who_closes_the_output_early_is_told_all_the_same_whether_rows_are_well(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    sheet = tmp_path / "many.csv"
+    sheet.write_text("title,color\n" + "".join(f"Row {number},red\n" for number in range(3000)))
+    command = [sys.executable, "-m", "stencil.cli", "plan", str(sheet), "--template", "1", "--workspace", "1"]
+    with subprocess.Popen(
+        [*command, "--skip-invalid", "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.stdout.close()
+    assert running.returncode == 1
+
+
+def test_what_nobody_has_foreseen_ends_in_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".stencil").write_text("a file where a folder should be")
+    bare = {name: value for name, value in environment.items() if name != "STENCIL_SANDBOX_DATA"}
+    bare["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-m", "stencil.cli", "plan", "-", "--sandbox", "--template", "1", "--workspace", "1"]
+    done = subprocess.run(
+        command, env=bare, cwd=tmp_path, input="title\nOne\n", capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert ".stencil" in done.stderr
+
+
 def test_a_machine_gets_one_json_document(environment: dict[str, str], tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("title\nFor a machine\n")

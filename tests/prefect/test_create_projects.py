@@ -1,7 +1,9 @@
 """The flow on a real Prefect server: what it makes, what Prefect shows of it, and how it ends."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from flows.create_projects import create_projects, from_dataframe
 from stencil.batch import BatchFailed
-from stencil.problems import InvalidSheet
+from stencil.problems import InvalidSheet, StencilError
 from stencil.report import Outcome, Report
 from stencil.sandbox import Sandbox
 from tasks.parameters import BadParameters
@@ -210,6 +212,35 @@ def test_the_delays_of_the_tasks_are_those_of_the_policy() -> None:
 
     assert provision_group.retries == len(RETRIES.delays)
     assert provision_group.retry_delay_seconds == list(RETRIES.delays)
+
+
+def test_a_frames_days_are_titles_as_in_a_workbook(sandbox: Sandbox) -> None:
+    frame = pd.DataFrame({"title": pd.to_datetime(["2026-01-02", "2026-01-03"]), 7: ["x", "y"]})
+    frame = frame.rename(columns={7: "_seven"})
+    report = from_dataframe(frame, template="1", workspace="1")
+    assert [row.title for row in report.rows] == ["2026-01-02", "2026-01-03"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "said"),
+    [
+        (pd.DataFrame({"title": [b"\xad\xad"]}), {}, "bytes"),
+        (pd.DataFrame({"title": [uuid4()]}), {}, "UUID"),
+        (pd.Series(["One"]), {}, "this is a Series"),
+        (pd.DataFrame({"title": ["One"]}), {"templat": "1"}, "no parameter templat"),
+    ],
+    ids=["bytes", "uuid", "no frame", "no such parameter"],
+)
+def test_a_frame_that_is_none_says_so(frame: Any, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(StencilError, match=said):
+        from_dataframe(frame, **options)
+
+
+async def test_result_files_that_could_not_be_written_are_told(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "results.csv").mkdir()
+    report = await create_projects(rows=rows(1), output=str(tmp_path))
+    assert "written" in report.output_error
+    assert report.notes == (report.output_error,)
 
 
 async def test_steps_are_done_in_a_task_run_of_their_own_and_told(sandbox: Sandbox) -> None:

@@ -97,6 +97,7 @@ def test_the_form_for_machines_is_json_with_stable_keys() -> None:
         "well",
         "stopped",
         "notes",
+        "output_error",
         "rows",
     ]
     assert told["started"] == "2026-01-02T03:04:05+00:00"
