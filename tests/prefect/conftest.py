@@ -1,5 +1,6 @@
 """A Prefect server in a process of its own, for the whole session."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # Prefect's own clients leave connections to its server behind, one for each loop that a test runs.
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
+@pytest.fixture(autouse=True)
+def left_behind() -> Iterator[None]:
+    """They go here, where that is expected, and in no other test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
