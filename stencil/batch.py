@@ -384,8 +384,8 @@ def groups_at_once(batch: Batch) -> int:
     """How many groups to have under way: enough rows to fill the windows that are staked, looked at and finished."""
     groups = batch.groups()
     size = max((len(group.tickets) for group in groups), default=1)
-    # Two more, since the first and the last of them are under way in part.
-    return math.ceil(4 * batch.engine.patience.window / size) + 2
+    # Two at least, or nothing would be staked while the last window of a large one is finished.
+    return max(2, math.ceil(4 * batch.engine.patience.window / size))
 
 
 def _still_stands(ticket: Ticket, row: ShardRow) -> bool:

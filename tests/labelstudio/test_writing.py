@@ -106,3 +106,30 @@ async def test_a_create_waits_behind_whatever_ends_work_begun(clock: VirtualCloc
     studio = script.studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
     await asyncio.gather(studio.project(1), studio.create_project({}), studio.update_project(7, {}))
     assert [request.method for request in script.requests] == ["GET", "PATCH", "POST"]
+
+
+async def test_what_waits_goes_by_how_soon_it_grows_old(clock: VirtualClock) -> None:
+    """What a reading of a moment ago has decided, what others wait for, what a look has decided, and what begins work."""
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await clock.sleep(1)
+        return answer(200, project())
+
+    script = Script(slow)
+    studio = script.studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
+    await asyncio.gather(
+        studio.project(1),
+        studio.create_project({"title": "Birds"}),
+        studio.update_project(2, {}),
+        studio.project(3),
+        studio.import_tasks(4, []),
+        studio.delete_project(5),
+    )
+    assert sent(script.requests) == [
+        "GET /api/projects/1/",
+        "POST /api/projects/4/import",
+        "DELETE /api/projects/5/",
+        "GET /api/projects/3/",
+        "PATCH /api/projects/2/",
+        "POST /api/projects/",
+    ]
