@@ -110,10 +110,11 @@ class StepRunner:
         return bool(ticket.target.request.steps) and well and not _listed_as_done(ticket)
 
     def leave(self, tickets: Iterable[Ticket], reason: str) -> None:
-        """Say of the rows that a batch that stopped has made that their steps are not done."""
+        """Say of the rows of a batch that stopped that their steps are not done, or that nobody has seen whether they are."""
         for ticket in tickets:
-            if ticket.target.request.steps and ticket.outcome in _MADE and not ticket.steps:
-                self._failed(ticket, f"the batch stopped before them ({reason}); {_GO_ON}")
+            if self.are_due(ticket) and not ticket.steps:
+                known = "" if ticket.outcome in _MADE else " known to be"
+                self._failed(ticket, f"the batch stopped before them ({reason}); {_GO_ON}", known)
 
     async def _row(self, ticket: Ticket) -> None:
         try:
@@ -125,9 +126,9 @@ class StepRunner:
             self._failed(ticket, f"the batch was stopped amid them; {_GO_ON}")
             raise
 
-    def _failed(self, ticket: Ticket, reason: str) -> None:
+    def _failed(self, ticket: Ticket, reason: str, known: str = "") -> None:
         ticket.steps = reason
-        text = f"project {ticket.project} is made, and its steps are not done: {reason}"
+        text = f"project {ticket.project} is made, and its steps are not{known} done: {reason}"
         ticket.settle(Outcome.FAILED, ticket.project, "step-failed", text)
 
     async def _done(self, ticket: Ticket) -> str:

@@ -11,7 +11,7 @@ from unittest.mock import AsyncMock, patch
 import pytest
 
 from stencil.batch import prepare
-from stencil.checking import check
+from stencil.checking import Checked, check
 from stencil.labelstudio import Edition, LabelStudio, Project, ProjectPage
 from stencil.marks import Mark, key_of
 from stencil.options import Options
@@ -23,6 +23,7 @@ from stencil.provisioning.steps import StepRunner
 from stencil.provisioning.tickets import Answer, Send, Ticket
 from stencil.report import Outcome, Report
 from stencil.sheet import read_sheet
+from stencil.steps import with_pending
 from stencil.studio import Studio
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning.scenes import (
@@ -30,6 +31,7 @@ from tests.provisioning.scenes import (
     DESCRIPTION,
     PAGE,
     PATIENCE,
+    STEPS,
     TASKS,
     Scene,
     Start,
@@ -670,3 +672,24 @@ def test_steps_are_done_at_a_low_rate_too(rate: float, at_once: int) -> None:
     report, reads = on_clock(run)
     assert report.well
     assert reads < 5 * 40
+
+
+def test_a_stopped_batch_says_of_what_another_made_that_its_steps_are_not_known_to_be_done() -> None:
+    """That one may have died before them."""
+
+    async def run(server: SimulatedStudio) -> Report:
+        key = key_of(1, title(0))
+        server.make(title(0), description=with_pending(DESCRIPTION, key, "0" * 8), color=COLOR)
+        client = server.client()
+        options = Options(template="1", workspace="1")
+        studio = Studio(cast("LabelStudio", client), Edition.ENTERPRISE, client.pacer, "a simulated studio")
+        checked = check(read_sheet([{"title": title(0), "color": COLOR}]), options)
+        steps = (replace(request, steps=STEPS) for request in checked.requests)
+        stopped = await prepare(Checked(checked.sheet, steps, checked.problems), options, studio, patience=PATIENCE)
+        stopped.stopping.stop("the token is not taken")
+        await stopped.carry_out_steps()
+        return stopped.report()
+
+    (row,) = on_clock(run).rows
+    assert (row.outcome, row.error_code) == (Outcome.FAILED, "step-failed")
+    assert "not known to be done" in row.error
