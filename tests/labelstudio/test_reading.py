@@ -1,6 +1,7 @@
 """Reads are repeated until they succeed or it is hopeless, and pages come as the server has them."""
 
 import asyncio
+import logging
 
 import httpx
 import pytest
@@ -39,6 +40,19 @@ async def test_a_read_gives_up_after_four_tries_that_take_longer_and_longer(cloc
     assert clock.slept == sorted(clock.slept)
     assert 0.375 <= clock.slept[0] <= 0.625
     assert 1.5 <= clock.slept[2] <= 2.5
+
+
+async def test_whoever_waits_for_a_server_that_does_not_answer_is_told(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def silent(request: httpx.Request) -> httpx.Response:
+        await clock.sleep(60)
+        raise httpx.ReadTimeout("")
+
+    await Script(silent, html(502), USER).studio(clock).whoami()
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "GET /api/current-user/whoami: no answer within 60 s. It is asked again, 3 more times at most."
+    ]
 
 
 async def test_a_rejected_read_is_not_repeated(clock: VirtualClock) -> None:
