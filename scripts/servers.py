@@ -62,12 +62,14 @@ def prefect_server(home: Path, *, ui: bool = False, database: str = "") -> Itera
 
 @contextmanager
 def running(
-    command: list[str], environment: Mapping[str, str] | None = None, *, stdout: int
+    command: list[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    stdout: int,
+    stderr: int = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ended with the block."""
-    process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
     try:
         yield process
     finally:

@@ -44,10 +44,12 @@ def command(environment: dict[str, str], *arguments: str) -> str:
 
 
 @contextmanager
-def worker(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of the pool."""
+def worker(
+    environment: dict[str, str], *arguments: str, output: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of the pool; it and what it runs write to `output`."""
     start = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stencil", *arguments]
-    with running(start, {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=subprocess.DEVNULL) as process:
+    with running(start, {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=output, stderr=output) as process:
         yield process
 
 
@@ -58,9 +60,9 @@ async def started(deployment: str, **parameters: Any) -> FlowRun:
         return await client.create_flow_run_from_deployment(found.id, parameters={"credentials": BLOCK, **parameters})
 
 
-async def ended(run: FlowRun) -> FlowRun:
-    """The run, after its end."""
-    async with get_client() as client, asyncio.timeout(SECONDS):
+async def ended(run: FlowRun, seconds: float = SECONDS) -> FlowRun:
+    """The run, after its end, which it comes to within that time."""
+    async with get_client() as client, asyncio.timeout(seconds):
         while True:
             found = await client.read_flow_run(run.id)
             if found.state is not None and found.state.is_final():
@@ -95,6 +97,18 @@ async def next_run_of(deployment: str, before: int) -> FlowRun:
 def message_of(run: FlowRun) -> str:
     assert run.state is not None
     return f"{run.state.name}: {run.state.message}"
+
+
+def pid_of(run: FlowRun) -> int:
+    """Process id of a run that a worker of this machine has started."""
+    assert run.infrastructure_pid is not None
+    return int(run.infrastructure_pid.rpartition(":")[2])
+
+
+def parent_of(process: int) -> int:
+    """Process id of the parent of a process."""
+    # The command's name, which may hold anything, is in parentheses.
+    return int(Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
 
 
 async def event_of(run: UUID, name: str) -> dict[str, Any]:
