@@ -12,6 +12,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from scripts.servers import prefect_server
 from stencil.sandbox import Sandbox
+from tests.prefect.deployed import command, worker
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,6 +42,21 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         # What Prefect still has to tell its server, it tells now: afterwards the server is gone.
         APILogWorker.instance().drain()
         EventsWorker.drain_all()
+
+
+@pytest.fixture(scope="session")
+def deployments(prefect_api: str) -> None:
+    """The deployments of prefect.yaml."""
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
+    command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
+    command(environment, "prefect", "--no-prompt", "deploy", "--all")
+
+
+@pytest.fixture
+def deployed(deployments: None, environment: dict[str, str]) -> Iterator[None]:
+    """A worker that runs them on the sandbox."""
+    with worker(environment):
+        yield
 
 
 @pytest.fixture

@@ -4,32 +4,22 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling, Crashed, Running
 
 from flows.create_projects import create_projects, tell_what_is_known
 from stencil.sandbox import Sandbox
-from tests.prefect import deployed
+from tests.prefect.deployed import pid_of
 from tests.prefect.test_create_projects import artifacts, latest_run
 from tests.soak.batches import FLOW, Moment, die_and_rerun, projects, start
 
 ROWS = 400
 SHEET = "title\n" + "".join(f"Row {number}\n" for number in range(ROWS))
-
-
-@pytest.fixture
-def worker(environment: dict[str, str]) -> Iterator[None]:
-    """A worker that runs the deployments of prefect.yaml on the sandbox."""
-    deployed.command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
-    deployed.command(environment, "prefect", "--no-prompt", "deploy", "--all")
-    with deployed.worker(environment):
-        yield
 
 
 def sent(sandbox: Sandbox, method: str) -> int:
@@ -65,11 +55,10 @@ def test_after_a_kill_a_rerun_leaves_one_project_per_row(environment: dict[str, 
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.usefixtures("worker")
+@pytest.mark.usefixtures("deployed")
 async def test_the_summary_of_a_killed_run_says_what_is_known(sandbox: Sandbox) -> None:
     run = await begun(sandbox)
-    assert run.infrastructure_pid is not None
-    os.kill(int(run.infrastructure_pid.rpartition(":")[2]), signal.SIGKILL)
+    os.kill(pid_of(run), signal.SIGKILL)
 
     name, summary = await ended(run)
     assert name == "Crashed"
@@ -77,7 +66,7 @@ async def test_the_summary_of_a_killed_run_says_what_is_known(sandbox: Sandbox) 
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.usefixtures("worker")
+@pytest.mark.usefixtures("deployed")
 async def test_a_cancelled_run_reports_the_rest_and_a_rerun_finishes_it(sandbox: Sandbox) -> None:
     run = await begun(sandbox)
     async with get_client() as client:
@@ -98,8 +87,27 @@ async def test_a_cancelled_run_reports_the_rest_and_a_rerun_finishes_it(sandbox:
 
 
 @pytest.mark.timeout(240)
-async def test_a_local_run_that_is_cancelled_from_the_ui_stops_between_rows(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+@pytest.mark.parametrize(
+    ("state", "code", "stopped", "final"),
+    [
+        pytest.param(Cancelling(), 130, "cancelled", "Cancelled", id="cancelled in the UI"),
+        pytest.param(
+            Crashed(message="Nothing was heard of it."),
+            1,
+            "Prefect's server counts the run as Crashed: Nothing was heard of it",
+            "Failed",
+            id="after a long sleep",
+        ),
+    ],
+)
+async def test_a_local_run_that_prefect_holds_to_have_ended_stops_between_rows(
+    environment: dict[str, str],
+    sandbox: Sandbox,
+    tmp_path: Path,
+    state: State[Any],
+    code: int,
+    stopped: str,
+    final: str,
 ) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text(SHEET, encoding="utf-8")
@@ -109,15 +117,15 @@ async def test_a_local_run_that_is_cancelled_from_the_ui_stops_between_rows(
         while sent(sandbox, "PATCH") < 20:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
             await asyncio.sleep(0.05)
         run = await latest_run()
-        await client.set_flow_run_state(run.id, Cancelling())
+        await client.set_flow_run_state(run.id, state)
 
     told, errors = await asyncio.to_thread(process.communicate, timeout=90)
     report = json.loads(told)
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert "Traceback" not in errors
-    assert report["stopped"] == "cancelled"
+    assert report["stopped"] == stopped
     assert report["counts"]["created"] == sent(sandbox, "PATCH") == len(projects(sandbox)) < ROWS
-    assert (await ended(run))[0] == "Cancelled"
+    assert (await ended(run))[0] == final
 
 
 async def summaries(run: FlowRun, state: Any) -> list[str]:

@@ -19,7 +19,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
-from deployments.automations import NotThere, alert, react
+from deployments.automations import SILENT, NotThere, alert, react
 from scripts.servers import running
 from stencil.sandbox import Sandbox
 from tests.prefect.deployed import (
@@ -77,6 +77,7 @@ async def test_bootstrap_again_leaves_what_is_there(environment: dict[str, str],
     told = command(environment, *BOOTSTRAP)
     assert f"studio: {studio.url} (Enterprise) answers" in told
     assert "work queue batches: is there, 1 at a time" in told
+    assert f"automation {SILENT!r}: is there" in told
     assert studio.token not in told
 
 

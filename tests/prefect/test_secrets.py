@@ -26,8 +26,10 @@ from starlette.responses import JSONResponse, Response
 from flows.create_projects import create_projects
 from stencil.batch import BatchFailed
 from stencil.sandbox import Call, Proceed, Sandbox
-from tests.prefect.deployed import event_of
+from tasks.shard_news import ROWS_KEY
+from tests.prefect.deployed import event_of, worker
 from tests.prefect.test_create_projects import artifacts, latest_run, task_runs
+from tests.soak.batches import FLOW, start
 
 PASSWORDS = ("hunter2-secret-of-a-column", "hunter2-secret-of-overrides")
 TITLE = "Shown everywhere"
@@ -37,6 +39,13 @@ SHEET = (
     ("Refused row", "1", "1", "#BADBAD", PASSWORDS[0], ""),
     ("Refused row as well", "1", "1", "#BADBAD", "", f'{{"task_data_password": "{PASSWORDS[1]}"}}'),
 )
+
+#: Everything that Prefect and Stencil have to say, also to Prefect's server.
+TALKATIVE = {
+    "PREFECT_LOGGING_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "stencil",
+}
 
 
 class Gossip:
@@ -173,14 +182,7 @@ async def test_the_command_line_at_its_most_talkative_shows_no_secret(
     studio: Sandbox, gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    environment = {
-        **os.environ,
-        "PREFECT_API_URL": prefect_api,
-        "PREFECT_HOME": str(home),
-        "PREFECT_LOGGING_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "stencil",
-    }
+    environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
     command = [sys.executable, "-m", "stencil.cli", "create", str(sheet), "--verbose"]
     done = await asyncio.to_thread(
         subprocess.run, command, env=environment, capture_output=True, timeout=100, check=False
@@ -193,3 +195,25 @@ async def test_the_command_line_at_its_most_talkative_shows_no_secret(
     assert found_in(output, secrets) == set()
     assert found_in((await told_by_prefect()).encode(), secrets) == set()
     assert found_in(files_below(home, server_home), secrets) == set()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("studio", "deployments")
+async def test_shards_of_a_batch_show_no_secret(
+    gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
+) -> None:
+    home, output = tmp_path / "home", tmp_path / "worker.log"
+    environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
+    with output.open("wb") as file, worker(environment, output=file.fileno()):
+        batch = start((*FLOW, "--shards", "2"), sheet, environment)
+        told = "".join(await asyncio.to_thread(batch.communicate, timeout=200))
+    assert batch.returncode == 1, told
+    # That the studio refused them was told by the shards.
+    assert told.count('"error_code": "rejected"') == 2
+    places = {"command": told.encode(), "worker": output.read_bytes(), "files": files_below(home, server_home)}
+    assert ROWS_KEY.encode() in places["files"]
+    assert b"receive_response_headers" in places["worker"]
+    secrets = {*gossip.tokens, *PASSWORDS}
+    assert {place: found_in(content, secrets) for place, content in places.items()} == {
+        place: set() for place in places
+    }

@@ -18,7 +18,7 @@ from stencil.sandbox import Call, Proceed, Sandbox
 from stencil.sheet import read_sheet
 from tasks.shard_runs import DEPLOYMENT
 from tasks.shards import ShardsUnavailable
-from tests.prefect.deployed import SECONDS, command, ended, message_of, run_of, runs_of, started, worker
+from tests.prefect.deployed import SECONDS, ended, message_of, pid_of, run_of, runs_of, started, worker
 from tests.prefect.test_create_projects import artifacts
 from tests.soak.batches import FLOW, assert_exactly_once, projects, reported, start, write_sheet
 
@@ -39,21 +39,6 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox
 @pytest.fixture
 def sheet(tmp_path: Path) -> Path:
     return write_sheet(tmp_path / "sheet.csv", ROWS)
-
-
-@pytest.fixture(scope="module")
-def deployments(prefect_api: str) -> None:
-    """The deployments of prefect.yaml."""
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
-    command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
-    command(environment, "prefect", "--no-prompt", "deploy", "--all")
-
-
-@pytest.fixture
-def deployed(deployments: None, environment: dict[str, str]) -> Iterator[None]:
-    """A worker that runs them on the sandbox."""
-    with worker(environment):
-        yield
 
 
 async def shard_runs(sandbox: Sandbox) -> list[FlowRun]:
@@ -102,8 +87,7 @@ async def test_a_shard_whose_process_is_killed_is_run_again_and_each_row_has_one
 ) -> None:
     batch = start((*FLOW, "--shards", "2", "--max-concurrency", "2"), sheet, environment)
     killed = await amid_rows(sandbox)
-    assert killed.infrastructure_pid is not None
-    os.kill(int(killed.infrastructure_pid.rpartition(":")[2]), signal.SIGKILL)
+    os.kill(pid_of(killed), signal.SIGKILL)
 
     report = await asyncio.to_thread(reported, batch, RUN_SECONDS)
     assert_exactly_once(sandbox, report, ROWS)
