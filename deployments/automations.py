@@ -3,16 +3,18 @@
     python -m deployments.automations alert BLOCK           notify when a batch ends with rows that are not well
     python -m deployments.automations react DEPLOYMENT      run a deployment for each project that was created
 
-Made again, they replace what has their name.
+Made again, they replace what has their name. A third one, which counts silent runs as crashed, `deployments.bootstrap` makes.
 """
 
 import argparse
 import asyncio
 import sys
+from datetime import timedelta
 
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
-from prefect.events.actions import ActionTypes, RunDeployment, SendNotification
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
@@ -27,6 +29,11 @@ PASSED_ON = ("project_id", "project_url", "title", "workspace", "template")
 
 ALERT = "stencil: alert on rows that are not well"
 REACT = "stencil: run {deployment} for each new project"
+SILENT = "stencil: a run that falls silent counts as crashed"
+
+#: How long a run may be silent. Runs tell every three minutes that they live (Prefect 3.8.8), but nobody hears them while
+#: Prefect's server is away, and those that live on through that are not to be stopped.
+LONGEST_SILENCE = timedelta(minutes=10)
 
 
 class NotThere(StencilError):
@@ -108,6 +115,43 @@ async def react(deployment: str, *, workspace: str = "", template: str = "") -> 
             },
         ),
     )
+
+
+async def count_silent_as_crashed(longest: timedelta = LONGEST_SILENCE) -> bool:
+    """Have Prefect count runs as crashed whose process and worker are gone, so that nobody waits for them; whether that is new.
+
+    Where the worker lives, it tells itself. A run that never started, since its worker died, counts as silent too.
+
+    Args:
+        longest: Since the last sign of life.
+    """
+    async with get_client() as client:
+        if await client.read_automations_by_name(SILENT):
+            return False
+    begins, ends = ("heartbeat", "Pending"), ("Completed", "CompletedWithFailures", "Failed", "Cancelled", "Crashed")
+    await _made(
+        SILENT,
+        "Its machine is gone, and the next batch waits for it. Safe to run again: finished projects are left as they are.",
+        EventTrigger(
+            after={f"prefect.flow-run.{name}" for name in begins},
+            expect={f"prefect.flow-run.{name}" for name in ("heartbeat", "Running", *ends)},
+            match_related=ResourceSpecification.model_validate(
+                {"prefect.resource.role": "flow", "prefect.resource.name": ["create-projects", "watch-inbox"]}
+            ),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=longest,
+        ),
+        ChangeFlowRunState(
+            state=StateType.CRASHED,
+            name=None,
+            force=False,
+            message=f"Nothing was heard of it for {longest.total_seconds():.0f} s, so its machine is gone. Run it again, with "
+            "the same parameters: nothing is made twice.",
+        ),
+    )
+    return True
 
 
 async def _made(name: str, description: str, trigger: EventTrigger, action: ActionTypes) -> Automation:

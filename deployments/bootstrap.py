@@ -1,9 +1,9 @@
 """Makes what the deployments need on a Prefect server, once or again: `python -m deployments.bootstrap`.
 
 A work pool, the work queue `batches` that lets one batch run at a time and `shards` for parts of it, the global concurrency
-limit `label-studio` that holds the rate of all runs together, and a credentials block with the studio that `LABEL_STUDIO_URL`
-and `LABEL_STUDIO_API_KEY` name, once it has answered. What exists is left as it is, but for the block, which takes what the
-environment says now.
+limit `label-studio` that holds the rate of all runs together, an automation that counts silent runs as crashed, and a
+credentials block with the studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name, once it has answered. What exists is
+left as it is, but for the block, which takes what the environment says now.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
+from deployments.automations import SILENT, count_silent_as_crashed
 from deployments.worded import in_words
 from stencil.options import Options
 from stencil.problems import StencilError
@@ -62,6 +63,7 @@ async def bootstrap(block: str, rate: int) -> list[str]:
         told.append(await _queue(client, QUEUE, 1, "one batch at a time"))
         told.append(await _queue(client, SHARDS, None, "as many at a time as there are"))
         told.append(await _limit(client, settings.url, rate))
+    told.append(f"automation {SILENT!r}: {'made' if await count_silent_as_crashed() else 'is there'}")
     told.append(await _block(settings, block))
     return told
 

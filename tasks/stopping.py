@@ -52,8 +52,9 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: 
 
     async def stop_if_ended() -> None:
         async with get_client() as client:
-            if run and _has_ended(await client.read_flow_run(UUID(run))):
-                batch.stopping.stop(CANCELLED)
+            if run and (reason := _why_stopped(await client.read_flow_run(UUID(run)))):
+                # What ends a part of a batch is no reason for the others to end.
+                batch.stopping.stop(CANCELLED if part_of else reason)
             if whole and (reason := await whole.why_ended(client)):
                 batch.stopping.stop(reason)
 
@@ -106,6 +107,17 @@ class Whole:
         self._told = found[0].updated
         silent = self._silent * _EVERY
         return f"nothing was heard of the batch that this is a part of for {silent:.0f} s" if silent > _SILENT else ""
+
+
+def _why_stopped(run: FlowRun) -> str:
+    """Why a run that goes on has to stop, by what Prefect's server says of it; empty where it has not."""
+    state = run.state
+    if state is None or not _has_ended(run):
+        return ""
+    if state.is_cancelling() or state.is_cancelled():
+        return CANCELLED
+    # Somebody has set it by hand, or nothing was heard of it for long, as of a laptop that slept: the next may have begun.
+    return f"Prefect's server counts the run as {state.name}{f': {state.message}' if state.message else ''}".rstrip(".")
 
 
 def _has_ended(run: FlowRun) -> bool:
