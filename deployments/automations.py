@@ -31,9 +31,13 @@ ALERT = "stencil: alert on rows that are not well"
 REACT = "stencil: run {deployment} for each new project"
 SILENT = "stencil: a run that falls silent counts as crashed"
 
-#: How long a run may be silent. Runs tell every three minutes that they live (Prefect 3.8.8), but nobody hears them while
-#: Prefect's server is away, and those that live on through that are not to be stopped.
+#: How long a run may be silent. Runs tell every three minutes that they live (Prefect 3.8.8). One that could not, since
+#: Prefect's server was away, is counted as crashed when that is back, and sets itself right (`tasks.stopping.says_it_lives`).
 LONGEST_SILENCE = timedelta(minutes=10)
+#: Events of a run after which more is to be heard of it, of one that only waits, and of one that has ended.
+_ALIVE = ("heartbeat", "Pending")
+_WAITS = ("Scheduled", "Late", "AwaitingConcurrencySlot", "AwaitingRetry", "Paused", "Suspended")
+_ENDED = ("Completed", "CompletedWithFailures", "Failed", "Cancelled", "Crashed")
 
 
 class NotThere(StencilError):
@@ -128,13 +132,12 @@ async def count_silent_as_crashed(longest: timedelta = LONGEST_SILENCE) -> bool:
     async with get_client() as client:
         if await client.read_automations_by_name(SILENT):
             return False
-    begins, ends = ("heartbeat", "Pending"), ("Completed", "CompletedWithFailures", "Failed", "Cancelled", "Crashed")
     await _made(
         SILENT,
         "Its machine is gone, and the next batch waits for it. Safe to run again: finished projects are left as they are.",
         EventTrigger(
-            after={f"prefect.flow-run.{name}" for name in begins},
-            expect={f"prefect.flow-run.{name}" for name in ("heartbeat", "Running", *ends)},
+            after={f"prefect.flow-run.{name}" for name in _ALIVE},
+            expect={f"prefect.flow-run.{name}" for name in ("heartbeat", "Running", *_WAITS, *_ENDED)},
             match_related=ResourceSpecification.model_validate(
                 {"prefect.resource.role": "flow", "prefect.resource.name": ["create-projects", "watch-inbox"]}
             ),

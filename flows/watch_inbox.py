@@ -22,6 +22,7 @@ from flows.create_projects import create_projects
 from stencil.inbox import Fate, Handled, Inbox, InboxTaken, InboxUnusable, Poll, SheetsLeft, WaitingSheet
 from stencil.problems import StencilError
 from tasks.parameters import worded_flow
+from tasks.stopping import kept_alive
 from tasks.words import failed_state
 
 #: Seconds after which the lock of a run that was killed may be taken from it.
@@ -86,7 +87,7 @@ async def watch_inbox(
         opened = Inbox(inbox)
         handled: list[Handled] = []
         if opened.waiting():
-            async with alone_at(opened):
+            async with alone_at(opened), kept_alive():
                 now = opened.now()
                 handled = [await _handle(opened, sheet, now, settle_seconds, options) for sheet in opened.waiting()]
     except InboxTaken as taken:

@@ -1,8 +1,9 @@
 """Ending a batch that somebody cancels: what is staked is finished first."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, TerminationSignal
 from prefect.runtime import flow_run
+from prefect.states import Running
 
 from stencil.batch import Batch
 from tasks.beat import beating
@@ -22,6 +24,8 @@ CANCELLED = "cancelled"
 _EVERY = 2.0
 #: Seconds without a word from the batch that a run is a part of, after which it counts as dead.
 _SILENT = 60.0
+#: Looks at which a batch has to be crashed: one that lives says so at its next look.
+_CRASHED = 5
 #: Seconds that finishing may take. A worker kills a run 30 s after it has told it to end.
 LONGEST_FINISH = 20.0
 
@@ -52,9 +56,11 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: 
 
     async def stop_if_ended() -> None:
         async with get_client() as client:
-            if run and (reason := _why_stopped(await client.read_flow_run(UUID(run)))):
-                # What ends a part of a batch is no reason for the others to end.
-                batch.stopping.stop(CANCELLED if part_of else reason)
+            found = await client.read_flow_run(UUID(run)) if run else None
+            # A part that was counted as dead is run again already.
+            lives = found is not None and not part_of and await says_it_lives(client, found)
+            if found is not None and not lives and _has_ended(found):
+                batch.stopping.stop(CANCELLED)
             if whole and (reason := await whole.why_ended(client)):
                 batch.stopping.stop(reason)
 
@@ -85,14 +91,18 @@ class Whole:
     def __init__(self, run: UUID) -> None:
         self._run = run
         self._told: object = None
-        self._silent = 0
+        self._silent = self._crashed = 0
 
     async def why_ended(self, client: PrefectClient) -> str:
         """Why nobody waits for the part any more; empty where somebody does."""
         try:
-            ended = _has_ended(await client.read_flow_run(self._run))
+            run = await client.read_flow_run(self._run)
         except ObjectNotFound:
             ended = True
+        else:
+            crashed = run.state is not None and run.state.is_crashed()
+            self._crashed = self._crashed + 1 if crashed else 0
+            ended = self._crashed > _CRASHED if crashed else _has_ended(run)
         if ended:
             return "the batch that this is a part of has ended"
         wanted = ArtifactFilter(
@@ -109,15 +119,34 @@ class Whole:
         return f"nothing was heard of the batch that this is a part of for {silent:.0f} s" if silent > _SILENT else ""
 
 
-def _why_stopped(run: FlowRun) -> str:
-    """Why a run that goes on has to stop, by what Prefect's server says of it; empty where it has not."""
-    state = run.state
-    if state is None or not _has_ended(run):
-        return ""
-    if state.is_cancelling() or state.is_cancelled():
-        return CANCELLED
-    # Somebody has set it by hand, or nothing was heard of it for long, as of a laptop that slept: the next may have begun.
-    return f"Prefect's server counts the run as {state.name}{f': {state.message}' if state.message else ''}".rstrip(".")
+async def says_it_lives(client: PrefectClient, run: FlowRun) -> bool:
+    """Set a run back to Running that Prefect counts as crashed, since this process of its own is there; whether that was so.
+
+    So it counts what it has not heard of for long (`deployments.automations`), as after a time in which its server was away, or
+    the whole laptop slept.
+    """
+    if run.state is None or not run.state.is_crashed():
+        return False
+    message = "It lives, and goes on: nothing was heard of it for a while."
+    await client.set_flow_run_state(run.id, Running(message=message), force=True)
+    logger.warning(
+        "Prefect counted this run as crashed, since it had heard nothing of it for a while. The run goes on."
+    )
+    return True
+
+
+@contextlib.asynccontextmanager
+async def kept_alive() -> AsyncIterator[None]:
+    """While the block runs, its flow run does not stay crashed (`says_it_lives`)."""
+    run = flow_run.id
+
+    async def say() -> None:
+        async with get_client() as client:
+            if run:
+                await says_it_lives(client, await client.read_flow_run(UUID(run)))
+
+    async with beating("Whether the run counts as crashed", say, _EVERY):
+        yield
 
 
 def _has_ended(run: FlowRun) -> bool:

@@ -54,8 +54,6 @@ HEADERS = {
 #: Tries in all of a read that stays unsure, and the seconds before the second, which double from there.
 READ_TRIES = 4
 READ_BACKOFF = 0.5
-#: Seconds that a read may have taken in vain before whoever waits is told.
-LONGEST_SILENCE = 10.0
 #: Seconds in all that a read waits because the server asks to.
 LONGEST_THROTTLED = 600.0
 #: Projects on a page; the server gives no more (measured on Label Studio Community 1.23.2).
@@ -381,7 +379,6 @@ class LabelStudio:
         waited = 0.0
         tries = 0
         while True:
-            began = self._clock.now()
             try:
                 return await attempt()
             except Throttled as error:
@@ -393,7 +390,8 @@ class LabelStudio:
                 tries += 1
                 if tries == READ_TRIES or not error.may_pass:
                     raise
-                if self._clock.now() - began > LONGEST_SILENCE:
+                if isinstance(error.__cause__, httpx.TimeoutException):
+                    # It took a minute, and whoever waits is to know why.
                     logger.warning("%s It is asked again, %d more times at most.", error, READ_TRIES - tries)
                 await self._clock.sleep(READ_BACKOFF * 2 ** (tries - 1) * random.uniform(0.75, 1.25))
 

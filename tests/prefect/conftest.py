@@ -44,9 +44,9 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         EventsWorker.drain_all()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployments(prefect_api: str) -> None:
-    """The deployments of prefect.yaml."""
+    """The deployments of prefect.yaml, as they are whatever the tests of another module have made of them."""
     environment = {**os.environ, "PREFECT_API_URL": prefect_api}
     command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
     command(environment, "prefect", "--no-prompt", "deploy", "--all")

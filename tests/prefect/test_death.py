@@ -6,14 +6,18 @@ import os
 import signal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.runtime import flow_run
 from prefect.states import Cancelling, Crashed, Running
 
 from flows.create_projects import create_projects, tell_what_is_known
 from stencil.sandbox import Sandbox
+from tasks.stopping import kept_alive
 from tests.prefect.deployed import pid_of
 from tests.prefect.test_create_projects import artifacts, latest_run
 from tests.soak.batches import FLOW, Moment, die_and_rerun, projects, start
@@ -87,29 +91,51 @@ async def test_a_cancelled_run_reports_the_rest_and_a_rerun_finishes_it(sandbox:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    ("state", "code", "stopped", "final"),
-    [
-        pytest.param(Cancelling(), 130, "cancelled", "Cancelled", id="cancelled in the UI"),
-        pytest.param(
-            Crashed(message="Nothing was heard of it."),
-            1,
-            "Prefect's server counts the run as Crashed: Nothing was heard of it",
-            "Failed",
-            id="after a long sleep",
-        ),
-    ],
-)
-async def test_a_local_run_that_prefect_holds_to_have_ended_stops_between_rows(
-    environment: dict[str, str],
-    sandbox: Sandbox,
-    tmp_path: Path,
-    state: State[Any],
-    code: int,
-    stopped: str,
-    final: str,
+async def test_a_local_run_that_is_cancelled_from_the_ui_stops_between_rows(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    sheet = tmp_path / "sheet.csv"
+    report, code, run = await set_amid_rows(Cancelling(), environment, sandbox, tmp_path)
+    assert code == 130
+    assert report["stopped"] == "cancelled"
+    assert report["counts"]["created"] == sent(sandbox, "PATCH") == len(projects(sandbox)) < ROWS
+    assert (await ended(run))[0] == "Cancelled"
+
+
+@pytest.mark.timeout(240)
+async def test_a_run_that_lives_is_not_stopped_by_being_counted_as_crashed(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """As after a time in which Prefect's server was away, or the whole laptop slept."""
+    report, code, run = await set_amid_rows(Crashed(message="Nothing was heard of it."), environment, sandbox, tmp_path)
+    assert code == 0
+    assert report["counts"]["created"] == len(projects(sandbox)) == ROWS
+    assert (await ended(run))[0] == "Completed"
+    async with get_client() as client:
+        states = [state.name for state in await client.read_flow_run_states(run.id)]
+    assert states[-4:] == ["Running", "Crashed", "Running", "Completed"]
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_a_run_of_any_flow_sets_itself_right_while_it_is_kept_alive() -> None:
+    @flow
+    async def crashes() -> str:
+        async with kept_alive(), get_client() as client, asyncio.timeout(30):
+            run = UUID(flow_run.id)
+            await client.set_flow_run_state(run, Crashed(), force=True)
+            while True:
+                state = (await client.read_flow_run(run)).state
+                if state is not None and not state.is_crashed():
+                    return state.name or ""
+                await asyncio.sleep(0.1)
+
+    assert await crashes() == "Running"
+
+
+async def set_amid_rows(
+    state: State[Any], environment: dict[str, str], sandbox: Sandbox, folder: Path
+) -> tuple[dict[str, Any], int, FlowRun]:
+    """Report and exit code of a command whose run is set to a state amid its rows; and the run."""
+    sheet = folder / "sheet.csv"
     sheet.write_text(SHEET, encoding="utf-8")
     options = ("--template", "1", "--workspace", "1", "--requests-per-second", "50")
     process = start((*FLOW, *options), sheet, environment)
@@ -117,15 +143,11 @@ async def test_a_local_run_that_prefect_holds_to_have_ended_stops_between_rows(
         while sent(sandbox, "PATCH") < 20:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
             await asyncio.sleep(0.05)
         run = await latest_run()
-        await client.set_flow_run_state(run.id, state)
+        await client.set_flow_run_state(run.id, state, force=True)
 
     told, errors = await asyncio.to_thread(process.communicate, timeout=90)
-    report = json.loads(told)
-    assert process.returncode == code, errors
     assert "Traceback" not in errors
-    assert report["stopped"] == stopped
-    assert report["counts"]["created"] == sent(sandbox, "PATCH") == len(projects(sandbox)) < ROWS
-    assert (await ended(run))[0] == final
+    return json.loads(told), process.returncode, run
 
 
 async def summaries(run: FlowRun, state: Any) -> list[str]:

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -26,8 +27,8 @@ from starlette.responses import JSONResponse, Response
 from flows.create_projects import create_projects
 from stencil.batch import BatchFailed
 from stencil.sandbox import Call, Proceed, Sandbox
-from tasks.shard_news import ROWS_KEY
-from tests.prefect.deployed import event_of, worker
+from tasks.shard_runs import DEPLOYMENT
+from tests.prefect.deployed import event_of, runs_of, worker
 from tests.prefect.test_create_projects import artifacts, latest_run, task_runs
 from tests.soak.batches import FLOW, start
 
@@ -206,13 +207,18 @@ async def test_shards_of_a_batch_show_no_secret(
     environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
     with output.open("wb") as file, worker(environment, output=file.fileno()):
         batch = start((*FLOW, "--shards", "2"), sheet, environment)
-        told = "".join(await asyncio.to_thread(batch.communicate, timeout=200))
+        try:
+            told = "".join(await asyncio.to_thread(batch.communicate, timeout=200))
+        finally:
+            batch.kill()
     assert batch.returncode == 1, told
+    # It comes last, so that once it is written down the rest is too.
+    await event_of(UUID((await runs_of(DEPLOYMENT))[0].parameters["shard"]["run"]), "stencil.batch.failed")
     # That the studio refused them was told by the shards.
     assert told.count('"error_code": "rejected"') == 2
     places = {"command": told.encode(), "worker": output.read_bytes(), "files": files_below(home, server_home)}
-    assert ROWS_KEY.encode() in places["files"]
-    assert b"receive_response_headers" in places["worker"]
+    assert str(sheet).encode() in places["files"]
+    assert b"/create-project 201" in places["worker"]
     secrets = {*gossip.tokens, *PASSWORDS}
     assert {place: found_in(content, secrets) for place, content in places.items()} == {
         place: set() for place in places
