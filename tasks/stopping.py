@@ -56,11 +56,11 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: 
 
     async def stop_if_ended() -> None:
         async with get_client() as client:
-            found = await client.read_flow_run(UUID(run)) if run else None
-            # A part that was counted as dead is run again already.
-            lives = found is not None and not part_of and await says_it_lives(client, found)
-            if found is not None and not lives and _has_ended(found):
-                batch.stopping.stop(CANCELLED)
+            if run:
+                found = await client.read_flow_run(UUID(run))
+                # A part that was counted as dead is run again already.
+                if _has_ended(found) and (part_of or not await says_it_lives(client, found)):
+                    batch.stopping.stop(CANCELLED)
             if whole and (reason := await whole.why_ended(client)):
                 batch.stopping.stop(reason)
 

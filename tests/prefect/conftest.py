@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from scripts.servers import prefect_server
 from stencil.sandbox import Sandbox
-from tests.prefect.deployed import command, worker
+from tests.prefect.deployed import deploy, worker
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,9 +47,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def deployments(prefect_api: str) -> None:
     """The deployments of prefect.yaml, as they are whatever the tests of another module have made of them."""
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
-    command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
-    command(environment, "prefect", "--no-prompt", "deploy", "--all")
+    deploy({**os.environ, "PREFECT_API_URL": prefect_api})
 
 
 @pytest.fixture

@@ -43,6 +43,12 @@ def command(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+def deploy(environment: dict[str, str]) -> None:
+    """The work pool and the deployments of prefect.yaml, without bootstrap."""
+    command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
+    command(environment, "prefect", "--no-prompt", "deploy", "--all")
+
+
 @contextmanager
 def worker(
     environment: dict[str, str], *arguments: str, output: int = subprocess.DEVNULL

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,14 +15,16 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run
-from prefect.states import Cancelling, Crashed, Running
+from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Pending, Running
 
+from deployments.automations import SILENT, count_silent_as_crashed
 from flows.create_projects import create_projects, tell_what_is_known
 from stencil.sandbox import Sandbox
 from tasks.stopping import kept_alive
-from tests.prefect.deployed import pid_of
+from tests.prefect.deployed import ended as deployed_ended
+from tests.prefect.deployed import message_of, pid_of
 from tests.prefect.test_create_projects import artifacts, latest_run
-from tests.soak.batches import FLOW, Moment, die_and_rerun, projects, start
+from tests.soak.batches import FLOW, Moment, amid_rows, die_and_rerun, projects, start
 
 ROWS = 400
 SHEET = "title\n" + "".join(f"Row {number}\n" for number in range(ROWS))
@@ -36,8 +40,7 @@ async def begun(sandbox: Sandbox) -> FlowRun:
     async with get_client() as client, asyncio.timeout(90):
         deployment = await client.read_deployment_by_name("create-projects/on-demand")
         run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-        while sent(sandbox, "PATCH") < 20:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
-            await asyncio.sleep(0.05)
+        await amid_rows(sandbox, 20)
         return await client.read_flow_run(run.id)
 
 
@@ -131,6 +134,51 @@ async def test_a_run_of_any_flow_sets_itself_right_while_it_is_kept_alive() -> N
     assert await crashes() == "Running"
 
 
+@pytest.fixture
+async def impatient(prefect_api: str) -> AsyncIterator[None]:
+    """What counts silent runs as crashed, less patient."""
+    await forget_automation()
+    assert await count_silent_as_crashed(timedelta(seconds=30))
+    yield
+    await forget_automation()
+
+
+async def forget_automation() -> None:
+    async with get_client() as client:
+        for automation in await client.read_automations_by_name(SILENT):
+            await client.delete_automation(automation.id)
+
+
+async def heard(run: FlowRun, state: str) -> None:
+    """Return when Prefect's server has written down the event of a run's state."""
+    asked = {
+        "filter": {"event": {"name": [f"prefect.flow-run.{state}"]}, "resource": {"id": [f"prefect.flow-run.{run.id}"]}}
+    }
+    async with get_client() as client, asyncio.timeout(60):
+        while not (await client.request("POST", "/events/filter", json=asked)).json()["events"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_run_that_never_starts_counts_as_crashed_and_one_that_waits_or_has_ended_does_not() -> None:
+    async with get_client() as client:
+        runs = [await client.create_flow_run(create_projects, parameters={"csv_text": "title\n"}) for _ in range(3)]
+        waits, done, silent = runs
+        for run in runs:
+            await client.set_flow_run_state(run.id, Pending(), force=True)
+        for run in runs:
+            # States that follow each other within a tenth of a second overtake each other on their way to automations.
+            await heard(run, "Pending")
+        await client.set_flow_run_state(waits.id, AwaitingRetry(), force=True)
+        await client.set_flow_run_state(done.id, Completed(), force=True)
+        # It fell silent last, so that by then the others were judged.
+        await client.set_flow_run_state(silent.id, Pending(), force=True)
+        found = await deployed_ended(silent)
+        assert message_of(found).startswith("Crashed: Nothing was heard of it for 30 s")
+        states = [(await client.read_flow_run(run.id)).state for run in (waits, done)]
+    assert [state.name for state in states if state] == ["AwaitingRetry", "Completed"]
+
+
 async def set_amid_rows(
     state: State[Any], environment: dict[str, str], sandbox: Sandbox, folder: Path
 ) -> tuple[dict[str, Any], int, FlowRun]:
@@ -140,8 +188,7 @@ async def set_amid_rows(
     options = ("--template", "1", "--workspace", "1", "--requests-per-second", "50")
     process = start((*FLOW, *options), sheet, environment)
     async with get_client() as client, asyncio.timeout(90):
-        while sent(sandbox, "PATCH") < 20:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
-            await asyncio.sleep(0.05)
+        await amid_rows(sandbox, 20)
         run = await latest_run()
         await client.set_flow_run_state(run.id, state, force=True)
 

@@ -18,9 +18,9 @@ from stencil.sandbox import Call, Proceed, Sandbox
 from stencil.sheet import read_sheet
 from tasks.shard_runs import DEPLOYMENT
 from tasks.shards import ShardsUnavailable
-from tests.prefect.deployed import SECONDS, ended, message_of, pid_of, run_of, runs_of, started, worker
+from tests.prefect.deployed import ended, message_of, pid_of, run_of, runs_of, started, worker
 from tests.prefect.test_create_projects import artifacts
-from tests.soak.batches import FLOW, assert_exactly_once, projects, reported, start, write_sheet
+from tests.soak.batches import FLOW, amid_rows, assert_exactly_once, patches, projects, reported, start, write_sheet
 
 ROWS, LONG = 240, 1000
 #: Of a run with shards, their starts by the worker included; rows of a killed one wait half a minute for it.
@@ -47,16 +47,10 @@ async def shard_runs(sandbox: Sandbox) -> list[FlowRun]:
     return [run for run in runs if run.parameters["shard"]["studio"] == sandbox.url]
 
 
-async def amid_rows(sandbox: Sandbox) -> FlowRun:
+async def shard_amid_rows(sandbox: Sandbox) -> FlowRun:
     """A shard's run that has finished some of its rows, and not all."""
-    async with asyncio.timeout(SECONDS):
-        while patches(sandbox) < ROWS // 4:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
-            await asyncio.sleep(0.05)
+    await amid_rows(sandbox, ROWS // 4)
     return next(run for run in await shard_runs(sandbox) if run.state and run.state.type is StateType.RUNNING)
-
-
-def patches(sandbox: Sandbox) -> int:
-    return sum(request.method == "PATCH" for request in sandbox.requests)
 
 
 @pytest.mark.timeout(300)
@@ -86,7 +80,7 @@ async def test_a_shard_whose_process_is_killed_is_run_again_and_each_row_has_one
     environment: dict[str, str], sandbox: Sandbox, sheet: Path
 ) -> None:
     batch = start((*FLOW, "--shards", "2", "--max-concurrency", "2"), sheet, environment)
-    killed = await amid_rows(sandbox)
+    killed = await shard_amid_rows(sandbox)
     os.kill(pid_of(killed), signal.SIGKILL)
 
     report = await asyncio.to_thread(reported, batch, RUN_SECONDS)
@@ -105,7 +99,7 @@ async def test_cancelling_the_batch_stops_its_shards_and_a_rerun_finishes_the_re
     sheet = write_sheet(tmp_path / "long.csv", LONG)
     parameters = {"sheet": str(sheet), "shards": "2", "max_concurrency": 8, "requests_per_second": 100}
     run = await started("create-projects/on-demand", credentials="", **parameters)
-    await amid_rows(sandbox)
+    await shard_amid_rows(sandbox)
     async with get_client() as client:
         await client.set_flow_run_state(run.id, Cancelling())
 

@@ -153,6 +153,18 @@ def reported(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
     return report
 
 
+def patches(sandbox: Sandbox) -> int:
+    """Finishes that were sent."""
+    return sum(request.method == "PATCH" for request in sandbox.requests)
+
+
+async def amid_rows(sandbox: Sandbox, finishes: int, seconds: float = 100.0) -> None:
+    """Return when so many finishes were sent, which takes at most that time."""
+    async with asyncio.timeout(seconds):
+        while patches(sandbox) < finishes:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
+            await asyncio.sleep(0.05)
+
+
 def projects(sandbox: Sandbox) -> list[dict[str, Any]]:
     """Every project of the sandbox, as its API shows it."""
     found: list[dict[str, Any]] = []

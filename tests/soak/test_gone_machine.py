@@ -1,6 +1,5 @@
 """A machine that goes down with a worker and the batch that it carries out: nobody is left to tell Prefect."""
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -14,8 +13,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.automations import SILENT, count_silent_as_crashed
 from stencil.sandbox import Sandbox
-from tests.prefect.deployed import command, ended, message_of, parent_of, pid_of, started, worker
-from tests.soak.batches import projects, write_sheet
+from tests.prefect.deployed import command, deploy, ended, message_of, parent_of, pid_of, started, worker
+from tests.soak.batches import amid_rows, projects, write_sheet
 
 ROWS = 400
 ON_DEMAND = "create-projects/on-demand"
@@ -27,8 +26,7 @@ HEARTBEAT, SILENCE = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}, timedelta(seco
 def environment(prefect_api: str) -> Iterator[dict[str, str]]:
     """The environment of whoever works with a Prefect server on which one batch at a time is carried out."""
     environment = {**os.environ, **HEARTBEAT, "PREFECT_API_URL": prefect_api}
-    command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
-    command(environment, "prefect", "--no-prompt", "deploy", "--all")
+    deploy(environment)
     command(environment, "prefect", "work-queue", "set-concurrency-limit", "batches", "1", "--pool", "stencil")
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         yield environment
@@ -55,9 +53,7 @@ async def test_a_batch_whose_machine_is_gone_counts_as_crashed_and_the_next_one_
         known = {**environment, "LABEL_STUDIO_URL": sandbox.url, "LABEL_STUDIO_API_KEY": sandbox.token}
         with worker(known) as process:
             gone = await started(ON_DEMAND, credentials="", sheet=str(sheet))
-            async with asyncio.timeout(100):
-                while patches(sandbox) < ROWS // 4:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
-                    await asyncio.sleep(0.1)
+            await amid_rows(sandbox, ROWS // 4)
             async with get_client() as client:
                 gone = await client.read_flow_run(gone.id)
             assert parent_of(pid_of(gone)) == process.pid
@@ -76,7 +72,3 @@ async def test_a_batch_whose_machine_is_gone_counts_as_crashed_and_the_next_one_
         made = projects(sandbox)
         assert len(made) == len({project["title"] for project in made}) == ROWS
         assert not [project for project in made if "[stencil " in project["description"]]
-
-
-def patches(sandbox: Sandbox) -> int:
-    return sum(request.method == "PATCH" for request in sandbox.requests)

@@ -4,10 +4,8 @@ The machine's processors are shared by all of them, the sandbox and the Prefect 
 in the way of more machines.
 """
 
-import asyncio
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,8 +16,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from stencil.sandbox import Sandbox
-from tests.prefect.deployed import command, parent_of, pid_of, runs_of, worker
-from tests.soak.batches import FLOW, assert_exactly_once, reported, start, write_sheet
+from tests.prefect.deployed import deploy, parent_of, pid_of, runs_of, worker
+from tests.soak.batches import FLOW, amid_rows, assert_exactly_once, reported, start, write_sheet
 
 WORKERS = 4
 AT_ONCE = 4
@@ -41,8 +39,7 @@ def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """The environment of whoever works with a Prefect server on which everything is deployed."""
     api = request.getfixturevalue("prefect_api" if request.param == "SQLite" else "postgres_prefect")
     environment = {**os.environ, "PREFECT_API_URL": api}
-    command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
-    command(environment, "prefect", "--no-prompt", "deploy", "--all")
+    deploy(environment)
     with temporary_settings({PREFECT_API_URL: api}):
         yield environment
 
@@ -106,10 +103,7 @@ async def test_a_worker_that_dies_with_its_shard_costs_time_and_no_row(
     with studio(environment) as (sandbox, known), workers(known) as processes:
         sheet = write_sheet(tmp_path / "killed.csv", ROWS_OF_KILLED)
         batch = start(IN_SHARDS, sheet, known)
-        deadline = time.monotonic() + RUN_SECONDS
-        while patches(sandbox) < ROWS_OF_KILLED // 3:
-            assert time.monotonic() < deadline, "the batch does not get on"
-            await asyncio.sleep(0.1)
+        await amid_rows(sandbox, ROWS_OF_KILLED // 3, RUN_SECONDS)
         shard = next(run for run in await runs_of("create-projects/shard") if is_running(run))
         # As if the machine were gone: nobody is left to tell Prefect.
         died = parent_of(pid_of(shard))
@@ -124,10 +118,6 @@ async def test_a_worker_that_dies_with_its_shard_costs_time_and_no_row(
             ended = await client.read_flow_run(shard.id)
         assert ended.state is not None
         assert (ended.state.type, ended.state.message) == (StateType.CRASHED, "nothing was heard of it for 60 s")
-
-
-def patches(sandbox: Sandbox) -> int:
-    return sum(request.method == "PATCH" for request in sandbox.requests)
 
 
 def is_running(run: FlowRun) -> bool:
