@@ -16,6 +16,9 @@ BIN := $(VENV)/bin
 STUDIO := .label-studio
 STUDIO_BIN := $(STUDIO)/venv/bin
 RESOLVE = $(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %)
+# Each core takes one file of tests after the other, so that a file starts once what its tests share. In the order of their names,
+# since the files with the fewest tests are the longest.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
 
 CODE := $(foreach folder,stencil tasks flows deployments scripts tests bench,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
@@ -41,8 +44,12 @@ demo: $(VENV)/.runtime ## Create the projects of examples/projects.csv on the sa
 	@$(PREFECT) $(BIN)/stencil create examples/projects.csv --sandbox --output results/demo
 
 .PHONY: test
-test: $(VENV)/.dev ## Run the tests; they need no network beyond loopback
-	@$(BIN)/python -m pytest -m 'not real and not soak and not ui' $(ARGS)
+test: $(VENV)/.dev ## Run the tests (four minutes); they need no network beyond loopback
+	@$(PYTEST) -m 'not slow and not real and not soak and not ui' $(ARGS)
+
+.PHONY: test-all
+test-all: $(VENV)/.dev ## Run the others that need only this machine: workers, kills, very many cases (fifteen minutes)
+	@STENCIL_SCENES=300 $(PYTEST) -m '(slow or scenes) and not soak' $(ARGS)
 
 .PHONY: test-real
 test-real: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the tests that need a real Label Studio server, on one of their own
@@ -97,7 +104,7 @@ constraints: ## Pin again what all supported Pythons resolve to today (PYTHONS='
 
 .PHONY: clean
 clean: ## Remove what these commands made, Label Studio's environment and its data included
-	rm -rf $(VENV) $(STUDIO) .stencil results dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* $(STUDIO) .stencil results dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up. A stamp for each set of packages: the demo does not wait for what only tests need.

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import hashlib
 import math
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 
 from stencil.checking import Checked, refused_interfaces, resolve_targets
 from stencil.options import Options, most_failures
+from stencil.pacing import spread
 from stencil.planning import Action
 from stencil.problems import InvalidSheet, Problem, StencilError, shown
 from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
@@ -371,8 +371,7 @@ async def _until_settled(batch: Batch, group: Group, retries: Retries) -> None:
         try:
             await batch.engine.attempt(group.tickets)
         except Unsettled as unsettled:
-            spread = delay * random.uniform(1 - retries.jitter, 1 + retries.jitter)
-            await batch.studio.pacer.clock.sleep(max(unsettled.seconds, spread))
+            await batch.studio.pacer.clock.sleep(max(unsettled.seconds, spread(delay, retries.jitter)))
         else:
             return
     with contextlib.suppress(Unsettled):

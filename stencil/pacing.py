@@ -7,6 +7,7 @@ by hand.
 
 import asyncio
 import math
+import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +33,14 @@ WINDOW_MARGIN = 1.01
 LATELY = 10.0
 #: Sends whose times are remembered.
 REMEMBERED = 1024
+
+#: A source of its own: whoever seeds Python's global one, as tests do, would find it drawn from by another thread.
+_CHANCE = random.Random()
+
+
+def spread(seconds: float, share: float) -> float:
+    """Seconds that differ at random by up to a share either way, so that many who wait don't come back together."""
+    return seconds * _CHANCE.uniform(1 - share, 1 + share)
 
 
 class Clock(Protocol):

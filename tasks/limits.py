@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
@@ -10,6 +9,8 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
+
+from stencil.pacing import spread
 
 #: Name of the global concurrency limit; its slots decay, so that it is a rate.
 LIMIT_NAME = "label-studio"
@@ -69,8 +70,8 @@ class Share:
                 granted = await self._given(part)
                 change = _INCREASE * self.per_second if granted else (_DECREASE - 1) * self._rate
                 self._rate = min(self.per_second, max(_LEAST * self.per_second, self._rate + change))
-                # Refused runs don't come again at the same moment.
-                self._next_ask = asked + part / self._rate * (1.0 if granted else random.uniform(0.9, 1.1))
+                pause = part / self._rate
+                self._next_ask = asked + (pause if granted else spread(pause, 0.1))
                 if granted:
                     self._slots += part
                     return

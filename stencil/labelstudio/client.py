@@ -9,7 +9,6 @@ templates have none at their end.
 import functools
 import json
 import logging
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -41,7 +40,7 @@ from stencil.labelstudio.models import (
     Version,
     Workspace,
 )
-from stencil.pacing import Clock, Pacer, SystemClock, Turn
+from stencil.pacing import Clock, Pacer, SystemClock, Turn, spread
 
 logger = logging.getLogger("stencil.labelstudio")
 
@@ -393,7 +392,7 @@ class LabelStudio:
                 if isinstance(error.__cause__, httpx.TimeoutException):
                     # It took a minute, and whoever waits is to know why.
                     logger.warning("%s It is asked again, %d more times at most.", error, READ_TRIES - tries)
-                await self._clock.sleep(READ_BACKOFF * 2 ** (tries - 1) * random.uniform(0.75, 1.25))
+                await self._clock.sleep(spread(READ_BACKOFF * 2 ** (tries - 1), 0.25))
 
     async def _once(
         self,

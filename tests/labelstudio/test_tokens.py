@@ -21,13 +21,14 @@ class Tokens:
         self.clock = clock
         self.given = 0
         self.valid = True
+        self._chance = random.Random(1)
 
     def revoke(self) -> None:
         self.valid = False
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         # Time for others to come by, each request another time.
-        await self.clock.sleep(random.uniform(0.01, 0.1))
+        await self.clock.sleep(self._chance.uniform(0.01, 0.1))
         if request.url.path == "/api/token/refresh/":
             assert json.loads(request.content) == {"refresh": PERSONAL}
             assert "authorization" not in request.headers

@@ -229,6 +229,7 @@ def test_the_sandbox_needs_no_setting_and_says_so_in_every_line(environment: dic
     assert "26 created" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("embedded", "sent"),
     [

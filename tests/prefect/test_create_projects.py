@@ -190,6 +190,7 @@ async def test_a_frame_given_to_the_flow_itself_is_an_error_that_names_from_data
         await create_projects(pd.DataFrame({"title": ["abc"] * number}))  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sandbox: Sandbox) -> None:
     running = asyncio.ensure_future(create_projects(rows=rows(400), max_concurrency=2))
     async with asyncio.timeout(60):

@@ -55,13 +55,13 @@ async def ended(run: FlowRun) -> tuple[str, str]:
             await asyncio.sleep(0.2)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.slow
 def test_after_a_kill_a_rerun_leaves_one_project_per_row(environment: dict[str, str], tmp_path: Path) -> None:
     rerun = die_and_rerun(Moment(request=240, lands=0), FLOW, tmp_path, environment)
     assert rerun.counts["finished"] > 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
 async def test_the_summary_of_a_killed_run_says_what_is_known(sandbox: Sandbox) -> None:
     run = await begun(sandbox)
@@ -72,7 +72,7 @@ async def test_the_summary_of_a_killed_run_says_what_is_known(sandbox: Sandbox) 
     assert all(words in summary for words in (str(run.id), f"of {ROWS} rows", "Run it again"))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
 async def test_a_cancelled_run_reports_the_rest_and_a_rerun_finishes_it(sandbox: Sandbox) -> None:
     run = await begun(sandbox)
@@ -93,7 +93,7 @@ async def test_a_cancelled_run_reports_the_rest_and_a_rerun_finishes_it(sandbox:
     assert [project for project in projects(sandbox) if "[stencil " in project["description"]] == []
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.slow
 async def test_a_local_run_that_is_cancelled_from_the_ui_stops_between_rows(
     environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -104,7 +104,7 @@ async def test_a_local_run_that_is_cancelled_from_the_ui_stops_between_rows(
     assert (await ended(run))[0] == "Cancelled"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.slow
 async def test_a_run_that_lives_is_not_stopped_by_being_counted_as_crashed(
     environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -159,6 +159,7 @@ async def heard(run: FlowRun, state: str) -> None:
             await asyncio.sleep(0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 async def test_a_run_that_never_starts_counts_as_crashed_and_one_that_waits_or_has_ended_does_not() -> None:
     async with get_client() as client:

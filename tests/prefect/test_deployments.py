@@ -36,6 +36,8 @@ from tests.prefect.deployed import (
     worker,
 )
 
+pytestmark = pytest.mark.slow
+
 ON_DEMAND, NIGHTLY, ON_EVENT = (f"create-projects/{name}" for name in ("on-demand", "nightly", "on-event"))
 INBOX = "watch-inbox/inbox"
 # Faster than the tests, which share this limit.

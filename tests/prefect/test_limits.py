@@ -53,7 +53,7 @@ def rate(requests: Sequence[LoggedRequest]) -> float:
     return sum(writes[0] < request.received_at <= writes[-1] for request in requests) / (writes[-1] - writes[0])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_limit_afterwards")
 async def test_two_runs_at_once_share_one_rate_and_a_change_of_it_holds_for_the_next(
     prefect_api: str, sandbox: Sandbox, tmp_path: Path

@@ -198,7 +198,7 @@ async def test_the_command_line_at_its_most_talkative_shows_no_secret(
     assert found_in(files_below(home, server_home), secrets) == set()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 @pytest.mark.usefixtures("studio", "deployments")
 async def test_shards_of_a_batch_show_no_secret(
     gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path

@@ -44,7 +44,7 @@ class Lockstep:
         return answer
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_two_batches_of_one_sheet_make_one_project_per_row_and_both_name_it(prefect_api: str, tmp_path: Path) -> None:
     sheet = write_sheet(tmp_path / "sheet.csv", ROWS)
     with Sandbox(interceptors=[Lockstep()]) as sandbox:

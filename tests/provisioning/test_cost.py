@@ -43,6 +43,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.mark.slow
 async def test_a_thousand_rows_cost_at_most_2_04_requests_each(sandbox: Sandbox) -> None:
     async with open_studio(StudioSettings(sandbox.url, SecretStr(sandbox.token)), OPTIONS) as studio:
         report = await provision(rows(1000), OPTIONS, studio)
@@ -102,7 +103,7 @@ async def test_the_first_create_waits_for_so_many_answers_in_a_row(cells: Mappin
     assert next(at for at, asked in transport.sent if asked.endswith("create-project")) - began == trips
 
 
-@pytest.mark.parametrize(("number", "idle"), [(60, 3.5), (300, 2.5), (1000, 2.5)])
+@pytest.mark.parametrize(("number", "idle"), [(60, 3.5), (300, 2.5), pytest.param(1000, 2.5, marks=pytest.mark.slow)])
 async def test_there_is_always_something_to_send(number: int, idle: float) -> None:
     """But for the two answers before the first create, and the last requests, which are fewer than may be under way."""
     async with slow_studio(latency := 0.02) as (studio, transport):
@@ -123,7 +124,7 @@ async def test_a_low_rate_is_used_to_the_full(rate: float) -> None:
     ("number", "answers", "requests"),
     [
         pytest.param(700, 0, 0, id="the last window's look serves"),
-        pytest.param(2000, 5, 22, id="pages side by side"),
+        pytest.param(2000, 5, 22, id="pages side by side", marks=pytest.mark.slow),
     ],
 )
 async def test_the_sweep_of_a_batch_to_which_nothing_odd_happened(number: int, answers: int, requests: int) -> None:
@@ -192,6 +193,7 @@ def kept(rows: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_row_takes_little_memory() -> None:
     """2.0 kB as this was written, of which the simulated studio keeps 0.4; a batch may have a hundred thousand rows."""
     kept(50)

@@ -383,6 +383,7 @@ print(json.dumps([words, (peak() - before) // 1_000_000]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux, which tells the peak of a process")
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "make", "words", "most"), BOMBS, ids=[name for name, *_ in BOMBS])
 def test_a_bomb_is_refused_within_bounded_memory(
     name: str, make: Callable[[Path], object], words: str, most: int, tmp_path: Path

@@ -43,7 +43,6 @@ async def automation(environment: dict[str, str]) -> AsyncIterator[None]:
     await made.adelete()
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("automation")
 async def test_a_batch_whose_machine_is_gone_counts_as_crashed_and_the_next_one_finishes_its_rows(
     environment: dict[str, str], tmp_path: Path

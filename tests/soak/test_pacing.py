@@ -43,7 +43,6 @@ async def one_run(sheet: Path) -> tuple[float, float]:
     return took / implied, refused / len(requests)
 
 
-@pytest.mark.timeout(400)
 async def test_a_batch_takes_as_long_as_the_limit_implies_and_is_hardly_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,15 +30,12 @@ FLAGS = (
 
 #: Seconds that the UI may take to show what it has been asked for, on a busy machine.
 SECONDS = 30
-#: Seconds for one test, the start of everything included.
-TEST_SECONDS = 240
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/ui/" in item.path.as_posix():
             item.add_marker(pytest.mark.ui)
-            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
 
 
 @pytest.fixture(scope="module")
