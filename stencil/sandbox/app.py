@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from stencil.sandbox import account, gallery, listing, members, projects, templates, workspaces
+from stencil.sandbox import account, gallery, imports, listing, members, projects, templates, workspaces
 from stencil.sandbox.calls import Handler, Settings
 from stencil.sandbox.gate import Endpoint, Gate, Page
 from stencil.sandbox.store import Store
@@ -36,7 +36,8 @@ _ROUTES: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     ),
     ("/api/projects/", {"GET": listing.list_projects, "POST": projects.create_project}),
     ("/api/projects/counts/", {"GET": listing.count_projects}),
-    ("/api/projects/{id:int}/import", {"POST": projects.import_tasks}),
+    ("/api/projects/{id:int}/import", {"POST": imports.import_tasks}),
+    ("/api/projects/{id:int}/imports/{import:int}/", {"GET": imports.import_state}),
     ("/api/project-templates/", {"GET": templates.list_templates, "POST": templates.create_template}),
     (
         "/api/project-templates/{id:int}",

@@ -75,6 +75,12 @@ class Call:
         params: the numbers in the path, by name.
         project_id: an id that an interceptor reserved for the project that this call will make.
         behind: seconds ago, at which a read sees the projects; 0 is now.
+        skew: seconds by which the server's clock is ahead.
+        ordering: of a list, instead of the one that is asked for; `pinned` is the server's own.
+        import_questions: for the state of an import, that are asked before it is done, or 0 where it is done otherwise;
+            None does it at once.
+        import_error: why an import fails.
+        import_id: of the import that was begun.
         trace: what becomes of the request, for the log.
     """
 
@@ -91,6 +97,11 @@ class Call:
     project_id: int | None = None
     is_form: bool = False
     behind: float = 0
+    skew: float = 0
+    ordering: str | None = None
+    import_questions: int | None = None
+    import_error: str = ""
+    import_id: int | None = None
     trace: Trace = field(default_factory=Trace)
 
     @property

@@ -296,9 +296,9 @@ def stamp(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
-def now() -> str:
-    """The present moment as the server writes it."""
-    return stamp(dt.datetime.now(dt.UTC))
+def now(skew: float = 0) -> str:
+    """The present moment as a server writes it whose clock is ahead by `skew` seconds."""
+    return stamp(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=skew))
 
 
 def _null(allowed: bool) -> JSON:

@@ -9,6 +9,7 @@ place for delays and throttling; the faults of proxies and networks stand there 
 
 import time
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -37,9 +38,10 @@ class Gate:
         if settings.rate_limit is not None:
             interceptors.append(Throttle(settings.rate_limit))
         faults = settings.faults or Faults()
-        if keeps_past := any(fault.kind == "list-lag" for fault in faults.faults):
-            store.keep_past()
-        self.injector = Injector(faults, keeps_past=keeps_past)
+        lags = [fault.parameter("seconds") for fault in faults.faults if fault.kind == "list-lag"]
+        if lags:
+            store.keep_past(max(60.0, *lags))
+        self.injector = Injector(faults, keeps_past=bool(lags))
         self.interceptors_with_faults = (*interceptors, self.injector, *settings.interceptors)
         own = settings.interceptors if settings.faults is None else (self.injector, *settings.interceptors)
         self.interceptors = (*interceptors, *own)
@@ -103,6 +105,7 @@ class Endpoint:
         status: int | None = None
         try:
             response = await self.gate.answer(call, self.respond)
+            response.headers["date"] = formatdate(time.time() + call.skew, usegmt=True)
             # An answer that is none has the status 0.
             status = response.status_code or None
         finally:

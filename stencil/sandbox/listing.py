@@ -24,6 +24,24 @@ _ORDERABLE = {
     "workspace": "p.workspace",
     "task_number": "p.tasks",
 }
+#: What the API knows; anything else is ignored.
+PARAMETERS = frozenset(
+    {
+        "archived",
+        "filter",
+        "ids",
+        "include",
+        "members_limit",
+        "ordering",
+        "page",
+        "page_size",
+        "search",
+        "source_interface_id",
+        "state",
+        "title",
+        "workspaces",
+    }
+)
 _PINNED = {"pinned_only": "p.pinned_at IS NOT NULL", "exclude_pinned": "p.pinned_at IS NULL"}
 _ARCHIVED = "coalesce(json_extract(w.body, '$.is_archived'), 0) = ?"
 
@@ -49,7 +67,7 @@ def render_item(project: Project) -> Object:
 
 def _page(call: Call, kind: str) -> Answer:
     asked = call.query
-    query = _query(asked)
+    query = _query(asked, call.ordering)
     count = call.store.count_projects(query)
     size = _page_size(asked.get("page_size", ""))
     last = max(1, -(-count // size))
@@ -92,7 +110,7 @@ def _link(call: Call, page: int) -> str:
     return f"{call.scheme}://{host}{call.path}" + (f"?{urlencode(query)}" if query else "")
 
 
-def _query(asked: dict[str, str]) -> Query:
+def _query(asked: dict[str, str], ordering: str | None) -> Query:
     conditions: list[str] = []
     values: list[str | int] = []
 
@@ -119,7 +137,7 @@ def _query(asked: dict[str, str]) -> Query:
         where(_ARCHIVED, int(asked["archived"].lower() == "true"))
     if asked.get("filter") in _PINNED:
         where(_PINNED[asked["filter"]])
-    order = _order(asked.get("ordering", ""))
+    order = _order(asked.get("ordering", "") if ordering is None else ordering)
     return Query(conditions, values, order) if order else Query(conditions, values)
 
 

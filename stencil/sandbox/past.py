@@ -8,8 +8,6 @@ import asyncio
 import sqlite3
 import time
 
-#: Seconds for which a replaced row is kept.
-KEPT = 60.0
 _COLUMNS = "id, title, folded, description, workspace, pinned_at, created_at, tasks, settings"
 _OLD = ", ".join(f"OLD.{column}" for column in _COLUMNS.split(", "))
 _SCHEMA = f"""
@@ -28,16 +26,16 @@ END;
 
 
 class Past:
-    """The rows that the writes of the last `KEPT` seconds replaced."""
+    """The rows that the writes of the last `kept` seconds replaced."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, kept: float) -> None:
+        self._db, self._kept = db, kept
         db.create_function("clock", 0, _now)
         db.executescript(_SCHEMA)
 
     def forget(self) -> None:
         """Nothing; what is too old to be shown is not kept any longer."""
-        self._db.execute("DELETE FROM replaced WHERE at < ?", (_now() - KEPT,))
+        self._db.execute("DELETE FROM replaced WHERE at < ?", (_now() - self._kept,))
 
     def rewind(self, seconds: float) -> None:
         """Nothing; the projects are what they were that many seconds ago, until the open transaction is rolled back."""

@@ -1,4 +1,4 @@
-"""Projects, one at a time: create, read, change, delete, import.
+"""Projects, one at a time: create, read, change, delete.
 
 Behaviour is measured on Label Studio Community 1.23.2 where Community has the call, and taken from the vendor's OpenAPI
 for what Enterprise adds.
@@ -30,12 +30,12 @@ def create_project(call: Call) -> Answer:
     values, errors = _clean_related(call, data, _CREATE)
     if errors:
         raise Rejected(errors)
-    if data.get("control_weights", "") is None and analyse(_config_of(values)).has_controls:
+    if data.get("control_weights", "") is None and analyse(config_of(values)).has_controls:
         raise Crash("argument of type 'NoneType' is not iterable")
-    project = Project(created_at=now(), id=call.project_id or call.store.reserve_project_id())
+    project = Project(created_at=now(call.skew), id=call.project_id or call.store.reserve_project_id())
     apply(project, values)
     call.store.add_project(project)
-    body = render(_reread(call, project.id), fresh=True)
+    body = render(reread(call, project.id), fresh=True)
     for name in spec.NOT_ON_CREATE:
         del body[name]
     return Answer(trim(call, body), 201)
@@ -43,14 +43,14 @@ def create_project(call: Call) -> Answer:
 
 def get_project(call: Call) -> Answer:
     """The project."""
-    return Answer(trim(call, render(_reread(call, call.id)) | spec.RESPONSE_EXTRAS))
+    return Answer(trim(call, render(reread(call, call.id)) | spec.RESPONSE_EXTRAS))
 
 
 def update_project(call: Call) -> Answer:
     """The project after a partial change; `PUT` is one too."""
     data = expect_object(call.data())
     precheck(data.get("label_config"))
-    project = _reread(call, call.id)
+    project = reread(call, call.id)
     if "color" in data and data["color"] is None:
         raise Crash("'NoneType' object has no attribute 'startswith'")
     _refuse_markup(data)
@@ -65,7 +65,7 @@ def update_project(call: Call) -> Answer:
         values["model_version"] = ""
     apply(project, values)
     call.store.save_project(project)
-    return Answer(trim(call, render(_reread(call, call.id)) | spec.RESPONSE_EXTRAS))
+    return Answer(trim(call, render(reread(call, call.id)) | spec.RESPONSE_EXTRAS))
 
 
 def delete_project(call: Call) -> Answer:
@@ -73,18 +73,6 @@ def delete_project(call: Call) -> Answer:
     if not call.store.delete_project(call.id):
         raise NotFound("Project")
     return Answer(status=204)
-
-
-def import_tasks(call: Call) -> Answer:
-    """The import's id. The real server counts the tasks some time later; here they are counted at once."""
-    project = _reread(call, call.id)
-    data = call.data()
-    tasks = data if isinstance(data, list) else [data]
-    if not tasks or not all(isinstance(task, dict) and task for task in tasks):
-        raise Rejected({"non_field_errors": ["task is empty (None)"]})
-    project.tasks += len(tasks)
-    call.store.save_project(project)
-    return Answer({"import": call.number}, 201)
 
 
 def validate_config(call: Call) -> Answer:
@@ -125,7 +113,7 @@ def render(project: Project, *, fresh: bool = False) -> Object:
         fresh: it has just been created, so that its counters are null.
     """
     body = spec.DEFAULTS | spec.SERVER_DEFAULTS | project.settings
-    config = analyse(_config_of(body))
+    config = analyse(config_of(body))
     tasks = None if fresh else project.tasks
     body |= dict.fromkeys(spec.COUNTERS, None if fresh else 0)
     body |= {
@@ -227,7 +215,7 @@ def _refuse_weights(weights: JSON) -> str | None:
 def _settle_weights(settings: Object) -> None:
     """Keep the weights of the configuration's own control tags, and give the others theirs."""
     given = settings.get("control_weights")
-    defaults = analyse(_config_of(settings)).weights
+    defaults = analyse(config_of(settings)).weights
     if "control_weights" in settings and given is None:
         settings["control_weights"] = {}
     elif isinstance(given, dict):
@@ -248,7 +236,8 @@ def _merge_weight(default: JSON, given: JSON) -> JSON:
     return default | {"overall": given.get("overall", 1.0), "labels": labels}
 
 
-def _config_of(settings: Mapping[str, JSON]) -> str:
+def config_of(settings: Mapping[str, JSON]) -> str:
+    """The labelling configuration of a project's settings."""
     return str(settings.get("label_config") or spec.DEFAULTS["label_config"])
 
 
@@ -257,7 +246,12 @@ def _settings(project: Project, name: str) -> Object:
     return value if isinstance(value, dict) else {}
 
 
-def _reread(call: Call, project_id: int) -> Project:
+def reread(call: Call, project_id: int) -> Project:
+    """The project of that id as it is stored.
+
+    Raises:
+        NotFound: there is none.
+    """
     project = call.store.project(project_id) if project_id < 2**63 else None
     if project is None:
         raise NotFound("Project")

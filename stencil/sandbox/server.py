@@ -5,7 +5,7 @@ import socket
 import sqlite3
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,9 +15,10 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from stencil.sandbox.app import create_app
 from stencil.sandbox.calls import Interceptor, Settings
-from stencil.sandbox.faults.answers import CONNECTION, Connection
+from stencil.sandbox.faults.answers import CONNECTION, EDGE, Connection
 from stencil.sandbox.faults.model import Faults
 from stencil.sandbox.gate import Gate
+from stencil.sandbox.imports import finish_imports
 from stencil.sandbox.requestlog import LoggedRequest
 from stencil.sandbox.seed import seed
 from stencil.sandbox.store import Store
@@ -125,6 +126,19 @@ class Sandbox:
         """Whether every late write and every replay took effect within that time; none is left then that may surprise."""
         return self._gate.injector.settle(seconds)
 
+    def recover(self) -> None:
+        """Nothing; every outage that has begun is over."""
+
+        def recover() -> None:
+            self._gate.injector.recover()
+            self._server.answer_again()
+
+        self._server.call(recover)
+
+    def finish_imports(self) -> None:
+        """Nothing; every import is done, however late it was to be."""
+        self._server.call(lambda: finish_imports(self._store))
+
 
 def serve(
     port: int,
@@ -171,17 +185,24 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the port is taken, or the address is not this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, or asyncio would leave Nagle's algorithm on: every answer on a kept connection 40 ms late.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except (OSError, OverflowError) as exc:
-        listener.close()
-        raise exc if isinstance(exc, OSError) else OSError(str(exc)) from None
+        listener = _bound(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
+    except OverflowError as exc:
+        raise OSError(str(exc)) from None
+    listener.listen(2048)
     return listener
+
+
+def _bound(family: int, address: tuple[str | int, ...]) -> socket.socket:
+    # The protocol is named, or asyncio would leave Nagle's algorithm on: every answer on a kept connection 40 ms late.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 class _Server(uvicorn.Server):
@@ -190,6 +211,8 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self._held_port: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Nothing, after it was told to stop."""
@@ -202,8 +225,51 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Nothing; connections are answered from now on."""
+        self._loop = asyncio.get_running_loop()
+        self.lifespan.state[EDGE] = self
         await super().startup(sockets)
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Nothing; no connection is left."""
+        if self._held_port is not None:
+            self._held_port.close()
+        await super().shutdown(sockets)
+
+    def call(self, act: Callable[[], None]) -> None:
+        """Nothing; `act` was called in the server's thread."""
+
+        async def acting() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(acting(), self._loop).result()
+
+    def refuse(self, seconds: float) -> None:
+        """Nothing; for that long, connections are refused, and those that there were are closed."""
+        if self._held_port is not None:
+            return
+        [server] = self.servers
+        family, address = server.sockets[0].family, server.sockets[0].getsockname()
+        server.close()
+        # Bound without listening, it keeps the port, and whoever connects is refused.
+        self._held_port = _bound(family, address)
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+        self._loop.call_later(seconds, self.answer_again)
+
+    def answer_again(self) -> None:
+        """Nothing; where connections were refused, they are taken again."""
+        held, self._held_port = self._held_port, None
+        if held is None or self.should_exit:
+            return
+        held.listen(2048)
+        self._reopening = self._loop.create_task(self._serve_on(held))
+
+    async def _serve_on(self, listener: socket.socket) -> None:
+        def protocol() -> asyncio.Protocol:
+            return _Protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        self.servers = [await self._loop.create_server(protocol, sock=listener)]
 
 
 class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # a variable that holds a class
@@ -235,6 +301,7 @@ def _config(app: object) -> uvicorn.Config:
         log_config=None,
         log_level="error",
         server_header=False,
+        date_header=False,
         # Connections that are kept alive are closed at once; a request that is being answered gets this long.
         timeout_graceful_shutdown=2,
     )

@@ -1,4 +1,4 @@
-"""The sandbox's memory: projects, templates, workspaces and tokens in one SQLite file.
+"""The sandbox's memory: projects, templates, workspaces, imports and tokens in one SQLite file.
 
 One connection serves everything, from one thread at a time, so that a statement needs no lock. The write-ahead log
 without syncing keeps every committed write when the process is killed, though not when the machine loses power.
@@ -27,6 +27,7 @@ CREATE INDEX IF NOT EXISTS projects_workspace ON projects (workspace, id);
 CREATE TABLE IF NOT EXISTS templates (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS workspaces (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (jti TEXT PRIMARY KEY, token TEXT NOT NULL, revoked INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS imports (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _COLUMNS = "p.id, p.title, p.description, p.workspace, p.pinned_at, p.created_at, p.tasks, p.settings, w.title"
@@ -108,9 +109,9 @@ class Store:
             raise
         self._db.execute("COMMIT")
 
-    def keep_past(self) -> None:
-        """Nothing; from now on `rewound` can show what the projects were."""
-        self._past = self._past or Past(self._db)
+    def keep_past(self, seconds: float) -> None:
+        """Nothing; from now on `rewound` can show what the projects were up to that long ago."""
+        self._past = self._past or Past(self._db, seconds)
 
     @contextmanager
     def rewound(self, seconds: float) -> Iterator[None]:
@@ -170,15 +171,15 @@ class Store:
         sql = f"SELECT {_COLUMNS} {_FROM} {query.where()} ORDER BY {query.order} LIMIT ? OFFSET ?"
         return [_project(row) for row in self._db.execute(sql, (*query.values, limit, offset))]
 
-    # templates and workspaces
+    # templates, workspaces and imports
 
     def add(self, table: str, body: Object) -> int:
-        """The id of the new row of `templates` or `workspaces`."""
+        """The id of the new row of `templates`, `workspaces` or `imports`."""
         if table == "workspaces":
             values: tuple[object, ...] = (str(body["title"]), dumps(body).decode())
             sql = "INSERT INTO workspaces (title, body) VALUES (?, ?)"
         else:
-            values, sql = (dumps(body).decode(),), "INSERT INTO templates (body) VALUES (?)"
+            values, sql = (dumps(body).decode(),), f"INSERT INTO {table} (body) VALUES (?)"  # noqa: S608
         return self._db.execute(sql, values).lastrowid or 0
 
     def save(self, table: str, row_id: int, body: Object) -> None:

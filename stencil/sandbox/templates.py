@@ -81,7 +81,7 @@ def create_from_template(call: Call) -> Answer:
             errors["workspace_id"] = exc.messages
     if errors:
         raise Rejected(errors)
-    project = Project(created_at=now(), id=call.project_id or call.store.reserve_project_id())
+    project = Project(created_at=now(call.skew), id=call.project_id or call.store.reserve_project_id())
     apply(project, _handed_on(template))
     project.title = str(values["title"])
     project.workspace = workspace

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,239 @@ def test_a_list_that_lags_shows_what_was_before(serve: Serve) -> None:
     assert studio.titles() == ["Renamed"]
 
 
+def listed(studio: Served, **asked: str | int) -> list[str]:
+    return [project["title"] for project in studio.http.get("/api/projects/", params=asked).json()["results"]]
+
+
+def test_a_cached_list_is_the_first_that_was_asked_for_under_its_address(serve: Serve) -> None:
+    studio = serve("cached:seconds=3600")
+    assert listed(studio, page=1) == []
+    studio.create("New")
+    assert (listed(studio, page=1), listed(studio, page=1, _="nonce")) == ([], ["New"])
+    assert studio.titles() == ["New"]
+
+
+def test_a_cache_may_go_by_the_parameters_that_the_api_knows(serve: Serve) -> None:
+    studio = serve("cached:seconds=3600:stripped=yes")
+    assert listed(studio, _="one") == []
+    studio.create("New")
+    assert (listed(studio, _="two"), listed(studio, page_size=50)) == ([], ["New"])
+
+
+def test_a_cached_list_grows_old(serve: Serve) -> None:
+    studio = serve("cached:seconds=0.1")
+    listed(studio)
+    studio.create("New")
+    while listed(studio) != ["New"]:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("order", "found"), [("id", ["A", "B", "C"]), ("pinned", ["B", "C", "A"]), ("-title", ["C", "B", "A"])]
+)
+def test_an_order_that_is_asked_for_is_ignored(serve: Serve, order: str, found: list[str]) -> None:
+    studio = serve(f"unordered:order={order}")
+    for letter in "ABC":
+        studio.create(f"{letter} row")
+    studio.plain.patch("/api/projects/2/", json={"pinned_at": "2026-01-01T00:00:00Z"})
+    assert [title[0] for title in listed(studio, ordering="-id")] == found
+    assert "ordering=-id" in studio.sandbox.requests[-1].query
+
+
+def test_keys_are_left_out_of_some_items_of_a_list_always_the_same(serve: Serve) -> None:
+    studio = serve("without-keys:keys=description+title:share=0.5,seed=2")
+    for number in range(20):
+        studio.create(f"Project {number}")
+
+    def lacking() -> list[int]:
+        items = studio.http.get("/api/projects/?page_size=100").json()["results"]
+        assert all(("title" in item) == ("description" in item) for item in items)
+        return [item["id"] for item in items if "description" not in item]
+
+    assert 4 < len(lacking()) < 16
+    assert lacking() == lacking()
+
+
+def test_keys_are_left_out_of_the_answer_to_a_create(serve: Serve) -> None:
+    studio = serve("without-keys:on=create")
+    assert "description" not in studio.create().json()
+    assert studio.http.get("/api/projects/1/").json()["description"] == ""
+
+
+def test_an_answer_trickles_a_byte_at_a_time(serve: Serve) -> None:
+    studio = serve("trickle:seconds=0.01:on=GET /api/version")
+    pieces = []
+    with studio.http.stream("GET", "/api/version/") as answer:
+        for piece in answer.iter_raw():
+            pieces.append(piece)
+            if len(pieces) == 5:
+                break
+    assert [len(piece) for piece in pieces] == [1] * 5
+    assert int(answer.headers["content-length"]) > 5
+
+
+def test_a_change_is_answered_with_what_the_project_was(serve: Serve) -> None:
+    studio = serve("old-body:limit=1")
+    studio.create("Old")
+    first, second = (studio.http.patch("/api/projects/1/", json={"title": title}) for title in ("New", "Newer"))
+    assert (first.json()["title"], second.json()["title"]) == ("Old", "Newer")
+    assert [len(entry.commits) for entry in studio.logged()] == [1, 1, 1]
+
+
+def test_a_change_that_is_refused_is_answered_as_ever(serve: Serve) -> None:
+    studio = serve("old-body")
+    studio.create()
+    assert studio.http.patch("/api/projects/1/", json={"title": "no"}).status_code == 400
+
+
+def test_a_wait_may_stand_in_the_sentence_alone(serve: Serve) -> None:
+    answer = serve("429:retry-after=48:header=no").create()
+    assert "Retry-After" not in answer.headers
+    assert "Expected available in 48 seconds." in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("seconds", [600, -600])
+def test_a_clock_that_is_off_dates_answers_waits_and_projects(serve: Serve, seconds: int) -> None:
+    studio = serve(f"clock:seconds={seconds},429:requests=2:retry-after=30:date=yes:on=create")
+    made, refused = studio.create(), studio.create()
+    now, date = time.time() + seconds, parsedate_to_datetime(refused.headers["Date"])
+    assert abs(date.timestamp() - now) < 60
+    assert 29 <= (parsedate_to_datetime(refused.headers["Retry-After"]) - date).total_seconds() <= 31
+    assert abs(datetime.fromisoformat(made.json()["created_at"]).timestamp() - now) < 60
+
+
+# An application that is down
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_edge_answers_for_an_application_that_is_down(serve: Serve, status: int) -> None:
+    studio = serve(f"{status}-down:after=2:count=3")
+    got = [studio.create().status_code, *(studio.http.get("/api/version/").status_code for _ in range(4))]
+    got.append(studio.create().status_code)
+    assert got == [201, 200, status, status, status, 201]
+    assert studio.titles() == ["Project", "Project"]
+
+
+def test_an_outage_ends_when_it_is_told_to(serve: Serve) -> None:
+    studio = serve("504-down:seconds=3600")
+    assert [studio.create().status_code for _ in range(2)] == [504, 504]
+    studio.sandbox.recover()
+    assert [studio.create().status_code for _ in range(2)] == [201, 201]
+
+
+def test_an_outage_has_its_time(serve: Serve) -> None:
+    studio = serve("502-down:at=0.1:seconds=0.2")
+    statuses: list[int] = []
+    while statuses[-2:] != [502, 200]:
+        statuses.append(studio.http.get("/api/version/").status_code)
+    assert statuses[0] == 200
+
+
+def test_connections_are_refused_until_the_server_is_back(serve: Serve) -> None:
+    studio = serve("refused-down:after=1:seconds=3600")
+    studio.create()
+    with pytest.raises(DROPPED):
+        studio.create()
+    for _ in range(2):
+        with pytest.raises(httpx.ConnectError):
+            studio.create()
+    studio.sandbox.recover()
+    assert [studio.create().status_code for _ in range(2)] == [201, 201]
+    assert len(studio.titles()) == 3
+
+
+def test_connections_are_refused_for_a_while(serve: Serve) -> None:
+    studio = serve("refused-down:seconds=0.05")
+    with pytest.raises(DROPPED):
+        studio.create()
+    while True:
+        try:
+            assert studio.create().status_code == 201
+        except httpx.ConnectError:
+            continue
+        break
+
+
+def test_a_sandbox_that_is_down_stops_quietly() -> None:
+    with Sandbox(faults=from_argument("refused-down:seconds=3600")) as sandbox, pytest.raises(DROPPED):
+        httpx.get(f"{sandbox.url}/api/version/")
+
+
+# Imports
+
+
+def imported(studio: Served, tasks: Any = ({"text": "A review"},)) -> int:
+    made = studio.http.post("/api/project-templates/1/create-project", json={"title": "Project", "workspace_id": 1})
+    answer = studio.http.post(f"/api/projects/{made.json()['id']}/import", json=list(tasks))
+    assert answer.status_code == 201
+    number: int = answer.json()["import"]
+    return number
+
+
+def state(studio: Served, number: int) -> tuple[str, str | None, int]:
+    body = studio.http.get(f"/api/projects/{number}/imports/{number}/").json()
+    return body["status"], body["error"], studio.plain.get(f"/api/projects/{number}/").json()["task_number"]
+
+
+def test_an_import_is_done_at_once_and_tells_of_it(serve: Serve) -> None:
+    studio = serve(Faults())
+    assert state(studio, imported(studio)) == ("completed", None, 1)
+
+
+def test_an_import_that_does_not_fit_the_labelling_configuration_is_taken_and_fails_later(serve: Serve) -> None:
+    studio = serve(Faults())
+    number = imported(studio, [{"text": "A review"}, {"data": {"review": "Another"}}])
+    told = (
+        'Error at item 1: "text" key is expected in task data [assume: item["data"] = task root with values]'
+        " :: {'data': {'review': 'Another'}}"
+    )
+    assert state(studio, number) == ("failed", told, 0)
+
+
+def test_an_import_fails_for_a_reason_that_was_given(serve: Serve) -> None:
+    studio = serve(Faults((Fault("import-failed", error="out of memory", limit=1),)))
+    assert state(studio, imported(studio)) == ("failed", "out of memory", 0)
+    assert state(studio, imported(studio)) == ("completed", None, 1)
+
+
+def test_an_import_is_done_after_some_questions(serve: Serve) -> None:
+    studio = serve("import-late:count=2")
+    number = imported(studio)
+    assert [state(studio, number) for _ in range(3)] == [
+        ("created", None, 0),
+        ("in_progress", None, 1),
+        ("completed", None, 1),
+    ]
+
+
+def test_a_late_import_may_fail(serve: Serve) -> None:
+    studio = serve("import-late:count=1,import-failed")
+    number = imported(studio)
+    assert [state(studio, number) for _ in range(2)] == [("created", None, 0), ("failed", "the import was stopped", 0)]
+
+
+def test_an_import_is_done_after_some_time(serve: Serve) -> None:
+    studio = serve("import-late:seconds=0.05")
+    number = imported(studio)
+    assert studio.sandbox.settle()
+    assert state(studio, number) == ("completed", None, 1)
+
+
+def test_an_import_is_done_when_it_is_told_to(serve: Serve) -> None:
+    studio = serve("import-late:count=1000000")
+    number = imported(studio)
+    assert state(studio, number) == ("created", None, 0)
+    studio.sandbox.finish_imports()
+    assert state(studio, number) == ("completed", None, 1)
+
+
+def test_the_state_of_an_import_is_that_of_its_project_alone(serve: Serve) -> None:
+    studio = serve(Faults())
+    number = imported(studio)
+    imported(studio)
+    assert studio.http.get(f"/api/projects/{number + 1}/imports/{number}/").status_code == 404
+
+
 def test_one_request_asks_for_a_fault_of_its_own(serve: Serve) -> None:
     studio = serve(Faults())
     with pytest.raises(DROPPED):
@@ -257,6 +491,8 @@ def test_a_header_works_on_a_sandbox_without_faults() -> None:
         pytest.param("lost=0.5", "the header is about its own request", id="a probability"),
         pytest.param("lost:on=list", "the header is about its own request", id="routes"),
         pytest.param("list-lag", "start it with the fault list-lag=0", id="a past that is not kept"),
+        pytest.param("502-down", "is about many requests: start the sandbox with it", id="an outage"),
+        pytest.param("cached", "is about many requests: start the sandbox with it", id="a cache"),
     ],
 )
 def test_a_wrong_header_is_answered_400(serve: Serve, header: str, detail: str) -> None:
@@ -331,7 +567,8 @@ def test_a_fault_is_of_certain_routes(serve: Serve, on: str, statuses: list[int]
 
 
 WRITTEN = (
-    "lost-after=0.2:on=create:limit=3,429-before:on=writes:retry-after=3:date=yes,replay:requests=1+4:on=create,seed=7"
+    "lost-after=0.2:on=create:limit=3,429-before:on=writes:retry-after=3:date=yes,replay:requests=1+4:on=create,"
+    "without-keys:on=list:keys=title+description,unordered:on=list:order=-title,503-down:on=all:after=55:at=4.5,seed=7"
 )
 LISTED = {
     "seed": 7,
@@ -339,6 +576,9 @@ LISTED = {
         {"kind": "lost-after", "probability": 0.2, "on": "create", "limit": 3},
         {"kind": "429", "on": ["writes"], "retry-after": 3, "date": True},
         {"kind": "replay", "requests": [1, 4]},
+        {"kind": "without-keys", "keys": ["title", "description"]},
+        {"kind": "unordered", "order": "-title"},
+        {"kind": "503-down", "after": 55, "at": 4.5},
     ],
 }
 
@@ -360,13 +600,18 @@ def test_text_and_file_say_the_same(tmp_path: Path) -> None:
         pytest.param("lost:seconds=3", "lost-before has no parameter seconds: it takes none", id="parameter"),
         pytest.param("late", "'late' is no kind of fault", id="a moment alone"),
         pytest.param("lost-late:seconds=-1", "its seconds is -1: give 0 to 3600", id="bounds"),
-        pytest.param("list-lag:seconds=61", "its seconds is 61: give 0 to 60", id="a past too long ago"),
+        pytest.param("list-lag:seconds=3601", "its seconds is 3601: give 0 to 3600", id="a past too long ago"),
         pytest.param("replay:copies=1.5", "copies is '1.5': give a whole number", id="half a copy"),
         pytest.param("lost:requests=0", "requests are counted from 1", id="request 0"),
         pytest.param("lost:on=everything", "'everything' is no route: give one of create, update", id="route"),
         pytest.param("lost:limit=-1", "its limit is -1: give a number of requests", id="limit"),
         pytest.param("replay:twice=yes", "'twice' means nothing: give probability, requests, on, limit", id="word"),
         pytest.param("429:date=soon", "date is 'soon': give yes or no", id="flag"),
+        pytest.param("502-down:requests=3", "502-down begins once: give after or at", id="an outage at a request"),
+        pytest.param("429-down", "'429-down' is no kind of fault", id="an edge that throttles"),
+        pytest.param("clock:seconds=-4000", "its seconds is -4000: give -3600 to 3600", id="a clock"),
+        pytest.param("unordered:order=", "order is '': give a text", id="no text"),
+        pytest.param("old-body:keys=id", "old-body has no parameter keys: it takes none", id="keys"),
         pytest.param("lost,seed=x", "in 'seed=x', seed is 'x': give a number", id="seed"),
         pytest.param("", "no faults are named", id="empty"),
     ],

@@ -1,7 +1,8 @@
 """Answers that no server gives on purpose.
 
 The ones that break the connection are responses too: an interceptor returns them, and they do their damage as they are
-sent. They need the `Connection` under the request, which the server leaves in the scope's state under `CONNECTION`.
+sent. They need the `Connection` under the request, which the server leaves in the scope's state under `CONNECTION`, and the
+one that is refused needs the `Edge`, under `EDGE`.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import math
 import time
 from dataclasses import dataclass
 from email.utils import formatdate
+from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -19,6 +21,8 @@ from stencil.sandbox.faults.model import Fault
 
 #: Where the server leaves the `Connection` in the state of a scope.
 CONNECTION = "connection"
+#: Where the server leaves its `Edge` in the state of a scope.
+EDGE = "edge"
 #: What nginx calls the states that it answers with a page of its own.
 _NAMES = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable", 504: "504 Gateway Time-out"}
 _PAGE = (
@@ -45,6 +49,13 @@ class Connection:
     held: bool = False
 
 
+class Edge(Protocol):
+    """Where connections come in."""
+
+    def refuse(self, seconds: float) -> None:
+        """Nothing listens for that long, and all connections end."""
+
+
 class Lost(Response):
     """No answer: the connection is closed."""
 
@@ -54,6 +65,21 @@ class Lost(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing; the client has seen the connection end."""
         await _hang_up(scope, receive)
+
+
+class Refused(Lost):
+    """No answer, and no connection for a while: nothing listens any more."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nothing; connections are refused from now on."""
+        edge: Edge | None = scope.get("state", {}).get(EDGE)
+        if edge is not None:
+            edge.refuse(self._seconds)
+        await super().__call__(scope, receive, send)
 
 
 class Held(Response):
@@ -106,9 +132,37 @@ class Slow(Response):
         _hold(scope, held=False)
 
 
-def answer_of(fault: Fault) -> Response:
-    """What the client of a request gets to see that has this fault."""
+class Trickle(Response):
+    """Another answer, a byte every `seconds`: long before its end every client with a deadline has given up."""
+
+    def __init__(self, whole: Response, seconds: float) -> None:
+        super().__init__(status_code=whole.status_code)
+        self.body, self.raw_headers = whole.body, whole.raw_headers
+        self._pause = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nothing; the answer is sent, or the client has gone."""
+        _hold(scope)
+        await _start(self, send)
+        body = bytes(self.body)
+        for place in range(len(body)):
+            if await _gone(receive, self._pause):
+                return
+            await send({"type": "http.response.body", "body": body[place : place + 1], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        _hold(scope, held=False)
+
+
+def answer_of(fault: Fault, skew: float = 0) -> Response:
+    """What the client of a request gets to see that has this fault.
+
+    Args:
+        fault: that it has.
+        skew: seconds by which the server's clock is ahead.
+    """
     match fault.answer:
+        case "refused":
+            return Refused(fault.parameter("seconds"))
         case "lost":
             return Lost()
         case "held":
@@ -120,9 +174,9 @@ def answer_of(fault: Fault) -> Response:
         case "429":
             wait = int(fault.parameter("retry_after"))
             detail = f"Request was throttled. Expected available in {wait} second{'' if wait == 1 else 's'}."
-            return refused(Refusal(429, detail, headers=_retry_after(fault)))
+            return refused(Refusal(429, detail, headers=_retry_after(fault, skew)))
         case "503":
-            return _page(503, _retry_after(fault))
+            return _page(503, {} if fault.moment == "down" else _retry_after(fault, skew))
         case status:
             return _page(int(status), {})
 
@@ -137,12 +191,13 @@ def _page(status: int, headers: dict[str, str]) -> Response:
     return Response(page, status, {"Server": "nginx"} | headers, "text/html")
 
 
-def _retry_after(fault: Fault) -> dict[str, str]:
+def _retry_after(fault: Fault, skew: float) -> dict[str, str]:
     seconds = int(fault.parameter("retry_after"))
-    if seconds < 0:
+    if seconds < 0 or (fault.answer == "429" and not fault.parameter("header")):
         return {}
-    as_date = bool(fault.parameter("date"))
-    return {"Retry-After": formatdate(math.ceil(time.time() + seconds), usegmt=True) if as_date else str(seconds)}
+    if not fault.parameter("date"):
+        return {"Retry-After": str(seconds)}
+    return {"Retry-After": formatdate(math.ceil(time.time() + skew + seconds), usegmt=True)}
 
 
 async def _start(response: Response, send: Send) -> None:

@@ -8,15 +8,20 @@ What is decided depends on the seed and the numbers alone; what is waited for, o
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from stencil.sandbox._json import dumps, loads
 from stencil.sandbox.calls import Call, Proceed
 from stencil.sandbox.errors import Refusal, Unauthenticated
-from stencil.sandbox.faults.answers import Slow, Truncated, answer_of, refused
+from stencil.sandbox.faults.answers import Slow, Trickle, Truncated, answer_of, refused
 from stencil.sandbox.faults.model import BadFaults, Fault, Faults, route_of
 from stencil.sandbox.faults.reading import from_header
+from stencil.sandbox.imports import finish_import
+from stencil.sandbox.listing import PARAMETERS
+from stencil.sandbox.projects import get_project
 
 #: The header in which a request asks for faults of its own.
 HEADER = b"x-sandbox-fault"
@@ -36,6 +41,10 @@ class Injector:
         self._seen: Counter[str] = Counter()
         self._given: Counter[int] = Counter()
         self._expired: dict[str, int] = {}
+        self._kept: dict[tuple[int | None, str], tuple[float, Response]] = {}
+        self._outages = {
+            position: _Outage(fault) for position, fault in enumerate(faults.faults) if fault.moment == "down"
+        }
         self._writes = _UnderWay()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -43,6 +52,7 @@ class Injector:
         """The answer, spoilt where this request's turn has come."""
         route = route_of(call.method, call.path)
         self._seen[route] += 1
+        now = asyncio.get_running_loop().time()
         if (refusal := self._refuse_expired(call)) is not None:
             call.trace.faults.append("401")
             return refusal
@@ -51,16 +61,25 @@ class Injector:
                 chosen = self._asked_for(asked.decode("latin-1"))
             except BadFaults as exc:
                 return refused(Refusal(400, f"X-Sandbox-Fault: {exc}."))
+            call.skew = _skew(chosen)
             for fault in reversed(chosen):
                 proceed = self._wrapped(fault, call, proceed)
             return await proceed()
-        for position in reversed(self._faults.hits(route, self._seen[route])):
+        hits = self._faults.hits(route, self._seen[route])
+        hits = [hit for hit in hits if hit not in self._outages or self._outages[hit].has_come(now)]
+        call.skew = _skew(tuple(self._faults.faults[hit] for hit in hits))
+        for position in reversed(hits):
             proceed = self._wrapped(self._faults.faults[position], call, proceed, position)
         return await proceed()
 
     def settle(self, seconds: float) -> bool:
         """Whether, within that time, no write is left that a client does not wait for any more; from any thread."""
         return self._writes.none_left(seconds)
+
+    def recover(self) -> None:
+        """Nothing; every outage that has begun is over."""
+        for outage in self._outages.values():
+            outage.end()
 
     def _asked_for(self, text: str) -> tuple[Fault, ...]:
         faults = from_header(text).faults
@@ -75,11 +94,11 @@ class Injector:
                     return await proceed()
                 self._given[position] += 1
             call.trace.faults.append(fault.kind)
-            return await self._carry_out(fault, call, proceed)
+            return await self._carry_out(fault, call, proceed, position)
 
         return step
 
-    async def _carry_out(self, fault: Fault, call: Call, proceed: Proceed) -> Response:
+    async def _carry_out(self, fault: Fault, call: Call, proceed: Proceed, position: int | None) -> Response:
         match fault.kind:
             case "401":
                 return self._expire(fault, call)
@@ -92,13 +111,65 @@ class Injector:
             case "list-lag":
                 call.behind = fault.parameter("seconds")
                 return await proceed()
+            case "trickle":
+                return Trickle(await proceed(), fault.parameter("seconds"))
+            case "cached":
+                return await self._from_cache(fault, call, proceed, position)
+            case "unordered":
+                call.ordering = fault.text("order")
+                return await proceed()
+            case "without-keys":
+                share = fault.parameter("share")
+
+                def lacks(project: object) -> bool:
+                    return position is None or self._faults.draws(position, f"project {project}", share)
+
+                return _without_keys(await proceed(), fault.text("keys").split("+"), lacks)
+            case "old-body":
+                old = get_project(call).response() if call.store.project(call.params.get("id", 0)) else None
+                answer = await proceed()
+                return old if old is not None and answer.status_code == 200 else answer
+            case "clock":
+                return await proceed()
+            case "import-failed":
+                call.import_error = fault.text("error")
+                return await proceed()
+            case "import-late":
+                return await self._import_late(fault, call, proceed)
         if fault.moment == "after":
             await proceed()
         elif fault.moment == "late":
             if fault.parameter("reserve") and call.method == "POST":
                 call.project_id = call.store.reserve_project_id()
             self._carry_out_later(fault.parameter("seconds"), proceed)
-        return answer_of(fault)
+        return answer_of(fault, call.skew)
+
+    async def _from_cache(self, fault: Fault, call: Call, proceed: Proceed, position: int | None) -> Response:
+        now = asyncio.get_running_loop().time()
+        asked = call.query
+        query = {name: asked[name] for name in sorted(asked) if name in PARAMETERS or not fault.parameter("stripped")}
+        key = (position, f"{call.path}?{urlencode(query)}")
+        at, kept = self._kept.get(key, (0.0, None))
+        if kept is not None and now - at < fault.parameter("seconds"):
+            return kept
+        answer = await proceed()
+        if answer.status_code == 200:
+            self._kept[key] = (now, answer)
+        return answer
+
+    async def _import_late(self, fault: Fault, call: Call, proceed: Proceed) -> Response:
+        """The answer to an import that is done some time later."""
+        call.import_questions = count = int(fault.parameter("count"))
+        answer = await proceed()
+        if call.import_id is not None and not count:
+            number = call.import_id
+
+            async def finish() -> Response:
+                finish_import(call.store, number)
+                return answer
+
+            self._carry_out_later(fault.parameter("seconds"), finish)
+        return answer
 
     async def _replay(self, fault: Fault, call: Call, proceed: Proceed) -> Response:
         self._writes.begin()
@@ -145,6 +216,42 @@ class Injector:
         return refused(Unauthenticated())
 
 
+class _Outage:
+    """When an application is down, told by the requests that would reach it."""
+
+    def __init__(self, fault: Fault) -> None:
+        self._after, self._count = int(fault.parameter("after")), int(fault.parameter("count"))
+        self._at, self._seconds = fault.parameter("at"), fault.parameter("seconds")
+        # Of an edge that refuses connections itself, one request learns.
+        self._once = fault.answer == "refused"
+        self._first: float | None = None
+        self._seen = 0
+        self._began: float | None = None
+        self._over = False
+
+    def has_come(self, now: float) -> bool:
+        """Whether a request that comes now finds it down."""
+        self._seen += 1
+        self._first = now if self._first is None else self._first
+        if self._over:
+            return False
+        if self._began is None:
+            due = now - self._first >= self._at if self._at >= 0 else self._seen > self._after
+            if not due:
+                return False
+            self._began, self._seen = now, 1
+        elif self._seen > self._count if self._count else now - self._began >= self._seconds:
+            self._over = True
+        if self._once:
+            self._over, once = True, not self._over
+            return once
+        return not self._over
+
+    def end(self) -> None:
+        """It is up again, if it was down."""
+        self._over = self._over or self._began is not None
+
+
 class _UnderWay:
     """How many writes nobody waits for, countable from any thread."""
 
@@ -164,6 +271,25 @@ class _UnderWay:
     def none_left(self, seconds: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: self._count == 0, seconds)
+
+
+def _skew(faults: tuple[Fault, ...]) -> float:
+    """Seconds by which the clock is ahead for a request."""
+    return sum(fault.parameter("seconds") for fault in faults if fault.kind == "clock")
+
+
+def _without_keys(answer: Response, keys: list[str], lacks: Callable[[object], bool]) -> Response:
+    """The answer, with the keys left out of it, or of those items of a list that lack them."""
+    try:
+        body = loads(bytes(answer.body))
+    except ValueError:
+        return answer
+    items = body.get("results") if isinstance(body, dict) else None
+    for item in items if isinstance(items, list) else [body]:
+        if isinstance(item, dict) and lacks(item.get("id")):
+            for key in keys:
+                item.pop(key, None)
+    return Response(dumps(body), answer.status_code, media_type="application/json")
 
 
 def _access_token(headers: Mapping[bytes, bytes]) -> str | None:

@@ -7,11 +7,13 @@ A kind is an answer and a moment: what the client gets to see, and when the writ
             502, 503, 504    a proxy's page of HTML
             500, 429         the server's own JSON
             html    a page of HTML with status 200, as a sign-in proxy sends it
+            refused  nothing listens: the connection is refused
     MOMENT  before  the write is not carried out
             after   it is carried out first
             late    it is carried out some seconds after the client got its answer, or none
+            down    neither this request nor those that follow reach the application, for a while
 
-and some stand for themselves: `401`, `truncated`, `slow`, `replay`, `list-lag`.
+and some stand for themselves: those of `OTHERS`. `lost`, `502`, `503` and `504` have every moment, `refused` only `down`.
 """
 
 import hashlib
@@ -20,21 +22,43 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ANSWERS = ("lost", "held", "500", "502", "503", "504", "429", "html")
-_MOMENTS = ("before", "after", "late")
-#: Every kind, with the parameters that it takes and their defaults.
-KINDS: Mapping[str, Mapping[str, float]] = {
-    **{
-        f"{answer}-{moment}": ({"seconds": 2.0, "reserve": 0} if moment == "late" else {})
-        | ({"retry_after": 1, "date": 0} if answer == "429" else {})
-        | ({"retry_after": -1, "date": 0} if answer == "503" else {})
-        for answer in _ANSWERS
-        for moment in _MOMENTS
-    },
+_MOMENTS = ("before", "after", "late", "down")
+#: What an edge answers for an application that is down.
+_OF_AN_EDGE = ("refused", "lost", "502", "503", "504")
+_OF_A_MOMENT: Mapping[str, Mapping[str, float]] = {
+    "before": {},
+    "after": {},
+    "late": {"seconds": 2.0, "reserve": 0},
+    "down": {"after": 0, "at": -1, "seconds": 60.0, "count": 0},
+}
+_OF_AN_ANSWER: Mapping[str, Mapping[str, float]] = {
+    "429": {"retry_after": 1, "date": 0, "header": 1},
+    "503": {"retry_after": -1, "date": 0},
+}
+#: Kinds that are no answer and moment, with the parameters that they take and their defaults.
+OTHERS: Mapping[str, Mapping[str, float | str]] = {
     "401": {"count": 0},
     "truncated": {},
     "slow": {"seconds": 3.0},
+    "trickle": {"seconds": 5.0},
     "replay": {"copies": 1, "seconds": 0.0},
     "list-lag": {"seconds": 1.0},
+    "cached": {"seconds": 60.0, "stripped": 0},
+    "unordered": {"order": "id"},
+    "without-keys": {"keys": "description", "share": 1.0},
+    "old-body": {},
+    "clock": {"seconds": 600.0},
+    "import-late": {"seconds": 3.0, "count": 0},
+    "import-failed": {"error": "the import was stopped"},
+}
+#: Every kind, with the parameters that it takes and their defaults.
+KINDS: Mapping[str, Mapping[str, float | str]] = {
+    **{
+        f"{answer}-{moment}": {**_OF_A_MOMENT[moment], **_OF_AN_ANSWER.get(answer, {})}
+        for moment in _MOMENTS
+        for answer in (_OF_AN_EDGE if moment == "down" else _ANSWERS)
+    },
+    **OTHERS,
 }
 #: Names for groups of routes; a route may be given as itself too.
 ROUTES: Mapping[str, tuple[str, ...]] = {
@@ -43,6 +67,8 @@ ROUTES: Mapping[str, tuple[str, ...]] = {
     "delete": ("DELETE /api/projects/{id}",),
     "list": ("GET /api/projects",),
     "get": ("GET /api/projects/{id}",),
+    "import": ("POST /api/projects/{id}/import",),
+    "import-state": ("GET /api/projects/{id}/imports/{id}",),
 }
 GROUPS: Mapping[str, tuple[str, ...]] = {
     **ROUTES,
@@ -50,10 +76,34 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "reads": (*ROUTES["list"], *ROUTES["get"]),
     "all": ("*",),
 }
-_DEFAULT_GROUP = {"replay": "create", "list-lag": "list"}
-#: A list can lag by this many seconds at most: so long the past is kept.
-MOST_LAG = 60.0
-_MOST = {"seconds": 3600.0, "copies": 100, "count": 1_000_000, "retry_after": 86_400, "date": 1, "reserve": 1}
+_DEFAULT_GROUP = {
+    "replay": "create",
+    "list-lag": "list",
+    "cached": "list",
+    "unordered": "list",
+    "without-keys": "list",
+    "old-body": "update",
+    "clock": "all",
+    "import-late": "import",
+    "import-failed": "import",
+}
+#: Bounds of the parameters that are numbers or flags.
+_MOST = {
+    "seconds": 3600.0,
+    "copies": 100,
+    "count": 1_000_000,
+    "after": 1_000_000,
+    "at": 3600.0,
+    "retry_after": 86_400,
+    "date": 1,
+    "header": 1,
+    "stripped": 1,
+    "reserve": 1,
+    "share": 1.0,
+}
+_TEXTS = ("keys", "order", "error")
+#: Kinds that are about more than one request, so that no request can ask for them.
+OF_MANY = frozenset({"cached", *(f"{answer}-down" for answer in _OF_AN_EDGE)})
 
 
 class BadFaults(ValueError):
@@ -69,13 +119,24 @@ class Fault:
         probability: of a request's getting it, decided by the seed and the request's number on its route.
         requests: the numbers, counted on each route from 1, of the requests that get it, instead of a probability.
         on: which requests are meant: names of `GROUPS`, or `"METHOD /path"` with `{id}` for ids and no slash at the
-            end; by default the writes, for `replay` the creates and for `list-lag` the list.
+            end; by default the writes, all for `-down` and `clock`, and for the others those that they are about.
         limit: how many requests get it at most.
-        seconds: until a late write, of a slow answer, between two copies, or by which the list lags.
+        seconds: until a late write or import, of a slow answer, between two copies or two bytes, by which the list lags
+            or the clock is ahead (behind where negative), for which a list is kept or the application is down.
         copies: of a replayed create, besides the one that is answered.
-        count: requests that a token's expiry refuses; 0 refuses until another token comes.
+        count: requests that a token's expiry refuses (0 refuses until another token comes) or that find the application
+            down, and questions for the state of an import before it is done; 0 leaves it to `seconds`.
+        after: requests that are answered before the application goes down.
+        at: seconds from the first request until then, instead.
         retry_after: seconds in the header `Retry-After`; -1 leaves it out.
         date: whether `Retry-After` is an HTTP date.
+        header: whether there is a `Retry-After` at all; else the wait stands in the body's sentence alone.
+        stripped: whether a cache goes by the parameters that the API knows, so that no other one keeps it from answering.
+        order: by which a list is ordered whatever is asked for: a field, `-` before it for descending; `pinned` is the
+            server's own.
+        keys: that are left out of the answer, or of a list's items.
+        share: of a list's items that lack them, chosen by the seed and the project's id.
+        error: that Label Studio gives for an import that failed.
         reserve: whether a late create gets its id as it arrives, as in a slow transaction, instead of as it is carried
             out: then ids do not rise in the order of the commits.
 
@@ -91,47 +152,67 @@ class Fault:
     seconds: float | None = None
     copies: int | None = None
     count: int | None = None
+    after: int | None = None
+    at: float | None = None
     retry_after: int | None = None
     date: bool | None = None
+    header: bool | None = None
+    stripped: bool | None = None
     reserve: bool | None = None
+    share: float | None = None
+    keys: tuple[str, ...] | None = None
+    order: str | None = None
+    error: str | None = None
 
     def __post_init__(self) -> None:
         kind = f"{self.kind}-before" if self.kind in _ANSWERS else self.kind
         if kind not in KINDS:
             raise BadFaults(
                 f"{self.kind!r} is no kind of fault: give one of {', '.join(_ANSWERS)}, each with -before, -after or "
-                "-late, or one of 401, truncated, slow, replay, list-lag"
+                f"-late, one of {', '.join(_OF_AN_EDGE)} with -down, or one of {', '.join(OTHERS)}"
             )
         object.__setattr__(self, "kind", kind)
         if not 0 <= self.probability <= 1:
             raise BadFaults(f"{kind}: its probability is {self.probability:g}: give a number from 0 to 1")
+        if self.moment == "down" and (self.requests or self.probability < 1):
+            raise BadFaults(f"{kind} begins once: give after or at, and seconds or count, instead of requests")
         if any(number < 1 for number in self.requests):
             raise BadFaults(f"{kind}: requests are counted from 1")
         if self.limit is not None and self.limit < 0:
             raise BadFaults(f"{kind}: its limit is {self.limit}: give a number of requests, 0 or more")
         if not self.on:
-            object.__setattr__(self, "on", (_DEFAULT_GROUP.get(kind, "writes"),))
+            default = "all" if self.moment == "down" else _DEFAULT_GROUP.get(kind, "writes")
+            object.__setattr__(self, "on", (default,))
         for name in self.on:
             _check_route(kind, name)
         self._check_parameters()
 
     def _check_parameters(self) -> None:
         takes = KINDS[self.kind]
-        for name, most in _MOST.items():
+        for name in (*_MOST, *_TEXTS):
             value = getattr(self, name)
             if value is None:
                 continue
             if name not in takes:
                 allowed = ", ".join(takes).replace("_", "-") or "none"
                 raise BadFaults(f"{self.kind} has no parameter {name.replace('_', '-')}: it takes {allowed}")
-            most = MOST_LAG if self.kind == "list-lag" else most
-            if not 0 <= value <= most:
-                raise BadFaults(f"{self.kind}: its {name.replace('_', '-')} is {value:g}: give 0 to {most:g}")
+            if name in _TEXTS:
+                continue
+            least = -_MOST[name] if self.kind == "clock" else 0
+            if not least <= value <= _MOST[name]:
+                raise BadFaults(
+                    f"{self.kind}: its {name.replace('_', '-')} is {value:g}: give {least:g} to {_MOST[name]:g}"
+                )
 
     def parameter(self, name: str) -> float:
         """The value of a parameter that the kind takes, or its default."""
         value = getattr(self, name)
         return float(KINDS[self.kind][name] if value is None else value)
+
+    def text(self, name: str) -> str:
+        """The value of a parameter that is a text; several keys are joined by `+`."""
+        value = getattr(self, name)
+        return str(KINDS[self.kind][name]) if value is None else "+".join(value) if name == "keys" else str(value)
 
     @property
     def answer(self) -> str:
@@ -160,6 +241,7 @@ class Fault:
             if value is not None:
                 shown = ("no", "yes")[value] if isinstance(value, bool) else f"{value:g}"
                 given.append(f":{name.replace('_', '-')}={shown}")
+        given += [f":{name}={self.text(name)}" for name in _TEXTS if getattr(self, name) is not None]
         return self.kind + "".join(given)
 
 
@@ -187,10 +269,15 @@ class Faults:
         fault = self.faults[position]
         if fault.requests:
             return number in fault.requests
+        return self.draws(position, f"{route} {number}", fault.probability)
+
+    def draws(self, position: int, what: str, probability: float) -> bool:
+        """Whether a fault befalls something, by the seed alone."""
+        fault = self.faults[position]
         # Counted among its own kind, so that adding a fault leaves what the others do.
         twin = sum(other.kind == fault.kind for other in self.faults[:position])
-        drawn = hashlib.blake2b(f"{self.seed} {fault.kind} {twin} {route} {number}".encode(), digest_size=8).digest()
-        return int.from_bytes(drawn) < fault.probability * 2**64
+        drawn = hashlib.blake2b(f"{self.seed} {fault.kind} {twin} {what}".encode(), digest_size=8).digest()
+        return int.from_bytes(drawn) < probability * 2**64
 
     def __str__(self) -> str:
         return ",".join([*map(str, self.faults), f"seed={self.seed}"])

@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from stencil.sandbox._json import JSON, loads
-from stencil.sandbox.faults.model import KINDS, BadFaults, Fault, Faults
+from stencil.sandbox.faults.model import KINDS, OF_MANY, BadFaults, Fault, Faults
 
 _T = TypeVar("_T")
 _OF_MANY = frozenset({"probability", "requests", "on", "limit"})
 #: What a header may say of the fault of its own request: not which requests get it.
-_OF_ONE = frozenset({"seconds", "copies", "count", "retry-after", "date", "reserve"})
+_OF_ONE = frozenset(
+    {"seconds", "copies", "count", "retry-after", "date", "header", "reserve", "order", "keys", "share", "error"}
+)
+_WHOLE = ("limit", "copies", "count", "after", "retry-after")
+#: Parameters of kinds that are about many requests.
+_OF_KINDS = frozenset({"after", "at", "stripped"})
 
 
 def from_argument(argument: str) -> Faults:
@@ -91,7 +96,11 @@ def from_header(text: str) -> Faults:
         others = [setting for setting in settings if setting.partition("=")[0].strip() not in _OF_ONE]
         if "=" in head or others:
             raise BadFaults(f"in {part!r}, the header is about its own request: give a kind and its parameters alone")
-    return from_text(text)
+    faults = from_text(text)
+    for fault in faults.faults:
+        if fault.kind in OF_MANY:
+            raise BadFaults(f"{fault.kind} is about many requests: start the sandbox with it")
+    return faults
 
 
 def _parts(text: str) -> list[str]:
@@ -104,7 +113,7 @@ def _from_part(part: str) -> Fault:
     given: dict[str, JSON] = {"probability": probability} if certain else {}
     for setting in settings:
         name, _, value = (word.strip() for word in setting.partition("="))
-        given[name] = list(value.split("+")) if name in {"requests", "on"} else value
+        given[name] = list(value.split("+")) if name in {"requests", "on", "keys"} else value
     return _fault(kind, given)
 
 
@@ -132,20 +141,28 @@ def _from_item(item: JSON) -> Fault:
 def _fault(kind: str, given: Mapping[str, JSON]) -> Fault:
     Fault(kind)  # A wrong kind is said before anything that its parameters can't be judged by.
     for name in given:
-        if name not in _OF_MANY | _OF_ONE:
+        if name not in _OF_MANY | _OF_ONE | _OF_KINDS:
             takes = ", ".join(name.replace("_", "-") for name in KINDS[Fault(kind).kind])
             raise BadFaults(
                 f"{name!r} means nothing: give probability, requests, on, limit" + (f", {takes}" if takes else "")
             )
-    whole = {name.replace("-", "_"): _read(_whole, name, given) for name in ("limit", "copies", "count", "retry-after")}
+    whole = {name.replace("-", "_"): _read(_whole, name, given) for name in _WHOLE}
+    keys = _several(given["keys"]) if "keys" in given else None
     return Fault(
         kind,
         probability=_number("probability", given.get("probability", 1.0)),
         requests=tuple(_whole("requests", number) for number in _several(given.get("requests", []))),
         on=tuple(str(name).strip() for name in _several(given.get("on", []))),
         seconds=_read(_number, "seconds", given),
+        at=_read(_number, "at", given),
+        share=_read(_number, "share", given),
         date=_read(_flag, "date", given),
+        header=_read(_flag, "header", given),
+        stripped=_read(_flag, "stripped", given),
         reserve=_read(_flag, "reserve", given),
+        order=_read(_text, "order", given),
+        error=_read(_text, "error", given),
+        keys=None if keys is None else tuple(_text("keys", key) for key in keys),
         **whole,
     )
 
@@ -175,6 +192,12 @@ def _whole(name: str, value: JSON) -> int:
     if number != int(number):
         raise BadFaults(f"{name} is {value!r}: give a whole number")
     return int(number)
+
+
+def _text(name: str, value: JSON) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BadFaults(f"{name} is {value!r}: give a text")
+    return value.strip()
 
 
 def _flag(name: str, value: JSON) -> bool:
