@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
+from stencil.files import Asker
 from stencil.labelstudio import Edition, Workspace
 from stencil.names import find
 from stencil.options import Options
@@ -75,7 +77,13 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
     references = sorted({names.template for names in named if names.template})
     templates, workspaces = await together(
         (
-            resolve_templates(references, studio.client, studio.edition, folder=checked.sheet.folder),
+            resolve_templates(
+                references,
+                studio.client,
+                studio.edition,
+                folder=checked.sheet.folder,
+                asker=partial(_asker, checked.sheet, options),
+            ),
             _workspaces({names.workspace for names in named if names.workspace}, studio),
         )
     )
@@ -153,17 +161,22 @@ def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tupl
     return replace(request, title=title, whole_title=filled.title if title != filled.title else ""), filled, []
 
 
-def check_files(checked: Checked, *, cut_titles: bool) -> list[Problem]:
+def _asker(sheet: Sheet, options: Options, reference: str) -> Asker:
+    """Who names a template: whoever runs the batch, or a row."""
+    return options.asker if reference == options.template.strip() else sheet.rows_asker
+
+
+def check_files(checked: Checked, options: Options) -> list[Problem]:
     """What is wrong with the template files of a sheet, and with its rows in them: as far as that can be told offline."""
     templates = {
-        reference: read_template(reference, checked.sheet.folder)
+        reference: read_template(reference, checked.sheet.folder, _asker(checked.sheet, options, reference))
         for reference in sorted({request.template for request in checked.requests if is_file(request.template)})
     }
     problems: list[Problem] = []
     for request in checked.requests:
         template = templates.get(request.template)
         if isinstance(template, Template):
-            problems += filled_by(request, template, cut_titles=cut_titles)[2]
+            problems += filled_by(request, template, cut_titles=options.long_titles == "cut")[2]
         elif template is not None:
             problems.append(replace(template, line=request.line))
     return problems

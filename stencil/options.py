@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from stencil.files import PERSON, Asker
 from stencil.planning import Mode
 from stencil.problems import StencilError
 from stencil.report import Report
@@ -33,6 +34,7 @@ class Options:
         max_failures: Rows that may fail before the batch stops, as a number (`10`) or a share (`5%`); empty is no limit.
         skip_invalid: Whether the valid rows of a sheet are carried out beside invalid ones.
         allow_unknown_fields: Whether fields that the model does not know are passed on.
+        asker: Who says all this, and may name a template file.
     """
 
     template: str = ""
@@ -46,6 +48,7 @@ class Options:
     max_failures: str = ""
     skip_invalid: bool = False
     allow_unknown_fields: bool = False
+    asker: Asker = PERSON
 
 
 class BadOption(StencilError):

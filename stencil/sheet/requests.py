@@ -73,7 +73,7 @@ def requests_of(
     checker = _Checker(
         titles=_Titles(titles, in_pattern, cut_titles, titled_by),
         columns=columns,
-        references=References(sheet.folder),
+        references=References(sheet.folder, sheet.rows_asker),
         defaults={"template": _word(template) or "", "workspace": _word(workspace) or ""},
         required={"template"} | ({"workspace"} if workspaces_required else set()),
         allow_unknown=allow_unknown_fields,

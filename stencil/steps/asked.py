@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stencil.files import NOBODY, Asker
 from stencil.json_value import JSON
 from stencil.problems import shown
 
@@ -52,11 +53,13 @@ class TaskFile:
         where: Path or URL.
         count: How many there are.
         digest: Of the content, 16 hex digits.
+        asker: What the row that names it may open.
     """
 
     where: str
     count: int
     digest: str
+    asker: Asker = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
