@@ -13,6 +13,7 @@ from stencil.options import Options
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS
 from stencil.planning import Target, description_problem, target_of
 from stencil.problems import Problem, shown
+from stencil.redaction import FromFile
 from stencil.shards import Shard
 from stencil.sheet import Request, Sheet, TitlePattern, cut, fault_of_title, find_duplicates, requests_of
 from stencil.studio import Studio
@@ -204,6 +205,8 @@ async def refused_interfaces(targets: Iterable[Target], studio: Studio) -> list[
 
 def _refused(target: Target, said: str) -> Problem:
     own = "label_config" in target.request.overrides
+    if isinstance(target.settings.get("label_config"), FromFile):
+        said = "its reason may quote the file and is not shown here; paste the file into a project's settings to see it"
     whose = "the row" if own else f"the template {shown(target.template.name)}"
     message = f"the studio does not take the labelling interface of {whose}: {said}"
     column = "label_config" if own else "template"

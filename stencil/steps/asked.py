@@ -123,8 +123,17 @@ def tasks_in(content: bytes, name: str) -> list[JSON]:
         raise BadStep(f"{name} is not UTF-8 text") from None
     try:
         found = _listed(text, name)
-    except (ValueError, RecursionError, csv.Error) as error:
+    except BadStep:
+        raise
+    except json.JSONDecodeError as error:
+        raise BadStep(
+            f"{name} can't be read as tasks: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except csv.Error as error:
         raise BadStep(f"{name} can't be read as tasks: {shown(error)}") from None
+    except (ValueError, RecursionError) as error:
+        # Their words may quote a number, and name nothing that helps.
+        raise BadStep(f"{name} can't be read as tasks: {type(error).__name__}") from None
     if not found:
         raise BadStep(f"{name} holds no tasks")
     for number, task in enumerate(found, start=1):

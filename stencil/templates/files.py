@@ -5,6 +5,7 @@ Beside any project setting a file has `name`, `title`, `variables`, `extends` (a
 """
 
 import posixpath
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -187,10 +188,15 @@ def _mapping(where: str, asker: Asker) -> dict[str, object]:
         # The place, and not the line itself: the file may be somebody else's, named by mistake or on purpose.
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise BadFile(f"{place}{getattr(error, 'problem', None) or error}") from None
+        raise BadFile(f"{place}{_unquoted(str(getattr(error, 'problem', None) or error))}") from None
     if not isinstance(content, dict):
         raise BadFile("it must be a mapping with `name`, `label_config` and settings")
     return {str(key): value for key, value in content.items()}
+
+
+def _unquoted(reason: str) -> str:
+    """What YAML's parser says, without what it quotes of the file; its own names of things stand in angle brackets."""
+    return re.sub(r"""(['"])(?!<)(?:(?!\1).){2,}\1""", "...", reason)
 
 
 def _text(where: str, asker: Asker) -> str:

@@ -184,7 +184,8 @@ async def test_an_import_that_was_refused_fails_the_row_and_a_rerun_goes_on(
     spoilt.spoil["import"] = [refuse]
     row = await row_of(studio, sheet)
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
-    assert "too large" in row.error
+    assert "rejected (400): the server's words are withheld" in row.error
+    assert "too large" not in row.error
     assert "run the sheet again" in row.error
     assert (await row_of(studio, sheet)).outcome.value == "exists"
     assert_all_done(sandbox)
