@@ -28,14 +28,13 @@ from prefect.states import Cancelled, Completed
 from pydantic import BeforeValidator, Field
 
 from stencil.batch import Batch, BatchFailed, Group, groups_at_once
-from stencil.files import Asker, file_name
-from stencil.files import event as from_event
-from stencil.options import FailWhen, Options, failed
+from stencil.options import LONGEST_OUTAGE, FailWhen, Options, failed
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
 from stencil.report.markdown import escape
 from stencil.shards import MOST_AT_ONCE, MOST_SHARDS, Shard, asked_shards, check_at_once
+from stencil.sheet import file_name
 from stencil.sheet.tables import plain
 from stencil.studio import Studio, open_sandbox, open_studio
 from stencil.together import together
@@ -56,7 +55,7 @@ from tasks.report import (
 )
 from tasks.shard_news import BEAT, ShardNews
 from tasks.shards import Shards, planned_shards
-from tasks.sheet import SourceUnclear, asker_of_run, load_sheet, named_by, one_source
+from tasks.sheet import SourceUnclear, load_sheet, one_source
 from tasks.stopping import CANCELLED, until_done
 from tasks.words import failed_state, value_of
 
@@ -150,9 +149,11 @@ async def create_projects(
     requests_per_second: Annotated[float, Field(ge=-1, le=1000)] = -1,
     shards: Annotated[str, BeforeValidator(str)] = "",
     max_failures: str = "",
+    longest_outage: Annotated[float, Field(ge=0, le=LONGEST_OUTAGE)] = 600,
     fail_when: Literal["any", "all", "never"] = "any",
     skip_invalid: bool = False,
     allow_unknown_fields: bool = False,
+    allow_lookalikes: bool = False,
     credentials: str = "",
     project_events: bool = True,
     sandbox: bool = False,
@@ -176,9 +177,11 @@ async def create_projects(
         requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
         shards: Runs of the deployment `shard` that share rows and limits: a number, or `auto`; empty is none.
         max_failures: Rows that may fail before the batch stops: a number (`10`), a share (`5%`), or empty for no limit.
+        longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 does not wait for it.
         fail_when: Which rows that are not well fail the run: `any` of them, only `all` of them, or `never`.
         skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
         allow_unknown_fields: Pass on settings that Stencil does not know yet.
+        allow_lookalikes: Make a project though one exists whose title differs in case, blanks or invisible characters alone.
         credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
         project_events: Send an event for each project that is created (none above 5,000).
         sandbox: Run on the embedded sandbox instead of a studio.
@@ -189,13 +192,12 @@ async def create_projects(
     name = _source_of(parameters)
     news = ShardNews() if shard else None
     try:
-        asker = from_event() if flow_run.parameters.get("event") else asker_of_run()
         # The run has its tags. Its task runs have none, since Prefect asks its server for a slot of each tag before a task
         # run begins: a request for each, and a wait without end where the server is gone.
         with TagsContext(current_tags=set()):
             source = one_source(sheet, csv_text, rows)
             if output:
-                check_output(output, asker)
+                check_output(output)
             check_at_once(max_concurrency, asked_shards(shards))
             options = Options(
                 template=template,
@@ -209,10 +211,11 @@ async def create_projects(
                 max_failures=max_failures,
                 skip_invalid=skip_invalid,
                 allow_unknown_fields=allow_unknown_fields,
-                asker=asker,
+                allow_lookalikes=allow_lookalikes,
+                longest_outage=longest_outage,
             )
             async with contextlib.nullcontext() if news is None else beating("The shard", news.tell, BEAT):
-                checked = await value_of(load_sheet(source, name, options, shard, named_by.get() or asker))
+                checked = await value_of(load_sheet(source, name, options, shard))
                 async with (
                     shared_rate() as share,
                     await _studio(credentials, options, share, sandbox=sandbox) as studio,
@@ -242,7 +245,7 @@ async def create_projects(
                         if news:
                             await news.tell_all(batch, report)
                         else:
-                            report = await _told(report, output, asker)
+                            report = await _told(report, output)
                             announce(batch, report, each_project=project_events)
     except StencilError as error:
         if news:
@@ -265,6 +268,7 @@ async def _studio(
 
 
 async def _carry_out(batch: Batch) -> None:
+    batch.log = get_run_logger().info
     groups = batch.groups()
     under_way = asyncio.Semaphore(groups_at_once(batch))
 
@@ -286,13 +290,13 @@ async def _carry_out(batch: Batch) -> None:
         gc.unfreeze()
 
 
-async def _told(report: Report, output: str, asker: Asker) -> Report:
+async def _told(report: Report, output: str) -> Report:
     """The report, told to whoever asks for it: first the files, which need nobody's server."""
     logger = get_run_logger()
     (logger.info if report.well else logger.error)("%s", report.sentence)
     if output:
         try:
-            files = await value_of(save_results(report, output, asker))
+            files = await value_of(save_results(report, output))
         except OutputUnwritable as unwritable:
             logger.error("%s The summary artifact tells what became of the rows.", unwritable)  # noqa: TRY400
             report = replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))

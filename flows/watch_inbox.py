@@ -22,7 +22,6 @@ from flows.create_projects import create_projects
 from stencil.inbox import Fate, Handled, Inbox, InboxTaken, InboxUnusable, Poll, SheetsLeft, WaitingSheet
 from stencil.problems import StencilError
 from tasks.parameters import worded_flow
-from tasks.sheet import named_by
 from tasks.stopping import kept_alive
 from tasks.words import failed_state
 
@@ -56,12 +55,13 @@ async def watch_inbox(
     requests_per_second: Annotated[float, Field(ge=-1, le=1000)] = -1,
     skip_invalid: bool = False,
     allow_unknown_fields: bool = False,
+    allow_lookalikes: bool = False,
     sandbox: bool = False,
 ) -> Poll:
     """The new sheets of an inbox, run once each and put away with their results in `done/` or `failed/` below it.
 
     Args:
-        inbox: Folder or bucket that sheets are put into: a path, or a URL of a store.
+        inbox: Folder or bucket that sheets are put into: a path, or any URL that fsspec opens for writing.
         template: Template of the rows that name none, by id or name.
         workspace: Workspace of the rows that name none, by id or name.
         credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
@@ -71,6 +71,7 @@ async def watch_inbox(
         requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
         skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
         allow_unknown_fields: Pass on settings that Stencil does not know yet.
+        allow_lookalikes: Make a project though one exists whose title differs in case, blanks or invisible characters alone.
         sandbox: Run on the embedded sandbox instead of a studio.
     """
     options = {
@@ -82,6 +83,7 @@ async def watch_inbox(
         "requests_per_second": requests_per_second,
         "skip_invalid": skip_invalid,
         "allow_unknown_fields": allow_unknown_fields,
+        "allow_lookalikes": allow_lookalikes,
         "sandbox": sandbox,
     }
     try:
@@ -106,7 +108,7 @@ async def _handle(
         change = inbox.change(sheet) if sheet.settled(now, settle_seconds) else Fate.WRITING
         if change is not None:
             return Handled(sheet.name, change)
-        handled = inbox.put_away(sheet, await _result(inbox, sheet, options))
+        handled = inbox.put_away(sheet, await _result(sheet, options))
     except StencilError as error:
         handled = Handled(sheet.name, Fate.LEFT, str(error))
     logger = get_run_logger()
@@ -114,17 +116,14 @@ async def _handle(
     return handled
 
 
-async def _result(inbox: Inbox, sheet: WaitingSheet, options: dict[str, Any]) -> object:
+async def _result(sheet: WaitingSheet, options: dict[str, Any]) -> object:
     """The report of a run of its own for a sheet, or the error that this ended with."""
-    token = named_by.set(inbox.asker)
     try:
         state: State[Any] = await create_projects(sheet=sheet.url, **options, return_state=True)
         return await state.aresult(raise_on_failure=False)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other sheets are not to wait for it
         get_run_logger().exception("%s: its run could not be made.", sheet.name)
         return error
-    finally:
-        named_by.reset(token)
 
 
 @contextlib.asynccontextmanager

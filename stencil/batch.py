@@ -8,6 +8,7 @@
 import asyncio
 import contextlib
 import hashlib
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,8 @@ from stencil.studio import Studio
 from stencil.survey import listed_fields, newest_page, survey
 from stencil.templates import from_anywhere
 from stencil.together import together
+
+logger = logging.getLogger("stencil")
 
 
 class BatchFailed(StencilError):
@@ -80,12 +83,18 @@ class Batch:
         self._title_column = next((name for name in self.sheet.columns if name.strip().casefold() == "title"), "")
         self._failed: set[int] = set()
         self.elsewhere = Elsewhere()
-        # What a person at the terminal has to know at once; elsewhere the run's log says it.
+        # What a person at the terminal has to know at once, and the run's log.
         self.tell: Callable[[str], None] = lambda text: None
+        self.log: Callable[[str], None] = logger.info
+        engine.waits.tell = self._say
 
     def __repr__(self) -> str:
         """Short: Prefect shows parameters."""
         return f"Batch({self.sheet.name!r}, {len(self.engine.tickets)} rows)"
+
+    def _say(self, text: str) -> None:
+        self.tell(text)
+        self.log(text)
 
     def groups(self) -> list[Group]:
         """The rows that have something to do, in order: each a group up to `MOST_GROUPS`, then at most as many groups."""
@@ -218,7 +227,7 @@ class Batch:
             requests=self.studio.client.requests_sent + self.elsewhere.requests,
             mode=self.options.mode.value,
             dry_run=self.options.dry_run,
-            notes=(*self.engine.notes, *self.elsewhere.notes),
+            notes=(*_lookalikes(self.engine.tickets), *self.engine.notes, *self.elsewhere.notes),
             stopped=self.stopping.reason,
         )
 
@@ -307,7 +316,14 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
     stops = [problem for problem in problems if problem.line is None or not options.skip_invalid]
     if stops:
         raise InvalidSheet(checked.sheet.name, problems)
-    surveyed = await survey(studio.client, targets, options.mode, newest, at_once=studio.pacer.max_concurrency)
+    surveyed = await survey(
+        studio.client,
+        targets,
+        options.mode,
+        newest,
+        at_once=studio.pacer.max_concurrency,
+        allow_lookalikes=options.allow_lookalikes,
+    )
     written = (each.target for each in surveyed.planned if each.action in _WRITING)
     refused = await refused_interfaces(written, studio)
     if refused and not options.skip_invalid:
@@ -317,9 +333,11 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
         studio.client,
         [each for each in surveyed.planned if each.target.request.line not in bad],
         covered=surveyed.covered,
+        ordered=surveyed.ordered,
         clock=studio.pacer.clock,
         patience=patience,
         stopping=Stopping(),
+        longest_outage=options.longest_outage,
     )
     steps = StepRunner(
         studio.client,
@@ -385,6 +403,16 @@ def groups_at_once(batch: Batch) -> int:
     size = max((len(group.tickets) for group in groups), default=1)
     # Two at least, or nothing would be staked while the last window of a large one is finished.
     return max(2, math.ceil(4 * batch.engine.patience.window / size))
+
+
+def _lookalikes(tickets: Iterable[Ticket]) -> list[str]:
+    """A note about rows that have a project of their very title, and beside it one whose title looks the same."""
+    beside = [each for each in tickets if each.planned.alike and each.planned.action is not Action.AMBIGUOUS]
+    if not beside:
+        return []
+    first = "; ".join(f"line {each.target.request.line}: project {each.planned.alike[0].id}" for each in beside[:5])
+    more = f"; and {len(beside) - 5} more" if len(beside) > 5 else ""
+    return [f"Beside the project of a row there is one whose title looks the same ({first}{more})."]
 
 
 def _still_stands(ticket: Ticket, row: ShardRow) -> bool:

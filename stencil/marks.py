@@ -65,14 +65,14 @@ def resembles_mark(description: str) -> bool:
 
 
 def standing(project: Project) -> Standing:
-    """Whether the project is finished, half made, or half made and changed by somebody since.
+    """Whether the project is finished, half made, or half made and changed, filled or archived by somebody since.
 
     The mark of another key (a project that was renamed or moved since) is plain text: the project is nobody's any more.
     """
     key = key_of(project.workspace, project.title)
     mark = read_mark(project.description)
     if mark is not None and mark.key == key:
-        return Standing.TOUCHED if project.tasks else Standing.MARKED
+        return Standing.TOUCHED if project.tasks or project.archived else Standing.MARKED
     claimed = any(match[1] == key for match in _ANYWHERE.finditer(project.description))
     return Standing.TOUCHED if claimed else Standing.FINISHED
 

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stencil.files import PERSON, Asker
 from stencil.planning import Mode
 from stencil.problems import StencilError
 from stencil.report import Report
+
+#: Seconds that an outage of Label Studio may be waited for at most.
+LONGEST_OUTAGE = 86_400
 
 
 class FailWhen(StrEnum):
@@ -34,7 +36,8 @@ class Options:
         max_failures: Rows that may fail before the batch stops, as a number (`10`) or a share (`5%`); empty is no limit.
         skip_invalid: Whether the valid rows of a sheet are carried out beside invalid ones.
         allow_unknown_fields: Whether fields that the model does not know are passed on.
-        asker: Who says all this, and may name a template file.
+        allow_lookalikes: Whether a project is made though one exists whose title only looks the same.
+        longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 does not wait for it.
     """
 
     template: str = ""
@@ -48,7 +51,8 @@ class Options:
     max_failures: str = ""
     skip_invalid: bool = False
     allow_unknown_fields: bool = False
-    asker: Asker = PERSON
+    allow_lookalikes: bool = False
+    longest_outage: float = 600.0
 
 
 class BadOption(StencilError):

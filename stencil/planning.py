@@ -5,7 +5,7 @@ sets targets against the projects that exist and gives each an action. Nothing h
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from stencil.json_value import JSON
@@ -14,7 +14,7 @@ from stencil.labelstudio.models import NOTHING
 from stencil.marks import Mark, Standing, intent_of, key_of, resembles_mark, standing
 from stencil.overrides import differing
 from stencil.problems import Problem, shown
-from stencil.sheet import Request
+from stencil.sheet import Request, folded
 from stencil.steps import pending_of, with_pending
 from stencil.templates import Template
 
@@ -92,12 +92,14 @@ class Planned:
         action: What it is going to do.
         projects: The projects of its key that exist, lowest id first; where one of them is the row's, that one is first.
         changes: For `Action.UPDATE`, the fields that differ.
+        alike: Projects of its workspace whose titles are others and look the same, lowest id first.
     """
 
     target: Target
     action: Action
     projects: tuple[Project, ...] = ()
     changes: Mapping[str, JSON] = field(default_factory=lambda: NOTHING)
+    alike: tuple[Project, ...] = ()
 
 
 def target_of(
@@ -155,15 +157,56 @@ def by_key(projects: Iterable[Project], keys: Iterable[str] | None = None) -> di
     return {key: [same[number] for number in sorted(same)] for key, same in found.items()}
 
 
-def plan(targets: Sequence[Target], existing: Mapping[str, Sequence[Project]], mode: Mode) -> list[Planned]:
+#: A workspace's id and a title as one reads it.
+Looks = tuple[int | None, str]
+
+
+def by_looks(projects: Iterable[Project], targets: Iterable[Target]) -> dict[Looks, tuple[Project, ...]]:
+    """The projects that look like a target to whoever reads their titles, lowest id first.
+
+    Args:
+        projects: In any order.
+        targets: The rows.
+    """
+    wanted = {_looks(target.workspace, target.request.title) for target in targets}
+    found: dict[Looks, dict[int, Project]] = {}
+    for project in projects:
+        looks = _looks(project.workspace, project.title)
+        if looks in wanted:
+            found.setdefault(looks, {})[project.id] = project
+    return {looks: tuple(same[number] for number in sorted(same)) for looks, same in found.items()}
+
+
+def _looks(workspace: int | None, title: str) -> Looks:
+    return workspace, folded(title)
+
+
+def plan(
+    targets: Sequence[Target],
+    existing: Mapping[str, Sequence[Project]],
+    mode: Mode,
+    alike: Mapping[Looks, Sequence[Project]] | None = None,
+) -> list[Planned]:
     """What each target is going to do, given what exists.
+
+    A project of the very title counts. One whose title only looks the same is nobody's to choose: the row is ambiguous.
 
     Args:
         targets: The rows.
         existing: Projects by key, as `by_key` gives them; with their settings where `mode` is `Mode.UPDATE`.
         mode: What to do about a project that exists.
+        alike: Projects by their looks, as `by_looks` gives them; nothing where look-alikes don't matter.
     """
-    return [_planned(target, tuple(existing.get(target.key, ())), mode) for target in targets]
+    planned = []
+    for target in targets:
+        each = _planned(target, tuple(existing.get(target.key, ())), mode)
+        same = alike.get(_looks(target.workspace, target.request.title), ()) if alike else ()
+        others = tuple(project for project in same if key_of(project.workspace, project.title) != target.key)
+        if others:
+            action = Action.AMBIGUOUS if each.action is Action.CREATE else each.action
+            each = replace(each, action=action, alike=others)
+        planned.append(each)
+    return planned
 
 
 def _planned(target: Target, projects: tuple[Project, ...], mode: Mode) -> Planned:
@@ -202,4 +245,4 @@ def needs_settings(planned: Planned) -> bool:
 
 def replanned(planned: Planned, project: Project) -> Planned:
     """The same row planned again, with its project as it was read."""
-    return _compared(planned.target, project, planned.projects[1:])
+    return replace(_compared(planned.target, project, planned.projects[1:]), alike=planned.alike)

@@ -6,15 +6,17 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
+from http import HTTPStatus
 
-from stencil.labelstudio import LabelStudio, Project, ProjectPage, Unsure
-from stencil.planning import Mode, Planned, Target, by_key, needs_settings, plan, replanned
+from stencil.labelstudio import LabelStudio, Project, ProjectPage, Rejected
+from stencil.marks import normal_title
+from stencil.planning import Mode, Planned, Target, by_key, by_looks, needs_settings, plan, replanned
+from stencil.provisioning.listing import MOST_READS, falls, incomplete, never_held_still, whole_list
 from stencil.provisioning.looking import LOOK_FIELDS
 from stencil.provisioning.policy import Patience
-from stencil.sheet import Request
+from stencil.sheet import Request, folded
 from stencil.together import together
-
-_MOST_READS = 5
 
 #: Seconds that a create may take to be committed after it got its id.
 _UNDER_WAY = Patience().late
@@ -27,10 +29,12 @@ class Survey:
     Attributes:
         planned: What each row is going to do.
         covered: Project id below which nothing can turn up that the plan has not read.
+        ordered: Whether the list came newest first.
     """
 
     planned: tuple[Planned, ...]
     covered: int
+    ordered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,15 @@ async def newest_page(studio: LabelStudio, fields: tuple[str, ...]) -> Newest:
     return Newest(page, fields, studio.server_time() or datetime.now(UTC))
 
 
-async def survey(studio: LabelStudio, targets: Sequence[Target], mode: Mode, newest: Newest, *, at_once: int) -> Survey:
+async def survey(
+    studio: LabelStudio,
+    targets: Sequence[Target],
+    mode: Mode,
+    newest: Newest,
+    *,
+    at_once: int,
+    allow_lookalikes: bool = False,
+) -> Survey:
     """Set the targets against the projects that exist.
 
     Reads the pages of the whole list, or looks each title up, whichever is fewer requests.
@@ -76,27 +88,63 @@ async def survey(studio: LabelStudio, targets: Sequence[Target], mode: Mode, new
         mode: What is to happen to projects that exist.
         newest: The first page, which is read while names are resolved.
         at_once: Requests under way at once.
+        allow_lookalikes: Whether a project whose title only looks like a row's is no reason not to make that row's.
 
     Raises:
         LabelStudioError: The studio did not answer.
+        ListUnusable: The list does not show all that it counts.
     """
     fields = newest.fields
     titles = sorted({form for target in targets for form in _forms(target.request.title)})
-    for read in range(_MOST_READS):
+    short = 0
+    for read in range(MOST_READS):
         newest = await newest_page(studio, fields) if read else newest
         first, now = newest.page, newest.now
         pages = math.ceil(first.count / len(first.projects)) - 1 if first.has_next else 0
         if pages > len(titles):
             break
-        rest, whole = await _by_page(studio, pages, first, fields, at_once)
-        if whole:
+        rest, found = await _by_page(studio, pages, first, fields, at_once)
+        short += found is _Found.SHORT
+        if found is _Found.WHOLE or short > 1:
             break
-    if pages > len(titles) or not whole:
+    ordered = falls(first.projects)
+    if short > 1:
+        # The order that was asked for is not the one that it comes in.
+        rest, ordered = await whole_list(studio, fields)
+    elif pages > len(titles) or found is not _Found.WHOLE:
         # The list is long, or never held still; a title's own list is short, and does.
         rest = [*await _recent(studio, first, fields, now), *await _by_title(studio, titles, fields, at_once)]
-    projects = [*first.projects, *rest]
-    planned = plan(targets, by_key(projects, (target.key for target in targets)), mode)
-    return Survey(tuple(await _with_settings(studio, planned, at_once)), _covered(projects, now))
+    projects = await _completed(studio, targets, [*first.projects, *rest], at_once)
+    alike = {} if allow_lookalikes else by_looks(projects, targets)
+    planned = plan(targets, by_key(projects, (target.key for target in targets)), mode, alike)
+    return Survey(tuple(await _with_settings(studio, planned, at_once)), _covered(projects, now), ordered)
+
+
+async def _completed(
+    studio: LabelStudio, targets: Sequence[Target], projects: Sequence[Project], at_once: int
+) -> list[Project]:
+    """The projects, those read by id of which the list left out what they are decided by, where they may be of a row."""
+    places = {target.workspace for target in targets}
+    titles = {folded(normal_title(target.request.title)) for target in targets}
+    limit = asyncio.Semaphore(at_once)
+
+    def is_unclear(project: Project) -> bool:
+        lacks = [name for name in project.lacks if name != "workspace" or places != {None}]
+        return bool(lacks) and ("title" in lacks or folded(normal_title(project.title)) in titles)
+
+    async def complete(project: Project) -> Project | None:
+        async with limit:
+            try:
+                return await studio.project(project.id)
+            except Rejected as rejected:
+                if rejected.status != HTTPStatus.NOT_FOUND:
+                    raise
+                return None
+
+    unclear = [project for project in projects if project.lacks and is_unclear(project)]
+    read = dict(zip((each.id for each in unclear), await together(map(complete, unclear)), strict=True))
+    found = (read.get(project.id, project) for project in projects)
+    return [project for project in found if project is not None]
 
 
 def _covered(projects: Iterable[Project], now: datetime) -> int:
@@ -129,16 +177,27 @@ async def _recent(studio: LabelStudio, first: ProjectPage, fields: tuple[str, ..
     return projects
 
 
+class _Found(Enum):
+    """How much of a list was read."""
+
+    WHOLE = "whole"
+    MOVED = "moved"
+    """Projects came or went meanwhile."""
+    SHORT = "short"
+    """Nothing did, and it shows fewer than it counts."""
+
+
 async def _by_page(
     studio: LabelStudio, pages: int, first: ProjectPage, fields: tuple[str, ...], at_once: int
-) -> tuple[list[Project], bool]:
+) -> tuple[list[Project], _Found]:
     """The oldest projects, and whether none was deleted meanwhile: then others moved up, past us.
 
     Oldest first, since what is created meanwhile would push others from one page to the next, past us too. A creation hides a
     deletion from the count, so the newest page is read again: it tells how many were created.
     """
     if not pages:
-        return [], True
+        shown = len({project.id for project in first.projects})
+        return [], _Found.WHOLE if shown == first.count else _Found.SHORT
     limit = asyncio.Semaphore(at_once)
 
     async def read(number: int) -> list[Project]:
@@ -148,39 +207,47 @@ async def _by_page(
     found = await together(read(number) for number in range(1, pages + 1))
     again = (await newest_page(studio, fields)).page
     made = sum(project.id > first.projects[0].id for project in again.projects)
+    projects = [project for page in (*found, again.projects) for project in page]
     # More than a page of them may have been made: then that can't be told.
-    whole = again.count == first.count + made and made < len(again.projects)
-    return [project for page in (*found, again.projects) for project in page], whole
+    still = again.count == first.count + made and (made < len(again.projects) or not made)
+    if not still:
+        return projects, _Found.MOVED
+    shown = len({project.id for project in (*first.projects, *projects)})
+    return projects, _Found.WHOLE if shown == again.count else _Found.SHORT
 
 
 async def _by_title(studio: LabelStudio, titles: Sequence[str], fields: tuple[str, ...], at_once: int) -> list[Project]:
     limit = asyncio.Semaphore(at_once)
-    projects: list[Project] = []
 
-    async def read(title: str) -> bool:
-        # The filter finds titles that contain this one; the key tells them apart.
-        number, more, count = 1, True, 0
+    async def read(title: str) -> tuple[list[Project], int | None]:
+        """The projects whose titles contain this one (the key tells them apart), and their number if it held still."""
+        projects: list[Project] = []
+        number, more, counts = 1, True, set()
         while more:
             async with limit:
                 page = await studio.list_page(number, ordering="-id", fields=fields, title=title)
-            if page.count < count:
-                # One was deleted, and what followed it moved up, past us.
-                return False
-            projects.extend(page.projects)
-            number, more, count = number + 1, page.has_next, page.count
-        return True
+            counts.add(page.count)
+            projects += page.projects
+            number, more = number + 1, page.has_next
+        return projects, counts.pop() if len(counts) == 1 else None
 
-    async def read_whole(title: str) -> None:
-        for _ in range(_MOST_READS):
-            if await read(title):
-                return
-        reason = (
-            f"projects whose titles contain {title!r} were deleted each time that they were listed: try again later"
+    async def read_whole(title: str) -> list[Project]:
+        before: tuple[frozenset[int], int] | None = None
+        for _ in range(MOST_READS):
+            projects, count = await read(title)
+            if count is None:
+                continue
+            now = (frozenset(project.id for project in projects), count)
+            if len(now[0]) == count:
+                return projects
+            if now == before:
+                raise incomplete(*now)
+            before = now
+        raise never_held_still(
+            f"projects whose titles contain {title!r} were made or deleted each time that they were listed: try again later"
         )
-        raise Unsure(reason, method="GET", path="/api/projects/", reason=reason)
 
-    await together(read_whole(title) for title in titles)
-    return projects
+    return [project for found in await together(read_whole(title) for title in titles) for project in found]
 
 
 async def _with_settings(studio: LabelStudio, planned: Sequence[Planned], at_once: int) -> list[Planned]:

@@ -5,13 +5,6 @@ import tempfile
 
 # Set before anything imports Prefect, which reads its profiles then.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="stencil-tests-prefect-")
-for name in (
-    "PREFECT_API_URL",
-    "PREFECT_PROFILE",
-    "LABEL_STUDIO_URL",
-    "LABEL_STUDIO_API_KEY",
-    "STENCIL_SANDBOX_DATA",
-    "STENCIL_ALLOW",
-):
+for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "STENCIL_SANDBOX_DATA"):
     os.environ.pop(name, None)
 os.environ["DO_NOT_TRACK"] = "1"

@@ -26,9 +26,7 @@ ENGINE = (
     {"shards"},
     {"options"},
     {"marks", "planning", "provisioning", "report", "settings", "sheet", "templates"},
-    {"json_value", "labelstudio", "names", "overrides", "pacing", "spreadsheet", "steps", "together"},
-    {"files"},
-    {"problems", "redaction"},
+    {"json_value", "labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet", "steps", "together"},
     {"__init__"},
 )
 # Stands apart: it imports nothing else of ours, or it would share the client's mistakes.
@@ -38,8 +36,7 @@ DOOR = "stencil.cli"
 # What only these may import.
 RESERVED = {
     APART: {"stencil.cli", "stencil.studio", APART},
-    "fsspec": {"stencil.files"},
-    "httpx": {"stencil.files", "stencil.labelstudio"},
+    "httpx": {"stencil.labelstudio"},
     "prefect": {"deployments", "flows", "tasks", DOOR},
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stencil import __version__
 from stencil.cli import commands, emitting, removing, templating
-from stencil.options import FailWhen
+from stencil.options import LONGEST_OUTAGE, FailWhen, Options
 from stencil.planning import Mode
 from stencil.shards import MOST_AT_ONCE, MOST_SHARDS
 
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     _sheet(plan)
     _studio(plan)
     _rows(plan)
-    plan.set_defaults(command=commands.plan, output="", max_failures="")
+    plan.set_defaults(command=commands.plan, output="", max_failures="", longest_outage=0.0)
 
     emit = verbs.add_parser(
         "emit", help="ask a Prefect server for the batch of a sheet, by an event: the deployment on-event runs it"
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     _studio(check)
     _rows(check)
     check.add_argument("--offline", action="store_true", help="ask no studio")
-    check.set_defaults(command=commands.check, max_failures="")
+    check.set_defaults(command=commands.check, max_failures="", longest_outage=0.0)
 
     _template(verbs.add_parser("template", help="templates: those of the studio, and files"))
     group = verbs.add_parser("workspace", help="the studio's workspaces").add_subparsers(required=True, metavar="list")
@@ -192,6 +192,11 @@ def _rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-invalid", action="store_true", help="carry out the valid rows of a sheet with invalid ones"
     )
+    parser.add_argument(
+        "--allow-lookalikes",
+        action="store_true",
+        help="make a project though one exists whose title differs in case, blanks or invisible characters alone",
+    )
     _limits(parser)
 
 
@@ -209,6 +214,13 @@ def _batch(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="N",
         help="stop when more rows than this fail: a number (10) or a share (5%%)",
+    )
+    parser.add_argument(
+        "--longest-outage",
+        type=_seconds,
+        default=Options().longest_outage,
+        metavar="SECONDS",
+        help="how long Label Studio may be away before the batch stops; 0 does not wait for it (default: 600)",
     )
     parser.add_argument(
         "--fail-when",
@@ -247,6 +259,13 @@ def _rate(text: str) -> float:
     number = float(text)
     if not 0 <= number <= commands.FASTEST:
         raise argparse.ArgumentTypeError(f"give a number from 0 (no limit) to {commands.FASTEST}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= LONGEST_OUTAGE:
+        raise argparse.ArgumentTypeError(f"give seconds from 0 to {LONGEST_OUTAGE}")
     return number
 
 

@@ -123,7 +123,7 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
 
     names = (
         "sheet template workspace title long_titles mode output max_concurrency requests_per_second shards max_failures "
-        "fail_when skip_invalid allow_unknown_fields sandbox"
+        "longest_outage fail_when skip_invalid allow_unknown_fields allow_lookalikes sandbox"
     )
     parameters = {name: getattr(chosen, name) for name in names.split()}
     try:
@@ -205,7 +205,7 @@ def check(chosen: argparse.Namespace, display: Display) -> int:
         except InvalidSheet as invalid:
             problems = invalid.problems
     else:
-        problems = [*problems, *check_files(checked, options)]
+        problems = [*problems, *check_files(checked, cut_titles=options.long_titles == "cut")]
     rows = counted(len(checked.sheet.rows), "row")
     if problems:
         display.problems(checked.sheet.name, problems)
@@ -281,6 +281,8 @@ def _options(chosen: argparse.Namespace, *, dry_run: bool) -> Options:
         max_failures=chosen.max_failures,
         skip_invalid=chosen.skip_invalid,
         allow_unknown_fields=chosen.allow_unknown_fields,
+        allow_lookalikes=chosen.allow_lookalikes,
+        longest_outage=chosen.longest_outage,
     )
 
 

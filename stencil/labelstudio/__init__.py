@@ -22,6 +22,7 @@ from stencil.labelstudio.models import (
     Version,
     Workspace,
 )
+from stencil.labelstudio.outage import LongOutage
 
 __all__ = [
     "LIGHT_FIELDS",
@@ -31,6 +32,7 @@ __all__ = [
     "InvalidAddress",
     "LabelStudio",
     "LabelStudioError",
+    "LongOutage",
     "Project",
     "ProjectPage",
     "ProjectTemplate",

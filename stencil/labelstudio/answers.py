@@ -8,7 +8,7 @@ The shapes of errors were measured on Label Studio Community 1.23.2, whose views
 import json
 import math
 import re
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +18,7 @@ import httpx
 from pydantic import ValidationError
 
 from stencil.json_value import JSON
+from stencil.labelstudio.connections import Overdue
 from stencil.labelstudio.errors import (
     ADVICE,
     LabelStudioError,
@@ -26,8 +27,12 @@ from stencil.labelstudio.errors import (
     Unauthorized,
     Unsure,
 )
+from stencil.labelstudio.outage import FROM_THE_EDGE
 
 T = TypeVar("T")
+
+#: How a refusal says in words when to come back, such as "Expected available in 48 seconds.".
+_AVAILABLE_IN = re.compile(r"\bin (\d+(?:\.\d+)?) ?(s|sec|seconds?|min|minutes?)\b", re.IGNORECASE)
 
 #: Seconds to wait where a refusal names none, and the bounds of those that it names.
 DEFAULT_RETRY_AFTER = 1.0
@@ -58,11 +63,6 @@ _NEVER_SENT = (
 )
 
 
-#: Stands for all fields of a body.
-ALL = "*"
-_WITHHELD = "the server's words are withheld, since they may quote what was sent"
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request as far as messages speak of it.
@@ -71,27 +71,15 @@ class Call:
         method: Such as `POST`.
         path: Without the query.
         secrets: Texts that no message may repeat.
-        withheld: Fields whose values come from files: nothing is repeated that the server says about them. `ALL` stands for a
-            body that is a file's as a whole.
     """
 
     method: str
     path: str
     secrets: Sequence[str] = field(default=(), repr=False)
-    withheld: Set[str] = frozenset()
 
     def __str__(self) -> str:
         """Method and path."""
         return f"{self.method} {self.path}"
-
-    def withholds(self, field: str) -> bool:
-        """Whether the server's words about a field, or about no field where it is empty, are not to be repeated."""
-        return (
-            field in SECRET_FIELDS
-            or field in self.withheld
-            or ALL in self.withheld
-            or (not field and bool(self.withheld))
-        )
 
     def quoted(self, text: str) -> str:
         """The server's `text` in one line, cut, and without any secret."""
@@ -140,13 +128,23 @@ def is_throttled(answer: httpx.Response) -> bool:
     return answer.status_code == 429 or (answer.status_code == 503 and "retry-after" in answer.headers)
 
 
-def read(call: Call, answer: httpx.Response, wall: datetime) -> Reply:
+def is_json(answer: httpx.Response) -> bool:
+    """Whether the application itself answered, and not what stands before it."""
+    kind = _content_type(answer)
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def is_from_the_edge(answer: httpx.Response) -> bool:
+    """Whether what stands before Label Studio says that this is away."""
+    return answer.status_code in FROM_THE_EDGE and not (is_throttled(answer) and is_json(answer))
+
+
+def read(call: Call, answer: httpx.Response) -> Reply:
     """The success that `answer` is.
 
     Args:
         call: What was asked.
         answer: The whole answer.
-        wall: The present time, against which dates in the answer are read.
 
     Raises:
         LabelStudioError: The answer is no success, or none that can be read.
@@ -157,7 +155,7 @@ def read(call: Call, answer: httpx.Response, wall: datetime) -> Reply:
     if status == 401:
         raise unauthorized(call, answer)
     if is_throttled(answer):
-        raise _throttled(call, answer, wall)
+        raise _throttled(call, answer)
     if answer.is_redirect:
         raise _redirect(call, answer)
     if 400 <= status < 500 and status != 408:
@@ -179,6 +177,8 @@ def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
         reason = "the server took too long to accept a connection"
     elif isinstance(error, httpx.PoolTimeout):
         reason = "no connection came free in time"
+    elif isinstance(error, Overdue):
+        reason = str(error)
     elif isinstance(error, httpx.TimeoutException):
         reason = f"no answer within {timeout:g} s"
     else:
@@ -216,19 +216,33 @@ def unauthorized(call: Call, answer: httpx.Response) -> Unauthorized:
     )
 
 
-def retry_after(headers: httpx.Headers, wall: datetime) -> float:
-    """Seconds to wait, bounded, by `Retry-After` (seconds or date) or `X-RateLimit-Reset` (Unix time)."""
-    wait = _seconds(headers.get("retry-after", ""), wall)
+def retry_after(answer: httpx.Response) -> float:
+    """Seconds that a refusal asks to wait, bounded.
+
+    By `Retry-After` (seconds or a date), `X-RateLimit-Reset` (Unix time), or the refusal's own words. A date is read against
+    the answer's own `Date`, since this machine's clock may differ from the server's; where there is none, it says nothing.
+    """
+    headers = answer.headers
+    now = _date(headers.get("date", ""))
+    wait = _seconds(headers.get("retry-after", ""), now)
+    reset = _number(headers.get("x-ratelimit-reset", ""))
+    if wait is None and reset is not None and now is not None:
+        wait = reset - now.timestamp()
     if wait is None:
-        reset = _number(headers.get("x-ratelimit-reset", ""))
-        wait = DEFAULT_RETRY_AFTER if reset is None else reset - wall.timestamp()
+        wait = _said_seconds(answer.text)
+    wait = DEFAULT_RETRY_AFTER if wait is None else wait
     return min(max(wait, SHORTEST_RETRY_AFTER), LONGEST_RETRY_AFTER)
+
+
+def _said_seconds(text: str) -> float | None:
+    said = _AVAILABLE_IN.search(text[:QUOTED_LENGTH])
+    return None if said is None else float(said[1]) * (60 if said[2].lower().startswith("m") else 1)
 
 
 def _success(call: Call, answer: httpx.Response) -> JSON:
     if not answer.content:
         return None
-    if not _is_json(answer):
+    if not is_json(answer):
         kind = _content_type(answer) or "something untyped"
         reason = (
             f"the server answered {answer.status_code} with {kind} instead of JSON; "
@@ -247,8 +261,8 @@ def _parsed(call: Call, answer: httpx.Response) -> JSON:
     return parsed
 
 
-def _throttled(call: Call, answer: httpx.Response, wall: datetime) -> Throttled:
-    wait = retry_after(answer.headers, wall)
+def _throttled(call: Call, answer: httpx.Response) -> Throttled:
+    wait = retry_after(answer)
     said = _said(call, answer)
     return Throttled(
         f"{call}: the server asks to wait {wait:g} s ({answer.status_code}){said and f': {said}'}",
@@ -274,7 +288,7 @@ def _redirect(call: Call, answer: httpx.Response) -> Unsure:
 
 def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
     status = answer.status_code
-    if not _is_json(answer):
+    if not is_json(answer):
         # Of a project that is gone the application says so in JSON: this is somebody else's page.
         if status in (404, 405) and _content_type(answer) == "text/html" and not _A_PROJECT.fullmatch(call.path):
             return _absent(call, status)
@@ -315,26 +329,23 @@ def _absent(call: Call, status: int) -> Rejected:
 def _words(call: Call, body: JSON) -> tuple[str, dict[str, list[str]], str]:
     """The server's sentence, its sentences by field, and the reference, as far as `body` has them."""
     if not isinstance(body, dict):
-        return _WITHHELD if call.withholds("") else call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
+        return call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
     # Some endpoints answer with the fields alone, without the envelope.
     enveloped = "detail" in body or "validation_errors" in body
     complaints = body.get("validation_errors") if enveloped else body
     fields = complaints if isinstance(complaints, dict) else {}
     detail = body.get("detail", "") if enveloped else ""
     reference = body.get("id", "") if enveloped else ""
-    if ALL in call.withheld:
-        return _WITHHELD, {}, call.quoted(str(reference or ""))
-    said = call.quoted(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False))
     return (
-        _WITHHELD if said and call.withholds("") else said,
+        call.quoted(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)),
         {field: _sentences(call, field, complaint) for field, complaint in fields.items()},
         call.quoted(str(reference or "")),
     )
 
 
 def _sentences(call: Call, field: str, complaint: JSON) -> list[str]:
-    if call.withholds(field):
-        return [f"was refused ({_WITHHELD})"]
+    if field in SECRET_FIELDS:
+        return ["was refused (the server's words are withheld, they might repeat it)"]
     sentences = complaint if isinstance(complaint, list) else [complaint]
     return [
         call.quoted(sentence if isinstance(sentence, str) else json.dumps(sentence, ensure_ascii=False))
@@ -344,7 +355,7 @@ def _sentences(call: Call, field: str, complaint: JSON) -> list[str]:
 
 def _said(call: Call, answer: httpx.Response) -> str:
     """The server's words in an answer of any kind; empty where there are none to quote."""
-    if not _is_json(answer):
+    if not is_json(answer):
         return ""
     try:
         body = json.loads(answer.content)
@@ -354,23 +365,21 @@ def _said(call: Call, answer: httpx.Response) -> str:
     return "; ".join(f"{field}: {' '.join(messages)}" for field, messages in fields.items()) or detail
 
 
-def _is_json(answer: httpx.Response) -> bool:
-    kind = _content_type(answer)
-    return kind == "application/json" or kind.endswith("+json")
-
-
 def _content_type(answer: httpx.Response) -> str:
     kind: str = answer.headers.get("content-type", "")
     return kind.partition(";")[0].strip().lower()
 
 
-def _seconds(value: str, wall: datetime) -> float | None:
+def _seconds(value: str, now: datetime | None) -> float | None:
     seconds = _number(value)
-    if seconds is not None:
-        return seconds
+    date = _date(value) if seconds is None and now is not None else None
+    return seconds if date is None or now is None else (date - now).total_seconds()
+
+
+def _date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-        return ((date if date.tzinfo else date.replace(tzinfo=UTC)) - wall).total_seconds()
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
 

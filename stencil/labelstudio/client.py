@@ -9,6 +9,7 @@ templates have none at their end.
 import functools
 import json
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -40,8 +41,8 @@ from stencil.labelstudio.models import (
     Version,
     Workspace,
 )
+from stencil.labelstudio.outage import Outage
 from stencil.pacing import Clock, Pacer, SystemClock, Turn, spread
-from stencil.redaction import FromFile
 
 logger = logging.getLogger("stencil.labelstudio")
 
@@ -51,6 +52,14 @@ HEADERS = {
     "accept": "application/json",
     "accept-encoding": "gzip, deflate",
 }
+#: What a read says besides: a cache between us and Label Studio is to pass it on.
+NO_CACHE = {"cache-control": "no-cache"}
+#: Seconds for a whole answer, by method. A server that sends a byte now and then would else hold the batch for ever.
+DEADLINES = {"GET": 60.0, "POST": 60.0, "PATCH": 25.0, "DELETE": 60.0}
+CREATE_DEADLINE = 90.0
+PROBE_DEADLINE = 30.0
+#: Bytes of a body for which the answer may take a second longer, as for an import.
+BYTES_A_SECOND = 100_000
 #: Tries in all of a read that stays unsure, and the seconds before the second, which double from there.
 READ_TRIES = 4
 READ_BACKOFF = 0.5
@@ -83,7 +92,8 @@ class LabelStudio:
         token: A personal access token or a legacy token.
         pacer: Lets requests out; shared by all that is to share its limits. May be replaced later: `pacer` is
             an attribute.
-        timeout: Seconds without a byte after which an answer is given up.
+        timeout: Seconds without a byte after which an answer is given up. Besides, each request has a deadline for the whole of
+            its answer: `DEADLINES`, 90 s for a create, and for an import more by its size.
         transport: What carries the requests, instead of the network.
         keep_alive: Whether connections are kept between requests. `version()` turns it off where the server
             is slower so.
@@ -93,6 +103,7 @@ class LabelStudio:
         url: The studio's base URL, without a slash at its end.
         pacer: What lets requests out.
         keep_alive: Whether connections are kept between requests; may be set at any time.
+        outage: Whether Label Studio is away; holds requests back only once it has a limit.
         sent: How many requests left, by method; exchanges of a token apart, as `refresh`.
         first_sent: When the first request left, by the clock; `None` before.
         last_answered: When the last answer came, by the clock; `None` before.
@@ -128,6 +139,7 @@ class LabelStudio:
         secret = token if isinstance(token, SecretStr) else SecretStr(token)
         self._credentials = credentials(secret, self._refresh, self._clock)
         self._connections = Connections(self.url, timeout, transport)
+        self.outage = Outage(self._clock, self._probe)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -224,7 +236,13 @@ class LabelStudio:
             tasks: What to import.
             before: As for `update_project`.
         """
-        await self._once("POST", f"/api/projects/{project_id}/import", body=tasks, before=before)
+        await self._once(
+            "POST",
+            f"/api/projects/{project_id}/import",
+            body=tasks,
+            before=before,
+            deadline=CREATE_DEADLINE,
+        )
 
     async def gallery(self) -> list[GalleryEntry]:
         """The labelling interfaces that the studio's package brings, on both editions (150 kB)."""
@@ -314,7 +332,7 @@ class LabelStudio:
         if workspace is not None:
             body["workspace_id"] = workspace
         path = f"/api/project-templates/{template_id}/create-project"
-        reply = await self._once("POST", path, body=body, before=before, turn=Turn.LATER)
+        reply = await self._once("POST", path, body=body, before=before, turn=Turn.LATER, deadline=CREATE_DEADLINE)
         return reply.parsed(Project.from_json)
 
     async def create_project(self, fields: Mapping[str, JSON], *, before: Callable[[], None] = lambda: None) -> Project:
@@ -324,7 +342,9 @@ class LabelStudio:
             fields: What to make it of.
             before: As for `update_project`.
         """
-        reply = await self._once("POST", "/api/projects/", body=fields, before=before, turn=Turn.LATER)
+        reply = await self._once(
+            "POST", "/api/projects/", body=fields, before=before, turn=Turn.LATER, deadline=CREATE_DEADLINE
+        )
         return reply.parsed(Project.from_json)
 
     async def update_project(
@@ -405,13 +425,15 @@ class LabelStudio:
         authorized: bool = True,
         before: Callable[[], None] = lambda: None,
         turn: Turn = Turn.NOW,
+        deadline: float | None = None,
     ) -> Reply:
         """The reply to a request that is sent once; after a 401 once more, if a fresh token may mend it."""
-        call, answer, header = await self._paced(method, path, params, body, authorized, before, turn)
+        deadline = deadline or DEADLINES[method]
+        call, answer, header = await self._paced(method, path, params, body, authorized, before, turn, deadline)
         if answer.status_code == 401 and authorized and self._credentials.renewable:
             self._credentials.refused(header)
-            call, answer, _ = await self._paced(method, path, params, body, authorized, before, turn)
-        return answers.read(call, answer, self._clock.wall())
+            call, answer, _ = await self._paced(method, path, params, body, authorized, before, turn, deadline)
+        return answers.read(call, answer)
 
     async def _paced(
         self,
@@ -422,16 +444,32 @@ class LabelStudio:
         authorized: bool,
         before: Callable[[], None],
         turn: Turn,
+        deadline: float,
     ) -> tuple[Call, httpx.Response, str]:
         """What was asked, its answer of whatever status, and the `Authorization` it was asked with."""
-        async with self.pacer.slot(turn):
-            header = ""
-            if authorized:
-                header = await self._authorization(method, path)
-            # Last of all: renewing a token takes time, in which what `before` checks may change.
-            before()
-            call = Call(method, path, (*self._credentials.secrets(), *_passwords(body)), _from_files(body))
-            return call, await self._exchange(call, params, body, header), header
+        create = turn is Turn.LATER
+        async with self.pacer.slot(turn), self.outage.passage(create=create):
+            try:
+                header = await self._authorization(method, path) if authorized else ""
+                # Last of all: renewing a token takes time, in which what `before` checks may change.
+                before()
+                call = Call(method, path, (*self._credentials.secrets(), *_passwords(body)))
+                answer = await self._exchange(call, params, body, header, deadline)
+            except Unsure as unsure:
+                self.outage.failed(unsure.reason)
+                raise
+            if answers.is_from_the_edge(answer):
+                self.outage.failed(f"{call} was answered {answer.status_code}")
+            elif answers.is_json(answer):
+                self.outage.answered(create=create)
+            return call, answer, header
+
+    async def _probe(self) -> None:
+        """Ask for what only Label Studio itself can answer; past the pacer, where what waits for the probe holds all places."""
+        method, path = "GET", "/api/current-user/whoami"
+        header = await self._authorization(method, path)
+        call = Call(method, path, self._credentials.secrets())
+        answers.read(call, await self._exchange(call, None, None, header, PROBE_DEADLINE)).parsed(User.model_validate)
 
     async def _authorization(self, method: str, path: str) -> str:
         try:
@@ -445,8 +483,8 @@ class LabelStudio:
         call = Call("POST", "/api/token/refresh/", (token,))
 
         async def attempt() -> Reply:
-            answer = await self._exchange(call, None, {"refresh": token}, "", kind=REFRESH)
-            return answers.read(call, answer, self._clock.wall())
+            answer = await self._exchange(call, None, {"refresh": token}, "", DEADLINES["POST"], kind=REFRESH)
+            return answers.read(call, answer)
 
         try:
             return (await self._repeated(attempt)).parsed(_access)
@@ -464,23 +502,29 @@ class LabelStudio:
         params: Params | None,
         body: Body | None,
         header: str,
+        deadline: float,
         *,
         kind: str = "",
     ) -> httpx.Response:
         """The whole answer, of whatever status; must be called within a slot."""
         headers = {**HEADERS, "connection": "keep-alive" if self.keep_alive else "close"}
+        if call.method == "GET":
+            # What a cache keeps it keeps by the URL: no two of these are the same. Label Studio passes the parameter over.
+            headers |= NO_CACHE
+            params = {**(params or {}), "_": secrets.token_hex(4)}
         if header:
             headers["authorization"] = header
         content = None
         if body is not None:
             headers["content-type"] = "application/json"
             content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+            deadline += len(content) / BYTES_A_SECOND
         url = httpx.URL(f"{self.url}{call.path}", params=params)
         started = self._clock.now()
         if self.first_sent is None:
             self.first_sent = started
         try:
-            answer = await self._connections.send(call.method, url, headers, content)
+            answer = await self._connections.send(call.method, url, headers, content, deadline=deadline)
         except httpx.HTTPError as exc:
             failure = answers.failed(call, exc, self._timeout)
             self.sent[kind or call.method] += failure.sent
@@ -491,7 +535,7 @@ class LabelStudio:
         self._date = answer.headers.get("date")
         logger.debug("%s %d in %.0f ms", call, answer.status_code, 1000 * (self.last_answered - started))
         if answers.is_throttled(answer):
-            self.pacer.pause(answers.retry_after(answer.headers, self._clock.wall()))
+            self.pacer.pause(answers.retry_after(answer))
         return answer
 
 
@@ -521,13 +565,6 @@ def _page(body: JSON, fields: Collection[str]) -> ProjectPage:
         projects=[Project.from_json(project, fields) for project in results],
         has_next=body.get("next") is not None,
     )
-
-
-def _from_files(body: Body | None) -> frozenset[str]:
-    """The fields of a body whose values were read from files; all of a body of tasks is."""
-    if isinstance(body, list):
-        return frozenset({answers.ALL})
-    return frozenset(name for name, value in (body or {}).items() if isinstance(value, FromFile))
 
 
 def _passwords(body: Body | None) -> tuple[str, ...]:

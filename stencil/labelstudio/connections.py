@@ -4,6 +4,8 @@ Needs `httpx`, whose transport is called without the client round it: of what th
 a URL for each), a studio needs nothing but the proxy that the environment names.
 """
 
+import asyncio
+import contextlib
 import functools
 import ssl
 from collections.abc import Mapping
@@ -21,6 +23,10 @@ CONNECT_TIMEOUT = 10.0
 KEEP_ALIVE = 2.0
 
 _LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
+
+
+class Overdue(httpx.ReadTimeout):
+    """An answer began and did not end within the request's deadline, or none began."""
 
 
 class Connections:
@@ -44,9 +50,16 @@ class Connections:
         self._idle: list[httpx.AsyncBaseTransport] = []
 
     async def send(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, *, deadline: float
     ) -> httpx.Response:
         """The whole answer.
+
+        Args:
+            method: Such as `GET`.
+            url: Its query included.
+            headers: All of them.
+            content: The body, if there is one.
+            deadline: Seconds for all of it. A server that sends a byte now and then never runs into the other timeout.
 
         Raises:
             httpx.HTTPError: There is none.
@@ -54,14 +67,29 @@ class Connections:
         request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": self._timeout})
         transport = self._idle.pop() if self._idle else self._another()
         try:
-            answer = await transport.handle_async_request(request)
-            try:
-                await answer.aread()
-            finally:
-                await answer.aclose()
-        finally:
-            self._idle.append(transport)
+            async with asyncio.timeout(deadline):
+                answer = await transport.handle_async_request(request)
+                try:
+                    await answer.aread()
+                finally:
+                    await answer.aclose()
+        except TimeoutError as error:
+            await self._drop(transport)
+            raise Overdue(f"no whole answer within {deadline:g} s", request=request) from error
+        except BaseException:
+            await self._drop(transport)
+            raise
+        self._idle.append(transport)
         return answer
+
+    async def _drop(self, transport: httpx.AsyncBaseTransport) -> None:
+        """Close a connection that broke: a pool of one may keep it, and then gives out no other (httpcore 1.0.9)."""
+        if transport is self._only:
+            self._idle.append(transport)
+            return
+        self._all.remove(transport)
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            await transport.aclose()
 
     async def aclose(self) -> None:
         """Close all of them."""

@@ -4,6 +4,7 @@ The vendor adds fields faster than clients follow, so unknown ones are kept or p
 names and types are those of the vendor's OpenAPI, and of answers measured on Label Studio Community 1.23.2.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Mapping
@@ -39,6 +40,12 @@ NAMED = ("id", "title", "description", "workspace", "created_at", "created_by")
 LIGHT_FIELDS = (*NAMED, "task_number", "total_annotations_number")
 
 NOTHING: Mapping[str, JSON] = {}
+
+#: What an answer about a project must hold to be decided by. A key that is absent says nothing; one that is empty does.
+DECISIVE = ("title", "description", "workspace", "tasks")
+
+#: Keys by which an answer may say that a project was archived, and lists show it no more.
+_ARCHIVED = ("is_archived", "archived", "archived_at")
 
 
 class Edition(StrEnum):
@@ -178,6 +185,8 @@ class Project:
         tasks: How much work it holds: the largest of the server's `COUNTERS`, 0 where the answer held none.
         settings: All other keys of the answer as they came; of a listing that was trimmed, those that were
             asked for.
+        lacks: Names of the attributes (of `DECISIVE`) that the answer did not hold, so that nothing is known of them.
+            Community has no workspaces, and each of its projects lacks one.
     """
 
     id: int
@@ -189,25 +198,32 @@ class Project:
     tasks: int
     # May hold the password of the task data.
     settings: Mapping[str, JSON] = field(default_factory=lambda: NOTHING, repr=False, hash=False)
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def archived(self) -> bool:
+        """Whether the answer says that the project was archived."""
+        return any(self.settings.get(key) for key in _ARCHIVED)
 
     @classmethod
     def from_json(cls, answer: JSON, fields: Collection[str] = ()) -> Self:
         """The project that `answer` describes, with `fields` of its other keys, or all where none are named.
 
         Raises:
-            ValueError: `answer` is no project: it is no object, or has no `id` or `title`.
+            ValueError: `answer` is no project: it is no object, or has no `id`.
         """
         if not isinstance(answer, dict):
             raise ValueError(f"a project was expected, not {type(answer).__name__}")  # noqa: TRY004
         return cls(
             id=_required_id(answer),
-            title=_text(answer, "title", required=True),
+            title=_text(answer, "title"),
             description=_text(answer, "description"),
             workspace=_reference(answer.get("workspace")),
             created_at=_date(answer.get("created_at")),
             created_by=_reference(answer.get("created_by")),
             tasks=max((_count(answer.get(counter)) for counter in COUNTERS), default=0),
             settings=_settings(answer, fields),
+            lacks=_lacking(answer),
         )
 
 
@@ -233,9 +249,18 @@ def _required_id(answer: dict[str, JSON]) -> int:
     return value
 
 
-def _text(answer: dict[str, JSON], key: str, *, required: bool = False) -> str:
-    if required and key not in answer:
-        raise ValueError(f"the project has no {key}")
+def _lacking(answer: dict[str, JSON]) -> tuple[str, ...]:
+    counted = any(counter in answer for counter in COUNTERS)
+    # Each is one and the same tuple for a whole listing, as a rule an empty one or Community's.
+    return _tuple_of(*(counted if name == "tasks" else name in answer for name in DECISIVE))
+
+
+@functools.cache
+def _tuple_of(*held: bool) -> tuple[str, ...]:
+    return tuple(name for name, is_held in zip(DECISIVE, held, strict=True) if not is_held)
+
+
+def _text(answer: dict[str, JSON], key: str) -> str:
     value = answer.get(key)
     return "" if value is None else str(value)
 

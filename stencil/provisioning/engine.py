@@ -16,12 +16,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from stencil.labelstudio import LabelStudio, LabelStudioError, Throttled, Unauthorized, Unsure
+from stencil.labelstudio import LabelStudio, LabelStudioError, LongOutage, Throttled, Unauthorized, Unsure
 from stencil.marks import new_id
 from stencil.pacing import Clock
 from stencil.planning import Action, Planned
 from stencil.provisioning.clearing import Clearer
 from stencil.provisioning.finishing import Finisher
+from stencil.provisioning.listing import ListUnusable
 from stencil.provisioning.looking import Look, Looker, Stale
 from stencil.provisioning.policy import Patience
 from stencil.provisioning.resolving import (
@@ -38,10 +39,12 @@ from stencil.provisioning.resolving import (
     Yield,
     resolve,
 )
-from stencil.provisioning.settling import Means, NotYet, Settler, Stopping, Unsettled, with_ids
+from stencil.provisioning.settling import Means, NotYet, Settler, Unsettled, with_ids
 from stencil.provisioning.staking import Halted, Staker
+from stencil.provisioning.stopping import Stopping
 from stencil.provisioning.sweeping import Sweeper
 from stencil.provisioning.tickets import Siblings, Ticket
+from stencil.provisioning.waits import Waits
 from stencil.report import Outcome
 from stencil.together import together
 
@@ -63,9 +66,11 @@ class Engine:
         planned: Sequence[Planned],
         *,
         covered: int,
+        ordered: bool = True,
         clock: Clock,
         patience: Patience | None = None,
         stopping: Stopping | None = None,
+        longest_outage: float = 0.0,
     ) -> None:
         """Take over a plan.
 
@@ -73,25 +78,35 @@ class Engine:
             studio: An open client.
             planned: The rows; those that need no write are settled at once.
             covered: Highest project id that the plan has read.
+            ordered: Whether the plan saw the list newest first.
             clock: What time it is.
             patience: Waits and counts.
             stopping: Shared with whoever may stop the batch.
+            longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 waits for no outage.
         """
         self.batch = new_id()
         self.patience = patience or Patience()
         self.stopping = stopping or Stopping()
         self.tickets = tuple(Ticket(each, known=tuple(project.id for project in each.projects)) for each in planned)
         self._studio, self._clock = studio, clock
+        self.waits = Waits(clock)
+        studio.outage.limit = longest_outage
+        studio.outage.is_hurried = lambda: bool(self.stopping)
+        studio.outage.tell = lambda text: self.waits.tell(text)
         self._looker = Looker(
             studio,
             clock,
             self.patience,
             keys=(each.target.key for each in planned),
+            workspaces=(each.target.workspace for each in planned),
             covered=covered,
+            ordered=ordered,
             to_stake=sum(each.action is Action.CREATE for each in planned),
+            stopping=self.stopping,
+            waits=self.waits,
         )
-        self._settler = Settler(clock, self.stopping)
-        means = Means(self.batch, studio, clock, self.patience, self.stopping, self._looker, self._settler)
+        self._settler = Settler(clock, self.stopping, self.waits)
+        means = Means(self.batch, studio, clock, self.patience, self.stopping, self._looker, self._settler, self.waits)
         self._staker, self._clearer = Staker(means), Clearer(means)
         self._finisher = Finisher(means, self._clearer)
         self._sweeper = Sweeper(
@@ -170,6 +185,12 @@ class Engine:
         except Unauthorized as error:
             self.stopping.stop(str(error))
             self._settler.stopped(ticket)
+        except ListUnusable as error:
+            self.stopping.stop(str(error))
+            self._settler.stopped(ticket)
+        except LongOutage as error:
+            self.stopping.stop(str(error))
+            self._settler.away(ticket)
         except (Unsure, Throttled) as error:
             self._settler.put_off(ticket, 0.0, str(error))
         except LabelStudioError as error:
@@ -230,8 +251,9 @@ class Engine:
             await self._looker.read(number)
         projects = await self._looker.siblings(ticket.target.key, ticket.known, look)
         ticket.known = tuple(project.id for project in projects)
-        ticket.odd = ticket.odd or look.lagging or len(projects) > 1
-        at = Circumstances(self.batch, self._clock.now(), self._server_time(), self._looker.proven, self.patience)
+        ticket.odd = ticket.odd or len(projects) > 1
+        patience = self.patience.behind(self._looker.lag)
+        at = Circumstances(self.batch, self._clock.now(), self._server_time(), self._looker.proven, patience)
         return resolve(ticket, Siblings.of(projects), at)
 
     def _server_time(self) -> datetime:

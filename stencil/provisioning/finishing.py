@@ -18,6 +18,7 @@ from stencil.overrides import differing
 from stencil.provisioning.clearing import Clearer
 from stencil.provisioning.looking import Look, Stale
 from stencil.provisioning.settling import Means, NotYet
+from stencil.provisioning.staking import COMPLAINTS
 from stencil.provisioning.tickets import Ticket, batch_of, settings_of
 from stencil.report import Outcome
 
@@ -70,6 +71,13 @@ class Finisher:
         except asyncio.CancelledError:
             _lost(ticket, project)
             raise
+        if self._looker.lacking(echo) or not _is_as_asked(echo, ticket.target.key, settings):
+            # An answer may be a stale copy, or be cut short: the project itself decides.
+            ticket.patched |= {project.id}
+            current = await self._looker.read(project.id)
+            if current is None or standing(current) is not Standing.FINISHED:
+                return False
+            echo = current
         self._looker.proven.add(project.id)
         self._looker.remember(_light(echo, ticket), self._clock.now())
         self._check(ticket, echo, Outcome.FINISHED if ticket.foreign else Outcome.CREATED)
@@ -110,6 +118,12 @@ class Finisher:
             self._looker.forget(project.id)
             ticket.known = tuple(number for number in ticket.known if number != project.id)
             return False
+        if rejected.status not in COMPLAINTS:
+            # A firewall may have said it in place of Label Studio's own answer.
+            current = await self._looker.read(project.id)
+            if current is None or standing(current) is not Standing.MARKED:
+                _lost(ticket, project)
+                return False
         # Kept, in case its removal has to be tried again.
         ticket.refusal = str(rejected)
         await self._clearer.refuse(ticket, ticket.refusal)
@@ -173,6 +187,9 @@ class Finisher:
             if unsure.sent:
                 ticket.patched |= {project.id}
             raise NotYet(self._patience.settle[0], str(unsure)) from unsure
+        if not _is_as_asked(echo, ticket.target.key, changes):
+            ticket.patched |= {project.id}
+            echo = await self._studio.project(project.id)
         differs = differing(changes, settings_of(echo))
         if key_of(echo.workspace, echo.title) != ticket.target.key:
             reason = f"project {project.id} was renamed or moved while it was being updated: look at it"
@@ -182,6 +199,10 @@ class Finisher:
             self._settle(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
         else:
             self._settle(ticket, Outcome.UPDATED, project.id)
+
+
+def _is_as_asked(project: Project, key: str, settings: Mapping[str, JSON]) -> bool:
+    return key_of(project.workspace, project.title) == key and not differing(settings, settings_of(project))
 
 
 def _lost(ticket: Ticket, project: Project) -> None:

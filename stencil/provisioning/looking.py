@@ -5,8 +5,9 @@ share one listing. A row asks for a look that begins after its create, gives its
 """
 
 import asyncio
+import contextlib
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,8 +15,18 @@ from stencil.labelstudio import LabelStudio, Project, ProjectPage, Rejected, Uns
 from stencil.labelstudio.client import PAGE_SIZE
 from stencil.marks import key_of
 from stencil.pacing import Clock
+from stencil.provisioning.listing import (
+    MOST_READS,
+    PAGES_AT_ONCE,
+    ListUnusable,
+    falls,
+    never_held_still,
+    whole_list,
+)
 from stencil.provisioning.policy import Patience
+from stencil.provisioning.stopping import Stopping
 from stencil.provisioning.tickets import Send, send_of
+from stencil.provisioning.waits import Waits
 from stencil.together import together
 
 #: What a look needs of a project; a page with these is a fortieth of a full one (measured on Community 1.23.2).
@@ -24,14 +35,14 @@ LOOK_FIELDS = ("id", "title", "description", "workspace", "created_at", "created
 #: Windows under way: one is staked while the other's look is read.
 WINDOWS = 2
 
-#: Times that a look is begun again because projects vanished between two pages of it.
-_MOST_READS = 5
-#: Pages of a look that are asked for side by side.
-_PAGES_AT_ONCE = 16
 #: So many are as soon read one by one.
 _FEW_PAGES = 2
-#: Waits of a look for a list that does not show our own projects yet, in times of `Patience.lag`.
-_LAGS = (1, 2, 4, 8)
+#: Seconds at most between two readings of a list that does not show our own projects yet, and between two checks of whether
+#: the batch is to stop meanwhile.
+_LONGEST_PAUSE = 30.0
+_SLICE = 5.0
+#: At which reading of such a list the missing projects are read by id, and all of it, in case it is in another order.
+_BY_ID, _ALL = 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +51,9 @@ class Look:
 
     Attributes:
         began: Monotonic seconds at which its first request was sent.
-        lagging: Whether it still did not show projects of ours that an answer had named.
     """
 
     began: float
-    lagging: bool = False
 
 
 @dataclass(slots=True)
@@ -62,6 +71,10 @@ class _Seen:
     exact: bool = False
 
 
+class OutOfOrder(Exception):
+    """The list does not come newest first, though it was asked to."""
+
+
 class Stale(Exception):
     """The look that a write was decided by is too old by now: look again."""
 
@@ -75,6 +88,8 @@ class Looker:
         reached: Id down to which looks have read since the last create was answered; infinite where none has.
         to_stake: Rows of which no create was sent yet.
         proven: Ids of projects whose marks this process saw and took off itself.
+        ordered: Whether the list comes newest first. Where it does not, each look reads all of it.
+        lag: Seconds that the list was seen to be behind what was written, at most.
     """
 
     def __init__(
@@ -84,8 +99,12 @@ class Looker:
         patience: Patience,
         *,
         keys: Iterable[str],
+        workspaces: Iterable[int | None],
         covered: int,
+        ordered: bool,
         to_stake: int,
+        stopping: Stopping,
+        waits: Waits,
     ) -> None:
         """Start from what the plan has read.
 
@@ -94,10 +113,18 @@ class Looker:
             clock: What time it is.
             patience: Window, overlap and waits.
             keys: The batch's keys; other projects are not remembered.
+            workspaces: Where its rows have their projects.
             covered: Highest id that the plan has read.
+            ordered: Whether the plan saw the list newest first.
             to_stake: Rows that the plan will have created.
+            stopping: Whether the batch is to stop.
+            waits: Says what is waited for.
         """
         self._studio, self._clock, self._patience = studio, clock, patience
+        self._stopping, self._waits = stopping, waits
+        self._workspaces = frozenset(workspaces)
+        self.ordered = ordered
+        self.lag = 0.0
         self.covered = covered
         self.base = covered
         self.reached: float = covered
@@ -113,6 +140,12 @@ class Looker:
         self._ids: dict[str, tuple[int, ...]] = dict.fromkeys(keys, ())
         self._gone: dict[int, float] = {}
         self._ours: dict[int, float] = {}
+        # Ids of projects of ours that a list showed before the answer that gave them.
+        self._shown: set[int] = set()
+        # Ids that a list showed without what they would have to be decided by.
+        self._unknown: set[int] = set()
+        # Those of them that were read by id and are no project of the batch's keys.
+        self._strangers: set[int] = set()
         self._sends: dict[str, Send] = {}
         self.proven: set[int] = set()
 
@@ -129,6 +162,9 @@ class Looker:
         Args:
             first: Whether it is the first one of its row.
         """
+        while not self.ordered and self._reader is not None:
+            # A list without an order is whole only while nothing is made.
+            await asyncio.wait([self._reader])
         self._staking += 1
         self._staked += 1
         self.to_stake -= first
@@ -150,9 +186,10 @@ class Looker:
         self._sends[send.name] = send
 
     def answered(self, project: Project) -> None:
-        """Remember the project that an answer of ours gave: the next look must show it."""
+        """Remember the project that an answer of ours gave: the next look must show it, unless one has already."""
         now = self._clock.now()
-        self._ours[project.id] = now
+        if project.id not in self._shown:
+            self._ours[project.id] = now
         self.remember(project, now)
 
     def remember(self, project: Project, confirmed: float) -> None:
@@ -203,6 +240,15 @@ class Looker:
         if project.id in self._gone:
             return
         known = self._seen.get(project.id)
+        if self.lacking(project):
+            if known is not None:
+                # Its row reads it, once it decides.
+                known.confirmed = -math.inf
+            elif project.id not in self._strangers and self._may_be_ours(project):
+                self._unknown.add(project.id)
+            return
+        if self._sends and send_of(project) in self._sends:
+            self._shown.add(project.id)
         if known is None or not known.exact:
             self._take(project, began)
         elif _same(known.project, project):
@@ -211,6 +257,13 @@ class Looker:
             known.confirmed = -math.inf
             if _key(project) in self._ids:
                 self._note_id(_key(project), project.id)
+
+    def _may_be_ours(self, project: Project) -> bool:
+        """Whether a project of which a list did not say all may be one of the batch's keys."""
+        if "title" in project.lacks:
+            return True
+        places = self._workspaces if "workspace" in project.lacks else (project.workspace,)
+        return any(key_of(place, project.title) in self._ids for place in places)
 
     async def look(self, floor: float = math.inf) -> Look:
         """A look that begins after this call, and covers all that no look has covered yet, and every id above `floor`.
@@ -243,11 +296,14 @@ class Looker:
         """The project by its id, which outranks any list; `None` where it is gone.
 
         Raises:
-            LabelStudioError: The studio did not answer.
+            LabelStudioError: The studio did not answer, or left out what decisions are made by.
         """
         began = self._clock.now()
         try:
             project = await self._studio.project(number)
+            if lacking := self.lacking(project):
+                reason = f"the answer about project {number} does not say its {' and '.join(lacking)}"
+                raise Unsure(reason, method="GET", path=f"/api/projects/{number}/", reason=reason)
         except Rejected as rejected:
             if rejected.status != 404:
                 raise
@@ -255,6 +311,12 @@ class Looker:
             return None
         self.remember(project, began)
         return project
+
+    def lacking(self, project: Project) -> tuple[str, ...]:
+        """What an answer about a project would have to say of it, and does not; that is unknown, and not empty."""
+        if self._workspaces == {None}:
+            return tuple(name for name in project.lacks if name != "workspace")
+        return project.lacks
 
     def check_fresh(self, look: Look) -> None:
         """Raise `Stale` where the look is too old to write by."""
@@ -266,7 +328,7 @@ class Looker:
         self._waiting = [each for each in self._waiting if not each[1].done()]
         # What a look decides has to be written while it is fresh.
         window = min(self._patience.window, self._studio.pacer.rate * self._patience.fresh / 2)
-        full = len(self._waiting) >= window
+        full = len(self._waiting) >= window and self.ordered
         if self._reader is None and self._waiting and (full or not self._staking):
             self._reader = asyncio.create_task(self._serve())
 
@@ -275,7 +337,7 @@ class Looker:
 
         Only where that takes a few pages; and once: where another create follows, something was odd, and it looks anyway.
         """
-        few = self.covered - self.base <= _PAGES_AT_ONCE * PAGE_SIZE
+        few = self.covered - self.base <= PAGES_AT_ONCE * PAGE_SIZE
         due = self.to_stake <= 0 and not self._staking and self.reached > self.base
         if self._reader is None and due and few and not self._had_last:
             self._had_last = True
@@ -306,57 +368,135 @@ class Looker:
             self._start_last()
 
     async def _read(self, floor: float) -> Look:
-        async with self._quiet:
-            for wait in (*_LAGS, 0):
-                began = self._clock.now()
-                missing = await self._read_once(floor, began)
-                if missing and wait == _LAGS[1]:
-                    missing = {number for number in missing if await self.read(number) is not None}
-                if not missing or not wait:
-                    break
-                await self._clock.sleep(wait * self._patience.lag)
-            # What the list does not show by now it never will: it holds up no other look.
-            self._ours = {number: at for number, at in self._ours.items() if number not in missing}
-            return Look(began, lagging=bool(missing))
+        """A look that shows all projects that answers of ours have named: one that does not shows nobody else's either.
 
-    async def _read_once(self, floor: float, began: float) -> set[int]:
-        """Read the list down to a floor; the ids that our answers gave and that it did not show."""
+        Raises:
+            ListUnusable: The list is too far behind.
+            LabelStudioError: Label Studio did not answer.
+        """
+        async with self._quiet:
+            first, readings, pause = self._clock.now(), 0, self._patience.lag
+            ever: set[int] = set()
+            while True:
+                began, readings = self._clock.now(), readings + 1
+                answered = dict(self._ours)
+                missing = await self._read_once(floor if readings != _ALL else 0, began, answered_by=first)
+                due = await self._still_there(missing) if missing and readings >= _BY_ID else missing
+                ever = (ever - missing) | due
+                if not due:
+                    self.lag = max(self.lag, 0.0, *(began - answered[number] for number in ever if number in answered))
+                    return Look(began)
+                await self._wait_for_list(first, pause, len(due))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _wait_for_list(self, first: float, pause: float, missing: int) -> None:
+        until = self._clock.now() + pause
+        while True:
+            behind = self._clock.now() - first
+            limit = self._patience.longest_lag_at_stop if self._stopping else self._patience.longest_lag
+            if behind > limit:
+                raise ListUnusable(
+                    f"the project list of this Label Studio is more than {behind:.0f} s behind its writes: it does not show "
+                    f"{missing} projects that were made, so it can't be told what else it hides"
+                )
+            left = until - self._clock.now()
+            if left <= 0:
+                return
+            if behind > self._waits.shortest:
+                self._waits.say(
+                    f"the project list is {behind:.0f} s behind what was written ({missing} projects are missing)"
+                )
+            await self._clock.sleep(min(left, _SLICE))
+
+    async def _still_there(self, missing: set[int]) -> set[int]:
+        """Those of the missing that the list ought to show: not what is gone, archived or may not be read any more."""
+        found = await together(self._is_there(number) for number in missing)
+        there = {number for number, is_there in zip(missing, found, strict=True) if is_there}
+        # What the list need not show holds up no other look.
+        self._ours = {number: at for number, at in self._ours.items() if number not in missing - there}
+        return there
+
+    async def _is_there(self, number: int) -> bool:
+        try:
+            project = await self.read(number)
+        except Rejected:
+            # Its own row is told, once it reads it.
+            return False
+        return project is not None and not project.archived and _key(project) in self._ids
+
+    async def _read_once(self, floor: float, began: float, *, answered_by: float) -> set[int]:
+        """Read the list down to a floor; the ids that answers had given by then and that it did not show."""
         # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
-        floor = min(floor, self.covered) - self._patience.overlap
+        due = {number for number, answered in self._ours.items() if answered <= answered_by}
+        floor = min(floor, self.covered, *due) - self._patience.overlap
         staked = None if self._staking else self._staked
+        self._unknown.clear()
         seen = await self._pages(floor, began)
+        unknown = sorted(self._unknown)
+        await together(self._read_unknown(number) for number in unknown)
         self.covered = max(self.covered, *seen) if seen else self.covered
         if staked == self._staked:
             self.reached = min(self.reached, floor)
-        due = {number for number, answered in self._ours.items() if number > floor and answered <= began}
         self._ours = {number: at for number, at in self._ours.items() if number not in seen}
         return due - seen
 
+    async def _read_unknown(self, number: int) -> None:
+        # Which it may not be ours at all, and then is nobody's affair.
+        with contextlib.suppress(Rejected):
+            await self.read(number)
+        if number not in self._seen:
+            self._strangers.add(number)
+
     async def _pages(self, floor: float, began: float) -> set[int]:
         """The ids of the projects above a floor, which are taken in.
+
+        Raises:
+            Unsure: The list never held still.
+            ListUnusable: It does not show all that it counts.
+        """
+        if self.ordered:
+            try:
+                return await self._newest(floor, began)
+            except OutOfOrder:
+                self._waits.tell("The project list does not come newest first: all of it is read at each look.")
+                self.ordered = False
+        projects, self.ordered = await whole_list(self._studio, LOOK_FIELDS)
+        for project in projects:
+            self._take_listed(project, began)
+        return {project.id for project in projects}
+
+    async def _newest(self, floor: float, began: float) -> set[int]:
+        """The ids of the projects above a floor, newest first.
 
         Where the count falls between two pages, something was deleted, and what followed it moved up, past us: then the list is
         read again.
 
         Raises:
-            Unsure: It never held still.
+            OutOfOrder: They do not come newest first.
+            Unsure: The list never held still.
         """
-        for _ in range(_MOST_READS):
+        for _ in range(MOST_READS):
             seen: set[int] = set()
             number, count, pages = 0, -1, [await self._page(1)]
             newest = pages[0].projects[0].id if pages[0].projects else 0
+            start, lowest = pages[0].count, math.inf
             while pages and pages[0].count >= count:
-                for project in (project for page in pages for project in page.projects):
-                    self._take_listed(project, began)
-                    seen.add(project.id)
+                for page in pages:
+                    lowest = _checked(page, seen, lowest, made=page.count - start)
+                    for project in page.projects:
+                        self._take_listed(project, began)
+                        seen.add(project.id)
                 # Where pages had to be read one by one, the list is busy.
-                most = _PAGES_AT_ONCE if number == 0 or len(pages) > 1 else 1
-                number, count = number + len(pages), pages[-1].count
+                most = PAGES_AT_ONCE if number == 0 or len(pages) > 1 else 1
+                number, count, last = number + len(pages), pages[-1].count, pages[-1]
                 pages = await self._next_pages(pages[-1], number, floor, most, newest)
-            if not pages:
-                return seen
-        reason = "projects were deleted each time that the list was read"
-        raise Unsure(reason, method="GET", path="/api/projects/", reason=reason)
+            if pages:
+                continue
+            if not last.has_next and start == count and len(seen) != count:
+                # It was read to its end.
+                raise OutOfOrder
+            return seen
+        raise never_held_still()
 
     async def _next_pages(
         self, page: ProjectPage, number: int, floor: float, most: int, newest: int
@@ -379,6 +519,24 @@ class Looker:
 
     async def _page(self, number: int) -> ProjectPage:
         return await self._studio.list_page(number, ordering="-id", fields=LOOK_FIELDS)
+
+
+def _checked(page: ProjectPage, seen: Set[int], lowest: float, *, made: int) -> float:
+    """The lowest id so far, after a page that goes on where the one before it ended.
+
+    Args:
+        page: The page.
+        seen: Ids on the pages before it. What is made meanwhile shows some of them once more.
+        lowest: The lowest of them.
+        made: Projects that were made meanwhile: so many new ones may stand above it.
+
+    Raises:
+        OutOfOrder: The page does not go on there.
+    """
+    above = sum(project.id > lowest for project in page.projects if project.id not in seen)
+    if not falls(page.projects) or above > max(0, made):
+        raise OutOfOrder
+    return min(lowest, *(project.id for project in page.projects)) if page.projects else lowest
 
 
 def _pages_left(page: ProjectPage, number: int, floor: float) -> int:

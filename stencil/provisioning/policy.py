@@ -1,6 +1,7 @@
 """How patient a batch is, and how often a row is tried; all of it settings, none of it scattered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,9 @@ class Patience:
         lease: Age at which another batch's half-made project of another intent counts as abandoned.
         fresh: Age at which a look is too old to decide by; half of `rivals`.
         read: Age at which a reading of one project is too old to delete it by.
-        lag: Wait before a list that does not show our own projects yet is read again.
+        lag: First wait before a list that does not show our own projects yet is read again; each further one is longer.
+        longest_lag: How long such a list is waited for.
+        longest_lag_at_stop: The same, where the batch is to stop.
         most_sends: Creates that are sent for one row at most.
         window: Staked rows that share a look; below the 100 of a page, so that one page shows them and what was staked
             while it was read.
@@ -32,9 +35,15 @@ class Patience:
     fresh: float = 15.0
     read: float = 5.0
     lag: float = 1.0
+    longest_lag: float = 300.0
+    longest_lag_at_stop: float = 15.0
     most_sends: int = 3
     window: int = 56
     overlap: int = 20
+
+    def behind(self, lag: float) -> Self:
+        """The same patience with a list that shows what is written only so many seconds later."""
+        return replace(self, rivals=self.rivals + lag, late=self.late + lag) if lag else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from stencil.labelstudio import LabelStudio
+from stencil.labelstudio import LabelStudio, Project
 from stencil.pacing import Clock
 from stencil.planning import Action
-from stencil.problems import StencilError
+from stencil.problems import StencilError, shown
 from stencil.provisioning.looking import Looker
 from stencil.provisioning.policy import Patience
+from stencil.provisioning.stopping import Stopping
 from stencil.provisioning.tickets import Ticket
+from stencil.provisioning.waits import Waits
 from stencil.report import Outcome
 
 logger = logging.getLogger("stencil.provisioning")
@@ -39,31 +41,17 @@ class NotYet(Exception):
         super().__init__(reason)
 
 
-class Stopping:
-    """Whether the batch is to stop, and why; rows that have not been staked then stay unprocessed."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def stop(self, reason: str) -> None:
-        """Stop before the next stake; the first reason is kept."""
-        self.reason = self.reason or reason
-
-    def __bool__(self) -> bool:
-        """Whether the batch is to stop."""
-        return bool(self.reason)
-
-
 class Settler:
     """Gives tickets their outcomes.
 
     Args:
         clock: What time it is.
         stopping: Why the batch stops, where it does.
+        waits: Says what is waited for.
     """
 
-    def __init__(self, clock: Clock, stopping: Stopping) -> None:
-        self._clock, self._stopping = clock, stopping
+    def __init__(self, clock: Clock, stopping: Stopping, waits: Waits) -> None:
+        self._clock, self._stopping, self._waits = clock, stopping, waits
         self._settled: Callable[[Ticket], None] = lambda ticket: None
 
     def when_settled(self, call: Callable[[Ticket], None]) -> None:
@@ -88,6 +76,8 @@ class Settler:
                 ticket.settle(Outcome.EXISTS, projects[0].id)
             case Action.UNCHANGED:
                 ticket.settle(Outcome.UNCHANGED, projects[0].id)
+            case Action.AMBIGUOUS if not projects:
+                self.lookalike(ticket, ticket.planned.alike[0])
             case Action.AMBIGUOUS:
                 self.twins(ticket, tuple(sorted(project.id for project in projects)))
             case _:
@@ -98,6 +88,14 @@ class Settler:
         reason = "more than one project of this workspace and title exists, or a half-made one was changed by hand"
         self.settle(ticket, Outcome.AMBIGUOUS, ids[0], "twins", with_ids(reason, ids))
 
+    def lookalike(self, ticket: Ticket, project: Project) -> None:
+        """There is no project of the row's title, but one whose title looks the same."""
+        reason = (
+            f"project {project.id} has another title that looks the same ({shown(project.title)!a}): rename one of them, or "
+            "run the row with --allow-lookalikes"
+        )
+        self.settle(ticket, Outcome.AMBIGUOUS, project.id, "lookalike", reason)
+
     def put_off(self, ticket: Ticket, seconds: float, reason: str) -> None:
         """The row waits for its next attempt; what is known of it by now is noted, should the batch end here."""
         ticket.not_before = self._clock.now() + seconds
@@ -105,6 +103,7 @@ class Settler:
         ticket.project, ticket.error_code = _half_made(ticket), "stopped"
         ticket.error = f"the batch ended while the row waited: {reason}; {_left(ticket)}"
         logger.debug("line %s waits %.1f s: %s", ticket.target.request.line, seconds, reason)
+        self._waits.waiting(seconds, reason)
 
     def stopped(self, ticket: Ticket) -> None:
         """The batch stops: a row that has no outcome yet stays unprocessed, and what is half made of it is said."""
@@ -116,6 +115,14 @@ class Settler:
             return
         error = f"the batch stopped: {reason}; {_left(ticket)}"
         self.settle(ticket, Outcome.UNPROCESSED, _half_made(ticket), "stopped", error)
+
+    def away(self, ticket: Ticket) -> None:
+        """The batch stops since Label Studio is away: of a row whose create was not answered it can't be told what is there."""
+        if not ticket.known and any(send.lost for send in ticket.sends):
+            reason = f"{self._stopping.reason}, and a create of this row was not answered: {_left(ticket)}"
+            self.settle(ticket, Outcome.AMBIGUOUS, None, "unanswered", reason)
+        else:
+            self.stopped(ticket)
 
     def give_up(self, tickets: Iterable[Ticket]) -> None:
         """Settle those that still have no outcome: they were tried as often as they are to be."""
@@ -145,6 +152,7 @@ class Means:
         stopping: Whether the batch is to stop.
         looker: What was seen of the studio, and what this batch can prove to be its own.
         settler: Gives rows their outcomes.
+        waits: Says what is waited for.
     """
 
     batch: str
@@ -154,6 +162,7 @@ class Means:
     stopping: Stopping
     looker: Looker
     settler: Settler
+    waits: Waits
 
 
 def with_ids(reason: str, ids: Sequence[int]) -> str:

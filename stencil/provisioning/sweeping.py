@@ -8,13 +8,16 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from stencil.labelstudio import LabelStudioError, Project, Unauthorized
+from stencil.labelstudio import LabelStudioError, LongOutage, Project, Unauthorized
 from stencil.marks import Standing, standing
 from stencil.planning import Action
 from stencil.provisioning.clearing import Clearer
 from stencil.provisioning.finishing import Finisher
+from stencil.provisioning.listing import ListUnusable
 from stencil.provisioning.looking import Look, Stale
-from stencil.provisioning.settling import Means, Stopping
+from stencil.provisioning.policy import Patience
+from stencil.provisioning.settling import Means
+from stencil.provisioning.stopping import Stopping
 from stencil.provisioning.tickets import Send, Siblings, Ticket
 from stencil.report import Outcome
 from stencil.together import together
@@ -56,7 +59,12 @@ class Sweeper:
         self.notes: list[str] = []
         self._tickets, self._finisher, self._clearer, self._attempt = tickets, finisher, clearer, attempt
         self._looker, self._settler, self._stopping = means.looker, means.settler, means.stopping
-        self._clock, self._patience = means.clock, means.patience
+        self._clock, self._waits = means.clock, means.waits
+        self._unhurried = means.patience
+
+    @property
+    def _patience(self) -> Patience:
+        return self._unhurried.behind(self._looker.lag)
 
     async def sweep(self) -> None:
         """Look after the rows to which anything odd happened, until two looks agree that each has one project.
@@ -80,7 +88,7 @@ class Sweeper:
             if agreed or self._stopping:
                 break
             before = now
-            await self._clock.sleep(self._patience.rivals)
+            await self._wait(self._patience.rivals, "whether the last look at what was odd still holds")
         if not agreed:
             self.notes.append(f"The sweep did not come to an end{_because(self._stopping)}: {_RUN_AGAIN}")
         self._settler.give_up(self.odd())
@@ -96,7 +104,7 @@ class Sweeper:
             look = await self._looker.look(self._looker.base)
             self._notice()
             found = await self._all_tidied(look)
-        except Unauthorized as error:
+        except (Unauthorized, LongOutage, ListUnusable) as error:
             self._stopping.stop(str(error))
         except LabelStudioError as error:
             logger.warning("the sweep was interrupted: %s", error)
@@ -118,7 +126,7 @@ class Sweeper:
         """`_tidy`, or nothing where that has to be done again."""
         try:
             return await self._tidy(ticket, look)
-        except Unauthorized:
+        except (Unauthorized, LongOutage):
             raise
         except (LabelStudioError, Stale) as error:
             logger.warning("line %s is swept once more: %s", ticket.target.request.line, error)
@@ -135,7 +143,11 @@ class Sweeper:
         ended = [send.ended for ticket in self._tickets for send in ticket.sends if send.lost]
         wait = max(ended, default=-math.inf) + self._patience.late - self._clock.now()
         if wait > 0:
-            await self._clock.sleep(wait)
+            await self._wait(wait, "creates whose answers were lost, which may still be carried out")
+
+    async def _wait(self, seconds: float, reason: str) -> None:
+        self._waits.waiting(seconds, reason)
+        await self._clock.sleep(seconds)
 
     async def _tidy(self, ticket: Ticket, look: Look) -> tuple[int, ...]:
         """Bring one odd row in order; the ids of its key before that."""

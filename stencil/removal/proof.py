@@ -78,6 +78,8 @@ def _work(project: Project) -> Doubt | None:
 def _changed(expected: Expected, project: Project) -> Doubt | None:
     if resembles_mark(project.description) or standing(project) is not Standing.FINISHED:
         return Doubt("marked", "it bears the mark of a half-made project: run the sheet again to have it finished")
+    if "description" in project.lacks:
+        return Doubt("description-unknown", "Label Studio does not say what its description is")
     differs = differing(expected.settings, {**project.settings, "description": project.description})
     if differs:
         names = ", ".join(sorted(differs))

@@ -1,8 +1,6 @@
 """The rows of a sheet as requests, with everything that is wrong with them at once."""
 
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -10,26 +8,22 @@ from typing import Any, NamedTuple
 from pydantic_core import PydanticCustomError
 
 from stencil.json_value import JSON
-from stencil.overrides import TEXT_FIELDS, NotJSONError, json_of, parse_overrides, suggestion
+from stencil.overrides import TEXT_FIELDS, NotJSONError, json_of, parse_overrides
 from stencil.overrides.kinds import boolean, text
 from stencil.problems import Problem, shown
-from stencil.redaction import FromFile
-from stencil.sheet.columns import CONTROL, OWN_COLUMNS, Columns, columns_of
+from stencil.sheet.columns import CONTROL, Columns, columns_of
 from stencil.sheet.legible import legible
 from stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
 from stencil.sheet.model import Request, Row, Sheet
 from stencil.sheet.references import References
 from stencil.sheet.sharing import Shared
 from stencil.sheet.tables import is_blank
-from stencil.sheet.titles import TitlePattern, TitleUnmade, cut, fault_of_title
+from stencil.sheet.titles import TitlePattern, TitleUnmade, cut, fault_of_title, folded
 from stencil.steps import BadStep, Steps, members_in
 
 # The same ones for all rows that have none: a sheet may have a hundred thousand.
 _NO_VARIABLES: dict[str, object] = {}
 _NO_STEPS = Steps()
-
-#: Characters that nobody sees: a title with one looks like the title without.
-_INVISIBLE = re.compile("[\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 
 def requests_of(
@@ -59,8 +53,7 @@ def requests_of(
         titled_by: Whether a template may give a title to a row that has none: then the request has none yet.
     """
     if not sheet.columns:
-        # Nothing shows that this is a sheet, so nothing of it is quoted.
-        return [], _told([replace(each, value=None) for each in sheet.problems])
+        return [], _told(sheet.problems)
     columns = columns_of(
         sheet.columns,
         line=sheet.header_line,
@@ -68,8 +61,6 @@ def requests_of(
         titles_elsewhere=titles is not None or _any_titled_by_template(sheet, template, titled_by),
     )
     in_pattern = titles.columns(sheet.columns) if titles else {}
-    if "title" not in columns.own and not (columns.elsewhere and (columns.known or in_pattern)):
-        return [], _told([_no_title(sheet)])
     for name in titles.names if titles else ():
         if name not in in_pattern:
             message = f"the pattern of the titles names the column {shown(name)}, and the sheet has none of this name."
@@ -77,7 +68,7 @@ def requests_of(
     checker = _Checker(
         titles=_Titles(titles, in_pattern, cut_titles, titled_by),
         columns=columns,
-        references=References(sheet.folder, sheet.rows_asker),
+        references=References(sheet.folder),
         defaults={"template": _word(template) or "", "workspace": _word(workspace) or ""},
         required={"template"} | ({"workspace"} if workspaces_required else set()),
         allow_unknown=allow_unknown_fields,
@@ -101,16 +92,6 @@ def requests_of(
     return ([] if useless else requests), _told(problems)
 
 
-def _no_title(sheet: Sheet) -> Problem:
-    """The one problem of what may be no sheet at all: it quotes nothing of it, not even the names of its columns."""
-    near = [
-        number for number, name in enumerate(sheet.columns, 1) if "mean title?" in suggestion(name.strip(), OWN_COLUMNS)
-    ]
-    hint = f" Is it column {near[0]}?" if near else ""
-    message = f"the sheet needs a column named title, or the batch a pattern (--title).{hint}"
-    return Problem("column-missing", message, line=sheet.header_line)
-
-
 def _told(problems: list[Problem]) -> list[Problem]:
     """The problems as they are told: printable, and no more than anybody reads."""
     if len(problems) > MOST_PROBLEMS:
@@ -132,7 +113,7 @@ def find_duplicates(items: Iterable[tuple[int, str | int | None, str]]) -> list[
     first: dict[tuple[str, str], tuple[int, str]] = {}
     problems: list[Problem] = []
     for line, workspace, title in items:
-        key = ("" if workspace is None else str(workspace).strip(), _folded(title))
+        key = ("" if workspace is None else str(workspace).strip(), folded(title))
         earlier_line, earlier = first.setdefault(key, (line, title))
         if earlier_line == line:
             continue
@@ -145,14 +126,6 @@ def find_duplicates(items: Iterable[tuple[int, str | int | None, str]]) -> list[
             message += f" ({shown(earlier)!r}): remove one, or change its title."
         problems.append(Problem(code, message, line=line, column="title", value=shown(title)))
     return problems
-
-
-def _folded(title: str) -> str:
-    """The title as one reads it: without case, kinds of blanks and forms of letters."""
-    if title.isascii():
-        return " ".join(title.lower().split())
-    title = _INVISIBLE.sub("", title)
-    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", title).casefold()).split())
 
 
 def _any_titled_by_template(sheet: Sheet, default: str, titled_by: Callable[[str], bool]) -> bool:
@@ -355,7 +328,6 @@ class _Checker:
 
     def _parsed(self, values: dict[str, object], line: int) -> tuple[dict[str, JSON], list[Problem]]:
         problems = []
-        files: dict[str, str] = {}
         for name in values.keys() & TEXT_FIELDS:
             value = values[name]
             if isinstance(value, str) and value.lstrip().startswith("@"):
@@ -366,12 +338,7 @@ class _Checker:
                     del values[name]
                 else:
                     values[name] = text.value
-                    if not value.strip().startswith("@@"):
-                        files[name] = shown(value)
         found, more = parse_overrides(values, line=line, allow_unknown=self._allow_unknown)
-        found |= {name: FromFile(found[name]) for name in found.keys() & files.keys()}
-        # What is wrong with a file's text is told by the file's name.
-        more = [replace(each, value=files.get(each.column or "", each.value)) for each in more]
         return found, problems + more
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from string import Formatter
 
@@ -19,6 +20,21 @@ SHORTEST_TITLE, LONGEST_TITLE = 3, 50
 #: Hex digits of its hash that a title ends in where it was cut.
 _DIGITS = 8
 _SPEC = re.compile(r"(?:.?[<>=^])?[ +-]?0?\d{0,2}[,_]?(?:\.\d{1,2})?[bdefgnosxEFGX%]?")
+
+
+#: Characters that nobody sees: a title with one looks like the title without.
+_INVISIBLE = re.compile(
+    "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0]"
+)
+
+
+def folded(title: str) -> str:
+    """The title as one reads it: without case, kinds of blanks, forms of letters and what nobody sees."""
+    if title.isascii():
+        return " ".join(title.lower().split())
+    title = _INVISIBLE.sub("", title)
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", title).casefold()).split())
 
 
 class BadPattern(StencilError):

@@ -111,7 +111,7 @@ async def test_a_write_is_sent_once_however_it_ends(
 
 
 async def test_a_create_whose_answer_is_no_project_is_unsure_and_sent_once(clock: VirtualClock) -> None:
-    bodies: list[JSON] = [{"title": "Birds"}, {"id": 7}, [], None, {"id": True, "title": ""}]
+    bodies: list[JSON] = [{"title": "Birds"}, [], None, {"id": True, "title": ""}]
     for body in bodies:
         script = Script(answer(201, body))
         with pytest.raises(Unsure, match="unexpected answer"):
@@ -160,8 +160,11 @@ async def test_a_page_in_place_of_a_project_says_nothing_of_the_project(clock: V
     [
         ({"retry_after": "7"}, 7),
         ({"retry_after": "2.5"}, 2.5),
-        ({"retry_after": "Tue, 24 Nov 2026 12:00:20 GMT"}, 20),
-        ({"x_ratelimit_reset": "1795521609"}, 9),
+        ({"retry_after": "Tue, 24 Nov 2026 12:00:20 GMT"}, 1),
+        ({"x_ratelimit_reset": "1795521609"}, 1),
+        ({"retry_after": "Tue, 24 Nov 2026 12:10:20 GMT", "date": "Tue, 24 Nov 2026 12:10:18 GMT"}, 2),
+        ({"retry_after": "Tue, 24 Nov 2026 11:50:20 GMT", "date": "Tue, 24 Nov 2026 11:50:18 GMT"}, 2),
+        ({"x_ratelimit_reset": "1795521609", "date": "Tue, 24 Nov 2026 12:00:00 GMT"}, 9),
         ({"retry_after": "4", "x_ratelimit_reset": "1795521609"}, 4),
         ({}, 1),
         ({"retry_after": "soon"}, 1),
@@ -169,16 +172,35 @@ async def test_a_page_in_place_of_a_project_says_nothing_of_the_project(clock: V
         ({"retry_after": "nan"}, 1),
         ({"retry_after": "86400"}, 300),
         ({"retry_after": "-5"}, 0.1),
-        ({"retry_after": "Tue, 24 Nov 2026 11:00:00 GMT"}, 0.1),
+        ({"retry_after": "Tue, 24 Nov 2026 11:00:00 GMT", "date": "Tue, 24 Nov 2026 12:00:00 GMT"}, 0.1),
     ],
     ids=str,
 )
-async def test_a_throttled_request_says_how_long_to_wait(
+async def test_a_throttled_request_says_how_long_to_wait_by_the_servers_own_clock(
     headers: dict[str, str], seconds: float, clock: VirtualClock
 ) -> None:
     error = await failure(answer(429, None, **headers), clock)
     assert isinstance(error, Throttled)
     assert error.retry_after == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("Request was throttled. Expected available in 48 seconds.", 48),
+        ("Request was throttled. Expected available in 1 second.", 1),
+        ("Try again in 2 minutes", 120),
+        ("In 12 projects too much was asked.", 1),
+        ("Slow down.", 1),
+    ],
+)
+async def test_a_wait_that_only_the_words_of_a_refusal_name_is_waited(
+    said: str, seconds: float, clock: VirtualClock
+) -> None:
+    for refusal in (answer(429, {"detail": said}), httpx.Response(429, text=said)):
+        error = await failure(refusal, clock)
+        assert isinstance(error, Throttled)
+        assert error.retry_after == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("shape", ["refused connection", "slow connection", "no free connection"])

@@ -51,12 +51,24 @@ def test_a_whole_projects_other_keys_are_its_settings_as_they_came() -> None:
 
 @pytest.mark.parametrize(
     "told",
-    [{"title": "x"}, {"id": 1}, {"id": "1", "title": "x"}, {"id": True, "title": "x"}, [], None],
+    [{"title": "x"}, {"id": "1", "title": "x"}, {"id": True, "title": "x"}, [], None],
     ids=str,
 )
 def test_what_is_no_project_is_refused(told: JSON) -> None:
     with pytest.raises(ValueError, match="project"):
         Project.from_json(told)
+
+
+WHOLE: dict[str, JSON] = {"id": 7, "title": "x", "description": "", "workspace": None, "task_number": None}
+
+
+@pytest.mark.parametrize(
+    ("key", "attribute"),
+    [("title", "title"), ("description", "description"), ("workspace", "workspace"), ("task_number", "tasks")],
+)
+def test_a_key_that_is_absent_is_unknown_and_one_that_is_empty_is_not(key: str, attribute: str) -> None:
+    assert Project.from_json(WHOLE).lacks == ()
+    assert Project.from_json({name: value for name, value in WHOLE.items() if name != key}).lacks == (attribute,)
 
 
 def test_a_project_can_be_hashed_and_pickled() -> None:

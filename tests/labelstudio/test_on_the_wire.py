@@ -155,6 +155,30 @@ async def test_there_are_as_many_connections_as_requests_at_once() -> None:
     assert (server.connections, len(server.requests)) == (4, 12)
 
 
+async def test_an_answer_that_trickles_in_for_ever_ends_at_the_requests_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of its bytes comes long before the timeout for a byte."""
+
+    async def trickling(writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) > 1:
+            await whole(writer)
+            return
+        writer.write(b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.005)
+
+    monkeypatch.setattr("stencil.labelstudio.client.CREATE_DEADLINE", 0.1)
+    async with serving(trickling) as server, LabelStudio(server.url, LEGACY) as studio:
+        with pytest.raises(Unsure, match="no whole answer within 0") as caught:
+            await studio.create_project({"title": "Birds"})
+        assert caught.value.sent
+        monkeypatch.setattr("stencil.labelstudio.client.CREATE_DEADLINE", 90.0)
+        assert (await studio.create_project({"title": "Birds"})).id == 7
+
+
 async def test_a_request_that_is_given_up_leaves_its_place_to_the_next_one() -> None:
     async def first_silent(writer: asyncio.StreamWriter) -> None:
         if len(server.requests) > 1:

@@ -101,10 +101,21 @@ async def test_a_refused_create_holds_back_the_whole_batch(clock: VirtualClock) 
     assert clock.now() == pytest.approx(1030)
 
 
+async def test_no_cache_can_answer_a_read(clock: VirtualClock) -> None:
+    script = Script(PAGE)
+    studio = script.studio(clock)
+    for _ in range(2):
+        await studio.list_page(1)
+    first, second = script.requests
+    assert first.headers["cache-control"] == "no-cache"
+    assert first.url != second.url
+    assert {name for name, value in first.url.params.items() if second.url.params[name] != value} == {"_"}
+
+
 async def test_a_page_asks_for_what_was_named_and_keeps_nothing_else(clock: VirtualClock) -> None:
     script = Script(answer(200, {"count": 201, "next": "x", "results": [project(color="#ffffff", task_number=3)]}))
     page = await script.studio(clock).list_page(2, fields=("color",), title="bi", ids=(7, 8))
-    assert dict(script.requests[0].url.params) == {
+    assert dict(script.requests[0].url.params.remove("_")) == {
         "page": "2",
         "page_size": "100",
         "ordering": "-id",

@@ -20,6 +20,7 @@ from stencil.labelstudio import Edition, LabelStudio, Project
 from stencil.marks import Standing, key_of, read_mark, standing
 from stencil.options import Options
 from stencil.pacing import Pacer
+from stencil.problems import StencilError
 from stencil.provisioning import Patience, Retries
 from stencil.provisioning.steps import StepRunner
 from stencil.report import Outcome, Report
@@ -27,7 +28,8 @@ from stencil.sheet import read_sheet
 from stencil.steps import Steps, TaskFile, pending_of
 from stencil.studio import Studio
 from tests.labelstudio.virtual import VirtualClock
-from tests.provisioning.simulated import Fault, Request, SimulatedClient, SimulatedStudio
+from tests.provisioning import audit
+from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedStudio
 
 COLOR = "#112233"
 OTHER_COLOR = "#445566"
@@ -45,14 +47,23 @@ PAGE = 10
 QUIET = 130.0
 
 
+#: Seconds after which a batch has ended, once nothing goes wrong any more.
+LONGEST_END = 1800.0
+
+
 @dataclass(frozen=True)
 class Start:
-    """A batch: when it starts, the request or kind of request at which its process dies, and what it makes."""
+    """A batch: when it starts, the request or kind of request at which its process dies, and what it makes.
+
+    `stops_at` is the request after which its process is stopped (SIGSTOP), and continued `stops_for` seconds later.
+    """
 
     name: str
     at: float = 0.0
     dies_at: int = 0
     dies_on: str = ""
+    stops_at: int = 0
+    stops_for: float = 0.0
     color: str = COLOR
     at_once: int = 1000
 
@@ -79,6 +90,9 @@ class Scene:
     lag: float = 0.0
     older: int = 0
     steps: bool = False
+    order: str = ""
+    left_out: float = 0.0
+    down: tuple[Down, ...] = ()
 
 
 @dataclass
@@ -94,6 +108,13 @@ class Stage:
     touched: set[int] = field(default_factory=set)
     disturbed: set[str] = field(default_factory=set)
     others: dict[int, Project] = field(default_factory=dict)
+    refused: dict[str, StencilError] = field(default_factory=dict)
+    ended: dict[str, float] = field(default_factory=dict)
+    disturbed_until: float = 0.0
+
+    def disturb(self, seconds: float = 0.0) -> None:
+        """Something goes wrong now, or somebody else does something, and it is over so many seconds from now."""
+        self.disturbed_until = max(self.disturbed_until, self.clock.now() + seconds)
 
     def rows(self, title: str) -> dict[str, Outcome]:
         """The outcomes of a row, by batch."""
@@ -112,8 +133,8 @@ async def one_batch(
     *,
     steps: bool = False,
 ) -> Report:
-    options = Options(template="1", workspace="1")
-    pacer = Pacer(max_concurrency=8, clock=client.server.clock)
+    options = Options(template="1", workspace="1", allow_lookalikes=True)
+    pacer = Pacer(max_concurrency=8, clock=client.clock)
     studio = Studio(cast("LabelStudio", client), edition, pacer, "a simulated studio")
     checked = check(read_sheet([{"title": name, "color": color} for name in names]), options)
     if steps:
@@ -125,12 +146,19 @@ async def one_batch(
 # Faults and colleagues
 
 
-def faults_of(scene: Scene) -> Callable[[str, str, int], Fault | None]:
+def faults_of(stage: Stage) -> Callable[[str, str, int], Fault | None]:
+    scene = stage.scene
     named = {(client, method, number): fault for client, method, number, fault in scene.faults}
     chance = random.Random(scene.seed)
     planned = 8 + 4 * (scene.rows + scene.older) // PAGE
 
     def fault(client: str, method: str, number: int) -> Fault | None:
+        found = chosen(client, method, number)
+        if found:
+            stage.disturb(found.seconds + found.throttled + found.delay)
+        return found
+
+    def chosen(client: str, method: str, number: int) -> Fault | None:
         found = named.get((client, method, number))
         # The plan of a batch raises what it can't read: nothing was written yet.
         if method == "LIST" and number <= planned:
@@ -139,9 +167,15 @@ def faults_of(scene: Scene) -> Callable[[str, str, int], Fault | None]:
             return found
         if method in ("LIST", "GET", "WHOAMI"):
             return Fault(lost="before") if chance.random() < 0.1 else None
-        kind = chance.choice(["before", "after", "late", "late", "unsent", "copies", "throttled", "slow", "busy"])
+        kind = chance.choice(
+            ["before", "after", "late", "late", "unsent", "copies", "throttled", "slow", "busy", "echo", "forbidden"]
+        )
         if kind == "copies":
             return Fault(copies=chance.randint(1, 4)) if method == "POST" else None
+        if kind == "echo":
+            return Fault(echo=chance.choice(["stale", "stale", "other"])) if method in ("POST", "PATCH") else None
+        if kind == "forbidden":
+            return Fault(status=403, copies=chance.randint(0, 1)) if method in ("POST", "PATCH") else None
         if kind == "throttled":
             return Fault(throttled=chance.choice([0.5, 3.0]))
         if kind == "busy":
@@ -155,6 +189,7 @@ def faults_of(scene: Scene) -> Callable[[str, str, int], Fault | None]:
 
 def visit(stage: Stage, what: Visit) -> None:
     """A colleague at work."""
+    stage.disturb()
     server, name = stage.server, title(what.row)
     projects = [project for project in server.of(name) if project.workspace == 1]
     found = projects[-1] if projects else None
@@ -195,6 +230,7 @@ async def play(scene: Scene) -> Stage:
     clock = VirtualClock()
     async with clock.running():
         server = SimulatedStudio(clock, lag=scene.lag, page_size=PAGE)
+        server.order, server.left_out = scene.order, scene.left_out
         stage = Stage(scene, clock, server)
         names = [title(row) for row in range(scene.rows)]
         others = [server.make(f"Older {number}") for number in range(scene.older)]
@@ -203,7 +239,10 @@ async def play(scene: Scene) -> Stage:
         await clock.sleep(60)
         for what in scene.visits:
             server.visits[what.request] = lambda what=what: visit(stage, what)  # type: ignore[misc]
-        faults = faults_of(scene)
+        server.down = [replace(down, since=down.since + clock.now()) for down in scene.down]
+        for down in server.down:
+            stage.disturb(down.since + down.seconds - clock.now())
+        faults = faults_of(stage)
         abandoned = []
 
         async def start(what: Start) -> None:
@@ -211,29 +250,39 @@ async def play(scene: Scene) -> Stage:
             client = server.client(what.name, faults)
             client.dies_on = what.dies_on
             client.dies_at, client.pacer.max_concurrency = what.dies_at, what.at_once
+            client.stops_at, client.stops_for = what.stops_at, what.stops_for
             stage.clients.append(client)
+            stage.disturb(what.stops_for)
             batch = asyncio.ensure_future(one_batch(client, names, what.color, steps=scene.steps))
             death = asyncio.ensure_future(client.dead.wait())
             await asyncio.wait([batch, death], return_when=asyncio.FIRST_COMPLETED)
             death.cancel()
-            if batch.done():
-                stage.reports[what.name] = batch.result()
-            else:
+            if not batch.done():
+                stage.disturb()
                 abandoned.append(batch)
+                return
+            stage.ended[what.name] = clock.now()
+            try:
+                stage.reports[what.name] = batch.result()
+            except StencilError as error:
+                stage.refused[what.name] = error
 
         await asyncio.gather(*(start(what) for what in scene.starts))
         await clock.sleep(QUIET)
         server.land()
         server.visits.clear()
-        await clock.sleep(1 + scene.lag)
+        server.down, server.lag = (), min(server.lag, 1.0)
+        await clock.sleep(1 + server.lag)
         check_end(stage)
 
         rerun = server.client("r")
         stage.clients.append(rerun)
         stage.reports["r"] = await one_batch(rerun, names, scene.starts[-1].color, steps=scene.steps)
-        await clock.sleep(1 + scene.lag)
+        await clock.sleep(1 + server.lag)
         check_rerun(stage)
         check_requests(stage)
+        check_liveness(stage)
+        check_audit(stage)
         for batch in abandoned:
             batch.cancel()
         await asyncio.gather(*abandoned, return_exceptions=True)
@@ -318,6 +367,53 @@ def check_rerun(stage: Stage) -> None:
             assert len(finished) > 1 or of_key(stage.server, each.title, Standing.TOUCHED), each
     for number, other in stage.others.items():
         assert stage.server.projects.get(number) == other
+
+
+def check_liveness(stage: Stage) -> None:
+    """Once nothing goes wrong any more, each batch comes to its end; one that was refused before it has written nothing."""
+    for name, ended in stage.ended.items():
+        assert ended - stage.disturbed_until <= LONGEST_END + 10 * stage.scene.lag, (
+            name,
+            ended - stage.disturbed_until,
+        )
+    for client in stage.clients:
+        if client.name in stage.refused:
+            assert set(client.sent) <= {"LIST", "GET"}, stage.refused[client.name]
+
+
+def check_audit(stage: Stage) -> None:
+    """The second opinion: what it finds wrong is wrong, and two projects of a row are reported."""
+    events = [
+        audit.Event(
+            each.client,
+            each.method,
+            each.sent,
+            each.ended,
+            each.project,
+            each.title,
+            each.page,
+            plain(each.found),
+            each.shown,
+            each.answered,
+        )
+        for each in stage.server.requests
+    ]
+    history = zip(stage.server.history, stage.server.writers, strict=True)
+    states = [audit.State(at, number, plain(project), by) for (at, number, project), by in history]
+    wrong = audit.violations(events, states, user=1)
+    assert not wrong, wrong
+    unclear = {row.title for row in stage.reports["r"].rows if row.outcome is Outcome.AMBIGUOUS}
+    assert audit.set_up_twice(states) <= unclear | stage.disturbed
+    half_made = {stage.server.projects[number].title for number in audit.left_half_made(states)}
+    assert half_made <= unclear | stage.disturbed
+
+
+def plain(project: Project | None) -> dict[str, object] | None:
+    """A project as the second opinion takes it."""
+    if project is None:
+        return None
+    names = ("title", "workspace", "description", "tasks")
+    return {**{name: getattr(project, name) for name in names}, "creator": project.created_by}
 
 
 def check_requests(stage: Stage) -> None:

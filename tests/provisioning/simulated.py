@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from stencil.labelstudio import (
+    LabelStudioError,
     Project,
     ProjectPage,
     ProjectTemplate,
@@ -26,8 +27,11 @@ from stencil.labelstudio import (
     User,
     Workspace,
 )
+from stencil.labelstudio.outage import Outage
 from stencil.pacing import Pacer, Turn
 from tests.labelstudio.virtual import VirtualClock
+
+T = TypeVar("T")
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -38,7 +42,9 @@ class Fault:
 
     `lost` is `unsent`, `before` or `after` the commit, or `late` (it commits `seconds` after the client gave up); `copies` are
     made before the one that is answered; `throttled` and `status` refuse it, `field` is what the refusal names; `delay` is how
-    long a write takes to commit, once a create has got its id; `title` and `description` are what the studio makes of those.
+    long a write takes to commit, once a create has got its id; `title` and `description` are what the studio makes of those;
+    `echo` is what is wrong with the answer alone: `stale` (as before the write, or without a description), or `other` (that of
+    another request).
     """
 
     lost: str = ""
@@ -50,6 +56,48 @@ class Fault:
     delay: float = 0.0
     title: str = ""
     description: str = ""
+    echo: str = ""
+
+
+@dataclass(frozen=True)
+class Down:
+    """Label Studio is away for a while: `how` is `refused`, or what the proxy before it answers, or `silent`."""
+
+    since: float
+    seconds: float
+    how: str = "refused"
+
+    def check(self, now: float) -> None:
+        if self.since <= now < self.since + self.seconds:
+            if self.how == "refused":
+                raise Unsure("no connection", reason="no connection", sent=False)
+            raise Unsure(f"the server answered {self.how}", reason=self.how, status=int(self.how))
+
+
+class ProcessClock:
+    """The clock of one process: while that is stopped (SIGSTOP), time passes, and nothing of it runs."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock, self._until = clock, 0.0
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def wall(self) -> datetime:
+        return self._clock.wall()
+
+    def stop(self, seconds: float) -> None:
+        """Stop the process now, and continue it later."""
+        self._until = self.now() + seconds
+
+    async def running(self) -> None:
+        """Return while the process runs."""
+        while self.now() < self._until:
+            await self._clock.sleep(self._until - self.now())
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        await self.running()
 
 
 @dataclass
@@ -67,7 +115,11 @@ class Entry:
 
 @dataclass
 class Request:
-    """One request that was sent; `found` is what the project was then or, for a read, what was answered."""
+    """One request that was sent.
+
+    `found` is what the project was then or, for a read, what was answered; `shown` the ids of a list, `answered` the id that a
+    create gave.
+    """
 
     client: str
     method: str
@@ -77,6 +129,8 @@ class Request:
     page: int = 0
     found: Project | None = None
     ended: float = math.inf
+    shown: frozenset[int] = frozenset()
+    answered: int | None = None
 
 
 Faults = Callable[[str, str, int], Fault | None]
@@ -93,24 +147,32 @@ class SimulatedStudio:
         self.clock, self.lag, self.latency, self.page_size = clock, lag, latency, page_size
         self.projects: dict[int, Project] = {}
         self.history: list[tuple[float, int, Project | None]] = []
+        #: Whose request made each state of the history; nobody's where it was a person.
+        self.writers: list[str] = []
         self.log: list[Entry] = []
         self.asked: list[tuple[str, str, str]] = []
         self.requests: list[Request] = []
         self.visits: dict[int, Callable[[], None]] = {}
         self.next_id = 1
+        #: How lists are ordered: as asked, `oldest` first, `shuffled`, or with `pinned` ones before all others.
+        self.order = ""
+        #: Share of the items of lists that lack a key.
+        self.left_out = 0.0
+        self.down: Sequence[Down] = ()
         self.pending: list[tuple[float, Callable[[], None]]] = []
 
     def client(self, name: str = "a", faults: Faults = no_faults, user: int = 1) -> "SimulatedClient":
         """A client of one process."""
         return SimulatedClient(self, name, faults, user)
 
-    def put(self, project: Project | None, number: int) -> None:
+    def put(self, project: Project | None, number: int, by: str = "") -> None:
         """Commit a state of a project; `None` removes it."""
         if project is None:
             self.projects.pop(number, None)
         else:
             self.projects[number] = project
         self.history.append((self.clock.now(), number, project))
+        self.writers.append(by)
 
     def make(
         self,
@@ -120,13 +182,14 @@ class SimulatedStudio:
         workspace: int | None = 1,
         user: int = 2,
         number: int | None = None,
+        by: str = "",
         **settings: Any,
     ) -> Project:
         """A project that somebody made by hand."""
         number = number or self.new_number()
         created = START + timedelta(seconds=self.clock.now())
         project = Project(number, title, description, workspace, created, user, 0, settings)
-        self.put(project, number)
+        self.put(project, number, by)
         return project
 
     def new_number(self) -> int:
@@ -157,6 +220,26 @@ class SimulatedStudio:
                 seen[number] = project
         return seen
 
+    def page(self, page: int, ordering: str, title: str) -> ProjectPage:
+        """One page of the list."""
+        found = [each for each in self.listed().values() if title.lower() in each.title.lower()]
+        found.sort(key=lambda project: project.id, reverse=ordering == "-id" and self.order != "oldest")
+        if self.order == "shuffled":
+            found.sort(key=lambda project: project.id * 7919 % 1009)
+        if self.order == "pinned":
+            found.sort(key=lambda project: project.id % 5 != 0)
+        size = self.page_size
+        shown = [self._as_listed(project) for project in found[size * (page - 1) : size * page]]
+        return ProjectPage(count=len(found), projects=shown, has_next=size * page < len(found))
+
+    def _as_listed(self, project: Project) -> Project:
+        chance = project.id * 7919 + len(self.requests) * 31
+        if chance % 1000 >= 1000 * self.left_out:
+            return replace(project, settings={})
+        key = ("description", "title", "workspace", "tasks")[chance // 1000 % 4]
+        empty = {"description": "", "title": "", "workspace": None, "tasks": 0}[key]
+        return replace(project, settings={}, lacks=(key,), **{key: empty})  # type: ignore[arg-type]
+
     def of(self, title: str) -> list[Project]:
         """The projects with a title."""
         return [project for project in self.projects.values() if project.title == title]
@@ -168,8 +251,11 @@ class SimulatedClient:
     def __init__(self, server: SimulatedStudio, name: str, faults: Faults, user: int) -> None:
         self.server, self.name, self.faults, self.user = server, name, faults, user
         self.url = "http://studio"
-        self.pacer = Pacer(max_concurrency=1000, clock=server.clock)
+        self.clock = ProcessClock(server.clock)
+        self.pacer = Pacer(max_concurrency=1000, clock=self.clock)
+        self.outage = Outage(self.clock, self._probe)
         self.dies_at, self.dies_on = 0, ""
+        self.stops_at, self.stops_for = 0, 0.0
         self.dead = asyncio.Event()
         self.sent: Counter[str] = Counter()
 
@@ -187,28 +273,39 @@ class SimulatedClient:
         return [Workspace(id=1, title="North"), Workspace(id=2, title="South")]
 
     async def whoami(self) -> User:
-        await self._read("WHOAMI")
+        return await self._read(Turn.NEXT, self._whoami)
+
+    async def _whoami(self) -> User:
+        await self._once(Request(self.name, "WHOAMI", self.server.clock.now()))
         return User(id=self.user, email="a@example.com")
+
+    async def _probe(self) -> None:
+        try:
+            await self._whoami()
+        finally:
+            await self.clock.running()
 
     async def list_page(
         self, page: int, *, ordering: str = "-id", fields: Collection[str] = (), title: str = "", **_: Any
     ) -> ProjectPage:
-        async with self.pacer.slot(Turn.NEXT):
+        async def listed() -> ProjectPage:
             self.server.asked.append((self.name, "LIST", ""))
-            await self._read("LIST", title=title, page=page)
-            found = sorted(self.server.listed().values(), key=lambda project: project.id, reverse=ordering == "-id")
-            found = [project for project in found if title.lower() in project.title.lower()]
-            size = self.server.page_size
-            shown = [replace(project, settings={}) for project in found[size * (page - 1) : size * page]]
+            request = await self._once(Request(self.name, "LIST", self.server.clock.now(), None, title, page))
             self._note("LIST", None)
-            return ProjectPage(count=len(found), projects=shown, has_next=size * page < len(found))
+            found = self.server.page(page, ordering, title)
+            request.shown = frozenset(project.id for project in found.projects)
+            return found
+
+        return await self._read(Turn.NEXT, listed)
 
     async def project(self, number: int) -> Project:
-        async with self.pacer.slot(Turn.NEXT):
-            request = await self._read("GET", number)
+        async def read() -> Project:
+            request = await self._once(Request(self.name, "GET", self.server.clock.now(), number))
             self._note("GET", number)
             request.found = self.server.projects.get(number)
             return self._found(number)
+
+        return await self._read(Turn.NEXT, read)
 
     async def create_from_template(
         self,
@@ -232,7 +329,7 @@ class SimulatedClient:
         before: Callable[[], None] = lambda: None,
         turn: Turn = Turn.SOON,
     ) -> Project:
-        async with self.pacer.slot(turn):
+        async with self._passing(turn):
             before()
             seen, now = self.server.projects.get(number), self.server.clock.now()
             echo: list[Project] = []
@@ -242,32 +339,32 @@ class SimulatedClient:
                 found = self._found(number)
                 settings = {**found.settings, **{key: value for key, value in fields.items() if key != "description"}}
                 description = fields.get("description", found.description)
-                self.server.put(replace(found, settings=settings, description=description), number)
+                self.server.put(replace(found, settings=settings, description=description), number, self.name)
                 echo.append(self._found(number))
 
-            await self._carry_out(Request(self.name, "PATCH", now, number, found=seen), commit)
-            return echo[-1]
+            fault = await self._carry_out(Request(self.name, "PATCH", now, number, found=seen), commit)
+            return seen if fault.echo and seen is not None else echo[-1]
 
     async def import_tasks(self, number: int, tasks: list[Any], *, before: Callable[[], None] = lambda: None) -> None:
-        async with self.pacer.slot(Turn.NOW):
+        async with self._passing(Turn.NOW):
             before()
 
             def commit() -> None:
                 self._note("IMPORT", number)
                 found = self._found(number)
-                self.server.put(replace(found, tasks=found.tasks + len(tasks)), number)
+                self.server.put(replace(found, tasks=found.tasks + len(tasks)), number, self.name)
 
             await self._carry_out(Request(self.name, "IMPORT", self.server.clock.now(), number), commit)
 
     async def delete_project(self, number: int, *, before: Callable[[], None] = lambda: None) -> None:
-        async with self.pacer.slot(Turn.NOW):
+        async with self._passing(Turn.NOW):
             before()
             seen, now = self.server.projects.get(number), self.server.clock.now()
 
             def commit() -> None:
                 self._note("DELETE", number, before=seen, sent=now)
                 self._found(number)
-                self.server.put(None, number)
+                self.server.put(None, number, self.name)
 
             await self._carry_out(Request(self.name, "DELETE", now, number, found=seen), commit)
 
@@ -283,24 +380,52 @@ class SimulatedClient:
                 workspace=fields.get("workspace"),
                 user=self.user,
                 number=number,
+                by=self.name,
                 **{"is_published": False, **rest},
             )
             self._note("POST", project.id, fields)
             made.append(project)
 
-        async with self.pacer.slot():
+        async with self._passing(Turn.LATER):
             before()
             request = Request(self.name, "POST", self.server.clock.now(), title=fields["title"])
-            await self._carry_out(request, commit)
+            fault = await self._carry_out(request, commit)
+            if fault.echo == "other":
+                return self.server.projects[min(self.server.projects)]
+            request.answered = made[-1].id
+            if fault.echo:
+                return replace(made[-1], description="", lacks=("description",))
             return made[-1]
 
-    async def _read(self, method: str, number: int | None = None, *, title: str = "", page: int = 0) -> Request:
+    @contextlib.asynccontextmanager
+    async def _passing(self, turn: Turn) -> AsyncIterator[None]:
+        """A place among the requests that are out, as the client has it; what became of the request is noted."""
+        create = turn is Turn.LATER
+        async with self.pacer.slot(turn), self.outage.passage(create=create):
+            try:
+                yield
+            except Unsure as unsure:
+                await self.clock.running()
+                self.outage.failed(unsure.reason)
+                raise
+            except LabelStudioError:
+                await self.clock.running()
+                self.outage.answered(create=create)
+                raise
+            await self.clock.running()
+            self.outage.answered(create=create)
+
+    async def _read(self, turn: Turn, call: Callable[[], Awaitable[T]]) -> T:
         """Send a read, up to four times, as the client does."""
-        for wait in (0.5, 1.0, 2.0):
-            with contextlib.suppress(Unsure):
-                return await self._once(Request(self.name, method, self.server.clock.now(), number, title, page))
-            await self.server.clock.sleep(wait)
-        return await self._once(Request(self.name, method, self.server.clock.now(), number, title, page))
+        for wait in (0.5, 1.0, 2.0, 0.0):
+            try:
+                async with self._passing(turn):
+                    return await call()
+            except Unsure:
+                if not wait:
+                    raise
+            await self.clock.sleep(wait)
+        raise AssertionError
 
     async def _once(self, request: Request) -> Request:
         try:
@@ -310,14 +435,15 @@ class SimulatedClient:
                 request.ended = self.server.clock.now()
         return request
 
-    async def _carry_out(self, request: Request, commit: Callable[..., None]) -> None:
-        """Send a write, and let go wrong with it what the test asks for."""
+    async def _carry_out(self, request: Request, commit: Callable[..., None]) -> Fault:
+        """Send a write, and let go wrong with it what the test asks for; what that was."""
         try:
             fault = await self._reach(request) or Fault()
             await self._take_effect(fault, commit, create=request.method == "POST")
         finally:
             if not self.dead.is_set():
                 request.ended = self.server.clock.now()
+        return fault
 
     async def _take_effect(self, fault: Fault, commit: Callable[..., None], *, create: bool) -> None:
         if fault.lost == "unsent":
@@ -355,7 +481,11 @@ class SimulatedClient:
         self.server.requests.append(request)
         self.sent[method] += 1
         number = self.sent[method]
+        if self.sent.total() == self.stops_at:
+            self.clock.stop(self.stops_for)
         await self.server.clock.sleep(self.server.latency / 2)
+        for down in self.server.down:
+            down.check(self.server.clock.now())
         self.server.land()
         visit = self.server.visits.pop(len(self.server.requests), None)
         if visit:

@@ -284,25 +284,6 @@ def test_what_breaks_a_look_reaches_whoever_waits_for_it() -> None:
     on_clock(run)
 
 
-def test_a_list_that_never_shows_our_project_holds_up_one_look_and_not_the_batch() -> None:
-    async def run(server: SimulatedStudio) -> None:
-        client = server.client()
-        engine = await engine_of(client, 2)
-        list_page = client.list_page
-
-        async def hiding(*args: Any, **named: Any) -> ProjectPage:
-            page = await list_page(*args, **named)
-            return replace(page, projects=[each for each in page.projects if each.title != title(0)])
-
-        client.list_page = hiding  # type: ignore[method-assign]
-        await engine.attempt(engine.tickets)
-        assert [ticket.outcome for ticket in engine.tickets] == [Outcome.CREATED] * 2
-        # Rivals may be hidden as well.
-        assert engine.tickets[0].odd
-
-    on_clock(run)
-
-
 # The plan
 
 

@@ -232,10 +232,10 @@ async def test_a_half_made_project_that_somebody_changed_is_left_alone_and_said(
     await on_clock(run)
 
 
-async def test_a_project_of_the_same_title_elsewhere_or_of_a_similar_title_is_not_touched() -> None:
+async def test_a_project_of_the_same_title_elsewhere_or_of_a_longer_title_is_not_touched() -> None:
     async def run(clock: VirtualClock) -> None:
         server = SimulatedStudio(clock)
-        others = [server.make("Project", workspace=2), server.make("project"), server.make("Project 1")]
+        others = [server.make("Project", workspace=2), server.make("Project 1")]
         report = await batch(server.client(), ["Project"])
         assert outcomes(report) == {Outcome.CREATED}
         assert [server.projects[other.id] for other in others] == others
@@ -424,7 +424,7 @@ async def test_a_proxys_page_in_place_of_a_project_makes_no_second_one() -> None
             if pages:
                 pages -= 1
                 page = httpx.Response(404, headers={"content-type": "text/html"}, text="<h1>Not Found</h1>")
-                answers.read(answers.Call("PATCH", f"/api/projects/{number}/"), page, clock.wall())
+                answers.read(answers.Call("PATCH", f"/api/projects/{number}/"), page)
             return await update(number, fields, **named)
 
         client.update_project = update_project  # type: ignore[method-assign]
