@@ -20,7 +20,7 @@ from stencil.problems import StencilError
 HOST = "127.0.0.1"
 
 #: Seconds that the server may take to answer; the first start of all migrates its database.
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 #: Seconds between two looks at a server that is starting.
 POLL_SECONDS = 0.1
 #: Seconds between asking it to stop and killing it.

@@ -24,10 +24,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
-@pytest.fixture(autouse=True)
-def left_behind() -> Iterator[None]:
-    """They go here, where that is expected, and in no other test."""
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """What Prefect leaves behind goes before the tests of another module, which expect none of it.
+
+    What it has to tell its server is told. Its threads end, which draw from the random source that Hypothesis seeds.
+    """
     yield
+    APILogWorker.drain_all(at_exit=False)
+    EventsWorker.drain_all(at_exit=False)
     gc.collect()
 
 
@@ -39,9 +44,6 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         temporary_settings({PREFECT_API_URL: url}),
     ):
         yield url
-        # What Prefect still has to tell its server, it tells now: afterwards the server is gone.
-        APILogWorker.instance().drain()
-        EventsWorker.drain_all()
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Name of the credentials block.
 BLOCK = "label-studio"
 
-#: Seconds that a run may take to end on a busy machine, its start by the worker included.
-SECONDS = 100
+#: Seconds after which what is waited for will not come any more. No measure: on a busy machine a run may start after a minute.
+SECONDS = 300
 
 
 def command(environment: dict[str, str], *arguments: str) -> str:
@@ -36,7 +36,7 @@ def command(environment: dict[str, str], *arguments: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -120,7 +120,7 @@ def parent_of(process: int) -> int:
 async def event_of(run: UUID, name: str) -> dict[str, Any]:
     """The event of a name that a flow run has sent; the server writes events down some seconds after they came."""
     asked = {"filter": {"event": {"name": [name]}}, "limit": 50}
-    async with get_client() as client, asyncio.timeout(60):
+    async with get_client() as client, asyncio.timeout(SECONDS):
         while True:
             events = (await client.request("POST", "/events/filter", json=asked)).json()["events"]
             found: list[dict[str, Any]] = [each for each in events if str(run) in json.dumps(each["related"])]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stencil.sandbox import Sandbox
+from tests.prefect.deployed import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "projects.csv"
@@ -20,7 +21,7 @@ EXAMPLE = ROOT / "examples" / "projects.csv"
 def stencil(environment: dict[str, str], *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "stencil.cli", *arguments]
     done = subprocess.run(
-        command, env=environment, input=stdin, capture_output=True, encoding="utf-8", timeout=100, check=False
+        command, env=environment, input=stdin, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
     )
     assert "Traceback" not in done.stdout + done.stderr
     return done
@@ -254,12 +255,12 @@ def test_an_interrupted_batch_finishes_what_is_staked_and_exits_130_with_the_rep
         encoding="utf-8",
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + SECONDS
     while not any(request.method == "PATCH" for request in sandbox.requests) and time.monotonic() < deadline:
         time.sleep(0.01)
     # As a terminal does: to the whole group.
     os.killpg(running.pid, sent)
-    stdout, stderr = running.communicate(timeout=60)
+    stdout, stderr = running.communicate(timeout=SECONDS)
     assert running.returncode == 130, stderr
     assert "unprocessed" in stdout
     assert "Traceback" not in stdout + stderr

@@ -24,6 +24,7 @@ from stencil.sandbox import Sandbox
 from tasks.parameters import BadParameters
 from tasks.provisioning import RETRIES
 from tasks.sheet import SourceUnclear
+from tests.prefect.deployed import SECONDS
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -44,7 +45,7 @@ async def task_runs(run: FlowRun, *awaited: str) -> list[Any]:
     The server takes them in one by one, a moment after they ended; `report`, the last that a batch makes, is always awaited.
     """
     mine = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]))
-    async with get_client() as client, asyncio.timeout(30):
+    async with get_client() as client, asyncio.timeout(SECONDS):
         while True:
             found = await client.read_task_runs(task_run_filter=mine, limit=200)
             ended = [each.name for each in found if each.state is not None and each.state.is_final()]
@@ -193,7 +194,7 @@ async def test_a_frame_given_to_the_flow_itself_is_an_error_that_names_from_data
 @pytest.mark.slow
 async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sandbox: Sandbox) -> None:
     running = asyncio.ensure_future(create_projects(rows=rows(400), max_concurrency=2))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS):
         while not writes(sandbox).count("PATCH"):  # noqa: ASYNC110 - the sandbox runs in a thread of its own
             await asyncio.sleep(0.01)
     running.cancel()

@@ -266,7 +266,7 @@ async def test_an_alert_carries_the_counts_of_a_batch_with_failed_rows(
 
 
 def test_serve_refuses_deployments_that_a_worker_runs(environment: dict[str, str]) -> None:
-    refused = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    refused = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert refused.returncode == 2
     assert f"{ON_DEMAND} is on the work pool stencil" in refused.stderr
 

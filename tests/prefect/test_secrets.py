@@ -28,7 +28,7 @@ from flows.create_projects import create_projects
 from stencil.batch import BatchFailed
 from stencil.sandbox import Call, Proceed, Sandbox
 from tasks.shard_runs import DEPLOYMENT
-from tests.prefect.deployed import event_of, runs_of, worker
+from tests.prefect.deployed import SECONDS, event_of, runs_of, worker
 from tests.prefect.test_create_projects import artifacts, latest_run, task_runs
 from tests.soak.batches import FLOW, start
 
@@ -186,7 +186,7 @@ async def test_the_command_line_at_its_most_talkative_shows_no_secret(
     environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
     command = [sys.executable, "-m", "stencil.cli", "create", str(sheet), "--verbose"]
     done = await asyncio.to_thread(
-        subprocess.run, command, env=environment, capture_output=True, timeout=100, check=False
+        subprocess.run, command, env=environment, capture_output=True, timeout=SECONDS, check=False
     )
     assert done.returncode == 1, done.stderr.decode()
     output = done.stdout + done.stderr

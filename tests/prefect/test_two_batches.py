@@ -14,8 +14,6 @@ from tests.soak.batches import FLOW, assert_exactly_once, reported, start, write
 
 #: Few enough to be staked at once, so that every row is contested.
 ROWS = 50
-#: Contested rows wait half a minute for the other owner, the sweep half a minute for what may land late.
-SECONDS = 250.0
 
 
 class Lockstep:
@@ -53,7 +51,7 @@ def test_two_batches_of_one_sheet_make_one_project_per_row_and_both_name_it(pref
             processes = [stack.enter_context(start(FLOW, sheet, environment)) for _ in range(2)]
             for process in processes:
                 stack.callback(process.kill)
-            reports = [reported(process, SECONDS) for process in processes]
+            reports = [reported(process) for process in processes]
         creates = [request for request in sandbox.requests if request.path.endswith("/create-project")]
         assert len(creates) >= 2 * ROWS, "they did not meet"
         for report in reports:

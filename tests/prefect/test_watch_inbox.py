@@ -1,7 +1,6 @@
 """The inbox on a real Prefect server: which sheets are run, how often, where they go, and how the run ends."""
 
 import asyncio
-import gc
 import os
 import re
 import threading
@@ -24,16 +23,10 @@ from starlette.responses import JSONResponse, Response
 from flows.watch_inbox import alone_at, watch_inbox
 from stencil.inbox import Inbox, InboxTaken, InboxUnusable
 from stencil.sandbox import Call, Interceptor, Proceed, Sandbox
+from tests.prefect.deployed import SECONDS
 from tests.prefect.test_create_projects import latest_run
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
-
-
-@pytest.fixture(autouse=True)
-def swept() -> Iterator[None]:
-    """Each run of a flow leaves a connection to Prefect's server behind; it is collected where that is no error."""
-    yield
-    gc.collect()
 
 
 @contextmanager
@@ -207,7 +200,7 @@ class Held:
 
 
 async def reached(held: Held) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS):
         while not held.reached.is_set():  # noqa: ASYNC110 - the sandbox runs in a thread of its own
             await asyncio.sleep(0.01)
 
@@ -302,7 +295,7 @@ async def test_an_inbox_that_is_taken_is_left_alone_and_the_run_says_how_to_take
 async def test_a_lock_that_nobody_gives_back_lets_go_by_itself(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.watch_inbox.LONGEST_LOCK", 1.0)
     opened = Inbox(str(inbox))
-    async with alone_at(opened), asyncio.timeout(30):
+    async with alone_at(opened), asyncio.timeout(SECONDS):
         while (await lock_of(inbox)).active_slots:  # noqa: ASYNC110 - the time passes on Prefect's server
             await asyncio.sleep(0.1)
         async with alone_at(opened):

@@ -31,7 +31,7 @@ def sdk(label_studio: Studio) -> Iterator[LabelStudio]:
 def stencil(studio: Studio, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": studio.token}
     command = [sys.executable, "-m", "stencil.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def projects(sdk: LabelStudio, titles: set[str]) -> dict[str, list[Any]]:

@@ -45,7 +45,7 @@ def stencil(environment: dict[str, str], sheet: Path) -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

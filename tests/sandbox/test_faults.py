@@ -45,7 +45,7 @@ class Served:
     def client(self, headers: dict[str, str]) -> httpx.Client:
         # Nothing is encrypted on loopback, and the certificates take longer to load than a test to run.
         return self._stack.enter_context(
-            httpx.Client(base_url=self.sandbox.url, headers=headers, timeout=2, verify=False)
+            httpx.Client(base_url=self.sandbox.url, headers=headers, timeout=60, verify=False)
         )
 
     def create(self, title: str = "Project", **headers: str) -> httpx.Response:
@@ -89,7 +89,7 @@ def test_a_lost_answer_is_a_connection_that_ends(serve: Serve, moment: str, coun
 def test_a_held_answer_ends_when_the_client_gives_up(serve: Serve, moment: str, count: int) -> None:
     studio = serve(f"held-{moment}")
     with pytest.raises(httpx.ReadTimeout):
-        studio.http.post("/api/projects/", json={"title": "Project"}, timeout=0.1)
+        studio.http.post("/api/projects/", json={"title": "Project"}, timeout=httpx.Timeout(60, read=0.2))
     assert len(studio.titles()) == count
 
 
@@ -99,10 +99,10 @@ def test_a_sandbox_that_stops_waits_for_no_client_that_it_holds() -> None:
         client.sendall(b"GET /api/version/ HTTP/1.1\r\nHost: sandbox\r\nX-Sandbox-Fault: held\r\n\r\n")
         while not sandbox.requests:
             pass
-        began = time.monotonic()
+        # A stop that waited for the client would wait for ever.
+        sandbox._server.config.timeout_graceful_shutdown = None
     with client:
         assert client.recv(1) == b""
-    assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
@@ -117,7 +117,7 @@ def test_a_proxys_page_comes_before_or_after_the_commit(serve: Serve, status: in
 
 @pytest.mark.parametrize("reserve", [False, True], ids=["id at the commit", "id on arrival"])
 def test_a_late_write_lands_after_others_that_came_later(serve: Serve, reserve: bool) -> None:
-    studio = serve(Faults((Fault("lost-late", requests=(1,), seconds=0.2, reserve=reserve),)))
+    studio = serve(Faults((Fault("lost-late", requests=(1,), seconds=3, reserve=reserve),)))
     with pytest.raises(DROPPED):
         studio.create("Late")
     assert studio.logged()[0].committed_at is None
@@ -127,7 +127,7 @@ def test_a_late_write_lands_after_others_that_came_later(serve: Serve, reserve: 
     late, other = studio.logged()
     assert late.number < other.number
     assert late.commits[0].number > other.commits[0].number
-    assert late.commits[0].at - late.received_at >= 0.2
+    assert late.commits[0].at - late.received_at >= 3
     assert (late.commits[0].id, on_time) == ((1, 2) if reserve else (2, 1))
 
 
@@ -198,10 +198,10 @@ def test_a_truncated_answer_ends_before_its_length(serve: Serve) -> None:
 
 
 def test_a_slow_answer_comes_whole_though_no_wait_is_long(serve: Serve) -> None:
-    studio = serve("slow:seconds=0.4")
+    studio = serve("slow:seconds=4")
     began = time.monotonic()
-    answer = studio.http.post("/api/projects/", json={"title": "Project"}, timeout=0.3)
-    assert time.monotonic() - began >= 0.4
+    answer = studio.http.post("/api/projects/", json={"title": "Project"}, timeout=httpx.Timeout(60, read=3))
+    assert time.monotonic() - began >= 4
     assert answer.json()["title"] == "Project"
 
 

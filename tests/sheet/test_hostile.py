@@ -434,20 +434,13 @@ def test_a_workbook_with_a_password_on_its_parts_is_refused() -> None:
 
 def test_macros_and_links_to_elsewhere_are_left_alone() -> None:
     parts = plain_workbook()
-    link = b'<externalReferences><externalReference r:id="rId9"/></externalReferences>'
-    relation = b'<Relationship Id="rId9" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/'
-    relation += b'externalLink" Target="http://127.0.0.1:9/x.xlsx" TargetMode="External"/></Relationships>'
+    namespace = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    link = b'<externalReferences><externalReference xmlns:r="%s" r:id="rId9"/></externalReferences>' % namespace
+    relation = b'<Relationship Id="rId9" Type="%s/externalLink" Target="http://127.0.0.1:9/x.xlsx"' % namespace
+    relation += b' TargetMode="External"/></Relationships>'
     macros = b"application/vnd.ms-excel.sheet.macroEnabled.main+xml"
     plain = b"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"
-    book = (
-        parts[BOOK]
-        .replace(b"<definedNames", link + b"<definedNames")
-        .replace(
-            b"<workbook ",
-            b'<workbook xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships" ',
-            1,
-        )
-    )
+    book = parts[BOOK].replace(b"<definedNames", link + b"<definedNames")
     relations = parts["xl/_rels/workbook.xml.rels"].replace(b"</Relationships>", relation)
     assert link in book
     more = {BOOK: book, "xl/_rels/workbook.xml.rels": relations, TYPES: parts[TYPES].replace(plain, macros)}

@@ -28,9 +28,9 @@ from stencil.studio import open_studio
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Seconds that a run or rerun may take on a busy machine. The rerun waits half a minute before its last look, since what a dead
-#: process sent may land late, and for nothing else: so it takes 32 s.
-RUN_SECONDS = 150.0
+#: Seconds after which a batch will not end any more. No measure: one waits half a minute for rows that another owns, and half
+#: a minute before its last look for what a dead process sent and may land late.
+RUN_SECONDS = 600.0
 
 #: Requests of a whole batch of 200 rows: two a row, and the plan; the looks of it come on top.
 LAST_REQUEST = 404
@@ -141,7 +141,7 @@ def start(command: tuple[str, ...], sheet: Path, environment: dict[str, str]) ->
     )
 
 
-def reported(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
+def reported(process: subprocess.Popen[str], seconds: float = RUN_SECONDS) -> dict[str, Any]:
     """The report of a batch that ends well, within that time."""
     try:
         stdout, stderr = process.communicate(timeout=seconds)
@@ -158,7 +158,7 @@ def patches(sandbox: Sandbox) -> int:
     return sum(request.method == "PATCH" for request in sandbox.requests)
 
 
-async def amid_rows(sandbox: Sandbox, finishes: int, seconds: float = 100.0) -> None:
+async def amid_rows(sandbox: Sandbox, finishes: int, seconds: float = RUN_SECONDS) -> None:
     """Return when so many finishes were sent, which takes at most that time."""
     async with asyncio.timeout(seconds):
         while patches(sandbox) < finishes:  # noqa: ASYNC110 - the sandbox runs in a thread of its own
@@ -208,13 +208,13 @@ def die_and_rerun(moment: Moment, command: tuple[str, ...], folder: Path, enviro
         assert killer.process.returncode == -signal.SIGKILL, f"it lived: {stdout}{stderr}"
 
         began = time.monotonic()
-        report = reported(start(command, sheet, environment), RUN_SECONDS)
+        report = reported(start(command, sheet, environment))
         seconds = time.monotonic() - began
         surplus = [project for project in projects(sandbox) if "[stencil " in project["description"]]
         if surplus:
             assert moment.lands > 0
             assert len(surplus) == 1
-            report = reported(start(command, sheet, environment), RUN_SECONDS)
+            report = reported(start(command, sheet, environment))
         assert_exactly_once(sandbox, report, 200)
         return Rerun(report["counts"], seconds, once_more=bool(surplus))
 

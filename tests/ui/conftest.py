@@ -29,7 +29,7 @@ FLAGS = (
 )
 
 #: Seconds that the UI may take to show what it has been asked for, on a busy machine.
-SECONDS = 30
+SECONDS = 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 #: Milliseconds that a run may take on a busy machine, its start by the worker included.
-RUN_MILLISECONDS = 100_000
+RUN_MILLISECONDS = 300_000
 
 #: Where pictures go, if they are asked for: tests alone change nothing in the tree.
 PICTURES = os.environ.get("STENCIL_SCREENSHOTS", "")
