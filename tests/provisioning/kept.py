@@ -4,7 +4,7 @@ A failing test prints the scene as it stands here. The scene is kept, and not it
 `random_scenes.py` is changed; the seed is that of the day on which it failed.
 """
 
-from tests.provisioning.scenes import Scene
+from tests.provisioning.scenes import Scene, Start
 
 KEPT: tuple[Scene, ...] = (
     # 1018: a project was read by its id before a list had shown it, and its settings were applied by that list.
