@@ -49,7 +49,7 @@ test: $(VENV)/.dev ## Run the tests (four minutes); they need no network beyond 
 
 .PHONY: test-all
 test-all: $(VENV)/.dev ## Run the others that need only this machine: workers, kills, very many cases (fifteen minutes)
-	@STENCIL_SCENES=300 $(PYTEST) -m '(slow or scenes) and not soak' $(ARGS)
+	@STENCIL_SCENES=1000 $(PYTEST) -m '(slow or scenes) and not soak' $(ARGS)
 
 .PHONY: test-real
 test-real: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the tests that need a real Label Studio server, on one of their own

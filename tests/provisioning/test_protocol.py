@@ -11,7 +11,8 @@ from tests.provisioning.random_scenes import random_scene
 from tests.provisioning.scenes import OTHER_COLOR, Scene, Start, Visit, played, title
 from tests.provisioning.simulated import Fault
 
-#: Scenes of one run, each time others: some hundred in `make test`, ten thousand in `make soak`; and the seed of the first.
+#: Scenes of one run, each time others, and the seed of the first: some hundred in `make test`, a thousand in `make test-all`,
+#: ten thousand in `make soak`.
 SCENES = int(os.environ.get("STENCIL_SCENES", "200"))
 FIRST_SEED = int(os.environ.get("STENCIL_SEED") or secrets.randbelow(2**32))
 #: Tests that they are shared out to, so that processes can play them side by side.
