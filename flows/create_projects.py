@@ -28,13 +28,14 @@ from prefect.states import Cancelled, Completed
 from pydantic import BeforeValidator, Field
 
 from stencil.batch import Batch, BatchFailed, Group, groups_at_once
+from stencil.files import Asker, file_name
+from stencil.files import event as from_event
 from stencil.options import LONGEST_OUTAGE, FailWhen, Options, failed
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
 from stencil.report.markdown import escape
 from stencil.shards import MOST_AT_ONCE, MOST_SHARDS, Shard, asked_shards, check_at_once
-from stencil.sheet import file_name
 from stencil.sheet.tables import plain
 from stencil.studio import Studio, open_sandbox, open_studio
 from stencil.together import together
@@ -55,7 +56,7 @@ from tasks.report import (
 )
 from tasks.shard_news import BEAT, ShardNews
 from tasks.shards import Shards, planned_shards
-from tasks.sheet import SourceUnclear, load_sheet, one_source
+from tasks.sheet import SourceUnclear, asker_of_run, load_sheet, named_by, one_source
 from tasks.stopping import CANCELLED, until_done
 from tasks.words import failed_state, value_of
 
@@ -192,12 +193,13 @@ async def create_projects(
     name = _source_of(parameters)
     news = ShardNews() if shard else None
     try:
+        asker = from_event() if flow_run.parameters.get("event") else asker_of_run()
         # The run has its tags. Its task runs have none, since Prefect asks its server for a slot of each tag before a task
         # run begins: a request for each, and a wait without end where the server is gone.
         with TagsContext(current_tags=set()):
             source = one_source(sheet, csv_text, rows)
             if output:
-                check_output(output)
+                check_output(output, asker)
             check_at_once(max_concurrency, asked_shards(shards))
             options = Options(
                 template=template,
@@ -213,9 +215,10 @@ async def create_projects(
                 allow_unknown_fields=allow_unknown_fields,
                 allow_lookalikes=allow_lookalikes,
                 longest_outage=longest_outage,
+                asker=asker,
             )
             async with contextlib.nullcontext() if news is None else beating("The shard", news.tell, BEAT):
-                checked = await value_of(load_sheet(source, name, options, shard))
+                checked = await value_of(load_sheet(source, name, options, shard, named_by.get() or asker))
                 async with (
                     shared_rate() as share,
                     await _studio(credentials, options, share, sandbox=sandbox) as studio,
@@ -245,7 +248,7 @@ async def create_projects(
                         if news:
                             await news.tell_all(batch, report)
                         else:
-                            report = await _told(report, output)
+                            report = await _told(report, output, asker)
                             announce(batch, report, each_project=project_events)
     except StencilError as error:
         if news:
@@ -290,13 +293,13 @@ async def _carry_out(batch: Batch) -> None:
         gc.unfreeze()
 
 
-async def _told(report: Report, output: str) -> Report:
+async def _told(report: Report, output: str, asker: Asker) -> Report:
     """The report, told to whoever asks for it: first the files, which need nobody's server."""
     logger = get_run_logger()
     (logger.info if report.well else logger.error)("%s", report.sentence)
     if output:
         try:
-            files = await value_of(save_results(report, output))
+            files = await value_of(save_results(report, output, asker))
         except OutputUnwritable as unwritable:
             logger.error("%s The summary artifact tells what became of the rows.", unwritable)  # noqa: TRY400
             report = replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))

@@ -22,6 +22,7 @@ from flows.create_projects import create_projects
 from stencil.inbox import Fate, Handled, Inbox, InboxTaken, InboxUnusable, Poll, SheetsLeft, WaitingSheet
 from stencil.problems import StencilError
 from tasks.parameters import worded_flow
+from tasks.sheet import named_by
 from tasks.stopping import kept_alive
 from tasks.words import failed_state
 
@@ -61,7 +62,7 @@ async def watch_inbox(
     """The new sheets of an inbox, run once each and put away with their results in `done/` or `failed/` below it.
 
     Args:
-        inbox: Folder or bucket that sheets are put into: a path, or any URL that fsspec opens for writing.
+        inbox: Folder or bucket that sheets are put into: a path, or a URL of a store.
         template: Template of the rows that name none, by id or name.
         workspace: Workspace of the rows that name none, by id or name.
         credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
@@ -108,7 +109,7 @@ async def _handle(
         change = inbox.change(sheet) if sheet.settled(now, settle_seconds) else Fate.WRITING
         if change is not None:
             return Handled(sheet.name, change)
-        handled = inbox.put_away(sheet, await _result(sheet, options))
+        handled = inbox.put_away(sheet, await _result(inbox, sheet, options))
     except StencilError as error:
         handled = Handled(sheet.name, Fate.LEFT, str(error))
     logger = get_run_logger()
@@ -116,14 +117,17 @@ async def _handle(
     return handled
 
 
-async def _result(sheet: WaitingSheet, options: dict[str, Any]) -> object:
+async def _result(inbox: Inbox, sheet: WaitingSheet, options: dict[str, Any]) -> object:
     """The report of a run of its own for a sheet, or the error that this ended with."""
+    token = named_by.set(inbox.asker)
     try:
         state: State[Any] = await create_projects(sheet=sheet.url, **options, return_state=True)
         return await state.aresult(raise_on_failure=False)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other sheets are not to wait for it
         get_run_logger().exception("%s: its run could not be made.", sheet.name)
         return error
+    finally:
+        named_by.reset(token)
 
 
 @contextlib.asynccontextmanager

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
+from stencil.files import Asker
 from stencil.labelstudio import Edition, Workspace
 from stencil.names import find
 from stencil.options import Options
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS
 from stencil.planning import Target, description_problem, target_of
 from stencil.problems import Problem, shown
+from stencil.redaction import FromFile
 from stencil.shards import Shard
 from stencil.sheet import Request, Sheet, TitlePattern, cut, fault_of_title, find_duplicates, requests_of
 from stencil.studio import Studio
@@ -75,7 +78,13 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
     references = sorted({names.template for names in named if names.template})
     templates, workspaces = await together(
         (
-            resolve_templates(references, studio.client, studio.edition, folder=checked.sheet.folder),
+            resolve_templates(
+                references,
+                studio.client,
+                studio.edition,
+                folder=checked.sheet.folder,
+                asker=partial(_asker, checked.sheet, options),
+            ),
             _workspaces({names.workspace for names in named if names.workspace}, studio),
         )
     )
@@ -153,17 +162,22 @@ def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tupl
     return replace(request, title=title, whole_title=filled.title if title != filled.title else ""), filled, []
 
 
-def check_files(checked: Checked, *, cut_titles: bool) -> list[Problem]:
+def _asker(sheet: Sheet, options: Options, reference: str) -> Asker:
+    """Who names a template: whoever runs the batch, or a row."""
+    return options.asker if reference == options.template.strip() else sheet.rows_asker
+
+
+def check_files(checked: Checked, options: Options) -> list[Problem]:
     """What is wrong with the template files of a sheet, and with its rows in them: as far as that can be told offline."""
     templates = {
-        reference: read_template(reference, checked.sheet.folder)
+        reference: read_template(reference, checked.sheet.folder, _asker(checked.sheet, options, reference))
         for reference in sorted({request.template for request in checked.requests if is_file(request.template)})
     }
     problems: list[Problem] = []
     for request in checked.requests:
         template = templates.get(request.template)
         if isinstance(template, Template):
-            problems += filled_by(request, template, cut_titles=cut_titles)[2]
+            problems += filled_by(request, template, cut_titles=options.long_titles == "cut")[2]
         elif template is not None:
             problems.append(replace(template, line=request.line))
     return problems
@@ -191,6 +205,8 @@ async def refused_interfaces(targets: Iterable[Target], studio: Studio) -> list[
 
 def _refused(target: Target, said: str) -> Problem:
     own = "label_config" in target.request.overrides
+    if isinstance(target.settings.get("label_config"), FromFile):
+        said = "its reason may quote the file and is not shown here; paste the file into a project's settings to see it"
     whose = "the row" if own else f"the template {shown(target.template.name)}"
     message = f"the studio does not take the labelling interface of {whose}: {said}"
     column = "label_config" if own else "template"

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from stencil.files import PERSON, Asker
 from stencil.planning import Mode
 from stencil.problems import StencilError
 from stencil.report import Report
@@ -38,6 +39,7 @@ class Options:
         allow_unknown_fields: Whether fields that the model does not know are passed on.
         allow_lookalikes: Whether a project is made though one exists whose title only looks the same.
         longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 does not wait for it.
+        asker: Who says all this, and may name a template file.
     """
 
     template: str = ""
@@ -53,6 +55,7 @@ class Options:
     allow_unknown_fields: bool = False
     allow_lookalikes: bool = False
     longest_outage: float = 600.0
+    asker: Asker = PERSON
 
 
 class BadOption(StencilError):

@@ -14,6 +14,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 
 from stencil.batch import Batch
+from stencil.files import PERSON, Asker
 from stencil.problems import InvalidSheet, counted
 from stencil.report import Report, ResultFiles, progress_text, write_results
 from tasks.artifacts import update_artifact
@@ -51,13 +52,13 @@ async def publish_report(report: Report) -> None:
 
 @task(task_run_name="write {output}", cache_policy=NO_CACHE, persist_result=False)
 @failing_in_words
-async def save_results(report: Report, output: str) -> ResultFiles:
+async def save_results(report: Report, output: str, asker: Asker = PERSON) -> ResultFiles:
     """`results.csv` and `failed.csv` in a folder or at a URL.
 
     Raises:
         OutputUnwritable: They can't be written there.
     """
-    return write_results(report, output)
+    return write_results(report, output, asker)
 
 
 async def publish_problems(invalid: InvalidSheet) -> None:

@@ -1,23 +1,34 @@
 """Reading a sheet, as a task."""
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from stencil.checking import Checked, check
+from stencil.files import DEPLOYMENT, PERSON, Asker
 from stencil.options import Options
 from stencil.problems import StencilError
 from stencil.shards import Shard
 from stencil.sheet import read_sheet
 from tasks.words import failing_in_words
 
+#: Who named the sheet of a run that another flow starts; its other parameters are that flow's.
+named_by: ContextVar[Asker | None] = ContextVar("named_by", default=None)
+
 Source = str | bytes | Sequence[Mapping[str, object]]
 
 
 class SourceUnclear(StencilError):
     """Not exactly one source of rows was given."""
+
+
+def asker_of_run() -> Asker:
+    """Who gives the parameters of this run: a person at this machine, or a deployment."""
+    return DEPLOYMENT if os.environ.get("PREFECT__FLOW_RUN_ID") else PERSON
 
 
 def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) -> Source:
@@ -42,8 +53,17 @@ def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) 
 # Not cached: the same path may hold another sheet tomorrow.
 @task(task_run_name="read {name}", cache_policy=NO_CACHE, persist_result=False)
 @failing_in_words
-async def load_sheet(source: Source, name: str, options: Options, shard: Shard | None = None) -> Checked:
+async def load_sheet(
+    source: Source, name: str, options: Options, shard: Shard | None = None, asker: Asker = PERSON
+) -> Checked:
     """The requests and problems of a sheet, or of a shard of it.
+
+    Args:
+        source: Where the sheet is, or its content.
+        name: What messages call a source that is no file.
+        options: How the batch is to be run.
+        shard: The part of the sheet to keep; `None` is all of it.
+        asker: Who named the source.
 
     Raises:
         SheetUnreadable: The source can't be read as a table.
@@ -51,7 +71,7 @@ async def load_sheet(source: Source, name: str, options: Options, shard: Shard |
     """
 
     def load() -> Checked:
-        checked = check(read_sheet(source, name="" if isinstance(source, str) else name), options)
+        checked = check(read_sheet(source, name="" if isinstance(source, str) else name, asker=asker), options)
         return checked.part(shard) if shard else checked
 
     # A large sheet takes half a minute, in which whoever waits for a shard is to hear that it lives.

@@ -7,7 +7,14 @@ import tempfile
 
 # Set before anything imports Prefect, which reads its profiles then.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="stencil-tests-prefect-")
-for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "STENCIL_SANDBOX_DATA"):
+for name in (
+    "PREFECT_API_URL",
+    "PREFECT_PROFILE",
+    "LABEL_STUDIO_URL",
+    "LABEL_STUDIO_API_KEY",
+    "STENCIL_SANDBOX_DATA",
+    "STENCIL_ALLOW",
+):
     os.environ.pop(name, None)
 os.environ["DO_NOT_TRACK"] = "1"
 # Workbooks are read as by those who install the extra `excel`, without lxml, which the tests' packages bring along.

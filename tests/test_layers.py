@@ -26,7 +26,9 @@ ENGINE = (
     {"shards"},
     {"options"},
     {"marks", "planning", "provisioning", "report", "settings", "sheet", "templates"},
-    {"json_value", "labelstudio", "names", "overrides", "pacing", "problems", "spreadsheet", "steps", "together"},
+    {"json_value", "labelstudio", "names", "overrides", "pacing", "spreadsheet", "steps", "together"},
+    {"files"},
+    {"problems", "redaction"},
     {"__init__"},
 )
 # Stands apart: it imports nothing else of ours, or it would share the client's mistakes.
@@ -36,7 +38,8 @@ DOOR = "stencil.cli"
 # What only these may import.
 RESERVED = {
     APART: {"stencil.cli", "stencil.studio", APART},
-    "httpx": {"stencil.labelstudio"},
+    "fsspec": {"stencil.files"},
+    "httpx": {"stencil.files", "stencil.labelstudio"},
     "prefect": {"deployments", "flows", "tasks", DOOR},
 }
 

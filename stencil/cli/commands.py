@@ -205,7 +205,7 @@ def check(chosen: argparse.Namespace, display: Display) -> int:
         except InvalidSheet as invalid:
             problems = invalid.problems
     else:
-        problems = [*problems, *check_files(checked, cut_titles=options.long_titles == "cut")]
+        problems = [*problems, *check_files(checked, options)]
     rows = counted(len(checked.sheet.rows), "row")
     if problems:
         display.problems(checked.sheet.name, problems)

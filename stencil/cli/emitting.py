@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stencil.cli.commands import PrefectFailed, reach_prefect
 from stencil.cli.display import Display
+from stencil.files import file_name
 from stencil.problems import StencilError
-from stencil.sheet import file_name
 
 DEPLOYMENT = "create-projects/on-event"
 

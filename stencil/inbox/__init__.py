@@ -1,7 +1,8 @@
 """An inbox: a folder or bucket whose new sheets are run once each, and then moved to `done/` or `failed/` below it.
 
 Which files are sheets, which of them are still being written, where each goes with its results, and how it gets there so that
-nothing is lost. Works on every file system that fsspec opens; who runs the sheets is somebody else's business.
+nothing is lost. Works on this machine's disk and on every store that `stencil.files` opens; who runs the sheets is
+somebody else's business.
 """
 
 from stencil.inbox.errors import InboxTaken, InboxUnusable

@@ -10,18 +10,16 @@ import hashlib
 import io
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
 from stencil.batch import BatchFailed
-from stencil.inbox.errors import InboxUnusable, without_password
+from stencil.files import DEPLOYMENT, Asker, Folder, Unusable, within
+from stencil.inbox.errors import InboxUnusable
 from stencil.inbox.fates import Fate, Handled, fate_of
-from stencil.problems import InvalidSheet, Problem, StencilError, shown
+from stencil.problems import InvalidSheet, Problem
+from stencil.redaction import redact
 from stencil.report import Report, write_results
 from stencil.sheet import EXTENSIONS
 from stencil.spreadsheet import guard
@@ -33,13 +31,8 @@ PROBLEMS = "problems.csv"
 _TAKEN = frozenset({"results.csv", "failed.csv", PROBLEMS})
 #: An old Excel file can't be read, and who drops one is to be told so.
 _EXTENSIONS = EXTENSIONS | {"xls"}
-#: Where file systems keep the time of a file's last change.
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified")
-#: What stores know of a file's content beside its size and time.
-_TAGS = ("ETag", "etag", "generation")
 #: Longest part of a sheet's name, in bytes, that its folder is named by.
 _LONGEST_NAME = 200
-_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class Inbox:
     """A folder or bucket with sheets, opened.
 
     Args:
-        url: A path, or any URL that fsspec opens for reading and writing.
+        url: A path, or a URL of a store that files can be put into and moved in.
 
     Raises:
         InboxUnusable: It names no folder, or a file system that can't be had.
@@ -82,22 +75,22 @@ class Inbox:
         given = url.strip()
         if not given.endswith("://"):
             given = given.rstrip("/") or given[:1]
-        self.name = without_password(given)
+        self.name = redact(given)
         if not given:
-            # fsspec takes it for the current folder.
+            # This would be the current folder.
             raise InboxUnusable("''", "name a folder or a bucket.")
         with self._usable():
-            self._system, path = url_to_fs(given)
-        self._path = path.rstrip("/")
-        # Sheets of a local inbox are run by their paths, so that their cells may name files beside them.
-        self._local = isinstance(self._system, LocalFileSystem)
-        self._url = self._path if self._local else given.removesuffix("/")
+            self._folder = Folder(given)
 
     @property
     def key(self) -> str:
         """Eight hexadecimal digits, the same for all who watch this inbox."""
-        where = Path(self._path or "/").resolve().as_uri() if self._local else self.name
-        return hashlib.sha256(where.encode("utf-8", "replace")).hexdigest()[:8]
+        return hashlib.sha256(self._folder.key.encode("utf-8", "replace")).hexdigest()[:8]
+
+    @property
+    def asker(self) -> Asker:
+        """Whoever puts sheets in here: a link that leads out of it opens nothing."""
+        return within("a sheet in an inbox", self._folder.at("")) if self._folder.is_local else DEPLOYMENT
 
     def waiting(self) -> list[WaitingSheet]:
         """The sheets directly in the inbox, the oldest first; those that are still being written too.
@@ -106,7 +99,7 @@ class Inbox:
             InboxUnusable: It can't be listed.
         """
         with self._usable():
-            found = [self._look(name) for name in self._names() if is_sheet(name)]
+            found = [self._look(name) for name in self._folder.files() if is_sheet(name)]
         sheets = [sheet for sheet in found if sheet is not None]
         return sorted(sheets, key=lambda sheet: (sheet.modified or 0.0, sheet.name))
 
@@ -119,14 +112,14 @@ class Inbox:
         Raises:
             InboxUnusable: Nothing can be written here, or not deleted.
         """
-        path = self._at(f".stencil-{secrets.token_hex(8)}")
+        probe = f".stencil-{secrets.token_hex(8)}"
         with self._usable():
-            self._system.pipe_file(path, b"")
+            self._folder.write(probe, b"")
             try:
-                now = self._modified(path, self._info(path))
+                found = self._folder.entry(probe)
             finally:
-                self._system.rm_file(path)
-        return time.time() if now is None else now
+                self._folder.remove(probe)
+        return time.time() if found is None or found.modified is None else found.modified
 
     def change(self, sheet: WaitingSheet) -> Fate | None:
         """What happened to a sheet since it was looked at; `None` where nothing did.
@@ -163,52 +156,11 @@ class Inbox:
         self._move(sheet, folder)
         return Handled(sheet.name, fate, told, f"{self.name}/{folder}")
 
-    def _names(self) -> list[str]:
-        path = self._path or "/"
-        self._system.invalidate_cache()
-        try:
-            listed = self._system.ls(path, detail=True)
-        except FileNotFoundError:
-            if self._may_be_empty():
-                return []
-            raise InboxUnusable(self.name, "there is no such folder.") from None
-        files = [entry["name"] for entry in listed if entry["type"] == "file"]
-        if path in files:
-            raise InboxUnusable(self.name, "this is a file; name the folder that sheets are put into.")
-        return [name.rpartition("/")[2] for name in files]
-
-    def _may_be_empty(self) -> bool:
-        """Whether a folder that is not there may be one without files: where all are in buckets, there are no others."""
-        bucket = self._path.partition("/")[0]
-        return bool(bucket) and not self._local and bool(self._system.exists(bucket))
-
-    def _at(self, name: str) -> str:
-        return f"{self._path}/{name}"
-
-    def _info(self, path: str) -> Mapping[str, object]:
-        # Never from an earlier listing, which may be old, and may tell the same things in other words.
-        self._system.invalidate_cache()
-        info: Mapping[str, object] = self._system.info(path)
-        return info
-
     def _look(self, name: str) -> WaitingSheet | None:
-        path = self._at(name)
-        try:
-            info = self._info(path)
-            modified = self._modified(path, info)
-        except FileNotFoundError:
-            return None
-        tag = " ".join(f"{key}={info[key]}" for key in _TAGS if key in info)
-        return WaitingSheet(name, f"{self._url}/{name}", _size(info), modified, tag)
-
-    def _modified(self, path: str, info: Mapping[str, object]) -> float | None:
-        for key in _TIMES:
-            if info.get(key) is not None:
-                return _seconds(info[key])
-        try:
-            return _seconds(self._system.modified(path))
-        except NotImplementedError:
-            return None
+        found = self._folder.entry(name)
+        return (
+            None if found is None else WaitingSheet(name, self._folder.at(name), found.size, found.modified, found.tag)
+        )
 
     def _new_folder(self, fate: Fate, name: str, at: datetime) -> str:
         """The name, from the inbox, of a folder that is not there yet."""
@@ -216,8 +168,7 @@ class Inbox:
         stamp, number = f"{at.astimezone(UTC):%Y-%m-%dT%H%M%SZ}", 1
         folder = f"{fate}/{stamp}-{short}"
         with self._usable():
-            self._system.invalidate_cache()
-            while self._system.exists(self._at(folder)):
+            while self._folder.exists(folder):
                 number += 1
                 folder = f"{fate}/{stamp}-{number}-{short}"
         return folder
@@ -226,48 +177,25 @@ class Inbox:
         if isinstance(result, BatchFailed):
             result = result.report
         if isinstance(result, Report):
-            write_results(result, f"{self._url}/{folder}")
+            write_results(result, self._folder.at(folder))
             return
         problems = result.problems if isinstance(result, InvalidSheet) else [Problem("unreadable", str(result))]
         with self._usable():
-            # Stores without folders, or that let nobody list buckets, refuse this and take the file.
-            with contextlib.suppress(OSError, NotImplementedError):
-                self._system.makedirs(self._at(folder), exist_ok=True)
             # Halves of surrogate pairs, which a sheet can smuggle in, have no UTF-8.
-            content = problems_csv(problems).encode("utf-8-sig", "replace")
-            self._system.pipe_file(self._at(f"{folder}/{PROBLEMS}"), content)
+            self._folder.write(f"{folder}/{PROBLEMS}", problems_csv(problems).encode("utf-8-sig", "replace"))
 
     def _move(self, sheet: WaitingSheet, folder: str) -> None:
         kept = f"sheet-{sheet.name}" if sheet.name.lower() in _TAKEN else sheet.name
-        source, target = self._at(sheet.name), self._at(f"{folder}/{kept}")
         with self._usable():
-            if self._local:
-                # Renames, where that is possible.
-                self._system.mv(source, target)
-                return
-            try:
-                # Before the file system's own `mv`, which may take a name with `[` or `*` for a pattern.
-                self._system.cp_file(source, target)
-            except NotImplementedError:
-                self._system.mv(source, target)
-                return
-            if _size(self._info(target)) != sheet.size:
-                raise InboxUnusable(self.name, f"the copy of {sheet.name} is not as large as the sheet.")
-            self._system.rm_file(source)
+            self._folder.move(sheet.name, f"{folder}/{kept}")
 
     @contextlib.contextmanager
     def _usable(self) -> Iterator[None]:
-        """Turns what a file system raises into `InboxUnusable`."""
+        """Turns what its folder can't do into `InboxUnusable`."""
         try:
             yield
-        except StencilError:
-            raise
-        except OSError as error:
-            raise InboxUnusable(self.name, f"{shown(error.strerror or error)}.") from error
-        except Exception as error:
-            # Each store's library has errors of its own (no credentials, unknown protocol, missing package).
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_REASON]}"
-            raise InboxUnusable(self.name, reason) from error
+        except Unusable as error:
+            raise InboxUnusable(self.name, error.reason) from error
 
 
 def is_sheet(name: str) -> bool:
@@ -288,18 +216,3 @@ def problems_csv(problems: Sequence[Problem]) -> str:
         cells = (problem.column, problem.value, problem.code, problem.message)
         writer.writerow([problem.line, *(guard(cell or "") for cell in cells)])
     return text.getvalue()
-
-
-def _size(info: Mapping[str, object]) -> int:
-    size = info.get("size")
-    return size if isinstance(size, int) else -1
-
-
-def _seconds(moment: object) -> float | None:
-    """Unix time of what a file system gives as a time, in whole seconds: some stores cut the rest from one answer of two."""
-    if isinstance(moment, str):
-        with contextlib.suppress(ValueError):
-            moment = datetime.fromisoformat(moment)
-    if isinstance(moment, datetime):
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return float(int(moment)) if isinstance(moment, int | float) else None

@@ -8,7 +8,7 @@ The shapes of errors were measured on Label Studio Community 1.23.2, whose views
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -63,6 +63,11 @@ _NEVER_SENT = (
 )
 
 
+#: Stands for all fields of a body.
+ALL = "*"
+_WITHHELD = "the server's words are withheld, since they may quote what was sent"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request as far as messages speak of it.
@@ -71,15 +76,27 @@ class Call:
         method: Such as `POST`.
         path: Without the query.
         secrets: Texts that no message may repeat.
+        withheld: Fields whose values come from files: nothing is repeated that the server says about them. `ALL` stands for a
+            body that is a file's as a whole.
     """
 
     method: str
     path: str
     secrets: Sequence[str] = field(default=(), repr=False)
+    withheld: Set[str] = frozenset()
 
     def __str__(self) -> str:
         """Method and path."""
         return f"{self.method} {self.path}"
+
+    def withholds(self, field: str) -> bool:
+        """Whether the server's words about a field, or about no field where it is empty, are not to be repeated."""
+        return (
+            field in SECRET_FIELDS
+            or field in self.withheld
+            or ALL in self.withheld
+            or (not field and bool(self.withheld))
+        )
 
     def quoted(self, text: str) -> str:
         """The server's `text` in one line, cut, and without any secret."""
@@ -329,23 +346,26 @@ def _absent(call: Call, status: int) -> Rejected:
 def _words(call: Call, body: JSON) -> tuple[str, dict[str, list[str]], str]:
     """The server's sentence, its sentences by field, and the reference, as far as `body` has them."""
     if not isinstance(body, dict):
-        return call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
+        return _WITHHELD if call.withholds("") else call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
     # Some endpoints answer with the fields alone, without the envelope.
     enveloped = "detail" in body or "validation_errors" in body
     complaints = body.get("validation_errors") if enveloped else body
     fields = complaints if isinstance(complaints, dict) else {}
     detail = body.get("detail", "") if enveloped else ""
     reference = body.get("id", "") if enveloped else ""
+    if ALL in call.withheld:
+        return _WITHHELD, {}, call.quoted(str(reference or ""))
+    said = call.quoted(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False))
     return (
-        call.quoted(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)),
+        _WITHHELD if said and call.withholds("") else said,
         {field: _sentences(call, field, complaint) for field, complaint in fields.items()},
         call.quoted(str(reference or "")),
     )
 
 
 def _sentences(call: Call, field: str, complaint: JSON) -> list[str]:
-    if field in SECRET_FIELDS:
-        return ["was refused (the server's words are withheld, they might repeat it)"]
+    if call.withholds(field):
+        return [f"was refused ({_WITHHELD})"]
     sentences = complaint if isinstance(complaint, list) else [complaint]
     return [
         call.quoted(sentence if isinstance(sentence, str) else json.dumps(sentence, ensure_ascii=False))

@@ -43,6 +43,7 @@ from stencil.labelstudio.models import (
 )
 from stencil.labelstudio.outage import Outage
 from stencil.pacing import Clock, Pacer, SystemClock, Turn, spread
+from stencil.redaction import FromFile
 
 logger = logging.getLogger("stencil.labelstudio")
 
@@ -453,7 +454,7 @@ class LabelStudio:
                 header = await self._authorization(method, path) if authorized else ""
                 # Last of all: renewing a token takes time, in which what `before` checks may change.
                 before()
-                call = Call(method, path, (*self._credentials.secrets(), *_passwords(body)))
+                call = Call(method, path, (*self._credentials.secrets(), *_passwords(body)), _from_files(body))
                 answer = await self._exchange(call, params, body, header, deadline)
             except Unsure as unsure:
                 self.outage.failed(unsure.reason)
@@ -565,6 +566,13 @@ def _page(body: JSON, fields: Collection[str]) -> ProjectPage:
         projects=[Project.from_json(project, fields) for project in results],
         has_next=body.get("next") is not None,
     )
+
+
+def _from_files(body: Body | None) -> frozenset[str]:
+    """The fields of a body whose values were read from files; all of a body of tasks is."""
+    if isinstance(body, list):
+        return frozenset({answers.ALL})
+    return frozenset(name for name, value in (body or {}).items() if isinstance(value, FromFile))
 
 
 def _passwords(body: Body | None) -> tuple[str, ...]:

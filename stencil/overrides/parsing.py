@@ -17,6 +17,7 @@ from stencil.overrides.fields import FIELDS, READ_ONLY_FIELDS, ROW_FIELDS, Field
 from stencil.overrides.kinds import Kind, anything
 from stencil.overrides.model import Overrides
 from stencil.problems import Problem, shown
+from stencil.redaction import Secret
 
 #: Longest text whose answer is remembered, and how many; together they bound the memory.
 _REMEMBERED_LENGTH = 10_000
@@ -107,7 +108,8 @@ def parse_overrides(
             value_shown = None if hidden else shown(value)
             problems += [_problem(name, value_shown, fault, line) for fault in checked.faults[:MOST_FAULTS]]
         else:
-            payload[name] = checked.value
+            hidden = facts is not None and facts.secret and isinstance(checked.value, str)
+            payload[name] = Secret(checked.value) if hidden else checked.value
     return payload, problems
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 
+from stencil.files import Unusable, file_name, read
 from stencil.json_value import JSON
 from stencil.labelstudio import LabelStudio, LabelStudioError, Project, Rejected, Throttled, Unsure
 from stencil.marks import key_of, read_mark
@@ -26,9 +27,8 @@ from stencil.provisioning.looking import Stale
 from stencil.provisioning.policy import Patience
 from stencil.provisioning.tickets import Ticket
 from stencil.report import Outcome
-from stencil.sheet import SheetUnreadable
-from stencil.sheet.sources import content_of
 from stencil.steps import BadStep, Claim, Pending, TaskFile, pending_of, tasks_in, with_pending
+from stencil.steps.asked import MOST_IN_FILE
 from stencil.together import together
 
 #: Waits between two looks at what was imported, in seconds; the studio counts tasks some time after it took them.
@@ -248,12 +248,12 @@ class StepRunner:
 
     async def _tasks(self, tasks: TaskFile) -> list[JSON]:
         try:
-            content = await asyncio.to_thread(content_of, tasks.where)
-            found = tasks_in(content, tasks.where)
-        except (SheetUnreadable, BadStep) as error:
-            raise StepFailed(f"{error}; {_GO_ON}") from None
+            content = await asyncio.to_thread(read, tasks.where, tasks.asker, most=MOST_IN_FILE)
+            found = tasks_in(content, file_name(tasks.where))
+        except (Unusable, BadStep) as error:
+            raise StepFailed(f"{str(error).rstrip('.')}; {_GO_ON}") from None
         if len(found) != tasks.count:
-            raise StepFailed(f"{tasks.where} was changed since it was checked; {_GO_ON}")
+            raise StepFailed(f"{file_name(tasks.where)} was changed since it was checked; {_GO_ON}")
         return found
 
     async def _import(self, reading: _Reading, body: list[JSON] | None) -> _Begun:

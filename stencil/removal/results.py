@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from stencil.files import PERSON, modified
 from stencil.labelstudio import InvalidAddress
 from stencil.labelstudio.address import is_loopback, studio_address
 from stencil.problems import Problem, StencilError
@@ -102,9 +103,10 @@ def read_results(source: str, *, folder: str = "") -> Results:
         columns=[name for name in sheet.columns if name not in ADDED_COLUMNS],
         rows=[_input(row) for row in sheet.rows if row.line in created],
         folder=Path(folder).resolve() if folder else sheet.folder,
+        rows_asker=PERSON.rows(str(Path(folder) / sheet.name)) if folder else sheet.rows_asker,
         header_line=sheet.header_line,
     )
-    return Results(sheet.name, rows, made, unreadable, _written(source))
+    return Results(sheet.name, rows, made, unreadable, modified(source))
 
 
 def check_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: bool = False) -> None:
@@ -177,13 +179,6 @@ def _text(row: Row, column: str) -> str:
 
 def _input(row: Row) -> Row:
     return Row(row.line, {name: cell for name, cell in row.cells.items() if name not in ADDED_COLUMNS})
-
-
-def _written(source: str) -> datetime | None:
-    """When a local file was changed last; other sources do not tell it in one way."""
-    if "://" in source or source == "-":
-        return None
-    return datetime.fromtimestamp(Path(source).stat().st_mtime, UTC)
 
 
 def explained(problems: Iterable[Problem]) -> str:

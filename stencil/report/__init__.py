@@ -4,6 +4,7 @@ Pure, but for `check_output` and `write_results`. Needs nothing that knows Label
 the command line, the flow and a notebook show one and the same report.
 """
 
+from stencil.redaction import MASK, SECRET_COLUMNS
 from stencil.report.batch import ADDED_COLUMNS, Report
 from stencil.report.files import (
     OutputUnwritable,
@@ -13,7 +14,6 @@ from stencil.report.files import (
     results_csv,
     write_results,
 )
-from stencil.report.masking import MASK, SECRET_COLUMNS
 from stencil.report.outcomes import Outcome, RowReport
 from stencil.report.summary import progress_text
 

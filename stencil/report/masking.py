@@ -6,29 +6,16 @@ It is shown nowhere: neither as a cell, nor where an error text repeats it.
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
+from stencil.redaction import MASK, holds_secrets, is_secret, may_hold_secret, redact
 from stencil.report.cells import is_missing, plain
-from stencil.report.outcomes import RowReport
 
-#: Input columns, and keys of `overrides`, whose values are never shown.
-SECRET_COLUMNS = frozenset({"task_data_password"})
-#: What is shown in place of a password.
-MASK = "***"
+if TYPE_CHECKING:
+    from stencil.report.outcomes import RowReport
 
 #: Settings are two levels deep; what is buried deeper than this is not looked through, and not shown.
 _DEEPEST = 50
-
-
-@lru_cache(maxsize=1024)
-def is_secret(name: str) -> bool:
-    """Whether a column, or a key of `overrides`, holds a password, however its name is spelt."""
-    return name.strip().casefold().replace(" ", "_").replace("-", "_") in SECRET_COLUMNS
-
-
-def holds_secrets(column: str) -> bool:
-    """Whether a text in this column may be, or hold, a password."""
-    return is_secret(column) or column.strip().casefold() == "overrides"
 
 
 def masked_cell(column: str, value: object) -> object:
@@ -40,13 +27,9 @@ def masked_cell(column: str, value: object) -> object:
     return _masked(value)
 
 
-def masked_error(row: RowReport) -> str:
+def masked_error(row: "RowReport") -> str:
     """The row's error text without the row's own passwords, which a server's answer may repeat."""
-    text = row.error
-    if text:
-        for secret in sorted(set(_secrets(row.cells)), key=len, reverse=True):
-            text = text.replace(secret, MASK)
-    return text
+    return redact(row.error, _secrets(row.cells)) if row.error else ""
 
 
 def _blank(value: object) -> bool:
@@ -63,7 +46,7 @@ def _masked(value: object, depth: int = 0) -> object:
 
 
 def _masked_text(text: str) -> str:
-    if not _may_hold_secret(text):
+    if not may_hold_secret(text):
         return text
     try:
         value = json.loads(text)
@@ -71,11 +54,6 @@ def _masked_text(text: str) -> str:
         return MASK
     # Never the text itself: of a key that is there twice, only the last one is seen.
     return json.dumps(_masked(value), ensure_ascii=False)
-
-
-def _may_hold_secret(text: str) -> bool:
-    # A key may be spelt with escapes, so one of them is reason enough to parse.
-    return "password" in text.casefold() or "\\u" in text
 
 
 def _secrets(cells: Mapping[str, object]) -> Iterator[str]:
@@ -87,7 +65,7 @@ def _secrets(cells: Mapping[str, object]) -> Iterator[str]:
 
 
 def _parsed(value: object) -> object:
-    if not isinstance(value, str) or not _may_hold_secret(value):
+    if not isinstance(value, str) or not may_hold_secret(value):
         return value
     try:
         return json.loads(value)

@@ -1,9 +1,11 @@
 """What can become of a row, and what is told about each row."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TypeAlias
+
+from stencil.report.masking import masked_cell, masked_error
 
 Scalar: TypeAlias = bool | int | float | str | None
 
@@ -85,3 +87,12 @@ class RowReport:
     steps: str = ""
     cells: Mapping[str, object] = field(default_factory=dict)
     again: Mapping[str, object] | None = None
+
+    def __repr__(self) -> str:
+        """All of it, without passwords."""
+        shown = {each.name: getattr(self, each.name) for each in fields(self)}
+        shown["error"] = masked_error(self)
+        for name in ("cells", "again"):
+            if shown[name]:
+                shown[name] = {column: masked_cell(column, cell) for column, cell in shown[name].items()}
+        return f"RowReport({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

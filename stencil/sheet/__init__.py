@@ -4,7 +4,7 @@ from stencil.sheet.codes import CODES
 from stencil.sheet.feedback import self_contained
 from stencil.sheet.model import Request, Row, Sheet, SheetUnreadable
 from stencil.sheet.requests import find_duplicates, requests_of
-from stencil.sheet.sources import EXTENSIONS, Source, file_name, read_sheet
+from stencil.sheet.sources import EXTENSIONS, Source, read_sheet
 from stencil.sheet.titles import BadPattern, TitlePattern, cut, fault_of_title, folded
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "TitlePattern",
     "cut",
     "fault_of_title",
-    "file_name",
     "find_duplicates",
     "folded",
     "read_sheet",

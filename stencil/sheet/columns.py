@@ -32,12 +32,19 @@ class Columns:
         fields: Field to column, for every column that sets one.
         variables: Variable to column, for every column that sets one.
         problems: What is wrong; where there is anything, no row can be trusted.
+        elsewhere: Whether rows may get their titles from a pattern or their template.
     """
 
     own: dict[str, str] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    elsewhere: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether any column means something, so that this is a sheet."""
+        return bool(self.own or self.fields or self.variables)
 
 
 def columns_of(
@@ -51,7 +58,7 @@ def columns_of(
         allow_unknown: Whether a column of an unknown name sets a field of that name.
         titles_elsewhere: Whether rows may get their titles from a pattern or their template.
     """
-    found = Columns()
+    found = Columns(elsewhere=titles_elsewhere)
     seen: dict[str, str] = {}
     for name in names:
         meaning = _meaning(name)
@@ -69,12 +76,6 @@ def columns_of(
             found.variables[meaning.removeprefix(VARIABLE)] = name
         elif not meaning.startswith("_"):
             _place_stranger(found, name, meaning, line, allow_unknown)
-    if "title" not in found.own and not titles_elsewhere:
-        found.problems.append(
-            Problem(
-                "column-missing", "the sheet needs a column named title, or the batch a pattern (--title).", line=line
-            )
-        )
     return found
 
 

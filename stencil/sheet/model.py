@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stencil.files import PERSON, Asker
 from stencil.json_value import JSON
 from stencil.problems import Problem, StencilError
 from stencil.steps import Steps
@@ -64,9 +65,10 @@ class Sheet:
         rows: The rows that are not blank, those with problems too.
         problems: What was wrong with single rows while reading; a row whose line is named here gives no
             request.
-        folder: Folder that `@path` cells may read from, or `None` where the source has none.
+        folder: Folder that the paths in its cells start from, or `None` where the source has none.
         digest: SHA-256 of the content, in hex.
         header_line: Line of the header, for problems with columns; `None` where the source has no such line.
+        rows_asker: What its rows may open.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Sheet:
     folder: Path | None = None
     digest: str = ""
     header_line: int | None = 1
+    rows_asker: Asker = field(default_factory=PERSON.rows)
 
 
 @dataclass

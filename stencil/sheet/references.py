@@ -1,17 +1,21 @@
-"""`@path` in a cell of text: the file that it names, from the sheet's own folder and from nowhere else."""
+"""`@path` in a cell of text: the file that it names, as far as the sheet's rows may open it."""
 
 from pathlib import Path
 from typing import NamedTuple
 
+from stencil.files import Asker, Missing, NotAllowed, TooLarge, Unusable, file_name, locate, read
 from stencil.problems import shown
-from stencil.sheet.model import SheetUnreadable
 from stencil.steps import BadStep, TaskFile, digest_of, tasks_in
 from stencil.steps.asked import MOST_IN_FILE as MOST_IN_TASKS
 
 #: Largest file that a cell may refer to, in bytes.
 MOST_IN_FILE = 10_000_000
-#: Longest path, in characters, as Linux has it; a longer one takes Python the square of its length to follow.
-MOST_IN_PATH = 4_096
+#: Codes of problems with a file, by what keeps it from being read.
+_CODES: dict[type[Unusable], str] = {
+    NotAllowed: "outside-folder",
+    Missing: "file-not-found",
+    TooLarge: "file-too-large",
+}
 
 
 class Text(NamedTuple):
@@ -22,12 +26,18 @@ class Text(NamedTuple):
 
 
 class References:
-    """Reads what cells refer to, each file once."""
+    """Reads what cells refer to, each file once.
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder.resolve() if folder is not None else None
+    Args:
+        folder: Where relative paths start; `None` where the source has no folder.
+        asker: What the sheet's rows may open.
+    """
+
+    def __init__(self, folder: Path | None, asker: Asker) -> None:
+        self._folder = folder
+        self._asker = asker
         self._read: dict[str, Text] = {}
-        self._contents: dict[Path, Text] = {}
+        self._contents: dict[str, Text] = {}
         self._tasks: dict[str, TaskFile | BadStep] = {}
 
     def resolved(self, cell: str) -> Text:
@@ -42,7 +52,7 @@ class References:
         return self._read[reference]
 
     def tasks(self, reference: str) -> TaskFile:
-        """The file of tasks that a cell names: a path below the sheet's folder, or a URL; read once, to count them.
+        """The file of tasks that a cell names by a path or a URL; read once, to count them.
 
         Raises:
             BadStep: It can't be read, or holds no tasks.
@@ -59,62 +69,34 @@ class References:
         return found
 
     def _task_file(self, where: str) -> TaskFile:
-        # Imported here: the sources of sheets import this module.
-        from stencil.sheet.sources import content_of, file_name
-
-        path = where
         if "://" not in where:
             if self._folder is None:
                 raise BadStep("tasks names a file, and this source has no folder to read from: give a URL")
-            try:
-                found = (self._folder / where).resolve()
-                outside = not found.is_relative_to(self._folder)
-            except (OSError, ValueError, RuntimeError) as error:
-                raise BadStep(f"{shown(where)} can't be read: {shown(error)}") from None
-            if outside:
-                raise BadStep(
-                    f"{shown(where)} is outside of the sheet's folder {self._folder}: move it into the folder"
-                )
-            path = str(found)
+            where = str(self._folder / where)
         try:
-            content = content_of(path, most=MOST_IN_TASKS)
-        except SheetUnreadable as error:
+            content = read(where, self._asker, most=MOST_IN_TASKS)
+        except Unusable as error:
             raise BadStep(str(error).rstrip(".")) from None
-        return TaskFile(path, len(tasks_in(content, file_name(path))), digest_of(content))
+        return TaskFile(where, len(tasks_in(content, file_name(where))), digest_of(content), self._asker)
 
     def _file(self, reference: str) -> Text:
         if self._folder is None:
             message = "@ names a file, and this source has no folder to read from; for the text itself write @@"
             return Text(message, "file-reference")
-        path = shown(reference)
-        if len(reference) > MOST_IN_PATH:
-            return Text(
-                f"{path} can't be read: the name of a file has at most {MOST_IN_PATH:,} characters", "file-unreadable"
-            )
         try:
-            found = (self._folder / reference).resolve()
-            if not found.is_relative_to(self._folder):
-                message = f"{path} is outside of the sheet's folder {self._folder}: move it into the folder"
-                return Text(message, "outside-folder")
-            if not found.is_file():
-                message = f"{path} is not a file in {self._folder}; for a text that starts with @ write @@"
-                return Text(message, "file-not-found")
+            found = self._asker.check(locate(str(self._folder / reference))).path
             if found not in self._contents:
                 # A file has any number of names, and one text in memory.
-                self._contents[found] = _content(path, found)
+                self._contents[found] = self._content(found)
             return self._contents[found]
-        except (OSError, ValueError, RuntimeError) as error:
-            # No access, a NUL in the name, a ring of links.
-            reason = (error.strerror if isinstance(error, OSError) else None) or shown(error)
-            return Text(f"{path} can't be read: {reason}", "file-unreadable")
+        except Unusable as error:
+            hint = "; for a text that starts with @ write @@" if isinstance(error, Missing) else ""
+            message = f"{shown(reference)} can't be read: {error.reason.rstrip('.')}{hint}"
+            return Text(message, _CODES.get(type(error), "file-unreadable"))
 
-
-def _content(path: str, found: Path) -> Text:
-    with found.open("rb") as file:
-        content = file.read(MOST_IN_FILE + 1)
-    if len(content) > MOST_IN_FILE:
-        return Text(f"{path} is larger than {MOST_IN_FILE // 1_000_000} MB", "file-too-large")
-    try:
-        return Text(content.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        return Text(f"{path} is not UTF-8 text: save it as UTF-8", "file-not-text")
+    def _content(self, path: str) -> Text:
+        content = read(path, self._asker, most=MOST_IN_FILE)
+        try:
+            return Text(content.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            return Text(f"{file_name(path)} is not UTF-8 text: save it as UTF-8", "file-not-text")

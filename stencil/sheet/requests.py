@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from pydantic_core import PydanticCustomError
 
 from stencil.json_value import JSON
-from stencil.overrides import TEXT_FIELDS, NotJSONError, json_of, parse_overrides
+from stencil.overrides import TEXT_FIELDS, NotJSONError, json_of, parse_overrides, suggestion
 from stencil.overrides.kinds import boolean, text
 from stencil.problems import Problem, shown
-from stencil.sheet.columns import CONTROL, Columns, columns_of
+from stencil.redaction import FromFile
+from stencil.sheet.columns import CONTROL, OWN_COLUMNS, Columns, columns_of
 from stencil.sheet.legible import legible
 from stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
 from stencil.sheet.model import Request, Row, Sheet
@@ -53,7 +54,8 @@ def requests_of(
         titled_by: Whether a template may give a title to a row that has none: then the request has none yet.
     """
     if not sheet.columns:
-        return [], _told(sheet.problems)
+        # Nothing shows that this is a sheet, so nothing of it is quoted.
+        return [], _told([replace(each, value=None) for each in sheet.problems])
     columns = columns_of(
         sheet.columns,
         line=sheet.header_line,
@@ -61,6 +63,8 @@ def requests_of(
         titles_elsewhere=titles is not None or _any_titled_by_template(sheet, template, titled_by),
     )
     in_pattern = titles.columns(sheet.columns) if titles else {}
+    if "title" not in columns.own and not (columns.elsewhere and (columns.known or in_pattern)):
+        return [], _told([_no_title(sheet)])
     for name in titles.names if titles else ():
         if name not in in_pattern:
             message = f"the pattern of the titles names the column {shown(name)}, and the sheet has none of this name."
@@ -68,7 +72,7 @@ def requests_of(
     checker = _Checker(
         titles=_Titles(titles, in_pattern, cut_titles, titled_by),
         columns=columns,
-        references=References(sheet.folder),
+        references=References(sheet.folder, sheet.rows_asker),
         defaults={"template": _word(template) or "", "workspace": _word(workspace) or ""},
         required={"template"} | ({"workspace"} if workspaces_required else set()),
         allow_unknown=allow_unknown_fields,
@@ -90,6 +94,16 @@ def requests_of(
     problems = [*sheet.problems, *columns.problems, *rows_problems]
     useless = columns.problems or len(problems) > MOST_PROBLEMS
     return ([] if useless else requests), _told(problems)
+
+
+def _no_title(sheet: Sheet) -> Problem:
+    """The one problem of what may be no sheet at all: it quotes nothing of it, not even the names of its columns."""
+    near = [
+        number for number, name in enumerate(sheet.columns, 1) if "mean title?" in suggestion(name.strip(), OWN_COLUMNS)
+    ]
+    hint = f" Is it column {near[0]}?" if near else ""
+    message = f"the sheet needs a column named title, or the batch a pattern (--title).{hint}"
+    return Problem("column-missing", message, line=sheet.header_line)
 
 
 def _told(problems: list[Problem]) -> list[Problem]:
@@ -328,6 +342,7 @@ class _Checker:
 
     def _parsed(self, values: dict[str, object], line: int) -> tuple[dict[str, JSON], list[Problem]]:
         problems = []
+        files: dict[str, str] = {}
         for name in values.keys() & TEXT_FIELDS:
             value = values[name]
             if isinstance(value, str) and value.lstrip().startswith("@"):
@@ -338,7 +353,12 @@ class _Checker:
                     del values[name]
                 else:
                     values[name] = text.value
+                    if not value.strip().startswith("@@"):
+                        files[name] = shown(value)
         found, more = parse_overrides(values, line=line, allow_unknown=self._allow_unknown)
+        found |= {name: FromFile(found[name]) for name in found.keys() & files.keys()}
+        # What is wrong with a file's text is told by the file's name.
+        more = [replace(each, value=files.get(each.column or "", each.value)) for each in more]
         return found, problems + more
 
 

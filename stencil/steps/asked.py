@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stencil.files import NOBODY, Asker
 from stencil.json_value import JSON
 from stencil.problems import shown
 
@@ -52,11 +53,13 @@ class TaskFile:
         where: Path or URL.
         count: How many there are.
         digest: Of the content, 16 hex digits.
+        asker: What the row that names it may open.
     """
 
     where: str
     count: int
     digest: str
+    asker: Asker = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,17 @@ def tasks_in(content: bytes, name: str) -> list[JSON]:
         raise BadStep(f"{name} is not UTF-8 text") from None
     try:
         found = _listed(text, name)
-    except (ValueError, RecursionError, csv.Error) as error:
+    except BadStep:
+        raise
+    except json.JSONDecodeError as error:
+        raise BadStep(
+            f"{name} can't be read as tasks: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except csv.Error as error:
         raise BadStep(f"{name} can't be read as tasks: {shown(error)}") from None
+    except (ValueError, RecursionError) as error:
+        # Their words may quote a number, and name nothing that helps.
+        raise BadStep(f"{name} can't be read as tasks: {type(error).__name__}") from None
     if not found:
         raise BadStep(f"{name} holds no tasks")
     for number, task in enumerate(found, start=1):

@@ -5,18 +5,18 @@ Beside any project setting a file has `name`, `title`, `variables`, `extends` (a
 """
 
 import posixpath
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
+from stencil.files import PERSON, Asker, Unusable, read
 from stencil.json_value import JSON
 from stencil.overrides import FIELDS as OVERRIDABLE
 from stencil.overrides import parse_overrides
 from stencil.problems import Problem, shown
-from stencil.sheet.model import SheetUnreadable
-from stencil.sheet.sources import content_of
 from stencil.templates.model import Template, digest_of
 from stencil.templates.rendering import FIELDS, Unrenderable, has_placeholders, literal, names_in
 from stencil.templates.variables import BadVariable, Variable, variable
@@ -53,15 +53,16 @@ def from_anywhere(reference: str, folder: Path | None) -> str:
     return where if "://" in where else f"{FILE}{Path(where).resolve()}"
 
 
-def read_template(reference: str, folder: Path | None) -> Template | Problem:
+def read_template(reference: str, folder: Path | None, asker: Asker = PERSON) -> Template | Problem:
     """The template that a file holds, for both editions, or the problem that it has.
 
     Args:
         reference: `ner.yaml`, `file:ner.yaml` or a URL.
         folder: Where relative paths start; `None` means the current folder.
+        asker: Who names it; what the file names in turn lies in its own folder, and is opened as what a row names.
     """
     try:
-        return _template(reference, _located(reference, folder))
+        return _template(reference, _located(reference, folder), asker)
     except BadFile as error:
         if error.code == "template-unknown":
             return Problem(
@@ -83,8 +84,8 @@ def _located(reference: str, folder: Path | None) -> str:
     return str(folder / where)
 
 
-def _template(reference: str, where: str) -> Template:
-    content = _extended(where, depth=0)
+def _template(reference: str, where: str, asker: Asker) -> Template:
+    content = _extended(where, asker, depth=0)
     name = str(content.pop("name", None) or Path(_path_of(where)).stem)
     title = content.pop("title", None)
     variables = _variables(content.pop("variables", None))
@@ -113,20 +114,22 @@ def _template(reference: str, where: str) -> Template:
     )
 
 
-def _extended(where: str, depth: int) -> dict[str, object]:
+def _extended(where: str, asker: Asker, depth: int) -> dict[str, object]:
     """What a file says on top of those that it extends; its own word counts, and variables are joined."""
     if depth > _MOST_EXTENDED:
         raise BadFile(f"`extends` goes more than {_MOST_EXTENDED} files deep, or round in a circle")
-    content = _mapping(where)
+    content = _mapping(where, asker)
+    if asker.places is None:
+        asker = asker.rows(where)
     interface = content.pop("label_config_file", None)
     if interface is not None:
         if "label_config" in content:
             raise BadFile("it has both label_config and label_config_file: keep one of them")
-        content["label_config"] = _text(_beside(where, interface))
+        content["label_config"] = _text(_beside(where, interface), asker)
     base = content.pop("extends", None)
     if base is None:
         return content
-    below = _extended(_beside(where, base), depth + 1)
+    below = _extended(_beside(where, base), asker, depth + 1)
     variables = {**_declared(below.get("variables")), **_declared(content.get("variables"))}
     # A name is a file's own, unlike its settings.
     below.pop("name", None)
@@ -178,24 +181,28 @@ def _beside(where: str, other: object) -> str:
     return str(Path(where).parent / name)
 
 
-def _mapping(where: str) -> dict[str, object]:
+def _mapping(where: str, asker: Asker) -> dict[str, object]:
     try:
-        content = _yaml(_text(where))
+        content = _yaml(_text(where, asker))
     except yaml.YAMLError as error:
         # The place, and not the line itself: the file may be somebody else's, named by mistake or on purpose.
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise BadFile(f"{place}{getattr(error, 'problem', None) or error}") from None
+        raise BadFile(f"{place}{_unquoted(str(getattr(error, 'problem', None) or error))}") from None
     if not isinstance(content, dict):
         raise BadFile("it must be a mapping with `name`, `label_config` and settings")
     return {str(key): value for key, value in content.items()}
 
 
-def _text(where: str) -> str:
+def _unquoted(reason: str) -> str:
+    """What YAML's parser says, without what it quotes of the file; its own names of things stand in angle brackets."""
+    return re.sub(r"""(['"])(?!<)(?:(?!\1).){2,}\1""", "...", reason)
+
+
+def _text(where: str, asker: Asker) -> str:
     try:
-        content = content_of(where, most=_MOST_IN_FILE)
-        return content.decode("utf-8-sig")
-    except SheetUnreadable as error:
+        return read(where, asker, most=_MOST_IN_FILE).decode("utf-8-sig")
+    except Unusable as error:
         raise BadFile(str(error).rstrip("."), code="template-unknown") from None
     except UnicodeDecodeError:
         raise BadFile("it is not UTF-8 text", code="template-unknown") from None

@@ -1,9 +1,10 @@
 """Template references and what they resolve to, per edition; each is read once a batch, however many rows name it."""
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
+from stencil.files import PERSON, Asker
 from stencil.labelstudio import Edition, LabelStudio
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS
 from stencil.problems import Problem
@@ -14,7 +15,12 @@ from stencil.together import together
 
 
 async def resolve_templates(
-    references: Iterable[str], studio: LabelStudio, edition: Edition, *, folder: Path | None
+    references: Iterable[str],
+    studio: LabelStudio,
+    edition: Edition,
+    *,
+    folder: Path | None,
+    asker: Callable[[str], Asker] = lambda reference: PERSON,
 ) -> dict[str, Template | Problem]:
     """Each reference with its template, or with the problem it has.
 
@@ -23,6 +29,7 @@ async def resolve_templates(
         studio: Where to look them up.
         edition: Which kinds there can be.
         folder: Where relative paths of template files start; `None` means the current folder.
+        asker: Who named a reference, and so what it may open.
 
     Raises:
         LabelStudioError: The studio did not answer.
@@ -37,7 +44,7 @@ async def resolve_templates(
         elif reference.startswith(GALLERY):
             gallery.append(reference)
         elif is_file(reference):
-            found[reference] = _for_edition(read_template(reference, folder), edition)
+            found[reference] = _for_edition(read_template(reference, folder, asker(reference)), edition)
         else:
             named.append(reference)
     if edition is Edition.COMMUNITY:

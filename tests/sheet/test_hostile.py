@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stencil.cli import main
+from stencil.files import Asker
 from stencil.problems import Problem
 from stencil.sheet import CODES, EXTENSIONS, Request, SheetUnreadable, read_sheet, requests_of
 from stencil.sheet import limits as limits_module
@@ -629,11 +630,12 @@ def test_a_file_with_many_names_is_in_memory_once(folder: Path, monkeypatch: pyt
     (folder / "x.csv").write_text(cells)
     reads: list[str] = []
 
-    def counting(path: str, _found: Path) -> references_module.Text:
-        reads.append(path)
-        return references_module.Text("text")
+    def counting(path: str, _asker: Asker, *, most: int) -> bytes:
+        assert most
+        reads.append(Path(path).name)
+        return b"text"
 
-    monkeypatch.setattr(references_module, "_content", counting)
+    monkeypatch.setattr(references_module, "read", counting)
     requests, _ = judged(folder / "x.csv")
     assert [request.overrides["description"] for request in requests] == ["text"] * 9
     assert reads == ["one.txt"]
@@ -642,15 +644,15 @@ def test_a_file_with_many_names_is_in_memory_once(folder: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("/dev/zero", "is a device, not a sheet"),
-        ("/dev/null", "is a device, not a sheet"),
-        ("zero.txt", "is a device, not a sheet"),
+        ("/dev/zero", "is a device, not a file"),
+        ("/dev/null", "is a device, not a file"),
+        ("zero.txt", "is a device, not a file"),
         ("sparse.txt", "1000 MB; at most 500 MB"),
         ("pipe.txt", "is empty"),
         ("out", "is a folder"),
-        ("x/" * 3000, "File name too long"),
+        ("x/" * 3000, "more than 4,096 characters"),
         ("file://[x", "names no file"),
-        ("http://[x", "can't be read"),
+        ("http://[x", "malformed"),
         ("file:///\0", "null byte"),
     ],
     ids=lambda value: ascii(value)[:20],

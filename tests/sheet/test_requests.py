@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stencil.files import Asker
 from stencil.problems import Problem
 from stencil.sheet import CODES, Request, Sheet, find_duplicates, read_sheet, requests_of
 from stencil.sheet import references as references_module
@@ -302,11 +303,12 @@ def test_a_file_is_read_once_for_all_rows(folder: Path, monkeypatch: pytest.Monk
     (folder / "rows.csv").write_text("title,description\n" + "".join(f"row {n},@broken.xml\n" for n in range(9)))
     reads: list[str] = []
 
-    def counting(path: str, _found: Path) -> references_module.Text:
-        reads.append(path)
-        return references_module.Text("text")
+    def counting(path: str, _asker: Asker, *, most: int) -> bytes:
+        assert most
+        reads.append(Path(path).name)
+        return b"text"
 
-    monkeypatch.setattr(references_module, "_content", counting)
+    monkeypatch.setattr(references_module, "read", counting)
     requests, _ = requests_of(read_sheet(folder / "rows.csv"), template="t")
     assert len(requests) == 9
     assert reads == ["broken.xml"]

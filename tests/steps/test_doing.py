@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from stencil.batch import prepare, provision
 from stencil.checking import check
+from stencil.files import Asker, read
 from stencil.options import Options
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet
@@ -22,7 +23,6 @@ from stencil.report import Report, RowReport
 from stencil.sandbox import Call, Proceed, Sandbox
 from stencil.settings import StudioSettings
 from stencil.sheet import read_sheet
-from stencil.sheet.sources import content_of
 from stencil.studio import Studio, open_studio
 
 OPTIONS = Options(template="1", workspace="1")
@@ -184,7 +184,8 @@ async def test_an_import_that_was_refused_fails_the_row_and_a_rerun_goes_on(
     spoilt.spoil["import"] = [refuse]
     row = await row_of(studio, sheet)
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
-    assert "too large" in row.error
+    assert "rejected (400): the server's words are withheld" in row.error
+    assert "too large" not in row.error
     assert "run the sheet again" in row.error
     assert (await row_of(studio, sheet)).outcome.value == "exists"
     assert_all_done(sandbox)
@@ -223,11 +224,11 @@ async def test_what_a_colleague_did_meanwhile_is_left_and_told(
 async def test_a_project_is_read_again_after_a_file_that_took_long(
     studio: Studio, sandbox: Sandbox, sheet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(where: str) -> bytes:
+    def slowly(where: str, asker: Asker, *, most: int) -> bytes:
         as_colleague(sandbox, "POST", "/api/projects/1/import", [{"text": "mine"}])
-        return content_of(where)
+        return read(where, asker, most=most)
 
-    monkeypatch.setattr(steps, "content_of", slowly)
+    monkeypatch.setattr(steps, "read", slowly)
     # A reading is old at once, where anything comes between it and the write.
     row = await row_of(studio, sheet, patience=replace(QUICK, read=0.0))
     assert "holds 1 tasks" in row.error

@@ -70,7 +70,10 @@ async def test_a_copy_of_a_project_has_its_settings_nested_ones_too(studio: Stud
         }
 
 
-async def test_a_file_makes_projects_on_enterprise_too(studio: Studio, tmp_path: Path, http: httpx.Client) -> None:
+async def test_a_file_makes_projects_on_enterprise_too(
+    studio: Studio, tmp_path: Path, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "ner.yaml").write_text(f"name: Mine\nlabel_config: '{CONFIG}'\nstrict_task_overlap: false\n")
     report = await made(studio, title="From a file", template=str(tmp_path / "ner.yaml"))
     assert report.well, report.to_json()

@@ -1,0 +1,84 @@
+r"""What leaves the process: without secrets, and without characters that do something to whoever reads it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+#: What is shown in place of a secret.
+MASK = "***"
+#: Input columns, and keys of `overrides`, whose values are never shown.
+SECRET_COLUMNS = frozenset({"task_data_password"})
+
+#: User and password of a URL, or its query, where signatures are.
+_IN_URLS = re.compile(r"(?P<start>://)[^/\s?#]*@|(?P<url>://[^\s?]*)\?[^\s'\")\]]+")
+#: Control characters, which move a terminal's cursor; marks that turn text round, or that nobody sees; half characters,
+#: which have no UTF-8.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+class Secret(str):
+    """A text that is a secret, or holds one; it does what a text does, but its `repr` doesn't show it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+
+class FromFile(str):
+    """A text that was read from a file that a cell names: no message repeats it, nor what a server says about it."""
+
+    __slots__ = ()
+
+
+@lru_cache(maxsize=1024)
+def is_secret(name: str) -> bool:
+    """Whether a column, or a key of `overrides`, holds a password, however its name is spelt."""
+    return name.strip().casefold().replace(" ", "_").replace("-", "_") in SECRET_COLUMNS
+
+
+def holds_secrets(column: str) -> bool:
+    """Whether a text in this column may be, or hold, a password."""
+    return is_secret(column) or column.strip().casefold() == "overrides"
+
+
+def may_hold_secret(text: str) -> bool:
+    """Whether a text of JSON may hold a password."""
+    # A key may be spelt with escapes, so one of them is reason enough to parse.
+    return "password" in text.casefold() or "\\u" in text
+
+
+def marked(column: str, value: object) -> object:
+    """The cell, with the secrets in it marked as such."""
+    if isinstance(value, str):
+        secret = is_secret(column) or (holds_secrets(column) and may_hold_secret(value))
+        return Secret(value) if secret else value
+    if isinstance(value, Mapping):
+        return {
+            key: Secret(part) if is_secret(str(key)) and isinstance(part, str) else part for key, part in value.items()
+        }
+    return value
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text without the users, passwords and queries of its URLs, and without these secrets.
+
+    Args:
+        text: What is about to be shown, logged, stored or raised.
+        secrets: Values that must not be in it; blank ones don't count.
+    """
+    for secret in sorted({each for each in secrets if each.strip()}, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    # Twice, since a URL may have both.
+    return _IN_URLS.sub(_masked, _IN_URLS.sub(_masked, text)) if "://" in text else text
+
+
+def _masked(found: re.Match[str]) -> str:
+    return "://" if found["start"] else f"{found['url']}?{MASK}"
+
+
+def visible(text: str) -> str:
+    r"""The text with an escape, such as `\x1b`, in the place of every character that is not to be seen."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
