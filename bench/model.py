@@ -14,9 +14,9 @@ from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS
 from tasks.events import MOST_PROJECT_EVENTS
 from tasks.report import MOST_ROWS
 
-#: Task runs of a batch with `--output` that are none of its rows': read, plan, sweep, write, report. A batch in shards leaves
-#: the sweep to them; and a shard has one in the batch, that stands for it, and three of its own: read, plan, sweep.
-FRAME, SHARDED_FRAME, SHARD_FRAME = 5, 4, 4
+#: Task runs of a batch with `--output` that are none of its rows': read, plan, sweep, write, report. A sheet in parts is read
+#: once more; and a part has two in the run that waits for it, its task and Prefect's stand-in for the subflow, beside its own.
+FRAME, PARENT_FRAME, PART_FRAME = 5, 1, 7
 
 #: On which drivers a quantity depends. Those that are not named are rows of a table of Prefect's database.
 TERMS: Mapping[str, tuple[str, ...]] = {
@@ -147,14 +147,14 @@ class Studio:
         rate: Requests a second that it takes from a user, whoever sends them; 0 is no limit.
         latency: Seconds from a request to its answer.
         at_once: Requests under way in one process.
-        shards: Processes, each with so many requests under way.
+        parts: Processes, each with so many requests under way.
     """
 
     name: str
     rate: float = 0.0
     latency: float = 0.0
     at_once: int = 16
-    shards: int = 1
+    parts: int = 1
 
     def requests_per_second(self, processor: float) -> float:
         """Requests that leave each second.
@@ -164,15 +164,15 @@ class Studio:
         """
         # While one request is worked on, the others of the process are on their way.
         each = min(1 / processor, self.at_once / (self.latency + processor))
-        return min(self.rate or math.inf, each * self.shards)
+        return min(self.rate or math.inf, each * self.parts)
 
 
 #: Seconds before the first create: the imports of the command, and the plan.
 START = 2.5
 #: Seconds of machine time to start a flow run by a worker (measured on Prefect 3.8.8), and to read a row of the sheet.
-SHARD_START, READ_ROW = 2.7, 32e-6
-#: Seconds until a worker has taken up a shard, and until the batch has seen its end.
-SHARD_WAIT = 5.0
+PART_START, READ_ROW = 2.7, 32e-6
+#: Seconds until a worker has taken up a part, and until the run that waits for it has seen its end.
+PART_WAIT = 5.0
 
 
 def seconds(model: Model, rows: int, studio: Studio) -> float:
@@ -181,15 +181,15 @@ def seconds(model: Model, rows: int, studio: Studio) -> float:
     Args:
         model: Its costs.
         rows: Of the sheet.
-        studio: The studio; its shards have a machine of their own each.
+        studio: The studio; its parts have a machine of their own each.
     """
     known = drivers(rows)
     costs = model.coefficients
     processor = costs["processor"]["rows"] / costs["requests"]["rows"]
     requests = model.predicted("requests", known)
     # Each reads the sheet, and knows what exists by a page at least.
-    sharded = SHARD_WAIT + SHARD_START + READ_ROW * rows if studio.shards > 1 else 0.0
-    return START + READ_ROW * rows + sharded + requests / studio.requests_per_second(processor)
+    in_parts = PART_WAIT + PART_START + READ_ROW * rows if studio.parts > 1 else 0.0
+    return START + READ_ROW * rows + in_parts + requests / studio.requests_per_second(processor)
 
 
 def as_measured(model: Model, rows: int) -> dict[str, float]:
@@ -203,7 +203,6 @@ def survey(rows: int, projects: int) -> int:
     return pages if pages - 1 <= rows else 1 + rows
 
 
-def shard_task_runs(rows: int, shards: int) -> int:
-    """Task runs of a batch in shards: each shard has its own groups."""
-    each = math.ceil(rows / shards)
-    return SHARDED_FRAME + shards * (groups(each) + SHARD_FRAME)
+def part_task_runs(rows: int, parts: int) -> int:
+    """Task runs of a sheet in parts: each part has its own groups."""
+    return PARENT_FRAME + parts * (groups(math.ceil(rows / parts)) + PART_FRAME)

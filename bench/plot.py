@@ -25,7 +25,7 @@ STUDIOS = (
     Studio("50 ms, 4 at once", latency=0.05, at_once=4),
     Studio("50 ms, 16 at once", latency=0.05, at_once=16),
     Studio("no wait, one process", at_once=64),
-    Studio("no wait, 4 shards on 4 machines", at_once=64, shards=4),
+    Studio("no wait, 4 parts on 4 machines", at_once=64, parts=4),
 )
 MARKS = ((60, "a minute"), (3_600, "an hour"), (86_400, "a day"))
 COLOURS = ("#1F6FEB", "#C2410C", "#15803D", "#7C3AED", "#374151", "#DB2777")
@@ -68,7 +68,7 @@ def _draw_counts(axes: Any, rows: "np.ndarray[Any, Any]", model: Model, runs: Se
 
 def _draw_times(axes: Any, rows: "np.ndarray[Any, Any]", model: Model) -> None:
     for studio, colour in zip(STUDIOS, COLOURS, strict=True):
-        dashed = "--" if studio.shards > 1 else "-"
+        dashed = "--" if studio.parts > 1 else "-"
         taken = [seconds(model, int(each), studio) for each in rows]
         axes.plot(rows, taken, dashed, color=colour, linewidth=1.6, label=studio.name)
     axes.set_title("How long it takes (modelled)", loc="left", fontsize=10)

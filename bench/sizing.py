@@ -24,7 +24,7 @@ from pathlib import Path
 from starlette.responses import Response
 
 from bench.contestants import write_sheet
-from bench.model import Measured, Model, Studio, as_measured, seconds, shard_task_runs, survey
+from bench.model import Measured, Model, Studio, as_measured, part_task_runs, seconds, survey
 from bench.prefect_database import EVENTS, Contents, connections, contents
 from scripts.postgres import postgres_server
 from scripts.servers import prefect_server
@@ -46,14 +46,14 @@ LOOK = 0.25
 STUDIOS = (
     Studio("10 requests a second", rate=10),
     Studio("15 requests a second", rate=15),
-    Studio("15 requests a second, 4 shards", rate=15, shards=4),
+    Studio("15 requests a second, 4 parts", rate=15, parts=4),
     # Measured on Community 1.23.2 on SQLite: 100 rows in 9 s.
     Studio("Community, one at a time", latency=0.042, at_once=1),
     Studio("50 ms, 4 at once", latency=0.05, at_once=4),
     Studio("50 ms, 16 at once", latency=0.05, at_once=16),
     Studio("no wait, one process", at_once=64),
-    Studio("50 ms, 4 shards of 4 at once", latency=0.05, at_once=4, shards=4),
-    Studio("no wait, 4 shards on 4 machines", at_once=64, shards=4),
+    Studio("50 ms, 4 parts of 4 at once", latency=0.05, at_once=4, parts=4),
+    Studio("no wait, 4 parts on 4 machines", at_once=64, parts=4),
 )
 #: Whose time is measured too: rows, and the flags of the command.
 TIMED = (
@@ -328,8 +328,8 @@ def _tell_times(model: Model) -> None:
     for studio in STUDIOS:
         print(f"{studio.name:34}" + "".join(f"{duration(seconds(model, rows, studio)):>12}" for rows in TOLD))
     print(f"{'survey of 100,000 projects':34}" + "".join(f"{survey(rows, 100_000):>12,}" for rows in TOLD))
-    for shards in (4, 16, 64):
-        print(f"{f'task runs, {shards} shards':34}" + "".join(f"{shard_task_runs(rows, shards):>12,}" for rows in TOLD))
+    for parts in (4, 16, 64):
+        print(f"{f'task runs, {parts} parts':34}" + "".join(f"{part_task_runs(rows, parts):>12,}" for rows in TOLD))
 
 
 def duration(value: float) -> str:

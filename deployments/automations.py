@@ -139,7 +139,10 @@ async def count_silent_as_crashed(longest: timedelta = LONGEST_SILENCE) -> bool:
             after={f"prefect.flow-run.{name}" for name in _ALIVE},
             expect={f"prefect.flow-run.{name}" for name in ("heartbeat", "Running", *_WAITS, *_ENDED)},
             match_related=ResourceSpecification.model_validate(
-                {"prefect.resource.role": "flow", "prefect.resource.name": ["create-projects", "watch-inbox"]}
+                {
+                    "prefect.resource.role": "flow",
+                    "prefect.resource.name": ["create-projects", "create-in-parts", "watch-inbox"],
+                }
             ),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,

@@ -1,6 +1,6 @@
 """Makes what the deployments need on a Prefect server, once or again: `python -m deployments.bootstrap`.
 
-A work pool, the work queue `batches` that lets one batch run at a time and `shards` for parts of it, the global concurrency
+A work pool, the work queue `batches` that lets one batch run at a time, the global concurrency
 limit `label-studio` that holds the rate of all runs together, an automation that counts silent runs as crashed, and a
 credentials block with the studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name, once it has answered. What exists is
 left as it is, but for the block, which takes what the environment says now.
@@ -27,7 +27,6 @@ from tasks.limits import LIMIT_NAME
 
 POOL = "stencil"
 QUEUE = "batches"
-SHARDS = "shards"
 #: Requests per second of all runs together, on a studio of one's own: what a small one answers without being slower to people.
 RATE = 50
 
@@ -60,8 +59,7 @@ async def bootstrap(block: str, rate: int) -> list[str]:
     told = [await _studio_answers(settings)]
     async with get_client() as client:
         told.append(await _pool(client))
-        told.append(await _queue(client, QUEUE, 1, "one batch at a time"))
-        told.append(await _queue(client, SHARDS, None, "as many at a time as there are"))
+        told.append(await _queue(client))
         told.append(await _limit(client, settings.url, rate))
     told.append(f"automation {SILENT!r}: {'made' if await count_silent_as_crashed() else 'is there'}")
     told.append(await _block(settings, block))
@@ -83,18 +81,17 @@ async def _pool(client: PrefectClient) -> str:
     return f"work pool {POOL}: is there, of type {pool.type}"
 
 
-async def _queue(client: PrefectClient, name: str, limit: int | None, told: str) -> str:
-    """A work queue that lets so many runs go at a time."""
+async def _queue(client: PrefectClient) -> str:
     try:
-        queue = await client.read_work_queue_by_name(name, POOL)
+        queue = await client.read_work_queue_by_name(QUEUE, POOL)
     except ObjectNotFound:
-        await client.create_work_queue(name, concurrency_limit=limit, work_pool_name=POOL)
-        return f"work queue {name}: made, {told}"
-    if queue.concurrency_limit is None and limit is not None:
+        await client.create_work_queue(QUEUE, concurrency_limit=1, work_pool_name=POOL)
+        return f"work queue {QUEUE}: made, one batch at a time"
+    if queue.concurrency_limit is None:
         # `prefect deploy` makes it without a limit where it is missing.
-        await client.update_work_queue(queue.id, concurrency_limit=limit)
-        return f"work queue {name}: is there, now {told}"
-    return f"work queue {name}: is there, {told if queue.concurrency_limit is None else f'{queue.concurrency_limit} at a time'}"
+        await client.update_work_queue(queue.id, concurrency_limit=1)
+        return f"work queue {QUEUE}: is there, now one batch at a time"
+    return f"work queue {QUEUE}: is there, {queue.concurrency_limit} at a time"
 
 
 async def _limit(client: PrefectClient, url: str, rate: int) -> str:

@@ -1,7 +1,7 @@
 """Serves the deployments of `prefect.yaml` from one process, without work pool and worker: `python -m deployments.serve`.
 
-Runs are started here, one at a time, each in a process of its own with this one's environment. So `shard` is not served: it
-would wait for the batch that waits for it. Ctrl-C ends it.
+Runs are started here, one at a time, each in a process of its own with this one's environment. So `create-in-parts` is not
+served: it would wait for runs that wait for it. Ctrl-C ends it.
 """
 
 import argparse
@@ -22,7 +22,6 @@ from prefect.schedules import Schedule
 from prefect.settings import PREFECT_API_URL
 from pydantic import TypeAdapter
 
-from deployments.bootstrap import SHARDS
 from deployments.worded import in_words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +32,7 @@ _trigger: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTyp
 def deployments(path: Path = ROOT / "prefect.yaml") -> list[RunnerDeployment]:
     """The deployments of a `prefect.yaml`, to be run in this process."""
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
-    return [_deployment(entry) for entry in entries if entry["work_pool"]["work_queue_name"] != SHARDS]
+    return [_deployment(entry) for entry in entries if "create_in_parts" not in entry["entrypoint"]]
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:

@@ -30,16 +30,14 @@ from pydantic import BeforeValidator, Field
 from stencil.batch import Batch, BatchFailed, Group, groups_at_once
 from stencil.files import Asker, file_name
 from stencil.files import event as from_event
-from stencil.options import LONGEST_OUTAGE, FailWhen, Options, failed
+from stencil.options import LONGEST_OUTAGE, MOST_AT_ONCE, FailWhen, Options, failed
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
 from stencil.report.markdown import escape
-from stencil.shards import MOST_AT_ONCE, MOST_SHARDS, Shard, asked_shards, check_at_once
 from stencil.sheet.tables import plain
 from stencil.studio import Studio, open_sandbox, open_studio
 from stencil.together import together
-from tasks.beat import beating
 from tasks.credentials import studio_settings
 from tasks.events import announce, announce_refusal
 from tasks.limits import Share, shared_rate
@@ -54,8 +52,6 @@ from tasks.report import (
     publish_report,
     save_results,
 )
-from tasks.shard_news import BEAT, ShardNews
-from tasks.shards import Shards, planned_shards
 from tasks.sheet import SourceUnclear, asker_of_run, load_sheet, named_by, one_source
 from tasks.stopping import CANCELLED, until_done
 from tasks.words import failed_state, value_of
@@ -71,9 +67,8 @@ def _run_name() -> str:
     """`projects.csv`, with what is special about the run."""
     parameters = with_event(flow_run.parameters)
     extras = [word.replace("_", " ") for word in ("dry_run", "sandbox") if parameters.get(word)]
-    shard = parameters.get("shard")
-    extras += [Shard.model_validate(shard).name] if shard else []
-    return " ".join([_source_of(parameters), *extras])
+    lines = str(parameters.get("lines") or "").strip()
+    return " ".join([_source_of(parameters), *([f"lines {lines}"] if lines else []), *extras])
 
 
 def _source_of(parameters: dict[str, Any]) -> str:
@@ -90,9 +85,6 @@ async def tell_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: Sta
     Raises:
         TimeoutError: Prefect's server does not take it.
     """
-    if flow_run.parameters.get("shard"):
-        # The batch that it is a part of tells.
-        return
     of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
     async with get_client() as client, asyncio.timeout(LONGEST_TELLING):
         known = {artifact.key: artifact for artifact in await client.read_artifacts(artifact_filter=of_run)}
@@ -137,6 +129,7 @@ def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str
 )
 async def create_projects(
     sheet: str = "",
+    lines: str = "",
     csv_text: str = "",
     rows: Annotated[list[dict[str, Any]], BeforeValidator(from_json)] = [],  # noqa: B006 - the form needs it as it is
     template: str = "",
@@ -146,9 +139,8 @@ async def create_projects(
     long_titles: Literal["error", "cut"] = "error",
     mode: Literal["create", "update"] = "create",
     output: str = "",
-    max_concurrency: Annotated[int, Field(ge=0, le=MOST_AT_ONCE * MOST_SHARDS)] = 0,
+    max_concurrency: Annotated[int, Field(ge=0, le=MOST_AT_ONCE)] = 0,
     requests_per_second: Annotated[float, Field(ge=-1, le=1000)] = -1,
-    shards: Annotated[str, BeforeValidator(str)] = "",
     max_failures: str = "",
     longest_outage: Annotated[float, Field(ge=0, le=LONGEST_OUTAGE)] = 600,
     fail_when: Literal["any", "all", "never"] = "any",
@@ -158,13 +150,13 @@ async def create_projects(
     credentials: str = "",
     project_events: bool = True,
     sandbox: bool = False,
-    shard: Shard | None = None,
     event: Annotated[dict[str, Any], BeforeValidator(from_json)] = {},  # noqa: B006 - likewise
 ) -> Report:
     """One project per row of a sheet, exactly one, and a report on every row.
 
     Args:
         sheet: Path or URL of the sheet (CSV, TSV, JSON lines, Excel, Parquet). Give this, or `csv_text`, or `rows`.
+        lines: First and last line of the sheet to carry out, such as `2-500`; empty is all.
         csv_text: The sheet itself, pasted: a header line and a line for each project.
         rows: The rows themselves, each an object with `title`, `workspace`, `template` and overrides.
         template: Template of the rows that name none, by id or name.
@@ -174,9 +166,8 @@ async def create_projects(
         long_titles: What happens to a title that is too long: `error`, or `cut` to its beginning and a hash.
         mode: What happens to a project that exists: `create` leaves it alone, `update` brings it to the row's overrides.
         output: Folder or URL that `results.csv` and `failed.csv` are written to; empty writes none.
-        max_concurrency: Requests under way at once, at most 64 a process; 0 takes the edition's default (4; Community 1).
+        max_concurrency: Requests under way at once, at most 64; 0 takes the edition's default (4; Community 1).
         requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
-        shards: Runs of the deployment `shard` that share rows and limits: a number, or `auto`; empty is none.
         max_failures: Rows that may fail before the batch stops: a number (`10`), a share (`5%`), or empty for no limit.
         longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 does not wait for it.
         fail_when: Which rows that are not well fail the run: `any` of them, only `all` of them, or `never`.
@@ -186,12 +177,10 @@ async def create_projects(
         credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
         project_events: Send an event for each project that is created (none above 5,000).
         sandbox: Run on the embedded sandbox instead of a studio.
-        shard: Which part of a batch this run is; the batch that is cut into shards fills it.
         event: What an event brought: any of these parameters, which win over the others. The deployment `on-event` fills it.
     """
     parameters = with_event(flow_run.parameters)
     name = _source_of(parameters)
-    news = ShardNews() if shard else None
     try:
         asker = from_event() if flow_run.parameters.get("event") else asker_of_run()
         # The run has its tags. Its task runs have none, since Prefect asks its server for a slot of each tag before a task
@@ -200,7 +189,6 @@ async def create_projects(
             source = one_source(sheet, csv_text, rows)
             if output:
                 check_output(output, asker)
-            check_at_once(max_concurrency, asked_shards(shards))
             options = Options(
                 template=template,
                 workspace=workspace,
@@ -208,7 +196,8 @@ async def create_projects(
                 long_titles=long_titles,
                 mode=Mode(mode),
                 dry_run=dry_run,
-                max_concurrency=min(max_concurrency, MOST_AT_ONCE),
+                lines=lines,
+                max_concurrency=max_concurrency,
                 requests_per_second=requests_per_second,
                 max_failures=max_failures,
                 skip_invalid=skip_invalid,
@@ -217,46 +206,22 @@ async def create_projects(
                 longest_outage=longest_outage,
                 asker=asker,
             )
-            async with contextlib.nullcontext() if news is None else beating("The shard", news.tell, BEAT):
-                checked = await value_of(load_sheet(source, name, options, shard, named_by.get() or asker))
-                async with (
-                    shared_rate() as share,
-                    await _studio(credentials, options, share, sandbox=sandbox) as studio,
-                ):
-                    if shard:
-                        shard.check_studio(studio.client.url)
-                    batch = await value_of(plan_batch(checked, options, studio))
-                    if news:
-                        news.batch = batch
-                    if shard:
-                        shard.check_intent(batch.intent(shard.first_line, shard.last_line))
-                    shared = None
-                    cut = await planned_shards(shards, batch, sheet, max_concurrency, share)
-                    try:
-                        if cut:
-                            shared = Shards(batch, cut, parameters, max_concurrency)
-                            await until_done(batch, shared.carry_out, finish=shared.carry_out)
-                        elif not dry_run:
-                            waiting = shard.run if shard else ""
-                            await until_done(
-                                batch, partial(_carry_out, batch), finish=batch.finish_staked, part_of=waiting
-                            )
-                    finally:
-                        if shared:
-                            await shared.read_rest()
-                        report = batch.report()
-                        if news:
-                            await news.tell_all(batch, report)
-                        else:
-                            report = await _told(report, output, asker)
-                            announce(batch, report, each_project=project_events)
+            checked = await value_of(load_sheet(source, name, options, named_by.get() or asker))
+            async with (
+                shared_rate() as share,
+                await _studio(credentials, options, share, sandbox=sandbox) as studio,
+            ):
+                batch = await value_of(plan_batch(checked, options, studio))
+                try:
+                    if not dry_run:
+                        await until_done(batch, partial(_carry_out, batch), finish=batch.finish_staked)
+                finally:
+                    report = await _told(batch.report(), output, asker)
+                    announce(batch, report, each_project=project_events)
     except StencilError as error:
-        if news:
-            await news.tell_refusal(error)
-        else:
-            if isinstance(error, InvalidSheet):
-                await publish_problems(error)
-            announce_refusal(name, error)
+        if isinstance(error, InvalidSheet):
+            await publish_problems(error)
+        announce_refusal(name, error)
         return failed_state(error)  # type: ignore[return-value]
     return _final_state(report, FailWhen(fail_when))  # type: ignore[return-value]
 
@@ -313,7 +278,7 @@ def _final_state(report: Report, fail_when: FailWhen) -> State[Any]:
     """Computed from the rows, and from nothing else."""
     if report.stopped == CANCELLED:
         return Cancelled(message=report.sentence, data=BatchFailed(report))
-    if failed(report, fail_when):
+    if failed(report.counts, fail_when):
         return failed_state(BatchFailed(report))
     name = None if report.well else "CompletedWithFailures"
     return Completed(name=name, message=report.sentence, data=report)
@@ -337,8 +302,6 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
         InvalidSheet: The frame has problems; nothing was created.
         StencilError: Nothing was done for another reason, which it says.
     """
-    if asked_shards(str(options.get("shards", ""))) != 1:
-        raise SourceUnclear("shards: the frame is in this process alone; save it as a sheet that all workers can open.")
     if not hasattr(df, "columns"):
         raise SourceUnclear(f"from_dataframe takes a DataFrame, and this is a {type(df).__name__}.")
     unknown = sorted(options.keys() - create_projects.parameters.properties.keys())

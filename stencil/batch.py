@@ -7,7 +7,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import math
 from collections import Counter
@@ -23,8 +22,6 @@ from stencil.problems import InvalidSheet, Problem, StencilError, shown
 from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
 from stencil.provisioning.steps import StepRunner
 from stencil.report import Outcome, Report, RowReport
-from stencil.report.masking import masked_error
-from stencil.shards import Elsewhere, Shard, ShardRow, runs_of
 from stencil.sheet import Request, Row, self_contained
 from stencil.studio import Studio
 from stencil.survey import listed_fields, newest_page, survey
@@ -73,8 +70,6 @@ class Batch:
         self._clock = studio.pacer.clock
         self._began = self._clock.now()
         self.most_failures = most_failures(options.max_failures, len(self.sheet.rows))
-        found = {problem.line for problem in checked.problems}
-        self._found_on_studio = {each.line for each in problems if each.line is not None and each.line not in found}
         self._invalid: dict[int, list[Problem]] = {}
         for problem in problems:
             if problem.line is not None:
@@ -82,7 +77,6 @@ class Batch:
         self._rows = {row.line: row for row in self.sheet.rows if row.line in self._invalid}
         self._title_column = next((name for name in self.sheet.columns if name.strip().casefold() == "title"), "")
         self._failed: set[int] = set()
-        self.elsewhere = Elsewhere()
         # What a person at the terminal has to know at once, and the run's log.
         self.tell: Callable[[str], None] = lambda text: None
         self.log: Callable[[str], None] = logger.info
@@ -103,36 +97,6 @@ class Batch:
         size = max(LEAST_GROUPED, math.ceil(len(tickets) / MOST_GROUPS)) if grouped else 1
         return [_group(tickets[start : start + size]) for start in range(0, len(tickets), size)]
 
-    def due(self) -> list[Ticket]:
-        """The rows that have anything left to do, by the plan: to be written, looked after by the sweep, or with steps."""
-        return [each for each in self.engine.tickets if not each.settled or each.odd or self._steps.are_due(each)]
-
-    def shard(self, first: int, last: int, run: str) -> Shard:
-        """What a process is told that carries out the rows between two lines.
-
-        Args:
-            first: First line.
-            last: Last line, included.
-            run: Id of the flow run that waits for it.
-        """
-        return Shard(
-            first_line=first,
-            last_line=last,
-            left_out=runs_of(line for line in self._found_on_studio if first <= line <= last),
-            digest=self.sheet.digest,
-            intent=self.intent(first, last),
-            studio=self.studio.client.url,
-            run=run,
-        )
-
-    def intent(self, first: int, last: int) -> str:
-        """A hash of what the rows between two lines are to become: the same in every process that reads the same."""
-        targets = (ticket.target for ticket in self.engine.tickets)
-        lines = (
-            f"{each.request.line} {each.key} {each.intent}" for each in targets if first <= each.request.line <= last
-        )
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
     async def finish_staked(self) -> None:
         """Finish what a cancellation cut off, and say of the rest what is not done."""
         await self.engine.finish_staked()
@@ -152,63 +116,21 @@ class Batch:
 
     @property
     def failures(self) -> int:
-        """Rows that did not end well, but for those elsewhere."""
+        """Rows that did not end well."""
         return len(self._failed)
 
     def note_settled(self, ticket: Ticket) -> None:
         """Count a row that did not end well, and stop the batch where they are too many."""
         # The sweep may settle a row more than once.
         (self._failed.add if ticket.outcome in _BAD else self._failed.discard)(ticket.target.request.line)
-        self.check_failures()
-
-    def check_failures(self) -> None:
-        """Stop the batch where too many rows did not end well, here and elsewhere."""
-        elsewhere = sum(self.elsewhere.counts[outcome] for outcome in _BAD)
-        if self.failures + elsewhere > self.most_failures:
+        if self.failures > self.most_failures:
             self.stopping.stop(f"more than {self.options.max_failures} of the rows failed (max_failures)")
-
-    def take_over(self, rows: Iterable[ShardRow]) -> None:
-        """Take in what another process tells of rows, whose word counts; the last of several is the one."""
-        told = {row.line: row for row in rows}
-        for ticket in self.engine.tickets:
-            row = told.get(ticket.target.request.line)
-            if row is None:
-                continue
-            ticket.attempts += row.attempts
-            ticket.seconds += row.seconds
-            ticket.steps = row.steps or ticket.steps
-            if ticket.settled and (row.outcome == Outcome.UNPROCESSED or _still_stands(ticket, row)):
-                continue
-            ticket.project, ticket.error_code, ticket.error = row.project_id, row.error_code, row.error
-            if row.outcome != Outcome.UNPROCESSED:
-                ticket.outcome = Outcome(row.outcome)
-                self.note_settled(ticket)
-
-    def leave_part(self, shard: Shard, reason: str) -> None:
-        """Say of the rows of a shard of which nothing is known why that is so."""
-        for ticket in self.engine.tickets:
-            if ticket.target.request.line in shard and not ticket.settled and not ticket.error:
-                ticket.error_code, ticket.error = "shard", reason
-
-    def shard_row(self, ticket: Ticket) -> ShardRow:
-        """What is known of a row by now, for the process that merges the parts of the batch."""
-        row = self._row_report(ticket)
-        return ShardRow(
-            line=row.line,
-            outcome=row.outcome.value,
-            project_id=row.project_id,
-            attempts=row.attempts,
-            seconds=round(row.seconds, 3),
-            error_code=row.error_code,
-            error=masked_error(row),
-            steps=row.steps,
-        )
 
     def counts(self) -> Counter[Outcome]:
         """How many rows have which outcome by now; those without one are not in it."""
         found = Counter(ticket.outcome for ticket in self.engine.tickets if ticket.outcome is not None)
         found[Outcome.INVALID] += len(self._invalid)
-        return found + self.elsewhere.counts
+        return +found
 
     def report(self) -> Report:
         """What is known of every row by now; a row without an outcome is unprocessed."""
@@ -224,10 +146,10 @@ class Batch:
             batch=self.engine.batch,
             started=self.started,
             seconds=self._clock.now() - self._began,
-            requests=self.studio.client.requests_sent + self.elsewhere.requests,
+            requests=self.studio.client.requests_sent,
             mode=self.options.mode.value,
             dry_run=self.options.dry_run,
-            notes=(*_lookalikes(self.engine.tickets), *self.engine.notes, *self.elsewhere.notes),
+            notes=(*_lookalikes(self.engine.tickets), *self.engine.notes),
             stopped=self.stopping.reason,
         )
 
@@ -288,10 +210,6 @@ _PLANNED = {
 
 #: Outcomes that count as failures.
 _BAD = frozenset({Outcome.FAILED, Outcome.AMBIGUOUS})
-
-#: Outcomes that say that this batch made something, and those by which a rerun of its rows says that it is there.
-_MADE = frozenset({Outcome.CREATED, Outcome.FINISHED, Outcome.UPDATED})
-_THERE = frozenset({Outcome.EXISTS, Outcome.UNCHANGED})
 
 #: What writes settings, so that the studio has to take them.
 _WRITING = frozenset({Action.CREATE, Action.FINISH, Action.UPDATE})
@@ -413,11 +331,6 @@ def _lookalikes(tickets: Iterable[Ticket]) -> list[str]:
     first = "; ".join(f"line {each.target.request.line}: project {each.planned.alike[0].id}" for each in beside[:5])
     more = f"; and {len(beside) - 5} more" if len(beside) > 5 else ""
     return [f"Beside the project of a row there is one whose title looks the same ({first}{more})."]
-
-
-def _still_stands(ticket: Ticket, row: ShardRow) -> bool:
-    """Whether an earlier word on a row is the true one: this batch made its project, and a rerun found it."""
-    return ticket.outcome in _MADE and row.outcome in _THERE and ticket.project == row.project_id
 
 
 def _group(tickets: Sequence[Ticket]) -> Group:

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from stencil.files import Asker
 from stencil.labelstudio import Edition, Workspace
 from stencil.names import find
-from stencil.options import Options
+from stencil.options import BadOption, Options, chosen_lines
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS
 from stencil.planning import Target, description_problem, target_of
 from stencil.problems import Problem, shown
 from stencil.redaction import FromFile
-from stencil.shards import Shard
 from stencil.sheet import Request, Sheet, TitlePattern, cut, fault_of_title, find_duplicates, requests_of
 from stencil.studio import Studio
 from stencil.templates import Template, community_problem, is_file, read_template, resolve_templates
@@ -36,25 +35,15 @@ class Checked:
         """Short: Prefect shows parameters."""
         return f"Checked({self.sheet.name!r}, {len(self.requests)} rows, {len(self.problems)} problems)"
 
-    def part(self, shard: Shard) -> "Checked":
-        """The rows of a shard alone, as the whole sheet lets them be.
-
-        Raises:
-            SheetChanged: This is not the sheet that the shard is a part of.
-        """
-        shard.check(self.sheet.digest)
-        sheet = replace(self.sheet, rows=[row for row in self.sheet.rows if row.line in shard])
-        left_out = shard.lines_left_out
-        requests = [each for each in self.requests if each.line in shard and each.line not in left_out]
-        return Checked(sheet, requests, [each for each in self.problems if each.line is None or each.line in shard])
-
 
 def check(sheet: Sheet, options: Options) -> Checked:
-    """The requests of a sheet, and every problem that it has.
+    """The requests of a sheet, and every problem that it has; of the chosen lines alone, as the whole sheet shows them.
 
     Raises:
         BadPattern: The pattern for titles can't be one.
+        BadOption: The chosen lines can't be read, or the sheet has no row in them.
     """
+    lines = chosen_lines(options.lines)
     requests, problems = requests_of(
         sheet,
         template=options.template,
@@ -64,7 +53,18 @@ def check(sheet: Sheet, options: Options) -> Checked:
         cut_titles=options.long_titles == "cut",
         titled_by=is_file,
     )
-    return Checked(sheet, requests, problems)
+    if lines is None:
+        return Checked(sheet, requests, problems)
+    rows = [row for row in sheet.rows if row.line in lines]
+    if sheet.rows and not rows:
+        first, last = sheet.rows[0].line, sheet.rows[-1].line
+        raise BadOption(f"lines is {options.lines!r}: the rows of {sheet.name} are on lines {first} to {last}")
+    others = {row.line for row in sheet.rows} - {row.line for row in rows}
+    return Checked(
+        replace(sheet, rows=rows),
+        [request for request in requests if request.line in lines],
+        [problem for problem in problems if problem.line not in others],
+    )
 
 
 async def resolve_targets(checked: Checked, options: Options, studio: Studio) -> "Resolved":

@@ -1,13 +1,17 @@
 """How a batch is to be run: what the command line's flags and the flow's parameters say."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from stencil.files import PERSON, Asker
 from stencil.planning import Mode
 from stencil.problems import StencilError
-from stencil.report import Report
+from stencil.report import Outcome
+
+#: Requests at once of one process, at most.
+MOST_AT_ONCE = 64
 
 #: Seconds that an outage of Label Studio may be waited for at most.
 LONGEST_OUTAGE = 86_400
@@ -31,6 +35,7 @@ class Options:
         title: Pattern for the titles of rows that have none, such as `{customer} {year}-{batch:02d}`.
         long_titles: What happens to a title that is too long: `error`, or `cut` to its beginning and a hash.
         mode: What happens to projects that exist.
+        lines: Lines of the sheet that are carried out (`2-500`); empty is all.
         dry_run: Whether to stop after the plan.
         max_concurrency: Requests under way at once; 0 is the edition's default (4; Community 1).
         requests_per_second: 0 is no limit; below 0 the host's default (10 on the vendor's cloud, none elsewhere).
@@ -47,6 +52,7 @@ class Options:
     title: str = ""
     long_titles: str = "error"
     mode: Mode = Mode.CREATE
+    lines: str = ""
     dry_run: bool = False
     max_concurrency: int = 0
     requests_per_second: float = -1.0
@@ -81,8 +87,23 @@ def most_failures(text: str, rows: int) -> float:
     return rows * number / 100 if share else number
 
 
-def failed(report: Report, fail_when: FailWhen) -> bool:
-    """Whether a batch with this report counts as failed."""
-    if report.well or fail_when is FailWhen.NEVER:
-        return False
-    return fail_when is FailWhen.ANY or not any(row.outcome.well for row in report.rows)
+def chosen_lines(text: str) -> range | None:
+    """The lines of a sheet that are carried out: `2-500` or `7`; `None` where the text is empty, which is all.
+
+    Raises:
+        BadOption: The text is neither.
+    """
+    words = text.strip()
+    if not words:
+        return None
+    first, dash, last = (part.strip() for part in words.partition("-"))
+    numbers = [int(part) if part.isascii() and part.isdigit() else 0 for part in (first, last if dash else first)]
+    if not 1 <= numbers[0] <= numbers[1]:
+        raise BadOption(f"lines is {text!r}: give the first and the last line of the sheet (2-500), or one line (7)")
+    return range(numbers[0], numbers[1] + 1)
+
+
+def failed(counts: Mapping[Outcome, int], fail_when: FailWhen) -> bool:
+    """Whether a batch with so many rows of each outcome counts as failed."""
+    ok, not_ok = (any(count for outcome, count in counts.items() if outcome.well is well) for well in (True, False))
+    return not_ok and (fail_when is FailWhen.ANY or (fail_when is FailWhen.ALL and not ok))

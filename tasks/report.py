@@ -7,18 +7,20 @@ from uuid import UUID
 
 from prefect import task
 from prefect.artifacts import (
-    acreate_markdown_artifact,
     acreate_progress_artifact,
     acreate_table_artifact,
 )
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.runtime import flow_run, task_run
 
 from stencil.batch import Batch
 from stencil.files import PERSON, Asker
 from stencil.problems import InvalidSheet, counted
 from stencil.report import Report, ResultFiles, progress_text, write_results
 from tasks.artifacts import update_artifact
-from tasks.beat import beating
+from tasks.repeated import repeated
 from tasks.words import failing_in_words
 
 #: Keys of the artifacts: the same in every run, so that Prefect shows their history.
@@ -32,22 +34,36 @@ MOST_ROWS = 1000
 
 #: Seconds between two updates of the progress artifact at least.
 PROGRESS_EVERY = 1.0
-#: Seconds after which it is told though nothing is new: by this the shards of a batch know that it lives.
-ALIVE_EVERY = 15.0
 #: Seconds that telling Prefect may take; its client goes on trying for minutes when its server is gone.
 LONGEST_TELLING = 20.0
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 async def publish_report(report: Report) -> None:
-    """The summary as a Markdown artifact, the rows as a table.
+    """The summary as a Markdown artifact, whose metadata has the counts for programs; the rows as a table.
 
     Raises:
         TimeoutError: Prefect's server does not take them.
     """
     async with asyncio.timeout(LONGEST_TELLING):
-        await acreate_markdown_artifact(report.markdown(), key=SUMMARY_KEY, description=report.sentence)
+        await _publish_summary(report)
         await acreate_table_artifact(report.table(MOST_ROWS), key=ROWS_KEY, description=report.sentence)
+
+
+async def _publish_summary(report: Report) -> None:
+    """As Prefect's `acreate_markdown_artifact` does it, which takes no metadata."""
+    async with get_client() as client:
+        await client.create_artifact(
+            ArtifactCreate(
+                key=SUMMARY_KEY,
+                type="markdown",
+                description=report.sentence,
+                data=report.markdown(),
+                metadata_={outcome.value: str(count) for outcome, count in report.counts.items() if count},
+                flow_run_id=UUID(flow_run.id),
+                task_run_id=UUID(task_run.id),
+            )
+        )
 
 
 @task(task_run_name="write {output}", cache_policy=NO_CACHE, persist_result=False)
@@ -82,7 +98,7 @@ async def progress_told(batch: Batch) -> AsyncIterator[None]:
     """A progress artifact that is kept up to date while the block runs, and is at its end."""
     progress = _Progress(batch)
     try:
-        async with beating("The progress", progress.tell, PROGRESS_EVERY):
+        async with repeated("The progress", progress.tell, PROGRESS_EVERY):
             yield
         if progress.well:
             await progress.tell()
@@ -96,7 +112,6 @@ class _Progress:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._last = _told(batch)[0]
-        self._at = asyncio.get_running_loop().time()
         # The batch does not wait for it.
         self._made: asyncio.Task[UUID] = asyncio.create_task(
             acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=self._last)
@@ -113,10 +128,8 @@ class _Progress:
         self.well = False
         async with asyncio.timeout(LONGEST_TELLING):
             artifact = await asyncio.shield(self._made)
-            now = asyncio.get_running_loop().time()
-            if told != self._last or now - self._at > ALIVE_EVERY:
+            if told != self._last:
                 await update_artifact(artifact, data=share, description=told)
-                self._at = now
         self._last, self.well = told, True
 
     async def close(self) -> None:

@@ -12,7 +12,6 @@ from stencil.checking import Checked, check
 from stencil.files import DEPLOYMENT, PERSON, Asker
 from stencil.options import Options
 from stencil.problems import StencilError
-from stencil.shards import Shard
 from stencil.sheet import read_sheet
 from tasks.words import failing_in_words
 
@@ -53,26 +52,22 @@ def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) 
 # Not cached: the same path may hold another sheet tomorrow.
 @task(task_run_name="read {name}", cache_policy=NO_CACHE, persist_result=False)
 @failing_in_words
-async def load_sheet(
-    source: Source, name: str, options: Options, shard: Shard | None = None, asker: Asker = PERSON
-) -> Checked:
-    """The requests and problems of a sheet, or of a shard of it.
+async def load_sheet(source: Source, name: str, options: Options, asker: Asker = PERSON) -> Checked:
+    """The requests and problems of a sheet.
 
     Args:
         source: Where the sheet is, or its content.
         name: What messages call a source that is no file.
         options: How the batch is to be run.
-        shard: The part of the sheet to keep; `None` is all of it.
         asker: Who named the source.
 
     Raises:
         SheetUnreadable: The source can't be read as a table.
-        SheetChanged: The shard is of another sheet.
+        BadOption: The chosen lines can't be read, or the sheet has no row in them.
     """
 
     def load() -> Checked:
-        checked = check(read_sheet(source, name="" if isinstance(source, str) else name, asker=asker), options)
-        return checked.part(shard) if shard else checked
+        return check(read_sheet(source, name="" if isinstance(source, str) else name, asker=asker), options)
 
-    # A large sheet takes half a minute, in which whoever waits for a shard is to hear that it lives.
+    # A large sheet takes half a minute, in which the run is to tell that it lives.
     return await asyncio.to_thread(load)

@@ -8,24 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import ObjectNotFound, TerminationSignal
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Running
 
 from stencil.batch import Batch
-from tasks.beat import beating
-from tasks.report import PROGRESS_KEY
+from tasks.repeated import repeated
 
 #: Why a batch stops that somebody cancelled.
 CANCELLED = "cancelled"
 #: Seconds between two looks at whether somebody has.
 _EVERY = 2.0
-#: Seconds without a word from the batch that a run is a part of, after which it counts as dead.
-_SILENT = 60.0
-#: Looks at which a batch has to be crashed: one that lives says so at its next look.
-_CRASHED = 5
 #: Seconds that finishing may take. A worker kills a run 30 s after it has told it to end.
 LONGEST_FINISH = 20.0
 
@@ -34,7 +28,7 @@ logger = logging.getLogger("stencil.report")
 _Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: str = "") -> None:
+async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work) -> None:
     """Carry a batch out. A first cancellation lets what is staked be finished, a second one leaves it to a rerun.
 
     Prefect's server is asked whether the run is cancelled, since a local run hears it in no other way. Ctrl-C cancels this task
@@ -45,32 +39,21 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: 
         batch: The batch.
         carry_out: Does all of it, and stops before the next row where the batch is to stop.
         finish: Finishes what is left when `carry_out` was itself cut off.
-        part_of: Id of the flow run that waits for this one; where it has ended, nobody does.
 
     Raises:
         asyncio.CancelledError: The batch was cancelled.
         TerminationSignal: Likewise.
     """
     run = flow_run.id
-    whole = Whole(UUID(part_of)) if part_of else None
 
     async def stop_if_ended() -> None:
         async with get_client() as client:
             if run:
                 found = await client.read_flow_run(UUID(run))
-                # A part that was counted as dead is run again already.
-                if _has_ended(found) and (part_of or not await says_it_lives(client, found)):
+                if _has_ended(found) and not await says_it_lives(client, found):
                     batch.stopping.stop(CANCELLED)
-            if whole and (reason := await whole.why_ended(client)):
-                batch.stopping.stop(reason)
 
-    if part_of:
-        # It may have waited for a worker until after the end of its batch.
-        try:
-            await stop_if_ended()
-        except Exception as error:  # noqa: BLE001 - it is asked again soon
-            logger.debug("Whether the batch has ended can't be told at the moment: %r", error)
-    async with beating("Whether the run is cancelled", stop_if_ended, _EVERY):
+    async with repeated("Whether the run is cancelled", stop_if_ended, _EVERY):
         work = asyncio.ensure_future(carry_out())
         try:
             await asyncio.shield(work)
@@ -83,40 +66,6 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work, part_of: 
                 except Exception as error:  # noqa: BLE001 - that it was cancelled is what counts
                     logger.warning("Not all that is staked could be finished, and a rerun does it: %r", error)
             raise
-
-
-class Whole:
-    """The batch that a run is a part of; its progress is told again and again, for as long as somebody is alive there."""
-
-    def __init__(self, run: UUID) -> None:
-        self._run = run
-        self._told: object = None
-        self._silent = self._crashed = 0
-
-    async def why_ended(self, client: PrefectClient) -> str:
-        """Why nobody waits for the part any more; empty where somebody does."""
-        try:
-            run = await client.read_flow_run(self._run)
-        except ObjectNotFound:
-            ended = True
-        else:
-            crashed = run.state is not None and run.state.is_crashed()
-            self._crashed = self._crashed + 1 if crashed else 0
-            ended = self._crashed > _CRASHED if crashed else _has_ended(run)
-        if ended:
-            return "the batch that this is a part of has ended"
-        wanted = ArtifactFilter(
-            flow_run_id=ArtifactFilterFlowRunId(any_=[self._run]), key=ArtifactFilterKey(any_=[PROGRESS_KEY])
-        )
-        found = await client.read_artifacts(artifact_filter=wanted, limit=1)
-        if not found:
-            # It has not told of any yet, or could not.
-            return ""
-        # Looks are counted and no seconds: while Prefect's server is away there are none.
-        self._silent = self._silent + 1 if found[0].updated == self._told else 0
-        self._told = found[0].updated
-        silent = self._silent * _EVERY
-        return f"nothing was heard of the batch that this is a part of for {silent:.0f} s" if silent > _SILENT else ""
 
 
 async def says_it_lives(client: PrefectClient, run: FlowRun) -> bool:
@@ -145,7 +94,7 @@ async def kept_alive() -> AsyncIterator[None]:
             if run:
                 await says_it_lives(client, await client.read_flow_run(UUID(run)))
 
-    async with beating("Whether the run counts as crashed", say, _EVERY):
+    async with repeated("Whether the run counts as crashed", say, _EVERY):
         yield
 
 

@@ -23,7 +23,6 @@ ENGINE = (
     {"batch", "removal"},
     {"checking", "survey"},
     {"studio"},
-    {"shards"},
     {"options"},
     {"marks", "planning", "provisioning", "report", "settings", "sheet", "templates"},
     {"json_value", "labelstudio", "names", "overrides", "pacing", "spreadsheet", "steps", "together"},

@@ -68,17 +68,17 @@ def test_nothing_gets_cheaper_by_growing() -> None:
     )
 
 
-def test_shards_bring_nothing_where_the_rate_is_limited() -> None:
+def test_parts_bring_nothing_where_the_rate_is_limited() -> None:
     model = foreseeing()
 
-    alone, four = (seconds(model, 10_000, Studio("limited", rate=15, shards=shards)) for shards in (1, 4))
+    alone, four = (seconds(model, 10_000, Studio("limited", rate=15, parts=parts)) for parts in (1, 4))
     assert alone < four < 1.02 * alone
 
 
-def test_shards_divide_the_time_where_one_process_is_the_limit() -> None:
+def test_parts_divide_the_time_where_one_process_is_the_limit() -> None:
     model = foreseeing()
 
-    alone, four = (seconds(model, 1_000_000, Studio("fast", at_once=64, shards=shards)) for shards in (1, 4))
+    alone, four = (seconds(model, 1_000_000, Studio("fast", at_once=64, parts=parts)) for parts in (1, 4))
     assert 3.5 < alone / four < 4
 
 

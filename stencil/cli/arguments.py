@@ -2,14 +2,12 @@
 
 import argparse
 import math
-from functools import partial
 from pathlib import Path
 
 from stencil import __version__
 from stencil.cli import commands, emitting, removing, templating
-from stencil.options import LONGEST_OUTAGE, FailWhen, Options
+from stencil.options import LONGEST_OUTAGE, MOST_AT_ONCE, FailWhen, Options
 from stencil.planning import Mode
-from stencil.shards import MOST_AT_ONCE, MOST_SHARDS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the batch's sheet, for the files that its rows name (default: that of RESULTS)",
     )
-    _limits(remove, MOST_AT_ONCE)
+    _limits(remove)
     remove.set_defaults(command=removing.remove)
 
     check = verbs.add_parser("check", help="find what is wrong with a sheet; on the studio too, where one is named")
@@ -181,6 +179,12 @@ def _defaults(parser: argparse.ArgumentParser) -> None:
 
 
 def _rows(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lines",
+        default="",
+        metavar="A-B",
+        help="carry out these lines of the sheet alone, such as 2-500; the header is line 1 (default: all)",
+    )
     _defaults(parser)
     _titles(parser)
     parser.add_argument(
@@ -204,12 +208,6 @@ def _batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what each row is going to do, and write nothing")
     parser.add_argument("--output", default="", metavar="DIR", help="folder or URL for results.csv and failed.csv")
     parser.add_argument(
-        "--shards",
-        default="",
-        metavar="N",
-        help="runs of the deployment shard that share rows and limits: a number, or auto (default: none)",
-    )
-    parser.add_argument(
         "--max-failures",
         default="",
         metavar="N",
@@ -230,10 +228,10 @@ def _batch(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _limits(parser: argparse.ArgumentParser, most: int = MOST_AT_ONCE * MOST_SHARDS) -> None:
+def _limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-concurrency",
-        type=partial(_concurrency, most),
+        type=_concurrency,
         default=0,
         metavar="N",
         help="requests at once (default: 4; on Community 1)",
@@ -247,11 +245,10 @@ def _limits(parser: argparse.ArgumentParser, most: int = MOST_AT_ONCE * MOST_SHA
     )
 
 
-def _concurrency(most: int, text: str) -> int:
+def _concurrency(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() else 0
-    if not 1 <= number <= most:
-        more = ", or as many for each shard" if most > MOST_AT_ONCE else ""
-        raise argparse.ArgumentTypeError(f"give a number from 1 to {MOST_AT_ONCE}{more}")
+    if not 1 <= number <= MOST_AT_ONCE:
+        raise argparse.ArgumentTypeError(f"give a number from 1 to {MOST_AT_ONCE}")
     return number
 
 

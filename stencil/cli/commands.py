@@ -19,7 +19,6 @@ from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError, counted
 from stencil.report import Report, check_output, write_results
 from stencil.settings import StudioSettings, has_environment
-from stencil.shards import MOST_AT_ONCE, asked_shards, check_at_once
 from stencil.sheet import read_sheet
 from stencil.studio import Studio, open_sandbox, open_studio
 
@@ -43,7 +42,6 @@ class PrefectFailed(StencilError):
 
 def create(chosen: argparse.Namespace, display: Display) -> int:
     """Create the projects of a sheet, by the flow."""
-    check_at_once(chosen.max_concurrency, asked_shards(chosen.shards))
     most_failures(chosen.max_failures, 0)
     if chosen.dry_run:
         return plan(chosen, display)
@@ -122,7 +120,7 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
     from tasks.stopping import CANCELLED
 
     names = (
-        "sheet template workspace title long_titles mode output max_concurrency requests_per_second shards max_failures "
+        "sheet lines template workspace title long_titles mode output max_concurrency requests_per_second max_failures "
         "longest_outage fail_when skip_invalid allow_unknown_fields allow_lookalikes sandbox"
     )
     parameters = {name: getattr(chosen, name) for name in names.split()}
@@ -275,8 +273,9 @@ def _options(chosen: argparse.Namespace, *, dry_run: bool) -> Options:
         title=chosen.title,
         long_titles=chosen.long_titles,
         mode=Mode(chosen.mode),
+        lines=chosen.lines,
         dry_run=dry_run,
-        max_concurrency=min(chosen.max_concurrency, MOST_AT_ONCE),
+        max_concurrency=chosen.max_concurrency,
         requests_per_second=chosen.requests_per_second,
         max_failures=chosen.max_failures,
         skip_invalid=chosen.skip_invalid,

@@ -31,6 +31,12 @@ def sentence(rows: Sequence[RowReport], *, dry_run: bool, stopped: str = "") -> 
     return f"{_rows(len(rows))}: {', '.join(parts) or 'nothing to do'}{why}"
 
 
+def counts_text(counts: Mapping[Outcome, int], *, dry_run: bool) -> str:
+    """`27 rows: 24 created, 3 failed`."""
+    parts = [f"{counts[each]} {each.told(dry_run=dry_run)}" for each in Outcome if counts.get(each)]
+    return f"{_rows(sum(counts.values()))}: {', '.join(parts) or 'nothing to do'}"
+
+
 def progress_text(done: int, total: int, counts: Mapping[Outcome, int]) -> str:
     """How far a batch is, in one line: `12 of 27 rows (44%): 11 created, 1 failed`."""
     share = 100 * done // total if total else 100

@@ -39,6 +39,13 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The server's API URL; flows that are called in the tests' own process talk to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        # How often it looks for subflows of cancelled runs; by default every twenty seconds.
+        patch.setenv("PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS", "2")
+        yield from _prefect_api(tmp_path_factory)
+
+
+def _prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (
         prefect_server(tmp_path_factory.mktemp("prefect-server")) as url,
         temporary_settings({PREFECT_API_URL: url}),

@@ -21,9 +21,6 @@ from scripts.servers import running
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Name of the credentials block.
-BLOCK = "label-studio"
-
 #: Seconds after which what is waited for will not come any more. No measure: on a busy machine a run may start after a minute.
 SECONDS = 300
 
@@ -63,7 +60,7 @@ async def started(deployment: str, **parameters: Any) -> FlowRun:
     """A new run of a deployment, to be carried out by the worker."""
     async with get_client() as client:
         found = await client.read_deployment_by_name(deployment)
-        return await client.create_flow_run_from_deployment(found.id, parameters={"credentials": BLOCK, **parameters})
+        return await client.create_flow_run_from_deployment(found.id, parameters=parameters)
 
 
 async def ended(run: FlowRun, seconds: float = SECONDS) -> FlowRun:

@@ -23,7 +23,6 @@ from deployments.automations import SILENT, NotThere, alert, react
 from scripts.servers import running
 from stencil.sandbox import Sandbox
 from tests.prefect.deployed import (
-    BLOCK,
     SECONDS,
     command,
     ended,
@@ -40,10 +39,12 @@ pytestmark = pytest.mark.slow
 
 ON_DEMAND, NIGHTLY, ON_EVENT = (f"create-projects/{name}" for name in ("on-demand", "nightly", "on-event"))
 INBOX = "watch-inbox/inbox"
+#: Name of the credentials block.
+BLOCK = "label-studio"
 # Faster than the tests, which share this limit.
 BOOTSTRAP = ("deployments.bootstrap", "--credentials", BLOCK, "--rate", "1000")
 SERVE = [sys.executable, "-m", "deployments.serve"]
-DEFAULTS = {"template": "Sentiment Analysis", "workspace": "Research"}
+DEFAULTS = {"credentials": BLOCK, "template": "Sentiment Analysis", "workspace": "Research"}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -27,10 +26,9 @@ from starlette.responses import JSONResponse, Response
 from flows.create_projects import create_projects
 from stencil.batch import BatchFailed
 from stencil.sandbox import Call, Proceed, Sandbox
-from tasks.shard_runs import DEPLOYMENT
-from tests.prefect.deployed import SECONDS, event_of, runs_of, worker
+from tasks.parts import DEPLOYMENT
+from tests.prefect.deployed import SECONDS, ended, event_of, message_of, runs_of, started, worker
 from tests.prefect.test_create_projects import artifacts, latest_run, task_runs
-from tests.soak.batches import FLOW, start
 
 PASSWORDS = ("hunter2-secret-of-a-column", "hunter2-secret-of-overrides")
 TITLE = "Shown everywhere"
@@ -200,23 +198,18 @@ async def test_the_command_line_at_its_most_talkative_shows_no_secret(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("studio", "deployments")
-async def test_shards_of_a_batch_show_no_secret(
+async def test_a_worker_and_the_parts_of_a_sheet_show_no_secret(
     gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
 ) -> None:
     home, output = tmp_path / "home", tmp_path / "worker.log"
     environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
     with output.open("wb") as file, worker(environment, output=file.fileno()):
-        batch = start((*FLOW, "--shards", "2"), sheet, environment)
-        try:
-            told = "".join(await asyncio.to_thread(batch.communicate, timeout=200))
-        finally:
-            batch.kill()
-    assert batch.returncode == 1, told
+        run = await ended(await started("create-in-parts/on-demand", sheet=str(sheet), parts=2))
+    assert message_of(run) == "Failed: 2 parts, 3 rows: 1 created, 2 failed"
+    refused = next(part for part in await runs_of(DEPLOYMENT) if part.parameters["lines"] == "3-4")
     # It comes last, so that once it is written down the rest is too.
-    await event_of(UUID((await runs_of(DEPLOYMENT))[0].parameters["shard"]["run"]), "stencil.batch.failed")
-    # That the studio refused them was told by the shards.
-    assert told.count('"error_code": "rejected"') == 2
-    places = {"command": told.encode(), "worker": output.read_bytes(), "files": files_below(home, server_home)}
+    await event_of(refused.id, "stencil.batch.failed")
+    places = {"worker": output.read_bytes(), "files": files_below(home, server_home)}
     assert str(sheet).encode() in places["files"]
     assert b"/create-project 201" in places["worker"]
     secrets = {*gossip.tokens, *PASSWORDS}

@@ -37,7 +37,7 @@ def test_a_prefect_server_is_started_at_once_only_where_nothing_can_name_another
     "parameters",
     [
         pytest.param(
-            {"sheet": "a.csv", "rows": [], "event": {}, "max_concurrency": 4, "sandbox": True, "shard": None},
+            {"sheet": "a.csv", "rows": [], "event": {}, "max_concurrency": 4, "sandbox": True},
             id="plain",
         ),
         pytest.param({"rows": [{"title": "a", "overrides": {"color": None}}]}, id="nested"),

@@ -51,7 +51,7 @@ async def test_a_batch_whose_machine_is_gone_counts_as_crashed_and_the_next_one_
     with Sandbox(latency_ms=50, log_requests=True) as sandbox:
         known = {**environment, "LABEL_STUDIO_URL": sandbox.url, "LABEL_STUDIO_API_KEY": sandbox.token}
         with worker(known) as process:
-            gone = await started(ON_DEMAND, credentials="", sheet=str(sheet))
+            gone = await started(ON_DEMAND, sheet=str(sheet))
             await amid_rows(sandbox, ROWS // 4)
             async with get_client() as client:
                 gone = await client.read_flow_run(gone.id)
@@ -60,7 +60,7 @@ async def test_a_batch_whose_machine_is_gone_counts_as_crashed_and_the_next_one_
                 os.kill(each, signal.SIGKILL)
         with worker(known):
             # It waits for the one that is gone.
-            again = await ended(await started(ON_DEMAND, credentials="", sheet=str(sheet)), seconds=300)
+            again = await ended(await started(ON_DEMAND, sheet=str(sheet)), seconds=300)
 
         gone = await ended(gone)
         assert message_of(gone).startswith("Crashed: Nothing was heard of it for 75 s")

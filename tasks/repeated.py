@@ -1,4 +1,4 @@
-"""What is told to Prefect, or asked of it, again and again while a batch runs."""
+"""What is told to Prefect's server, or asked of it, again and again while a batch runs."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ logger = logging.getLogger("stencil.report")
 
 
 @contextlib.asynccontextmanager
-async def beating(what: str, tell: Callable[[], Awaitable[None]], every: float) -> AsyncIterator[None]:
+async def repeated(what: str, tell: Callable[[], Awaitable[None]], every: float) -> AsyncIterator[None]:
     """Call Prefect's server every so many seconds while the block runs.
 
     Where it does not answer, the log says so once, and the batch goes on.
@@ -19,7 +19,7 @@ async def beating(what: str, tell: Callable[[], Awaitable[None]], every: float) 
         tell: Does it.
         every: Seconds from the end of one call to the next.
     """
-    owner, task = asyncio.current_task(), asyncio.create_task(_beat(what, tell, every))
+    owner, task = asyncio.current_task(), asyncio.create_task(_repeat(what, tell, every))
 
     def pass_on(ended: "asyncio.Task[None]") -> None:
         # Prefect raises its signal to terminate wherever the process is at that moment, so perhaps here.
@@ -34,7 +34,7 @@ async def beating(what: str, tell: Callable[[], Awaitable[None]], every: float) 
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _beat(what: str, tell: Callable[[], Awaitable[None]], every: float) -> None:
+async def _repeat(what: str, tell: Callable[[], Awaitable[None]], every: float) -> None:
     warned = False
     while True:
         await asyncio.sleep(every)
