@@ -41,6 +41,7 @@ from stencil.together import together
 from tasks.credentials import studio_settings
 from tasks.events import announce, announce_refusal
 from tasks.limits import Share, shared_rate
+from tasks.logs import show_names_as_they_are
 from tasks.parameters import from_json, with_event, worded_flow
 from tasks.provisioning import carry_out_steps, plan_batch, provision_group, sweep
 from tasks.report import (
@@ -179,6 +180,7 @@ async def create_projects(
         sandbox: Run on the embedded sandbox instead of a studio.
         event: What an event brought: any of these parameters, which win over the others. The deployment `on-event` fills it.
     """
+    show_names_as_they_are()
     parameters = with_event(flow_run.parameters)
     name = _source_of(parameters)
     try:

@@ -21,6 +21,7 @@ from pydantic import Field
 from flows.create_projects import create_projects
 from stencil.inbox import Fate, Handled, Inbox, InboxTaken, InboxUnusable, Poll, SheetsLeft, WaitingSheet
 from stencil.problems import StencilError
+from tasks.logs import show_names_as_they_are
 from tasks.parameters import worded_flow
 from tasks.sheet import named_by
 from tasks.stopping import kept_alive
@@ -75,6 +76,7 @@ async def watch_inbox(
         allow_lookalikes: Make a project though one exists whose title differs in case, blanks or invisible characters alone.
         sandbox: Run on the embedded sandbox instead of a studio.
     """
+    show_names_as_they_are()
     options = {
         "template": template,
         "workspace": workspace,

@@ -21,6 +21,7 @@ from stencil.planning import Action
 from stencil.problems import InvalidSheet, Problem, StencilError, shown
 from stencil.provisioning import LEAST_GROUPED, MOST_GROUPS, Engine, Patience, Retries, Stopping, Ticket, Unsettled
 from stencil.provisioning.steps import StepRunner
+from stencil.redaction import visible
 from stencil.report import Outcome, Report, RowReport
 from stencil.sheet import Request, Row, self_contained
 from stencil.studio import Studio
@@ -335,7 +336,7 @@ def _lookalikes(tickets: Iterable[Ticket]) -> list[str]:
 
 def _group(tickets: Sequence[Ticket]) -> Group:
     first, last = tickets[0].target.request, tickets[-1].target.request
-    return Group(first.title if len(tickets) == 1 else f"lines {first.line}-{last.line}", tickets)
+    return Group(visible(first.title) if len(tickets) == 1 else f"lines {first.line}-{last.line}", tickets)
 
 
 def _told(problem: Problem) -> str:

@@ -10,7 +10,7 @@ MASK = "***"
 SECRET_COLUMNS = frozenset({"task_data_password"})
 
 #: User and password of a URL, or its query, where signatures are.
-_IN_URLS = re.compile(r"(?P<start>://)[^/\s?#]*@|(?P<url>://[^\s?]*)\?[^\s'\")\]]+")
+_IN_URLS = re.compile(r"(?P<start>://)[^/\s?#]*@|(?P<url>://[^\s?]*)\?[^\s'\")\]]*[^\s'\")\].,;:]")
 #: Control characters, which move a terminal's cursor; marks that turn text round, or that nobody sees; half characters,
 #: which have no UTF-8.
 _UNSEEN = re.compile(

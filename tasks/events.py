@@ -15,6 +15,7 @@ from prefect.logging import get_run_logger
 from stencil.batch import Batch
 from stencil.planning import Target
 from stencil.problems import StencilError
+from stencil.redaction import redact
 from stencil.report import Outcome, Report
 
 SHEET_READY = "stencil.sheet.ready"
@@ -85,7 +86,7 @@ def announce_refusal(sheet: str, error: StencilError) -> None:
     emit_event(
         BATCH_FAILED,
         resource={"prefect.resource.id": "stencil.batch.none", "prefect.resource.name": sheet, "stencil.sheet": sheet},
-        payload={"sheet": sheet, "sentence": str(error)[:2000], "counts": {}, "rows": 0},
+        payload={"sheet": sheet, "sentence": redact(str(error))[:2000], "counts": {}, "rows": 0},
     )
 
 

@@ -19,6 +19,7 @@ from stencil.batch import Batch
 from stencil.files import PERSON, Asker
 from stencil.problems import InvalidSheet, counted
 from stencil.report import Report, ResultFiles, progress_text, write_results
+from stencil.report.markdown import defused, problem_table
 from tasks.artifacts import update_artifact
 from tasks.repeated import repeated
 from tasks.words import failing_in_words
@@ -31,6 +32,9 @@ PROBLEMS_KEY = "stencil-problems"
 
 #: Rows of a table artifact at most; the files hold all.
 MOST_ROWS = 1000
+
+#: Longest text above an artifact, in characters.
+LONGEST_DESCRIPTION = 500
 
 #: Seconds between two updates of the progress artifact at least.
 PROGRESS_EVERY = 1.0
@@ -47,7 +51,7 @@ async def publish_report(report: Report) -> None:
     """
     async with asyncio.timeout(LONGEST_TELLING):
         await _publish_summary(report)
-        await acreate_table_artifact(report.table(MOST_ROWS), key=ROWS_KEY, description=report.sentence)
+        await acreate_table_artifact(report.table(MOST_ROWS), key=ROWS_KEY, description=described(report.sentence))
 
 
 async def _publish_summary(report: Report) -> None:
@@ -57,7 +61,7 @@ async def _publish_summary(report: Report) -> None:
             ArtifactCreate(
                 key=SUMMARY_KEY,
                 type="markdown",
-                description=report.sentence,
+                description=described(report.sentence),
                 data=report.markdown(),
                 metadata_={outcome.value: str(count) for outcome, count in report.counts.items() if count},
                 flow_run_id=UUID(flow_run.id),
@@ -66,7 +70,7 @@ async def _publish_summary(report: Report) -> None:
         )
 
 
-@task(task_run_name="write {output}", cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="write results", cache_policy=NO_CACHE, persist_result=False)
 @failing_in_words
 async def save_results(report: Report, output: str, asker: Asker = PERSON) -> ResultFiles:
     """`results.csv` and `failed.csv` in a folder or at a URL.
@@ -78,19 +82,16 @@ async def save_results(report: Report, output: str, asker: Asker = PERSON) -> Re
 
 
 async def publish_problems(invalid: InvalidSheet) -> None:
-    """What is wrong with a sheet, as a table artifact."""
-    rows = [
-        {
-            "line": problem.line,
-            "column": problem.column or "",
-            "value": problem.value or "",
-            "code": problem.code,
-            "what to do": problem.message,
-        }
-        for problem in invalid.problems[:MOST_ROWS]
-    ]
-    description = f"{counted(len(invalid.problems), 'problem')} in {invalid.sheet}; nothing was created"
-    await acreate_table_artifact(rows, key=PROBLEMS_KEY, description=description)
+    """What is wrong with a sheet, as a table artifact: bounded, and harmless whatever the sheet holds."""
+    told = f"{counted(len(invalid.problems), 'problem')} in {invalid.sheet}; nothing was created"
+    await acreate_table_artifact(
+        problem_table(invalid.problems[:MOST_ROWS]), key=PROBLEMS_KEY, description=described(told)
+    )
+
+
+def described(text: str) -> str:
+    """A text above an artifact: one line without tags, links and images, as some pages show it as Markdown."""
+    return defused(text, LONGEST_DESCRIPTION)
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from stencil.problems import StencilError
+from stencil.redaction import redact
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,5 +48,5 @@ async def value_of(run: Awaitable[R]) -> R:
 
 def failed_state(error: StencilError) -> State[Any]:
     """A failed state that says the error's sentence and carries the error."""
-    text = str(error)
+    text = redact(str(error))
     return Failed(message=text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…", data=error)

@@ -25,3 +25,23 @@ def test_a_report_is_one_document_though_it_is_written_row_by_row(
     told = report(*rows)
     Display(machine=True).report(told)
     assert capsys.readouterr().out == json.dumps(told.to_json(), ensure_ascii=False, indent=2) + "\n"
+
+
+NASTY = "a\x1b[2J[red]x[/red] :x: \u202egpj.exe\u202c \r<b>"
+
+
+def test_markup_pictures_and_control_characters_of_a_title_are_shown_as_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = Display()
+    display.say(NASTY)
+    display.error(NASTY)
+    display.report(report(row(2, Outcome.FAILED, title="[red]x[/red] :x:", error=NASTY)))
+    said = "".join(capsys.readouterr())
+    assert said.count("[red]x[/red] :x:") == 4
+    assert not {"\x1b", "\u202e", "\r", "❌"} & set(said)
+
+
+def test_what_is_shown_has_no_secrets_of_urls(capsys: pytest.CaptureFixture[str]) -> None:
+    Display().error("https://me:geheim@host/x?sig=geheim: no")
+    assert "geheim" not in capsys.readouterr().err

@@ -5,19 +5,22 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from stencil.batch import Batch, batch_listener
 from stencil.problems import Problem
+from stencil.redaction import redact, visible
 from stencil.report import Outcome, Report, RowReport, progress_text
 
 #: Rows that a table on the terminal shows; the files have all.
 MOST_ROWS = 40
 _EVERY = 0.2
+#: Text is shown as it is: nothing in it is markup, or stands for a picture.
+_PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
 
 
 class Display:
@@ -31,21 +34,21 @@ class Display:
         self.machine = machine
         self.code = 0
         self._prefix = "[sandbox] " if sandbox else ""
-        self._out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._out = Console(file=sys.stdout, **_PLAIN)
+        self._err = Console(file=sys.stderr, **_PLAIN)
 
     def say(self, text: str) -> None:
         """A line of a person's business; nothing for a machine."""
         if not self.machine:
-            self._out.print(escape(self._prefixed(text)))
+            self._out.print(self._prefixed(text))
 
     def note(self, text: str) -> None:
         """A line about what is going on."""
-        self._err.print(escape(self._prefixed(text)), style="dim")
+        self._err.print(self._prefixed(text), style="dim")
 
     def error(self, text: str) -> None:
         """What went wrong."""
-        self._err.print(escape(self._prefixed(text)), style="red")
+        self._err.print(self._prefixed(text), style="red")
 
     def json(self, document: object) -> None:
         """One document for a machine."""
@@ -65,7 +68,7 @@ class Display:
             return
         table = Table(*columns, box=None, pad_edge=False, header_style="bold")
         for row in rows:
-            table.add_row(*(escape(_one_line(cell)) for cell in row))
+            table.add_row(*(_one_line(cell) for cell in row))
         self._out.print(table, soft_wrap=False)
 
     def problems(self, sheet: str, problems: Sequence[Problem]) -> None:
@@ -116,7 +119,7 @@ class Display:
     @contextmanager
     def _bar(self, batches: Sequence[Batch]) -> Iterator[None]:
         bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -126,12 +129,12 @@ class Display:
         over = threading.Event()
 
         def watch() -> None:
-            line = bar.add_task(escape(self._prefixed("planning")), total=None)
+            line = bar.add_task(self._prefixed("planning"), total=None)
             while not over.wait(_EVERY):
                 if batches:
                     counts = batches[0].counts()
                     done, total = sum(counts.values()), len(batches[0].sheet.rows)
-                    words = escape(self._prefixed(progress_text(done, total, counts)))
+                    words = self._prefixed(progress_text(done, total, counts))
                     bar.update(line, completed=done, total=total, description=words)
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -144,7 +147,8 @@ class Display:
                 watcher.join()
 
     def _prefixed(self, text: str) -> str:
-        return "\n".join(self._prefix + line for line in text.splitlines() or [""])
+        # Lines end at \n alone: what else ends one for Python is shown.
+        return "\n".join(self._prefix + visible(line) for line in redact(text).split("\n"))
 
 
 def _as_json(document: object) -> str:

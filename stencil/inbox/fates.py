@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from stencil.batch import BatchFailed
 from stencil.problems import InvalidSheet, StencilError, counted
+from stencil.redaction import visible
 from stencil.report import Report
 from stencil.sheet import SheetUnreadable
 
@@ -45,7 +46,7 @@ class Handled:
 
     def __str__(self) -> str:
         """One line for the log."""
-        return "; ".join(filter(None, (f"{self.name}: {self.fate}", self.told, self.folder)))
+        return visible("; ".join(filter(None, (f"{self.name}: {self.fate}", self.told, self.folder))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class SheetsLeft(StencilError):
 
     def __init__(self, poll: Poll) -> None:
         self.poll = poll
-        reasons = [f"{sheet.name}: {sheet.told}" for sheet in poll.of(Fate.LEFT)]
+        reasons = [visible(f"{sheet.name}: {sheet.told}") for sheet in poll.of(Fate.LEFT)]
         super().__init__("\n  ".join([poll.sentence, *reasons]))
 
 

@@ -19,7 +19,7 @@ from stencil.files import DEPLOYMENT, Asker, Folder, Unusable, within
 from stencil.inbox.errors import InboxUnusable
 from stencil.inbox.fates import Fate, Handled, fate_of
 from stencil.problems import InvalidSheet, Problem
-from stencil.redaction import redact
+from stencil.redaction import redact, visible
 from stencil.report import Report, write_results
 from stencil.sheet import EXTENSIONS
 from stencil.spreadsheet import guard
@@ -75,7 +75,7 @@ class Inbox:
         given = url.strip()
         if not given.endswith("://"):
             given = given.rstrip("/") or given[:1]
-        self.name = redact(given)
+        self.name = visible(redact(given))
         if not given:
             # This would be the current folder.
             raise InboxUnusable("''", "name a folder or a bucket.")

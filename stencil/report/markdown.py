@@ -7,11 +7,13 @@ Escapes are those that both of Prefect's pages show rightly (measured on 3.8.8):
 numeric entity, and shows the label of a link as it stands, so that a label is never a title.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from stencil.problems import Problem
 from stencil.report.masking import masked_error
 from stencil.report.summary import duration
 
@@ -69,6 +71,26 @@ def defused(text: str, length: int) -> str:
     artifact (measured on 3.8.8): an invisible joiner keeps apart what would make a tag or a link.
     """
     return _SYNTAX.sub("\\g<0>\u2060", cut(text, length))
+
+
+def problem_table(problems: Iterable[Problem]) -> list[dict[str, str | int | None]]:
+    """Problems as the rows of a table artifact, the first ones, as many as fit into `MOST_BYTES`."""
+    table: list[dict[str, str | int | None]] = []
+    budget = MOST_BYTES
+    for problem in problems:
+        row: dict[str, str | int | None] = {
+            "line": problem.line,
+            "column": defused(problem.column or "", _TITLE_LENGTH),
+            "value": defused(problem.value or "", _TITLE_LENGTH),
+            "code": problem.code,
+            "what to do": defused(problem.message, _NOTE_LENGTH),
+        }
+        # With what stands between two of them.
+        budget -= len(json.dumps(row)) + len(", ")
+        if budget < 0:
+            break
+        table.append(row)
+    return table
 
 
 def web_address(url: str) -> str:

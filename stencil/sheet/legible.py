@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from stencil.problems import Problem, shown
-from stencil.redaction import visible
+from stencil.redaction import redact, visible
 
 
 def legible(problem: Problem) -> Problem:
     """The problem with nothing in it that can't be printed."""
     column = None if problem.column is None else visible(shown(problem.column))
     # A problem quotes its value when it is printed; only half characters would stop it from being written as JSON.
-    value = None if problem.value is None else problem.value.encode("utf-8", "backslashreplace").decode()
+    value = None if problem.value is None else redact(problem.value.encode("utf-8", "backslashreplace").decode())
     return replace(problem, column=column, value=value, message=visible(problem.message))

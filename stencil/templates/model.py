@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from stencil.json_value import JSON
 from stencil.overrides import parse_overrides
 from stencil.problems import Problem, shown
-from stencil.templates.rendering import Unrenderable, render
+from stencil.templates.rendering import TooSlow, Unrenderable, render
 from stencil.templates.variables import BadVariable, Variable
 
 
@@ -27,6 +27,7 @@ class Template:
         title: The title that a project gets where its row sets none; only a template file has one.
         variables: What rows can set in it; only a template file has any.
         texts: Its texts with placeholders, by field; they are not in `fields`, `description` and `title`.
+        slow: What was told of the first row for which it took too long to be filled; no other row tries again.
     """
 
     reference: str
@@ -38,6 +39,7 @@ class Template:
     title: str = ""
     variables: Mapping[str, Variable] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    slow: list[Problem] = field(default_factory=list, compare=False, repr=False)
 
     def filled(self, cells: Mapping[str, object]) -> "tuple[Template, list[Problem]]":
         """The template with its placeholders filled by a row, and what is wrong with that.
@@ -65,12 +67,17 @@ class Template:
         return self._rendered(values)
 
     def _rendered(self, values: Mapping[str, JSON]) -> "tuple[Template, list[Problem]]":
+        if self.slow:
+            return self, self.slow[:1]
         texts: dict[str, str] = {}
         for name, text in self.texts.items():
             try:
                 texts[name] = render(name, text, values)
             except Unrenderable as error:
-                return self, [Problem("template-invalid", f"{name} of {self.name}: {error}.", column="template")]
+                found = Problem("template-invalid", f"{name} of {self.name}: {error}.", column="template")
+                if isinstance(error, TooSlow):
+                    self.slow.append(found)
+                return self, [found]
         title, description = texts.pop("title", self.title), texts.pop("description", self.description)
         fields, problems = parse_overrides({**self.fields, **texts}, line=None, allow_unknown=True)
         problems = [

@@ -1,5 +1,6 @@
 """The summary is harmless and bounded whatever the rows hold."""
 
+import json
 import re
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from stencil.problems import Problem
 from stencil.report import Outcome
-from stencil.report.markdown import MOST_BYTES, cut, defused, escape, web_address
+from stencil.report.markdown import MOST_BYTES, cut, defused, escape, problem_table, web_address
 from tests.report.reports import report, row
 
 #: HTML is let through, so that a tag in a title would be seen.
@@ -162,3 +164,13 @@ def test_an_address_in_a_text_is_not_made_a_link_by_pages_that_look_for_them(tex
 @given(nasty)
 def test_no_bracket_of_a_tag_is_left_in_an_escaped_text(text: str) -> None:
     assert not set("<>") & set(escape(text))
+
+
+def test_problems_are_harmless_in_their_table_and_bounded() -> None:
+    nasty = "![x](https://evil.example/p.png) <img src=x> [a](javascript:b)\n\x1b[2J"
+    problems = [Problem("bad-step", nasty * 50, line=line, column=nasty, value=nasty) for line in range(100_000)]
+    table = problem_table(problems)
+    assert 100 < len(table) < 1000
+    assert len(json.dumps(table)) <= MOST_BYTES
+    for cell in (str(cell) for each in table for cell in each.values()):
+        assert not re.search(r"\]\(|<[a-z]|[\x00-\x1f]", cell)
