@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Annotated, Any
 
+from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
@@ -24,7 +25,7 @@ from stencil.report import Outcome
 from stencil.report.markdown import escape
 from stencil.report.summary import counts_text
 from stencil.together import together
-from tasks.parameters import BadParameters, from_json, worded_flow
+from tasks.parameters import BadParameters, checked_parameters, from_json, values_of
 from tasks.parts import PartResult, carry_out_part, parts_of
 from tasks.report import SUMMARY_KEY, publish_problems
 from tasks.sheet import asker_of_run, load_sheet
@@ -39,7 +40,8 @@ def _run_name() -> str:
     return f"{file_name(str(flow_run.parameters['sheet']))} in {flow_run.parameters['parts']} parts"
 
 
-@worded_flow(name="create-in-parts", flow_run_name=_run_name, persist_result=False)
+@flow(name="create-in-parts", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
+@checked_parameters
 async def create_in_parts(
     sheet: str,
     parts: Annotated[int, Field(ge=1, le=64)] = 4,
@@ -57,7 +59,7 @@ async def create_in_parts(
         known = create_projects.parameters.properties.keys() - _NOT_FOR_PARTS
         if unknown := sorted(options.keys() - known):
             raise BadParameters(f"options: {', '.join(unknown)}: a part takes {', '.join(sorted(known))}.")
-        values = create_projects.validate_parameters({"sheet": sheet, **options})
+        values = await values_of(create_projects.fn, {"sheet": sheet, **options})
         own = {each.name: values[each.name] for each in fields(Options) if each.name in values}
         asker = asker_of_run()
         checked = await value_of(load_sheet(sheet, name, Options(**own, asker=asker), asker))

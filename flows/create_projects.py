@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from prefect import Flow, tags
+from prefect import Flow, flow, tags
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
@@ -38,11 +38,12 @@ from stencil.report.markdown import escape
 from stencil.sheet.tables import plain
 from stencil.studio import Studio, open_sandbox, open_studio
 from stencil.together import together
+from tasks.attempts import comes_again, earlier_attempt, keep_for_next_attempt
 from tasks.credentials import studio_settings
-from tasks.events import announce, announce_refusal
+from tasks.events import announce, announce_projects, announce_refusal
 from tasks.limits import Share, shared_rate
 from tasks.logs import show_names_as_they_are
-from tasks.parameters import from_json, with_event, worded_flow
+from tasks.parameters import BadParameters, checked_parameters, from_json, with_event
 from tasks.provisioning import carry_out_steps, plan_batch, provision_group, sweep
 from tasks.report import (
     LONGEST_TELLING,
@@ -66,7 +67,10 @@ R = TypeVar("R")
 
 def _run_name() -> str:
     """`projects.csv`, with what is special about the run."""
-    parameters = with_event(flow_run.parameters)
+    try:
+        parameters = with_event(flow_run.parameters)
+    except BadParameters:
+        return _source_of(flow_run.parameters)
     extras = [word.replace("_", " ") for word in ("dry_run", "sandbox") if parameters.get(word)]
     lines = str(parameters.get("lines") or "").strip()
     return " ".join([_source_of(parameters), *([f"lines {lines}"] if lines else []), *extras])
@@ -74,8 +78,10 @@ def _run_name() -> str:
 
 def _source_of(parameters: dict[str, Any]) -> str:
     """What people call the source: the name of the file, without its folder and without a URL's secrets."""
-    sheet = str(parameters.get("sheet") or "").strip()
-    return file_name(sheet) if sheet else ("typed rows" if parameters.get("rows") else "pasted rows")
+    sheet, rows = parameters.get("sheet"), parameters.get("rows")
+    if isinstance(sheet, str) and sheet.strip():
+        return file_name(sheet.strip())
+    return "typed rows" if isinstance(rows, list | str) and rows else "pasted rows"
 
 
 async def tell_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -121,13 +127,15 @@ def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str
     )
 
 
-@worded_flow(
+@flow(
     name="create-projects",
     flow_run_name=_run_name,
+    validate_parameters=False,
     persist_result=False,
     on_crashed=[tell_what_is_known],
     on_cancellation=[tell_what_is_known],
 )
+@checked_parameters
 async def create_projects(
     sheet: str = "",
     lines: str = "",
@@ -218,14 +226,24 @@ async def create_projects(
                     if not dry_run:
                         await until_done(batch, partial(_carry_out, batch), finish=batch.finish_staked)
                 finally:
-                    report = await _told(batch.report(), output, asker)
-                    announce(batch, report, each_project=project_events)
+                    report = batch.report()
+                    if project_events:
+                        announce_projects(batch, report)
+                    report = await _saved(report.after(earlier_attempt()), output, asker)
+                    if _fails(report, fail_when) and await comes_again():
+                        keep_for_next_attempt(report)
+                    else:
+                        await publish_report(report)
+                        announce(batch, report)
     except StencilError as error:
-        if isinstance(error, InvalidSheet):
-            await publish_problems(error)
-        announce_refusal(name, error)
+        if not await comes_again():
+            if earlier := earlier_attempt():
+                await publish_report(earlier)
+            if isinstance(error, InvalidSheet):
+                await publish_problems(error)
+            announce_refusal(name, error)
         return failed_state(error)  # type: ignore[return-value]
-    return _final_state(report, FailWhen(fail_when))  # type: ignore[return-value]
+    return _final_state(report, fail_when)  # type: ignore[return-value]
 
 
 async def _studio(
@@ -260,8 +278,8 @@ async def _carry_out(batch: Batch) -> None:
         gc.unfreeze()
 
 
-async def _told(report: Report, output: str, asker: Asker) -> Report:
-    """The report, told to whoever asks for it: first the files, which need nobody's server."""
+async def _saved(report: Report, output: str, asker: Asker) -> Report:
+    """The report, in the log and in its files: these need nobody's server, and so come first."""
     logger = get_run_logger()
     (logger.info if report.well else logger.error)("%s", report.sentence)
     if output:
@@ -272,15 +290,18 @@ async def _told(report: Report, output: str, asker: Asker) -> Report:
             report = replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))
         else:
             logger.info("Results: %s and %s", files.results, files.failed)
-    await publish_report(report)
     return report
 
 
-def _final_state(report: Report, fail_when: FailWhen) -> State[Any]:
+def _fails(report: Report, fail_when: str) -> bool:
+    return report.stopped != CANCELLED and failed(report.counts, FailWhen(fail_when))
+
+
+def _final_state(report: Report, fail_when: str) -> State[Any]:
     """Computed from the rows, and from nothing else."""
     if report.stopped == CANCELLED:
         return Cancelled(message=report.sentence, data=BatchFailed(report))
-    if failed(report.counts, fail_when):
+    if _fails(report, fail_when):
         return failed_state(BatchFailed(report))
     name = None if report.well else "CompletedWithFailures"
     return Completed(name=name, message=report.sentence, data=report)

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.objects import State
@@ -22,7 +23,7 @@ from flows.create_projects import create_projects
 from stencil.inbox import Fate, Handled, Inbox, InboxTaken, InboxUnusable, Poll, SheetsLeft, WaitingSheet
 from stencil.problems import StencilError
 from tasks.logs import show_names_as_they_are
-from tasks.parameters import worded_flow
+from tasks.parameters import checked_parameters
 from tasks.sheet import named_by
 from tasks.stopping import kept_alive
 from tasks.words import failed_state
@@ -45,7 +46,8 @@ def _run_name() -> str:
     return f"{name or 'inbox'}{' sandbox' if flow_run.parameters.get('sandbox') else ''}"
 
 
-@worded_flow(name="watch-inbox", flow_run_name=_run_name, persist_result=False)
+@flow(name="watch-inbox", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
+@checked_parameters
 async def watch_inbox(
     inbox: str,
     template: str = "",

@@ -51,15 +51,20 @@ async def announce_sheet(name: str, parameters: Mapping[str, object]) -> UUID:
     return event.id
 
 
-def announce(batch: Batch, report: Report, *, each_project: bool) -> None:
-    """Send the events of a batch that came to its end; nothing for a dry run."""
+def announce_projects(batch: Batch, report: Report) -> None:
+    """Send an event for each project that was created; nothing for a dry run."""
     if report.dry_run:
         return
-    studio = _studio(batch.studio.client.url)
-    if each_project and report.counts[Outcome.CREATED] > MOST_PROJECT_EVENTS:
+    if report.counts[Outcome.CREATED] > MOST_PROJECT_EVENTS:
         get_run_logger().warning("More than %d projects: no event for each of them.", MOST_PROJECT_EVENTS)
-    elif each_project:
-        _announce_projects(batch, report, studio)
+    else:
+        _announce_projects(batch, report, _studio(batch.studio.client.url))
+
+
+def announce(batch: Batch, report: Report) -> None:
+    """Send the event of a batch that came to its end; nothing for a dry run."""
+    if report.dry_run:
+        return
     emit_event(
         BATCH_COMPLETED if report.well else BATCH_FAILED,
         resource={
@@ -68,7 +73,7 @@ def announce(batch: Batch, report: Report, *, each_project: bool) -> None:
             "stencil.sheet": report.sheet,
             "stencil.studio": batch.studio.client.url,
         },
-        related=[studio],
+        related=[_studio(batch.studio.client.url)],
         payload={
             "sheet": report.sheet,
             "sentence": report.sentence,

@@ -2,15 +2,19 @@
 
 import difflib
 import functools
+import inspect
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import CodeType
+from typing import Any, ParamSpec, TypeVar, cast
 
-from prefect import Flow
-from prefect.exceptions import ParameterTypeError
-from pydantic import ValidationError
+from prefect.blocks.core import Block
+from prefect.logging import get_run_logger
+from prefect.states import exception_to_failed_state
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from stencil.problems import StencilError, shown
+from tasks.words import failed_state
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,71 +63,96 @@ def from_json(value: object) -> object:
         raise ValueError(f"this is not JSON: {error}") from None
 
 
-class WordedFlow(Flow[P, R]):
-    """A flow that says in words which parameter it can't take.
+def checked_parameters(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """The body of a flow that checks its parameters itself, for a flow with `validate_parameters=False`.
 
-    An emptied field of a form counts as its default. Where the flow has a parameter `event`, what that holds are parameters
-    too: Prefect itself crashes a run that is given a parameter that the flow does not have.
+    A parameter that can't be taken ends the run in a failed state that names it, with its value. A field of the form that was
+    emptied counts as its default. Prefect's own check would print all parameters to the worker's log, and with them the
+    passwords in pasted rows. The check is in the body, and not in a subclass of `Flow`, because `Flow.with_options` returns a
+    plain `Flow`.
+
+    Where the flow has a parameter `event`, what that holds are parameters too.
     """
+    signature = inspect.signature(body)
 
-    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parameters in their types, those that an event brought among them.
-
-        Raises:
-            BadParameters: One of them can't be taken; names each.
-        """
-        known = [name for name in self.parameters.properties if name != EVENT]
-        unknown = sorted(event_of(parameters).keys() - set(known))
-        if unknown:
-            raise BadParameters("; ".join(_unknown(name, known) for name in unknown))
+    @functools.wraps(body)
+    async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return super().validate_parameters(
-                {name: value for name, value in with_event(parameters).items() if value is not None}
+            values = await values_of(body, signature.bind(*args, **kwargs).arguments)
+        except BadParameters as bad:
+            return cast("R", failed_state(bad))
+        try:
+            return await body(**values)  # type: ignore[call-arg]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the final state
+            # As a state: what an attempt raises, Prefect raises at the end, even where a later attempt completes.
+            get_run_logger().exception("The run ended in an error that nobody has foreseen.")
+            return cast("R", await exception_to_failed_state(error))
+
+    # By its code Prefect finds the file that a flow is in.
+    code: CodeType = checked.__code__  # type: ignore[attr-defined] # a plain function, as `body` is
+    checked.__code__ = code.replace(co_filename=inspect.getfile(body))  # type: ignore[attr-defined]
+    return checked
+
+
+async def values_of(body: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a flow in the types that its body declares, with the defaults of those that are not given.
+
+    Raises:
+        BadParameters: One of them can't be taken; names each.
+    """
+    model = _model(body)
+    names = list(model.model_fields)
+    try:
+        taken = model.model_validate(await _given(parameters, [name for name in names if name != EVENT]))
+    except ValidationError as error:
+        said = "; ".join(_reason(each["loc"], each["input"], each["msg"]) for each in error.errors())
+        raise BadParameters(said) from None
+    return {name: getattr(taken, name) for name in names}
+
+
+@functools.cache
+def _model(body: Callable[..., Any]) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        name: (each.annotation, ... if each.default is each.empty else each.default)
+        for name, each in inspect.signature(body).parameters.items()
+    }
+    return create_model("Parameters", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+
+
+async def _given(parameters: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """The parameters with what an event brought, without those that are empty.
+
+    Raises:
+        BadParameters: One has an unknown name, names an unknown block, or is a DataFrame.
+    """
+    unknown = sorted(event_of(parameters).keys() - set(known))
+    if unknown:
+        raise BadParameters("; ".join(_unknown(name, known) for name in unknown))
+    given = {name: value for name, value in with_event(parameters).items() if value is not None}
+    for name, value in given.items():
+        if hasattr(value, "to_json") and hasattr(value, "columns"):
+            raise BadParameters(
+                f"{name} is a DataFrame: call from_dataframe(df, ...) of flows.create_projects instead."
             )
-        except ParameterTypeError as error:
-            raise BadParameters(_told(error)) from None
-
-    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parameters as Prefect's server gets them.
-
-        Raises:
-            BadParameters: One of them is a DataFrame, which the server would take as text, if it is not too large.
-        """
-        for name, value in parameters.items():
-            if hasattr(value, "to_json") and hasattr(value, "columns"):
-                raise BadParameters(
-                    f"{name} is a DataFrame: call from_dataframe(df, ...) of flows.create_projects instead."
-                )
-        # Prefect would import FastAPI for it, which takes a tenth of a second.
-        return dict(parameters) if _is_plain(parameters) else super().serialize_parameters(parameters)
+        if isinstance(value, dict) and "$ref" in value:
+            given[name] = await _block(name, value["$ref"])
+    return given
 
 
-def _is_plain(value: object) -> bool:
-    """Whether JSON has this as it is."""
-    if type(value) is dict:
-        return all(type(key) is str and _is_plain(part) for key, part in value.items())
-    if type(value) is list:
-        return all(map(_is_plain, value))
-    return value is None or type(value) in (str, bool, int, float)
+async def _block(name: str, reference: Any) -> Block:
+    """The block that a form or a trigger refers to."""
+    try:
+        block: Block = await Block.aload_from_ref(reference)
+    except (ValueError, RuntimeError, TypeError):
+        raise BadParameters(f"{name}: there is no such block as {shown(reference)!r}.") from None
+    return block
 
 
-def worded_flow(**options: Any) -> Callable[[Callable[P, R]], WordedFlow[P, R]]:
-    """A decorator, as `flow` is one, that makes a `WordedFlow`."""
-    return functools.partial(WordedFlow, **options)  # type: ignore[arg-type]
-
-
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3)
     return f"{EVENT}: there is no parameter {shown(name)!r}" + (
         f"; the nearest are {', '.join(close)}" if close else ""
     )
-
-
-def _told(error: ParameterTypeError) -> str:
-    cause = error.__cause__ or error.__context__
-    if not isinstance(cause, ValidationError):
-        return str(error)
-    return "; ".join(_reason(each["loc"], each["input"], each["msg"]) for each in cause.errors())
 
 
 def _reason(place: tuple[int | str, ...], value: object, message: str) -> str:

@@ -1,7 +1,7 @@
 """The report of a batch: all outcomes, and every form in which they are shown."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
@@ -135,6 +135,24 @@ class Report:
     def sentence(self) -> str:
         """One line: `27 rows: 24 created, 1 exists, 2 failed (line 7, line 19)`."""
         return summary.sentence(self.rows, dry_run=self.dry_run, stopped=self.stopped)
+
+    def after(self, earlier: "Report | None") -> "Report":
+        """The report of a run whose first attempt `earlier` tells of: what that wrote, this run has written."""
+        if earlier is None:
+            return self
+        wrote = {(row.line, row.workspace, row.title): row.outcome for row in earlier.rows if row.outcome.written}
+
+        def told(row: RowReport) -> RowReport:
+            outcome = wrote.get((row.line, row.workspace, row.title))
+            return replace(row, outcome=outcome) if outcome and row.outcome.well else row
+
+        return replace(
+            self,
+            rows=[told(row) for row in self.rows],
+            started=earlier.started,
+            seconds=earlier.seconds + self.seconds,
+            requests=earlier.requests + self.requests,
+        )
 
     def markdown(self, limit: int = markdown.ROWS_NOT_WELL) -> str:
         """The summary for people, of at most `markdown.MOST_BYTES` bytes.

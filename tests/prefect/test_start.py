@@ -1,12 +1,9 @@
 """What a command knows and does before Prefect is there."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prefect import Flow
 
-from flows.create_projects import create_projects
 from stencil.cli.prefect_server import may_be_named
 
 
@@ -31,18 +28,3 @@ def test_a_prefect_server_is_started_at_once_only_where_nothing_can_name_another
     (tmp_path / "home").mkdir()
     (tmp_path / file).write_text(content)
     assert may_be_named(environment) is named
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        pytest.param(
-            {"sheet": "a.csv", "rows": [], "event": {}, "max_concurrency": 4, "sandbox": True},
-            id="plain",
-        ),
-        pytest.param({"rows": [{"title": "a", "overrides": {"color": None}}]}, id="nested"),
-        pytest.param({"sheet": Path("a.csv")}, id="not plain"),
-    ],
-)
-def test_parameters_go_to_the_server_as_prefect_itself_would_write_them(parameters: dict[str, Any]) -> None:
-    assert create_projects.serialize_parameters(parameters) == Flow.serialize_parameters(create_projects, parameters)
