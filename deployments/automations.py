@@ -1,15 +1,20 @@
-"""Two automations to use as they are or to start from.
+"""Automations to use as they are or to start from.
 
-    python -m deployments.automations alert BLOCK           notify when a batch ends with rows that are not well
-    python -m deployments.automations react DEPLOYMENT      run a deployment for each project that was created
+    python -m deployments.automations alert BLOCK                           notify when a batch ends with rows that are not well
+    python -m deployments.automations watch BLOCK DEPLOYMENT --within 25h   notify when no run of a deployment completes in time
+    python -m deployments.automations react DEPLOYMENT                      run a deployment for each project that was created
 
-Made again, they replace what has their name. A third one, which counts silent runs as crashed, `deployments.bootstrap` makes.
+Made again, they replace what has their name. `deployments.bootstrap` makes one more, which counts silent runs as crashed, and
+with `--alert BLOCK` the first two.
 """
 
 import argparse
 import asyncio
 import sys
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
@@ -28,6 +33,7 @@ from tasks.events import BATCH_FAILED, PROJECT_CREATED
 PASSED_ON = ("project_id", "project_url", "title", "workspace", "template")
 
 ALERT = "stencil: alert on rows that are not well"
+WATCH = "stencil: alert when no run of {deployment} completes"
 REACT = "stencil: run {deployment} for each new project"
 SILENT = "stencil: a run that falls silent counts as crashed"
 
@@ -37,7 +43,12 @@ LONGEST_SILENCE = timedelta(minutes=10)
 #: Events of a run after which more is to be heard of it, of one that only waits, and of one that has ended.
 _ALIVE = ("heartbeat", "Pending")
 _WAITS = ("Scheduled", "Late", "AwaitingConcurrencySlot", "AwaitingRetry", "Paused", "Suspended")
-_ENDED = ("Completed", "CompletedWithFailures", "Failed", "Cancelled", "Crashed")
+_COMPLETED = ("Completed", "CompletedWithFailures")
+_ENDED = (*_COMPLETED, "Failed", "Cancelled", "Crashed")
+
+#: Shortest and longest period in which a run may be asked to complete. Prefect looks every five seconds.
+SHORTEST_PERIOD, LONGEST_PERIOD = timedelta(seconds=10), timedelta(days=366)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class NotThere(StencilError):
@@ -50,25 +61,96 @@ async def alert(block: str) -> Automation:
     Raises:
         NotThere: There is no such block.
     """
-    type_slug, _, name = block.partition("/")
-    async with get_client() as client:
-        try:
-            document = await client.read_block_document_by_name(name, type_slug)
-        except ObjectNotFound:
-            raise NotThere(
-                f"{block}: there is no such block. Make a notification block in the Prefect UI (Blocks) and give it as "
-                "TYPE/NAME, such as slack-webhook/team or custom-webhook/pager."
-            ) from None
     return await _made(
         ALERT,
         "The message carries the counts, and the lines that are not well.",
         EventTrigger(expect={BATCH_FAILED}, posture=Posture.Reactive, threshold=1),
         SendNotification(
-            block_document_id=document.id,
+            block_document_id=await _notification_block(block),
             subject="Stencil: {{ event.resource.name }}",
             body="{{ event.payload.sentence }}",
         ),
     )
+
+
+async def watch(block: str, deployment: str, within: timedelta) -> Automation:
+    """Notify by a notification block when no run of a deployment has completed for so long, whatever the reason.
+
+    The period starts when the automation is made, so that a deployment that never runs is noticed too, and again with each run
+    that completes. A run that fails, crashes or is cancelled has not completed; one that ends as `CompletedWithFailures` has.
+    While nothing completes, the next notification comes after twice the period.
+
+    Args:
+        block: As TYPE/NAME.
+        deployment: As FLOW/DEPLOYMENT; it need not be deployed yet.
+        within: Longer than from the start of one run to the end of the next.
+
+    Raises:
+        NotThere: There is no such block, or the deployment has no such name.
+    """
+    flow, _, name = deployment.partition("/")
+    if not flow or not name:
+        raise NotThere(f"{deployment}: a deployment is given as FLOW/DEPLOYMENT, such as create-projects/nightly.")
+    completed = {f"prefect.flow-run.{state}" for state in _COMPLETED}
+    return await _made(
+        WATCH.format(deployment=deployment),
+        "No worker, late runs, failing runs, or a schedule that is off: whatever it is, nothing has completed.",
+        # By name, so that a deployment that is made anew is watched too. With `for_each`, Prefect would wait for a first run.
+        EventTrigger(
+            after=completed,
+            expect=completed,
+            match_related=[
+                ResourceSpecification.model_validate({"prefect.resource.role": role, "prefect.resource.name": each})
+                for role, each in (("flow", flow), ("deployment", name))
+            ],
+            posture=Posture.Proactive,
+            threshold=1,
+            within=within,
+        ),
+        SendNotification(
+            block_document_id=await _notification_block(block),
+            subject=f"Stencil: {deployment} has not completed",
+            body=f"No run of {deployment} has completed for {_said(within)}. In the Prefect UI: is its schedule on, does a "
+            "worker poll its work pool, does another run hold its queue, and how did its last runs end?",
+        ),
+    )
+
+
+async def _notification_block(block: str) -> UUID:
+    type_slug, _, name = block.partition("/")
+    async with get_client() as client:
+        try:
+            return (await client.read_block_document_by_name(name, type_slug)).id
+        except ObjectNotFound:
+            raise NotThere(
+                f"{block}: there is no such block. Make a notification block in the Prefect UI (Blocks) and give it as "
+                "TYPE/NAME, such as slack-webhook/team or custom-webhook/pager."
+            ) from None
+
+
+def period(text: str) -> timedelta:
+    """The period that a text such as `25h`, `30m` or `90s` names.
+
+    Raises:
+        ValueError: It names none, or one that is too short or too long.
+    """
+    number, unit = text[:-1], _UNITS.get(text[-1:])
+    if not (number.isascii() and number.isdecimal()) or unit is None:
+        raise ValueError(f"{text!r}: a number and s, m, h or d are needed, such as 25h")
+    try:
+        found = timedelta(**{unit: int(number)})
+    except OverflowError:
+        found = timedelta.max
+    if not SHORTEST_PERIOD <= found <= LONGEST_PERIOD:
+        raise ValueError(f"{text!r}: from 10s to 366d")
+    return found
+
+
+def _said(within: timedelta) -> str:
+    for unit, seconds in (("hours", 3600), ("minutes", 60)):
+        if within.total_seconds() % seconds == 0:
+            return f"{within.total_seconds() / seconds:.0f} {unit}"
+    return f"{within.total_seconds():.0f} seconds"
 
 
 async def react(deployment: str, *, workspace: str = "", template: str = "") -> Automation:
@@ -161,35 +243,52 @@ async def count_silent_as_crashed(longest: timedelta = LONGEST_SILENCE) -> bool:
 
 
 async def _made(name: str, description: str, trigger: EventTrigger, action: ActionTypes) -> Automation:
+    """The automation, made anew unless it is there just so: a new one forgets what its trigger has counted."""
+    made = Automation(name=name, description=description, trigger=trigger, actions=[action])
     async with get_client() as client:
         for old in await client.read_automations_by_name(name):
+            if (old.enabled, old.trigger, old.actions) == (True, trigger, [action]):
+                return Automation.model_validate(old.model_dump())
             await client.delete_automation(old.id)
-    automation = Automation(name=name, description=description, trigger=trigger, actions=[action])
-    return await automation.acreate()
+    return await made.acreate()
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0, or 2 where something is missing."""
     parser = argparse.ArgumentParser(prog="python -m deployments.automations", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="alert|react")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="alert|watch|react")
     alerts = verbs.add_parser("alert", help="notify when a batch ends with rows that are not well")
-    alerts.add_argument("block", metavar="BLOCK", help="a notification block, as TYPE/NAME")
+    watches = verbs.add_parser("watch", help="notify when no run of a deployment completes in time")
+    for each in (alerts, watches):
+        each.add_argument("block", metavar="BLOCK", help="a notification block, as TYPE/NAME")
+    watches.add_argument("watched", metavar="DEPLOYMENT", help="as FLOW/DEPLOYMENT")
+    watches.add_argument("--within", required=True, metavar="PERIOD", help="such as 25h, 30m or 90s")
     reacts = verbs.add_parser("react", help="run a deployment for each project that was created")
     reacts.add_argument("deployment", metavar="DEPLOYMENT", help="as FLOW/DEPLOYMENT")
     reacts.add_argument("--workspace", default="", metavar="NAME", help="only for projects of this workspace")
     reacts.add_argument("--template", default="", metavar="NAME", help="only for projects of this template")
     chosen = parser.parse_args(arguments)
+    within = SHORTEST_PERIOD
+    if chosen.verb == "watch":
+        try:
+            within = period(chosen.within)
+        except ValueError as error:
+            watches.error(f"argument --within: {error}")
     if not PREFECT_API_URL.value():
         sys.stderr.write("PREFECT_API_URL names no Prefect server.\n")
         return 2
 
+    def make() -> Coroutine[Any, Any, Automation]:
+        match chosen.verb:
+            case "alert":
+                return alert(chosen.block)
+            case "watch":
+                return watch(chosen.block, chosen.watched, within)
+            case _:
+                return react(chosen.deployment, workspace=chosen.workspace, template=chosen.template)
+
     def run() -> int:
-        made = (
-            alert(chosen.block)
-            if chosen.verb == "alert"
-            else react(chosen.deployment, workspace=chosen.workspace, template=chosen.template)
-        )
-        automation = asyncio.run(made)
+        automation = asyncio.run(make())
         sys.stdout.write(f"Made the automation {automation.name!r}.\n")
         return 0
 

@@ -4,19 +4,25 @@ A work pool, the work queue `batches` that lets one batch run at a time, the glo
 limit `label-studio` that holds the rate of all runs together, an automation that counts silent runs as crashed, and a
 credentials block with the studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name, once it has answered. What exists is
 left as it is, but for the block, which takes what the environment says now.
+
+With `--alert BLOCK`, automations that notify by this block: when rows are not well, and when the nightly deployment has not
+completed for 25 hours. `--watch watch-inbox/inbox=30m` says for which deployments instead, and how long.
 """
 
 import argparse
 import asyncio
 import re
 import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
-from deployments.automations import SILENT, count_silent_as_crashed
+from deployments.automations import SILENT, alert, count_silent_as_crashed, period, watch
 from deployments.worded import in_words
 from stencil.options import Options
 from stencil.problems import StencilError
@@ -29,7 +35,8 @@ POOL = "stencil"
 QUEUE = "batches"
 #: Requests per second of all runs together, on a studio of one's own: what a small one answers without being slower to people.
 RATE = 50
-
+#: The deployment that is watched unless others are named, and its period: a day, and an hour for the run.
+NIGHTLY = ("create-projects/nightly", timedelta(hours=25))
 
 #: What Prefect takes as the name of a block.
 _BLOCK_NAME = re.compile("[a-z0-9-]+")
@@ -39,14 +46,19 @@ class NoServer(StencilError):
     """There is no Prefect server to set up."""
 
 
-async def bootstrap(block: str, rate: int) -> list[str]:
+async def bootstrap(
+    block: str, rate: int, notify: str = "", watched: Mapping[str, timedelta] = MappingProxyType({})
+) -> list[str]:
     """Make what is missing; a line for each thing that says how it is now.
 
     Args:
         block: Name of the credentials block.
         rate: Requests per second of all runs together; 0 takes what suits the studio, or leaves what is there.
+        notify: The notification block for alerts, as TYPE/NAME; empty makes none.
+        watched: Within which period a run of each of these deployments has to complete.
 
     Raises:
+        NotThere: There is no such notification block.
         NoServer: No Prefect server is named.
         MissingSettings: The environment names no studio.
         LabelStudioError: The studio does not answer, or refuses the token.
@@ -63,6 +75,9 @@ async def bootstrap(block: str, rate: int) -> list[str]:
         told.append(await _limit(client, settings.url, rate))
     told.append(f"automation {SILENT!r}: {'made' if await count_silent_as_crashed() else 'is there'}")
     told.append(await _block(settings, block))
+    if notify:
+        alerts = [await alert(notify), *[await watch(notify, name, within) for name, within in watched.items()]]
+        told += [f"automation {each.name!r}: notifies by {notify}" for each in alerts]
     return told
 
 
@@ -112,19 +127,37 @@ async def _block(settings: StudioSettings, name: str) -> str:
     return f"credentials block {name}: holds {settings.url} and the token"
 
 
+def _watched(text: str) -> tuple[str, timedelta]:
+    name, _, within = text.partition("=")
+    try:
+        return name, period(within)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{name}={error}") from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0, or 2 where something is missing."""
     parser = argparse.ArgumentParser(prog="python -m deployments.bootstrap", description=__doc__)
     parser.add_argument("--credentials", default="label-studio", metavar="NAME", help="name of the credentials block")
     parser.add_argument("--rate", type=int, default=0, metavar="N", help="requests per second of all runs together")
+    parser.add_argument("--alert", default="", metavar="BLOCK", help="notify by this notification block, TYPE/NAME")
+    parser.add_argument(
+        "--watch",
+        action="append",
+        type=_watched,
+        metavar="DEPLOYMENT=PERIOD",
+        help="notify when no run completes in time; with --alert, create-projects/nightly=25h unless others are given",
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.watch and not chosen.alert:
+        parser.error("argument --watch: say with --alert BLOCK whom to notify")
     if not _BLOCK_NAME.fullmatch(chosen.credentials):
         parser.error(f"argument --credentials: {chosen.credentials!r}: lower-case letters, digits and dashes alone")
     if chosen.rate < 0:
         parser.error(f"argument --rate: {chosen.rate}: give a number from 1, or 0 for what suits the studio")
 
     def run() -> int:
-        lines = asyncio.run(bootstrap(chosen.credentials, chosen.rate))
+        lines = asyncio.run(bootstrap(chosen.credentials, chosen.rate, chosen.alert, dict(chosen.watch or [NIGHTLY])))
         sys.stdout.writelines(f"{line}\n" for line in lines)
         return 0
 
