@@ -156,6 +156,8 @@ async def create_projects(
     skip_invalid: bool = False,
     allow_unknown_fields: bool = False,
     allow_lookalikes: bool = False,
+    encoding: str = "",
+    worksheet: str = "",
     credentials: str = "",
     project_events: bool = True,
     sandbox: bool = False,
@@ -183,6 +185,8 @@ async def create_projects(
         skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
         allow_unknown_fields: Pass on settings that Stencil does not know yet.
         allow_lookalikes: Make a project though one exists whose title differs in case, blanks or invisible characters alone.
+        encoding: Encoding of a sheet of text, such as `windows-1251`; empty goes by its content.
+        worksheet: Worksheet of a workbook, by name; empty takes the first that is visible.
         credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
         project_events: Send an event for each project that is created (none above 5,000).
         sandbox: Run on the embedded sandbox instead of a studio.
@@ -215,6 +219,8 @@ async def create_projects(
                 allow_lookalikes=allow_lookalikes,
                 longest_outage=longest_outage,
                 asker=asker,
+                encoding=encoding,
+                worksheet=worksheet,
             )
             checked = await value_of(load_sheet(source, name, options, named_by.get() or asker))
             async with (

@@ -60,6 +60,8 @@ async def watch_inbox(
     skip_invalid: bool = False,
     allow_unknown_fields: bool = False,
     allow_lookalikes: bool = False,
+    encoding: str = "",
+    worksheet: str = "",
     sandbox: bool = False,
 ) -> Poll:
     """The new sheets of an inbox, run once each and put away with their results in `done/` or `failed/` below it.
@@ -76,6 +78,8 @@ async def watch_inbox(
         skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
         allow_unknown_fields: Pass on settings that Stencil does not know yet.
         allow_lookalikes: Make a project though one exists whose title differs in case, blanks or invisible characters alone.
+        encoding: Encoding of sheets of text, such as `windows-1251`; empty goes by their content.
+        worksheet: Worksheet of workbooks, by name; empty takes the first that is visible.
         sandbox: Run on the embedded sandbox instead of a studio.
     """
     show_names_as_they_are()
@@ -89,6 +93,8 @@ async def watch_inbox(
         "skip_invalid": skip_invalid,
         "allow_unknown_fields": allow_unknown_fields,
         "allow_lookalikes": allow_lookalikes,
+        "encoding": encoding,
+        "worksheet": worksheet,
         "sandbox": sandbox,
     }
     try:

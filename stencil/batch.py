@@ -150,7 +150,7 @@ class Batch:
             requests=self.studio.client.requests_sent,
             mode=self.options.mode.value,
             dry_run=self.options.dry_run,
-            notes=(*_lookalikes(self.engine.tickets), *self.engine.notes),
+            notes=(*self.sheet.notes, *_lookalikes(self.engine.tickets), *self.engine.notes),
             stopped=self.stopping.reason,
         )
 
@@ -234,7 +234,7 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
     )
     stops = [problem for problem in problems if problem.line is None or not options.skip_invalid]
     if stops:
-        raise InvalidSheet(checked.sheet.name, problems)
+        raise InvalidSheet(checked.sheet.name, problems, checked.sheet.notes)
     surveyed = await survey(
         studio.client,
         targets,
@@ -246,7 +246,8 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
     written = (each.target for each in surveyed.planned if each.action in _WRITING)
     refused = await refused_interfaces(written, studio)
     if refused and not options.skip_invalid:
-        raise InvalidSheet(checked.sheet.name, sorted([*problems, *refused], key=lambda problem: problem.line or 0))
+        every = sorted([*problems, *refused], key=lambda problem: problem.line or 0)
+        raise InvalidSheet(checked.sheet.name, every, checked.sheet.notes)
     bad = {problem.line for problem in refused}
     engine = Engine(
         studio.client,

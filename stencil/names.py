@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from stencil.letters import without_unseen
 from stencil.problems import Problem, shown
 
 
@@ -33,8 +34,10 @@ def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str)
         kind: The word for such an item (`template`, `workspace`), used in the message and the code.
     """
     # No id has more digits, and Python refuses to read some thousands.
-    if reference.isascii() and reference.isdigit() and len(reference) < 20:
-        by_id = [item for item in items if item.id == int(reference)]
+    number = reference.removesuffix(".0")
+    if number.isascii() and number.isdigit() and len(number) < 20:
+        # Where a column has gaps, pandas writes ids as `1.0`.
+        by_id = [item for item in items if item.id == int(number)]
         if by_id:
             return by_id[0]
     for same in (str.strip, _folded):
@@ -63,4 +66,4 @@ def _with_id(name: str, number: int | None) -> str:
 
 
 def _folded(name: str) -> str:
-    return " ".join(name.casefold().split())
+    return " ".join(without_unseen(name).casefold().split())

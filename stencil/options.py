@@ -45,6 +45,8 @@ class Options:
         allow_lookalikes: Whether a project is made though one exists whose title only looks the same.
         longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 does not wait for it.
         asker: Who says all this, and may name a template file.
+        encoding: Encoding of a sheet of text; empty goes by its content.
+        worksheet: Worksheet of a workbook, by name; empty takes the first that is visible.
     """
 
     template: str = ""
@@ -62,6 +64,8 @@ class Options:
     allow_lookalikes: bool = False
     longest_outage: float = 600.0
     asker: Asker = PERSON
+    encoding: str = ""
+    worksheet: str = ""
 
 
 class BadOption(StencilError):

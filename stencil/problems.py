@@ -44,15 +44,25 @@ class StencilError(Exception):
 
 
 class InvalidSheet(StencilError):
-    """The sheet can't be carried out as it is; nothing was created."""
+    """The sheet can't be carried out as it is; nothing was created.
 
-    def __init__(self, sheet: str, problems: Sequence[Problem]) -> None:
+    Attributes:
+        sheet: The sheet's name.
+        problems: All that is wrong with it.
+        notes: Sentences about how it was read, which may explain the problems.
+    """
+
+    def __init__(self, sheet: str, problems: Sequence[Problem], notes: Sequence[str] = ()) -> None:
         self.sheet = sheet
         self.problems = tuple(problems)
+        self.notes = tuple(notes)
         shown = "\n".join(f"  {problem}" for problem in self.problems[:MOST_SHOWN])
         rest = len(self.problems) - MOST_SHOWN
         more = f"\n  ... and {rest} more" if rest > 0 else ""
-        super().__init__(f"{sheet}: {counted(len(self.problems), 'problem')}; nothing was created.\n{shown}{more}")
+        noted = "".join(f"\n  Note: {note}" for note in self.notes)
+        super().__init__(
+            f"{sheet}: {counted(len(self.problems), 'problem')}; nothing was created.\n{shown}{more}{noted}"
+        )
 
 
 #: Problems that the text of an `InvalidSheet` spells out; `problems` holds all of them.

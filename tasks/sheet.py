@@ -67,7 +67,9 @@ async def load_sheet(source: Source, name: str, options: Options, asker: Asker =
     """
 
     def load() -> Checked:
-        return check(read_sheet(source, name="" if isinstance(source, str) else name, asker=asker), options)
+        label = "" if isinstance(source, str) else name
+        sheet = read_sheet(source, name=label, encoding=options.encoding, worksheet=options.worksheet, asker=asker)
+        return check(sheet, options)
 
     # A large sheet takes half a minute, in which the run is to tell that it lives.
     return await asyncio.to_thread(load)

@@ -27,7 +27,7 @@ ENGINE = (
     {"marks", "planning", "provisioning", "report", "settings", "sheet", "templates"},
     {"json_value", "labelstudio", "names", "overrides", "pacing", "spreadsheet", "steps", "together"},
     {"files"},
-    {"problems", "redaction"},
+    {"letters", "problems", "redaction"},
     {"__init__"},
 )
 # Stands apart: it imports nothing else of ours, or it would share the client's mistakes.

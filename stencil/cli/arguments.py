@@ -144,7 +144,16 @@ def _variables(parser: argparse.ArgumentParser) -> None:
 
 def _sheet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "sheet", metavar="SHEET", help="CSV, TSV, JSON lines, Excel or Parquet: a path, a URL, or - for standard input"
+        "sheet",
+        metavar="SHEET",
+        help="CSV, TSV, JSON, Excel, OpenDocument or Parquet: a path, a URL, or - for standard input; "
+        "book.xlsx#Projects names a worksheet",
+    )
+    parser.add_argument(
+        "--encoding", default="", metavar="NAME", help="encoding of a text, such as windows-1251 (default: as it shows)"
+    )
+    parser.add_argument(
+        "--worksheet", default="", metavar="NAME", help="worksheet of a workbook (default: the first that is visible)"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 

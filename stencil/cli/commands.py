@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 
 from stencil.batch import Batch, BatchFailed, prepare
+from stencil.checking import Checked, check_files
 from stencil.checking import check as check_sheet
-from stencil.checking import check_files
 from stencil.cli.display import Display
 from stencil.cli.prefect_server import embedded_prefect_server, may_be_named
 from stencil.labelstudio import Edition
@@ -52,8 +52,9 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
     if chosen.sheet != "-" and not chosen.skip_invalid:
         # A sheet with problems is refused before Prefect is started for it, and with all that the studio knows of it.
         try:
-            if check_sheet(read_sheet(chosen.sheet), _options(chosen, dry_run=True)).problems:
-                asyncio.run(_plan(chosen))
+            checked = _checked(chosen)
+            if checked.problems:
+                asyncio.run(_plan(chosen, checked))
         except InvalidSheet as invalid:
             _tell_problems(invalid, display)
             return 2
@@ -108,7 +109,7 @@ def _import_all(*, sandbox: bool) -> None:
 
 
 def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
-    display.problems(invalid.sheet, invalid.problems)
+    display.problems(invalid.sheet, invalid.problems, invalid.notes)
     display.error(f"{counted(len(invalid.problems), 'problem')}; nothing was created.")
 
 
@@ -121,7 +122,7 @@ def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]
 
     names = (
         "sheet lines template workspace title long_titles mode output max_concurrency requests_per_second max_failures "
-        "longest_outage fail_when skip_invalid allow_unknown_fields allow_lookalikes sandbox"
+        "longest_outage fail_when skip_invalid allow_unknown_fields allow_lookalikes encoding worksheet sandbox"
     )
     parameters = {name: getattr(chosen, name) for name in names.split()}
     try:
@@ -175,7 +176,7 @@ async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
 def plan(chosen: argparse.Namespace, display: Display) -> int:
     """Show what each row is going to do."""
     try:
-        report = asyncio.run(_plan(chosen))
+        report = asyncio.run(_plan(chosen, _checked(chosen)))
     except InvalidSheet as invalid:
         _tell_problems(invalid, display)
         return 2
@@ -184,9 +185,13 @@ def plan(chosen: argparse.Namespace, display: Display) -> int:
     return display.code
 
 
-async def _plan(chosen: argparse.Namespace) -> Report:
+def _checked(chosen: argparse.Namespace) -> Checked:
+    sheet = read_sheet(chosen.sheet, encoding=chosen.encoding, worksheet=chosen.worksheet)
+    return check_sheet(sheet, _options(chosen, dry_run=True))
+
+
+async def _plan(chosen: argparse.Namespace, checked: Checked) -> Report:
     options = _options(chosen, dry_run=True)
-    checked = check_sheet(read_sheet(chosen.sheet), options)
     async with studio_of(chosen, options) as studio:
         return (await prepare(checked, options, studio)).report()
 
@@ -194,23 +199,25 @@ async def _plan(chosen: argparse.Namespace) -> Report:
 def check(chosen: argparse.Namespace, display: Display) -> int:
     """Find what is wrong with a sheet: on the studio too, where one is named and `--offline` is not given."""
     options = _options(chosen, dry_run=True)
-    checked = check_sheet(read_sheet(chosen.sheet), options)
+    checked = _checked(chosen)
     online = not chosen.offline and (chosen.sandbox or has_environment())
     problems: Sequence[Problem] = checked.problems
     if online:
         try:
-            asyncio.run(_plan(chosen))
+            asyncio.run(_plan(chosen, checked))
         except InvalidSheet as invalid:
             problems = invalid.problems
     else:
         problems = [*problems, *check_files(checked, options)]
     rows = counted(len(checked.sheet.rows), "row")
     if problems:
-        display.problems(checked.sheet.name, problems)
+        display.problems(checked.sheet.name, problems, checked.sheet.notes)
         display.error(f"{counted(len(problems), 'problem')} in {rows}.")
         return 2
     if display.machine:
-        display.problems(checked.sheet.name, ())
+        display.problems(checked.sheet.name, (), checked.sheet.notes)
+    for note in checked.sheet.notes:
+        display.say(f"{checked.sheet.name}: {note}")
     end = "" if online else " Templates and workspaces of a studio were not looked up."
     display.say(f"{checked.sheet.name}: {rows}, no problems.{end}")
     return 0
@@ -282,6 +289,8 @@ def _options(chosen: argparse.Namespace, *, dry_run: bool) -> Options:
         allow_unknown_fields=chosen.allow_unknown_fields,
         allow_lookalikes=chosen.allow_lookalikes,
         longest_outage=chosen.longest_outage,
+        encoding=chosen.encoding,
+        worksheet=chosen.worksheet,
     )
 
 

@@ -71,12 +71,15 @@ class Display:
             table.add_row(*(_one_line(cell) for cell in row))
         self._out.print(table, soft_wrap=False)
 
-    def problems(self, sheet: str, problems: Sequence[Problem]) -> None:
-        """What is wrong with a sheet, for a person or a machine."""
+    def problems(self, sheet: str, problems: Sequence[Problem], notes: Sequence[str] = ()) -> None:
+        """What is wrong with a sheet, and how it was read, for a person or a machine."""
         if self.machine:
             keys = ("line", "column", "value", "code", "message")
-            self.json({"sheet": sheet, "problems": [{key: getattr(each, key) for key in keys} for each in problems]})
+            told = [{key: getattr(each, key) for key in keys} for each in problems]
+            self.json({"sheet": sheet, "problems": told, "notes": list(notes)})
             return
+        for note in notes if problems else ():
+            self.note(f"{sheet}: {note}")
         for problem in problems:
             self.error(f"{sheet}: {problem}")
 

@@ -8,6 +8,7 @@ from stencil.cli.commands import PrefectFailed, reach_prefect
 from stencil.cli.display import Display
 from stencil.files import file_name
 from stencil.problems import StencilError
+from stencil.sheet import split_worksheet
 
 DEPLOYMENT = "create-projects/on-event"
 
@@ -48,14 +49,15 @@ def _as_a_worker_sees_it(sheet: str, display: Display) -> str:
         raise SheetElsewhere(
             "emit sends the sheet's name, not its rows: give a path or a URL that the worker can open."
         )
-    path = Path(sheet)
+    file, worksheet = split_worksheet(sheet)
+    path = Path(file)
     if not path.exists():
         if not path.is_absolute():
             raise SheetElsewhere(f"{sheet}: there is no such file (looked in {Path.cwd()}).")
         display.note(f"{sheet} is not on this machine; the worker has to find it.")
     if path.is_dir():
         raise SheetElsewhere(f"{sheet} is a folder, not a sheet.")
-    return str(path.absolute())
+    return f"{path.absolute()}#{worksheet}" if worksheet else str(path.absolute())
 
 
 def _given(chosen: argparse.Namespace) -> dict[str, object]:

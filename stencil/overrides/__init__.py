@@ -10,7 +10,7 @@ from stencil.overrides.fields import (
     TEXT_FIELDS,
     FieldFacts,
 )
-from stencil.overrides.kinds import Kind, NotJSONError, json_of
+from stencil.overrides.kinds import Kind, NotJSONError, json_at, json_of
 from stencil.overrides.model import Overrides
 from stencil.overrides.parsing import parse_overrides, suggestion
 
@@ -26,6 +26,7 @@ __all__ = [
     "NotJSONError",
     "Overrides",
     "differing",
+    "json_at",
     "json_of",
     "masked",
     "parse_overrides",

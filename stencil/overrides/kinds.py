@@ -19,6 +19,7 @@ from xml.parsers import expat
 from pydantic_core import PydanticCustomError
 
 from stencil.json_value import JSON
+from stencil.letters import without_unseen
 
 
 class Kind(StrEnum):
@@ -60,7 +61,7 @@ def boolean(value: object) -> bool:
     """True or false from what spreadsheets, JSON and people write for them."""
     if isinstance(value, bool):
         return value
-    word = str(value).strip().lower() if isinstance(value, str | int | float) else ""
+    word = without_unseen(str(value)).strip().lower() if isinstance(value, str | int | float) else ""
     if word in _TRUE:
         return True
     if word in _FALSE:
@@ -80,7 +81,7 @@ def number(value: object) -> Decimal:
         if not math.isfinite(value):
             raise fault("not-a-number", "takes a number that is finite")
         return Decimal(format(value, ".15g"))
-    text = value.strip()
+    text = without_unseen(value).strip()
     if _NUMBER.fullmatch(text):
         return Decimal(text)
     raise fault("not-a-number", "takes a number" + _number_hint(text))
@@ -123,7 +124,12 @@ def text(value: object) -> str:
     """Text; a number becomes its digits, since spreadsheets turn digits into numbers."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, bool):
+        # As spreadsheets show it.
+        value = str(value).upper()
+    if isinstance(value, Decimal) and value.is_finite():
+        value = format(value, "f")
+    if isinstance(value, int | float) and math.isfinite(value):
         value = str(value)
     if not isinstance(value, str):
         raise fault("not-text", "takes text")
@@ -134,7 +140,7 @@ def text(value: object) -> str:
 
 def choice(allowed: Sequence[str], value: object) -> str:
     """The choice as the server spells it; case does not matter here, though it does there."""
-    word = text(value).strip()
+    word = without_unseen(text(value)).strip()
     for one in allowed:
         if one.casefold() == word.casefold():
             return one
@@ -143,7 +149,7 @@ def choice(allowed: Sequence[str], value: object) -> str:
 
 def colour(value: object) -> str:
     """A colour as `#RRGGBB`, the one form that Label Studio takes (measured on Community 1.23.2)."""
-    word = text(value).strip()
+    word = without_unseen(text(value)).strip()
     if not _COLOUR.fullmatch(word):
         raise fault("not-a-colour", "takes a colour as #RRGGBB, for example #FF8800")
     return word
@@ -153,7 +159,7 @@ def moment(value: object) -> datetime:
     """A point in time, in UTC; one without a zone is UTC already, as the server would read it."""
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value.strip())
+            value = datetime.fromisoformat(without_unseen(value).strip())
         except ValueError:
             value = None
     if isinstance(value, date) and not isinstance(value, datetime):
@@ -190,6 +196,22 @@ class NotJSONError(ValueError):
     """A text that is no JSON value, with the reason in its text."""
 
 
+def json_at(source: str, start: int) -> tuple[JSON, int]:
+    """The value that a JSON text says from a place on, and where it ends.
+
+    Raises:
+        NotJSONError: As `json_of` does.
+    """
+    try:
+        return _DECODER.raw_decode(source, start)
+    except json.JSONDecodeError as error:
+        raise NotJSONError(f"{error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise NotJSONError("it nests too deeply") from None
+    except ValueError as error:
+        raise NotJSONError(str(error)) from None
+
+
 def json_of(source: str) -> JSON:
     """The value that a JSON text says.
 
@@ -200,12 +222,26 @@ def json_of(source: str) -> JSON:
     try:
         found: JSON = _DECODER.decode(source)
     except json.JSONDecodeError as error:
-        raise NotJSONError(f"{error.msg} at character {error.pos + 1}") from None
+        raise NotJSONError(f"{error.msg} at character {error.pos + 1}{_hint(source)}") from None
     except RecursionError:
         raise NotJSONError("it nests too deeply") from None
     except ValueError as error:
         raise NotJSONError(str(error)) from None
     return found
+
+
+def _hint(source: str) -> str:
+    """What a text is that is almost JSON."""
+    start = source[:_LOOKED_AT]
+    if re.search("[“”„«»]", start):
+        return ' (it has typographic quotes: write ")'
+    if re.match(r"\s*[{\[]", start) and re.search(r"'\s*[:,\]}]|\b(?:None|True|False)\b", start):
+        return " (it looks like Python: json.dumps writes JSON)"
+    return ""
+
+
+#: How much of a text that is no JSON is looked at to tell why.
+_LOOKED_AT = 10_000
 
 
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:

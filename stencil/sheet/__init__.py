@@ -4,7 +4,7 @@ from stencil.sheet.codes import CODES
 from stencil.sheet.feedback import self_contained
 from stencil.sheet.model import Request, Row, Sheet, SheetUnreadable
 from stencil.sheet.requests import find_duplicates, requests_of
-from stencil.sheet.sources import EXTENSIONS, Source, read_sheet
+from stencil.sheet.sources import EXTENSIONS, Source, read_sheet, split_worksheet
 from stencil.sheet.titles import BadPattern, TitlePattern, cut, fault_of_title, folded
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "read_sheet",
     "requests_of",
     "self_contained",
+    "split_worksheet",
 ]

@@ -14,6 +14,7 @@ CODES: dict[str, str] = {
     "nul-character": "A cell holds a NUL character.",
     "cell-too-large": "A cell is larger than 10 MB.",
     "formula-error": "A cell shows a formula's error, such as #REF!.",
+    "missing-value": "Cells say NaN, None, null or the like, which programs write where there is no value.",
     "formula-unsaved": "A cell holds a formula, and no value was saved for it.",
     "not-a-row": "A line of JSON lines, or an item of a list, is not an object.",
     # The template's variables.
@@ -29,6 +30,7 @@ CODES: dict[str, str] = {
     "title-too-long": "The title has more than 50 characters.",
     "title-not-text": "The title is neither text nor a number.",
     "title-control-character": "The title holds a line break or another control character.",
+    "title-unseen-letter": "The title holds a letter that nobody sees, such as one of no width.",
     "bad-reference": "The template or workspace is neither text nor an id.",
     "template-missing": "Neither the row nor the batch names a template.",
     "workspace-missing": "Neither the row nor the batch names a workspace.",

@@ -23,6 +23,10 @@ _REPORT_COLUMNS = frozenset(
 )
 
 
+#: What pandas and R call a column of row numbers when they read it back.
+_INDEX = re.compile(r"Unnamed: \d+|\.\.\.\d+|level_\d+|index")
+
+
 @dataclass
 class Columns:
     """Which column, as the sheet writes it, holds what.
@@ -91,7 +95,12 @@ def _meaning(name: str) -> str:
 
 
 def _place_stranger(found: Columns, name: str, meaning: str, line: int | None, allow_unknown: bool) -> None:
-    if len(name) > MOST_IN_NAME or CONTROL.search(" ".join(name.split())):
+    if not name or _INDEX.fullmatch(name):
+        code, message = (
+            "unknown-column",
+            "is this the index of a DataFrame? Leave it out (index=False), or name what it holds.",
+        )
+    elif len(name) > MOST_IN_NAME or CONTROL.search(" ".join(name.split())):
         code, message = "unknown-column", "no field has such a long name, or a control character in its name: mend it."
     elif meaning in READ_ONLY_FIELDS:
         code, message = "read-only-field", "the server computes it, so it can't be set: remove the column."

@@ -69,6 +69,7 @@ class Sheet:
         digest: SHA-256 of the content, in hex.
         header_line: Line of the header, for problems with columns; `None` where the source has no such line.
         rows_asker: What its rows may open.
+        notes: Sentences about how the source was read, where that could be otherwise than its author thinks.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Sheet:
     digest: str = ""
     header_line: int | None = 1
     rows_asker: Asker = field(default_factory=PERSON.rows)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -89,3 +91,4 @@ class Table:
     rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     header_line: int | None = 1
+    notes: list[str] = field(default_factory=list)

@@ -3,16 +3,19 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
 from stencil.json_value import JSON
+from stencil.letters import without_unseen
 from stencil.overrides import TEXT_FIELDS, NotJSONError, json_of, parse_overrides, suggestion
 from stencil.overrides.kinds import boolean, text
 from stencil.problems import Problem, shown
 from stencil.redaction import FromFile
 from stencil.sheet.columns import CONTROL, OWN_COLUMNS, Columns, columns_of
+from stencil.sheet.leftovers import MISSING_IN_SETTINGS, MISSING_IN_TITLES, is_missing
 from stencil.sheet.legible import legible
 from stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
 from stencil.sheet.model import Request, Row, Sheet
@@ -87,12 +90,15 @@ def requests_of(
     keys = (
         (each.line, each.workspace, each.title) for each, problems in checked if each.title and not _untitled(problems)
     )
+    columns.problems += checker.missing.problems()
     rows_problems = [problem for _, problems in checked for problem in problems] + find_duplicates(keys)
     rows_problems.sort(key=lambda problem: problem.line or 0)
     bad = {problem.line for problem in rows_problems}
     requests = [request for request, _ in checked if request.line not in bad]
     problems = [*sheet.problems, *columns.problems, *rows_problems]
-    useless = columns.problems or len(problems) > MOST_PROBLEMS
+    useless = (
+        columns.problems or len(problems) > MOST_PROBLEMS or (sheet.header_line and sheet.header_line in unreadable)
+    )
     return ([] if useless else requests), _told(problems)
 
 
@@ -102,8 +108,16 @@ def _no_title(sheet: Sheet) -> Problem:
         number for number, name in enumerate(sheet.columns, 1) if "mean title?" in suggestion(name.strip(), OWN_COLUMNS)
     ]
     hint = f" Is it column {near[0]}?" if near else ""
+    for row in sheet.rows[:_MOST_ABOVE_HEADER]:
+        if any(isinstance(cell, str) and cell.strip().casefold() == "title" for cell in row.cells.values()):
+            hint = f" Line {row.line} looks like the header: remove what is above it."
+            break
     message = f"the sheet needs a column named title, or the batch a pattern (--title).{hint}"
     return Problem("column-missing", message, line=sheet.header_line)
+
+
+#: Rows that headings above a header may take.
+_MOST_ABOVE_HEADER = 30
 
 
 def _told(problems: list[Problem]) -> list[Problem]:
@@ -147,6 +161,40 @@ def _any_titled_by_template(sheet: Sheet, default: str, titled_by: Callable[[str
     return any(titled_by(_word(row.cells.get(column)) or default) for row in sheet.rows)
 
 
+class _Missing:
+    """Asks once a column about cells that say in a word that they have no value."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        self._columns = tuple(columns)
+        self._found: dict[str, list[tuple[int, str]]] = {}
+
+    def without(self, row: Row) -> Row:
+        """The row with such cells blank, so that nothing else is said of them."""
+        cells = row.cells
+        found = [name for name in self._columns if is_missing(cells.get(name), MISSING_IN_SETTINGS)]
+        if not found:
+            return row
+        for name in found:
+            self._found.setdefault(name, []).append((row.line, str(cells[name]).strip()))
+        return Row(row.line, {**cells, **dict.fromkeys(found, "")})
+
+    def problems(self) -> list[Problem]:
+        """A problem for each column; of the sheet, since no row can be carried out before it is answered."""
+        return [self._problem(name, cells) for name, cells in self._found.items()]
+
+    def _problem(self, name: str, cells: Sequence[tuple[int, str]]) -> Problem:
+        words = ", ".join(dict.fromkeys(word for _, word in cells))
+        which = (
+            f"line {cells[0][0]} says"
+            if len(cells) == 1
+            else f"{len(cells):,} rows say, the first on line {cells[0][0]},"
+        )
+        message = (
+            f"{which} {words}: empty the cell if there is no value; a text of this kind is set in the column overrides."
+        )
+        return Problem("missing-value", message, column=name, value=cells[0][1])
+
+
 class _Titles(NamedTuple):
     """Where titles come from."""
 
@@ -175,11 +223,14 @@ class _Checker:
         self._defaults = defaults
         self._required = required
         self._allow_unknown = allow_unknown
+        own = [column for name, column in columns.own.items() if name != "title"]
+        self.missing = _Missing([*own, *columns.fields.values(), *columns.variables.values()])
 
         self._shared = Shared()
 
     def request(self, row: Row) -> tuple[Request, list[Problem]]:
         """The request as far as the row is valid, and what is wrong with it."""
+        given, row = row, self.missing.without(row)
         problems: list[Problem] = []
         named: list[Problem] = []
         workspace, template = (self._reference(kind, row, named) for kind in ("workspace", "template"))
@@ -192,7 +243,7 @@ class _Checker:
             workspace=workspace,
             template=template,
             overrides=self._kept_once(self._overrides(row, problems)),
-            cells=row.cells,
+            cells=given.cells,
             variables=self._variables(row, problems) or _NO_VARIABLES,
             whole_title=whole if whole != title else "",
             steps=self._steps(row, problems),
@@ -205,8 +256,10 @@ class _Checker:
         cell = row.cells.get(column) if column is not None else None
         title = _word(cell)
         fault: tuple[str, str] | None = None
-        if title is None:
+        if title is None or title.casefold() in ("true", "false"):
             fault = ("title-not-text", "the title must be text.")
+        elif is_missing(title, MISSING_IN_TITLES):
+            fault = ("title-missing", f"{title!r} is what programs write for a missing value: give the row a title.")
         elif not title and self._titles.pattern and self._titles.columns.keys() < set(self._titles.pattern.names):
             # The sheet as a whole has that problem.
             return ""
@@ -283,6 +336,7 @@ class _Checker:
         column = self._columns.own.get(kind)
         cell = row.cells.get(column) if column is not None else None
         word = _word(cell)
+        word = without_unseen(word).strip() if word else word
         if word is None or len(word) > MOST_IN_NAME or CONTROL.search(word):
             message = (
                 f"a {kind} is named by its id or its name, without line breaks and in {MOST_IN_NAME:,} characters."
@@ -378,6 +432,8 @@ def _word(cell: object) -> str | None:
         return ""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
+    if isinstance(cell, Decimal):
+        cell = format(cell, "f")
     if isinstance(cell, bool) or not isinstance(cell, str | int | float) or cell in (math.inf, -math.inf):
         return None
     return normalised(str(cell).strip()).strip()

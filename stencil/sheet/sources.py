@@ -6,13 +6,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, Union, cast
+from urllib.parse import unquote
 
 from stencil.files import PERSON, STANDARD_INPUT, Asker, Readable, Unusable, drained, file_name, folder_of, read
+from stencil.letters import without_unseen
 from stencil.problems import Problem
 from stencil.redaction import holds_secrets, marked, visible
-from stencil.sheet import excel, json_lines, tables, text
-from stencil.sheet.model import Sheet, SheetUnreadable, Table
+from stencil.sheet import formats, tables
+from stencil.sheet.leftovers import note_formula_errors
+from stencil.sheet.model import Row, Sheet, SheetUnreadable, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,23 +25,8 @@ Source: TypeAlias = Union[str, Path, bytes, BinaryIO, Sequence[Mapping[str, obje
 #: Largest source, in bytes; it is held in memory.
 MOST_BYTES = 500_000_000
 
-_FORMATS = {
-    "csv": "csv",
-    "txt": "csv",
-    "tsv": "tsv",
-    "tab": "tsv",
-    "jsonl": "jsonl",
-    "ndjson": "jsonl",
-    "json": "jsonl",
-    "xlsx": "excel",
-    "xlsm": "excel",
-    "excel": "excel",
-    "parquet": "parquet",
-    "pq": "parquet",
-}
 #: Extensions of files that are sheets, whatever else lies beside them: not those of a text that a cell may refer to as `@path`.
-EXTENSIONS = frozenset(_FORMATS) - {"txt", "json", "excel"}
-_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+EXTENSIONS = frozenset(formats.FORMATS) - {"txt", "json", "excel"}
 
 
 def read_sheet(
@@ -46,47 +34,76 @@ def read_sheet(
     *,
     name: str = "",
     format: str = "",  # noqa: A002  # users know the word
+    encoding: str = "",
+    worksheet: str = "",
     asker: Asker = PERSON,
 ) -> Sheet:
     """The sheet that a source holds, with what was wrong with single rows in `problems`.
 
     Args:
-        source: A path or a URL, `-` for standard input, the content as bytes or a binary
-            file, a pandas DataFrame, or a sequence of dicts. The rows of the last two are numbered as if they
-            stood under a header: the first is line 2.
+        source: A path or a URL, `-` for standard input, the content as bytes or a binary file, a DataFrame of pandas or polars,
+            a table of pyarrow, or a sequence of dicts. The rows of the last three are numbered as if they stood under a
+            header: the first is line 2. `book.xlsx#Projects` names a worksheet.
         name: What messages call it; empty takes the file's name.
-        format: `csv`, `tsv`, `jsonl`, `excel` or `parquet`; empty goes by the name's extension, then by the
+        format: `csv`, `tsv`, `json`, `excel`, `ods` or `parquet`; empty goes by the name's extension, then by the
             content.
+        encoding: Encoding of text, by any name that Python knows; empty goes by the content.
+        worksheet: Worksheet of a workbook, by name; empty takes the one after `#`, or the first that is visible.
         asker: Who names the source; `stencil.files` says what that one, and the rows of the sheet, may open.
 
     Raises:
         SheetUnreadable: The source as a whole can't be read, or may not be opened.
     """
+    where, named = split_worksheet(str(source)) if isinstance(source, str | Path) else ("", "")
+    if named and worksheet and named != worksheet:
+        raise SheetUnreadable(f"Two worksheets are named, {named!r} after # and {worksheet!r}: leave one out.")
     try:
-        sheet = _read(source, name, format, asker)
-        where = str(source) if isinstance(source, str | Path) else ""
+        sheet = _read(source, where, _How(name, format, encoding, worksheet or named), asker)
         return replace(sheet, rows_asker=asker.rows(where))
     except Unusable as error:
         raise SheetUnreadable(str(error)) from None
 
 
-def _read(source: Source, name: str, given: str, asker: Asker) -> Sheet:
+class _How(NamedTuple):
+    """How a source is to be read: its name, its format or extension, its encoding, its worksheet."""
+
+    name: str
+    given: str
+    encoding: str
+    worksheet: str
+
+
+def _read(source: Source, where: str, how: _How, asker: Asker) -> Sheet:
     if isinstance(source, str | Path):
-        where = str(source)
-        label = name or ("<stdin>" if where == STANDARD_INPUT else file_name(where))
-        content = read(where, asker, most=MOST_BYTES)
-        return _from_bytes(content, label, given or _extension(file_name(where)), folder_of(where))
+        label = how.name or ("<stdin>" if where == STANDARD_INPUT else file_name(where))
+        how = how._replace(given=how.given or _extension(file_name(where)))
+        return _from_bytes(read(where, asker, most=MOST_BYTES), label, how, folder_of(where))
     if isinstance(source, bytes):
-        return _from_bytes(source, name or "<bytes>", given or _extension(name), None)
+        return _from_bytes(source, how.name or "<bytes>", how)
     if _is_frame(source):
-        return _sheet(tables.read_frame(cast("pd.DataFrame", source)), name or "DataFrame")
+        return _sheet(tables.read_frame(cast("pd.DataFrame", source)), how.name or "DataFrame")
+    if hasattr(source, "__arrow_c_stream__"):
+        return _sheet(tables.read_arrow(source), how.name or type(source).__name__)
     if hasattr(source, "read"):
-        label = name or _label(getattr(source, "name", ""))
-        content = drained(cast("Readable", source), label, MOST_BYTES)
-        return _from_bytes(content, label, given or _extension(label), None)
+        label = how.name or _label(getattr(source, "name", ""))
+        return _from_bytes(drained(cast("Readable", source), label, MOST_BYTES), label, how)
     if isinstance(source, Sequence):
-        return _sheet(tables.read_records(source), name or "rows")
-    raise SheetUnreadable(f"A {type(source).__name__} is no source of a sheet.")
+        return _sheet(tables.read_records(source), how.name or "rows")
+    if hasattr(source, "collect"):
+        raise SheetUnreadable(f"A {type(source).__name__} holds no rows yet: give what its collect() returns.")
+    raise SheetUnreadable(
+        f"A {type(source).__name__} is no source of a sheet: give a path, a DataFrame, or a list of dicts, one for each row."
+    )
+
+
+def split_worksheet(where: str) -> tuple[str, str]:
+    """The file of `book.xlsx#Projects`, and its worksheet; a file of that very name is one without."""
+    file, mark, worksheet = where.rpartition("#")
+    if not mark or _extension(file.partition("?")[0]) not in formats.WORKBOOKS:
+        return where, ""
+    if "://" in where:
+        return file, unquote(worksheet)
+    return (where, "") if Path(where).exists() else (file, worksheet)
 
 
 def _is_frame(source: object) -> bool:
@@ -103,46 +120,21 @@ def _extension(label: str) -> str:
     return Path(label).suffix.lower().removeprefix(".") if label else ""
 
 
-def _from_bytes(content: bytes, label: str, given: str, folder: Path | None) -> Sheet:
-    """The sheet in these bytes; `given` names a format or an extension, and content that is another wins."""
+def _from_bytes(content: bytes, label: str, how: _How, folder: Path | None = None) -> Sheet:
+    """The sheet in these bytes; content that is of another format than it should be wins."""
     if not content.strip():
         raise SheetUnreadable(f"{visible(label)} is empty.")
+    given = how.given or _extension(label)
     try:
-        table = _table(content, given.lower())
+        table = formats.table_of(content, label, given, encoding=how.encoding, worksheet=how.worksheet)
     except SheetUnreadable as error:
         raise SheetUnreadable(f"{visible(label)}: {error}") from error
     return _sheet(table, label, folder=folder, digest=hashlib.sha256(content).hexdigest())
 
 
-def _table(content: bytes, given: str) -> Table:
-    kind = _recognised(content, _FORMATS.get(given, ""))
-    if kind == "excel":
-        return excel.read_excel(content)
-    if kind == "parquet":
-        return tables.read_parquet(content)
-    decoded = text.decoded(content)
-    start = decoded.lstrip()[:1]
-    if kind == "jsonl" or (not kind and start == "{"):
-        if start == "[":
-            raise SheetUnreadable("This is a JSON array; write JSON lines, one object a line.")
-        return json_lines.read_json_lines(decoded)
-    return text.read_separated(decoded, "\t" if kind == "tsv" else "")
-
-
-def _recognised(content: bytes, kind: str) -> str:
-    """The kind of file, as its first bytes say; empty for text whose name says nothing."""
-    if content.startswith(b"PAR1"):
-        return "parquet"
-    if content.startswith(b"PK\x03\x04"):
-        return "excel"
-    if content.startswith(_OLD_OFFICE):
-        raise SheetUnreadable("This is an old .xls file, or one with a password: save it as .xlsx, without one.")
-    if content.startswith(b"\x1f\x8b"):
-        raise SheetUnreadable("This is compressed (gzip): unpack it first.")
-    return kind
-
-
 def _sheet(table: Table, name: str, *, folder: Path | None = None, digest: str = "") -> Sheet:
+    _clean_names(table)
+    note_formula_errors(table)
     secret = [column for column in dict.fromkeys(table.columns) if holds_secrets(column)]
     for row in table.rows if secret else ():
         row.cells.update({column: marked(column, row.cells[column]) for column in secret if column in row.cells})
@@ -157,7 +149,23 @@ def _sheet(table: Table, name: str, *, folder: Path | None = None, digest: str =
         folder=folder,
         digest=digest or _digest(table),
         header_line=table.header_line,
+        notes=[visible(note) for note in table.notes],
     )
+
+
+def _clean_names(table: Table) -> None:
+    """Take letters that nobody sees from the names of columns, in every row."""
+    names = {name: without_unseen(name).strip() for name in table.columns}
+    changed = {name for name, clean in names.items() if name != clean}
+    if not changed:
+        return
+    table.columns = [names[name] for name in table.columns]
+    table.rows = [
+        Row(row.line, {names.get(name, name): cell for name, cell in row.cells.items()})
+        if changed & row.cells.keys()
+        else row
+        for row in table.rows
+    ]
 
 
 def _digest(table: Table) -> str:

@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from stencil.problems import Problem, shown
 from stencil.sheet.limits import (
@@ -24,6 +25,7 @@ from stencil.sheet.model import Row, SheetUnreadable, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from pyarrow import parquet as pyarrow_parquet
 
 #: Largest whole number of a data frame or a list, in bits.
@@ -88,19 +90,51 @@ def _unpacked(file: "pyarrow_parquet.ParquetFile") -> Iterator[list[list[object]
     for batch in file.iter_batches(batch_size=min(max(at_once, 1), _MOST_ROWS_AT_ONCE)):
         found = []
         for column in batch.columns:
-            plain = column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
+            plain = _decoded(column)
             size += plain.nbytes
             if size > MOST_UNPACKED:
                 raise _large_parquet()
-            values = plain.to_pylist()
+            values = _values(plain)
             # Inside of lists and structs a text that is shared counts once up to here.
             size += sum(len(str(value)) for value in values) if plain.type.num_fields else 0
-            found.append(_pruned_column(values))
+            found.append(values)
         yield found
 
 
-def _pruned_column(values: list[object]) -> list[object]:
+def _values(column: "pa.Array") -> list[object]:
+    """The values of a column: floats of fewer digits as they are written, structs without their nulls."""
+    values: list[object] = column.to_pylist()
+    if _has_short_floats(column.type):
+        values = [_as_written(value, column.type) for value in values]
     return [_pruned(value) if isinstance(value, dict) else value for value in values]
+
+
+def _has_short_floats(kind: "pa.DataType") -> bool:
+    return str(kind) in _SHORT_FLOATS or any(
+        _has_short_floats(kind.field(number).type) for number in range(kind.num_fields)
+    )
+
+
+def _as_written(value: object, kind: "pa.DataType") -> object:
+    """A value with its floats as decimals say them: 0.8 as a float of 32 bits is 0.800000012."""
+    if isinstance(value, float) and str(kind) in _SHORT_FLOATS:
+        return _short(value, _SHORT_FLOATS[str(kind)])
+    if isinstance(value, list) and kind.num_fields == 1:
+        return [_as_written(part, kind.field(0).type) for part in value]
+    if isinstance(value, dict):
+        kinds = {kind.field(number).name: kind.field(number).type for number in range(kind.num_fields)}
+        return {name: _as_written(part, kinds[name]) for name, part in value.items()}
+    return value
+
+
+#: Floats of fewer than 64 bits: how Arrow calls them, and how numpy does.
+_SHORT_FLOATS = {"float": "float32", "halffloat": "float16"}
+
+
+def _short(value: float, numpy_kind: str) -> float:
+    import numpy as np
+
+    return float(str(np.dtype(numpy_kind).type(value)))
 
 
 def _pruned(value: object) -> object:
@@ -111,14 +145,49 @@ def _pruned(value: object) -> object:
 
 
 def read_frame(frame: "pd.DataFrame") -> Table:
-    """All rows of a data frame, numbered as if under a header: the first is line 2; NaN and such are blank."""
+    """All rows of a data frame, numbered as if under a header: the first is line 2; NaN and such are blank.
+
+    A level of the index whose name no column has is a column like the others, as where pandas writes the frame to a file.
+    """
     names = [str(name) for name in frame.columns]
-    columns = []
-    for position in range(len(names)):
-        series = frame.iloc[:, position]
-        blank = series.isna().tolist()
-        columns.append([None if no else value for value, no in zip(series.tolist(), blank, strict=True)])
+    levels = [place for place, name in enumerate(frame.index.names) if name is not None and str(name) not in names]
+    columns = [_column(frame.index.get_level_values(place).to_series()) for place in levels]
+    names = [str(frame.index.names[place]) for place in levels] + names
+    columns += [_column(frame.iloc[:, position]) for position in range(frame.shape[1])]
     return _from_columns(names, columns)
+
+
+def _column(series: "pd.Series[Any]") -> list[object]:
+    blank = series.isna().tolist()
+    values = series.tolist()
+    if str(series.dtype).lower() in ("float32", "float16"):
+        values = [
+            value if no else _short(value, str(series.dtype).lower()) for value, no in zip(values, blank, strict=True)
+        ]
+    return [None if no else value for value, no in zip(values, blank, strict=True)]
+
+
+def read_arrow(source: object) -> Table:
+    """All rows of a table of pyarrow, polars or whatever else speaks Arrow, numbered as if under a header: the first is line 2.
+
+    Raises:
+        SheetUnreadable: The extra is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError:
+        raise SheetUnreadable(
+            f"A {type(source).__name__} needs a reader: pip install pyarrow; or give its rows as a list of dicts."
+        ) from None
+    table = pyarrow.table(source)
+    refuse_too_large(table.num_rows, table.num_columns)
+    columns = [[value for chunk in column.chunks for value in _values(_decoded(chunk))] for column in table.columns]
+    return _from_columns([str(name) for name in table.column_names], columns)
+
+
+def _decoded(column: "pa.Array") -> "pa.Array":
+    """A column with each value in its place, instead of a number that stands for it."""
+    return column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
 
 
 def _from_columns(names: list[str], columns: list[list[object]]) -> Table:
@@ -192,6 +261,11 @@ def plain(value: object, depth: int = 0) -> object:
         return {str(name): plain(part, depth + 1) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [plain(part, depth + 1) for part in value]
+    if isinstance(value, bytes):
+        # Of programs that know no other texts.
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, datetime | date):
         return None if str(value) == "NaT" else date_text(value)
     if isinstance(value, Decimal):
@@ -210,6 +284,8 @@ def _without_numpy(value: object, depth: int) -> object:
     name = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
     if name in ("pandas.NAType", "pandas.NaTType"):
         return None
+    if name in ("numpy.float32", "numpy.float16"):
+        return plain(float(str(value)), depth)
     if name.startswith("numpy.") and hasattr(value, "tolist"):
         return plain(value.tolist(), depth + 1)
     return value

@@ -9,12 +9,14 @@ from stencil.problems import SHOWN_VALUE_LENGTH, Problem, shown
 from stencil.sheet.limits import (
     MOST_IN_CELL,
     MOST_IN_LINE,
+    MOST_IN_NAME,
     MOST_LINES,
     MOST_PROBLEMS,
     large_cell,
     refuse_too_large,
 )
 from stencil.sheet.model import Row, SheetUnreadable, Table
+from stencil.sheet.nameless import Nameless
 from stencil.sheet.sharing import Shared
 from stencil.spreadsheet import unguard
 
@@ -22,53 +24,6 @@ from stencil.spreadsheet import unguard
 MOST_BROKEN_QUOTES = 20
 
 _SEPARATORS = ",;\t|"
-_BOMS = (
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
-#: A character of two bytes or more, as UTF-8 writes it; in text of another encoding it hardly ever turns up.
-_MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-
-
-def decoded(content: bytes) -> str:
-    """The text of a file: UTF-8, UTF-16 or, as old spreadsheets write it, Windows-1252.
-
-    Raises:
-        SheetUnreadable: It is none of them, or UTF-8 that is broken somewhere.
-    """
-    encoding = _encoding(content)
-    try:
-        return content.decode(encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8" or content.startswith(b"\xef\xbb\xbf"):
-            raise SheetUnreadable(f"The text is not valid {encoding.upper()}.") from error
-        line = content.count(b"\n", 0, error.start) + 1
-    broken = SheetUnreadable(f"The text is neither UTF-8 nor Windows-1252, see line {line}: save it as UTF-8.")
-    if _MULTIBYTE.search(content):
-        # One bad byte must not turn all the good letters into `Ã¼`.
-        raise broken
-    try:
-        return content.decode("cp1252")
-    except UnicodeDecodeError:
-        raise broken from None
-
-
-def _encoding(content: bytes) -> str:
-    for bom, encoding in _BOMS:
-        if content.startswith(bom):
-            return encoding
-    sample = content[:2000]
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    half = len(sample) // 2
-    if half and odd > 0.4 * half and even < 0.05 * half:
-        return "utf-16-le"
-    if half and even > 0.4 * half and odd < 0.05 * half:
-        return "utf-16-be"
-    return "utf-8"
-
 
 #: In one pass and without a copy of the whole, as `StringIO` makes one of four bytes a character.
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]+")
@@ -114,6 +69,7 @@ def read_separated(text: str, separator: str = "") -> Table:
     start, named = _separator_line(lines)
     separator = separator or named or sniffed("".join(lines[start : start + _HEADER_LINES]))
     header: list[str] = []
+    nameless = Nameless((), 1)
     shared = Shared()
     for line, cells in _records(lines, start, separator, table.problems):
         if cells is None:
@@ -126,11 +82,15 @@ def read_separated(text: str, separator: str = "") -> Table:
             header = _header(cells)
             table.columns = [name for name in header if name]
             table.header_line = line
+            nameless = Nameless(header, line)
         else:
-            table.rows.append(_row(line, header, [shared.text(cell) for cell in cells], table.problems))
+            table.rows.append(_row(line, header, [shared.text(cell) for cell in cells], table.problems, nameless))
         refuse_too_large(len(table.rows), len(table.columns))
-        if len(table.problems) > MOST_PROBLEMS:
+        if len(table.problems) + nameless.count > MOST_PROBLEMS:
             break
+    if nameless.count:
+        table.problems += nameless.problems(len(table.rows))
+        table.problems.sort(key=lambda problem: problem.line or 0)
     return table
 
 
@@ -138,10 +98,20 @@ def read_separated(text: str, separator: str = "") -> Table:
 _HEADER_LINES = 50
 
 
+#: Excel's own first line, `sep=;`: also in quotes, with blanks, as a word for a tab, and filled up with separators.
+_NAMES_SEPARATOR = re.compile(
+    r"\s*\"?\s*sep\s*=\s*(?P<one>\\t|tab\b|\t|[^\s\"])?\s*\"?(?:[,;|\s]|(?P=one))*", re.IGNORECASE
+)
+
+
 def _separator_line(lines: Sequence[str]) -> tuple[int, str]:
-    """Excel's own first line, `sep=;`, names the separator and is no header."""
-    found = re.fullmatch(r"sep=([^\r\n\"])\r?\n?", lines[0]) if lines else None
-    return (1, found[1]) if found else (0, "")
+    """Excel's own first line, which names the separator and is no header."""
+    first = lines[0] if lines else ""
+    found = _NAMES_SEPARATOR.fullmatch(first) if len(first) < MOST_IN_NAME else None
+    if found is None:
+        return 0, ""
+    named = found["one"] or ("\t" if "\t" in first else "")
+    return 1, "\t" if named.lower() in ("\\t", "tab") else named
 
 
 def sniffed(text: str) -> str:
@@ -226,7 +196,7 @@ def _endless_cell(opening: int, content: str) -> Problem:
     return Problem("cell-too-large", message, value=shown(content[: SHOWN_VALUE_LENGTH * 4]))
 
 
-def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Problem]) -> Row:
+def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Problem], nameless: Nameless) -> Row:
     row: dict[str, object] = {name: unguard(cell) for name, cell in zip(header, cells, strict=False) if name}
     if len(cells) < len(header):
         row |= dict.fromkeys([name for name in header[len(cells) :] if name], "")
@@ -241,13 +211,5 @@ def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Prob
             message = "the cell holds a NUL character: remove it, or save the sheet as UTF-8."
             problems.append(Problem("nul-character", message, line=line, column=name, value=shown(cell)))
     if extra:
-        problems.append(_extra_cell(line, header, extra, cells[extra[0]]))
+        nameless.add(line, extra, cells[extra[0]])
     return Row(line, row)
-
-
-def _extra_cell(line: int, header: Sequence[str], extra: Sequence[int], first: str) -> Problem:
-    """One problem for all of them: a line can hold millions."""
-    named = sum(map(bool, header))
-    places = f"a cell in column {extra[0] + 1}" + (f" and {len(extra) - 1:,} more" if len(extra) > 1 else "")
-    message = f"the row has {places}, and the header has {named} names: quote cells that hold separators, or name the"
-    return Problem("extra-cell", f"{message} column.", line=line, value=shown(first[: SHOWN_VALUE_LENGTH * 4]))

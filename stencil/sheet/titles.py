@@ -8,6 +8,7 @@ from string import Formatter
 
 from pydantic_core import PydanticCustomError
 
+from stencil.letters import name_of, unseen_in
 from stencil.overrides.kinds import integer, number
 from stencil.problems import StencilError, shown
 from stencil.sheet.columns import CONTROL, VARIABLE
@@ -49,6 +50,16 @@ def fault_of_title(title: str) -> tuple[str, str] | None:
     """The code and the sentence of what is wrong with a title; nothing where it can be one."""
     if CONTROL.search(title):
         return "title-control-character", "the title holds a line break or another control character: remove it."
+    unseen = unseen_in(title)
+    if unseen:
+        place = f"after {shown(title[: unseen[0]])!r}" if title[: unseen[0]].strip() else "at its start"
+        message = f"the title holds a letter that nobody sees, {name_of(title[unseen[0]])}, {place}: remove it."
+        return "title-unseen-letter", message
+    if "\ufffd" in title:
+        return (
+            "title-control-character",
+            "the title holds \ufffd in the place of a letter that was lost: write the letter.",
+        )
     if len(title) < SHORTEST_TITLE:
         message = f"the title has {len(title)} characters, and at least {SHORTEST_TITLE} are needed."
         return "title-too-short", message

@@ -711,7 +711,16 @@ def test_a_file_that_comes_in_pieces_is_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["abc \u202edef\u202c", "\u200fאבג", "a\u0301\u0323b\u0302c", "👩\u200d🔬 lab", "a\u0300" * 25]
+    "title",
+    [
+        "אבג",
+        "a\u0301\u0323b\u0302c",
+        "👩\u200d🔬 lab",
+        "a\u0300" * 25,
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "\U0001f3f4\U000e0067\U000e007f",
+    ],
 )
 def test_a_title_with_marks_of_its_script_is_kept(title: str) -> None:
     [request], problems = judged([{"title": title}])
@@ -719,10 +728,39 @@ def test_a_title_with_marks_of_its_script_is_kept(title: str) -> None:
     assert len(request.title) <= 50
 
 
-@pytest.mark.parametrize("mark", ["\u200b", "\u202e", "\u200e", "\ufeff", "\u2066", "\xad", "\u2060"], ids=ascii)
-def test_a_title_that_differs_in_what_nobody_sees_is_a_near_duplicate(mark: str) -> None:
+UNSEEN = [
+    "\u200b",
+    "\u202e",
+    "\u200e",
+    "\ufeff",
+    "\u2066",
+    "\xad",
+    "\u2060",
+    "\xa0",
+    "\u202f",
+    "\u200c",
+    "\u200d",
+    "\u3164",
+]
+
+
+@pytest.mark.parametrize("mark", UNSEEN, ids=ascii)
+def test_a_title_with_what_nobody_sees_is_a_problem_that_shows_where(mark: str) -> None:
     _, [problem] = judged([{"title": "abc é"}, {"title": f"abc{mark} é"}])
-    assert (problem.code, problem.line) == ("near-duplicate-row", 3)
+    assert (problem.code, problem.line) == ("title-unseen-letter", 3)
+    assert f"(U+{ord(mark):04X}), after 'abc'" in problem.message
+
+
+@pytest.mark.parametrize("mark", UNSEEN, ids=ascii)
+def test_what_nobody_sees_counts_for_nothing_in_headers_references_and_choices(mark: str) -> None:
+    row: dict[str, object] = {
+        f"{mark}title": "abc",
+        f"workspace{mark}": f"{mark}7",
+        f"sampling{mark}": f"{mark}Uniform sampling",
+    }
+    [request], problems = judged([row])
+    assert (request.workspace, problems) == ("7", [])
+    assert request.overrides == {"sampling": "Uniform sampling"}
 
 
 @pytest.mark.parametrize("column", ["title", "workspace", "template"])

@@ -18,6 +18,7 @@ from stencil.sheet import sources as sources_module
 from stencil.sheet import text as text_module
 from stencil.sheet.limits import MOST_UNPACKED
 from stencil.spreadsheet import unguard
+from tests.sheet.writing import as_opendocument
 
 PLAIN = "title,description\nabc,déjà\n"
 
@@ -36,16 +37,6 @@ def test_the_encodings_that_spreadsheets_write_are_read(encoding: str) -> None:
 def test_a_big_endian_mark_is_read() -> None:
     content = b"\xfe\xff" + PLAIN.encode("utf-16-be")
     assert only_row(read_sheet(content))["description"] == "déjà"
-
-
-def test_one_bad_byte_in_utf_8_does_not_garble_the_rest() -> None:
-    with pytest.raises(SheetUnreadable, match="line 3: save it as UTF-8"):
-        read_sheet("title\nabc é\n".encode() + b"ab\xe9\n")
-
-
-def test_bytes_of_no_encoding_are_unreadable() -> None:
-    with pytest.raises(SheetUnreadable, match="neither UTF-8 nor Windows-1252"):
-        read_sheet(b"title\nab\x81c\n")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"], ids=["comma", "semicolon", "tab", "bar"])
@@ -129,11 +120,6 @@ def test_json_lines_keep_types_and_lines_and_go_on_after_bad_ones() -> None:
     assert [(each.code, each.line) for each in sheet.problems] == [("not-a-row", 3), ("not-a-row", 4)]
 
 
-def test_a_json_array_says_how_to_write_json_lines() -> None:
-    with pytest.raises(SheetUnreadable, match="one object a line"):
-        read_sheet(b'[{"title": "abc"}]', format="jsonl")
-
-
 def excel(*rows: list[object]) -> bytes:
     workbook = openpyxl.Workbook()
     for row in rows:
@@ -190,15 +176,19 @@ def test_content_that_is_no_sheet_says_what_it_is(content: bytes, given: str, wo
 def test_a_damaged_workbook_is_unreadable() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("nothing.xml", "<a/>")
+        archive.writestr("xl/nothing.xml", "<a/>")
     with pytest.raises(SheetUnreadable, match="workbook can't be read"):
         read_sheet(content.getvalue())
 
 
-@pytest.mark.parametrize(("module", "content"), [("openpyxl", b"PK\x03\x04"), ("pyarrow", b"PAR1")])
+@pytest.mark.parametrize(
+    ("module", "content"),
+    [("openpyxl", excel()), ("python_calamine", as_opendocument(["title"], [])), ("pyarrow", b"PAR1")],
+    ids=["openpyxl", "python_calamine", "pyarrow"],
+)
 def test_a_missing_reader_is_named(module: str, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(SheetUnreadable, match=f"pip install {module}"):
+    with pytest.raises(SheetUnreadable, match=f"pip install {module.replace('_', '-')}"):
         read_sheet(content)
 
 
@@ -324,7 +314,7 @@ def test_reading_text_does_not_import_pandas() -> None:
     assert done.stdout == "False\n"
 
 
-# Windows-1252 text whose letters can't be taken for UTF-8, and for the others every character but NUL and half ones.
+# Letters of Windows-1252, and for the others every character but NUL and half ones.
 LATIN = st.text(st.sampled_from('abc ",;\t|\n\räöüÀÿ'), max_size=8)
 UNICODE = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 
@@ -354,7 +344,7 @@ def test_any_table_is_read_back_with_its_lines(data: st.DataObject, separator: s
         writer.writerow(row)
         if any(value.strip() for value in row):
             expected.append((line, [unguard(value) for value in row]))
-    sheet = read_sheet(out.getvalue().encode(encoding))
+    sheet = read_sheet(out.getvalue().encode(encoding), encoding=encoding)
     assert [(row.line, list(row.cells.values())) for row in sheet.rows] == expected
     assert [each.code for each in sheet.problems] == ([] if expected else ["empty-sheet"])
 

@@ -41,6 +41,8 @@ ONE_OF_EACH: list[tuple[str, bytes | str, int | None, str | None]] = [
     ("title-too-short", "title\n  ab \n", 2, "title"),
     ("title-too-long", f"title\n{'é' * 51}\n", 2, "title"),
     ("title-not-text", '{"title": true}', 1, "title"),
+    ("title-unseen-letter", "title\nab\u200bc\n", 2, "title"),
+    ("missing-value", "title,description\nabc,NaN\n", None, "description"),
     ("title-control-character", 'title\n"ab\nc"\n', 2, "title"),
     ("bad-reference", '{"title": "abc", "workspace": [1]}', 1, "workspace"),
     ("duplicate-row", "title\nabc\nabc\n", 3, "title"),

@@ -1,0 +1,54 @@
+"""Letters that nobody sees: of no width, without a break, or turning text round; web pages and chats leave them in copies.
+
+Names that differ in them alone look the same, and are different names to a server. They are dropped where a sheet only refers
+to something: in the names of columns, in references and choices. In a title they are a problem.
+"""
+
+import re
+import unicodedata
+
+#: Never seen, and needed by no script.
+_NEEDLESS = (
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
+)
+#: Join letters, or keep them apart: Persian, Indic scripts and pictures need them, others do not.
+_JOINERS = "\u200c\u200d"
+#: Spell the regions of flags.
+_TAGS = "\U000e0000-\U000e007f"
+#: Blanks that look like the ordinary one.
+_BLANKS = "\xa0\u2007\u202f"
+_UNSEEN = re.compile(f"[{_NEEDLESS}{_JOINERS}{_TAGS}{_BLANKS}]")
+_FLAG = "\U0001f3f4"
+
+
+def unseen_in(text: str) -> list[int]:
+    """Where letters stand that nobody sees and no script needs; blanks that do not break a line are among them."""
+    if text.isascii():
+        return []
+    return [found.start() for found in _UNSEEN.finditer(text) if not _is_needed(text, found.start())]
+
+
+def without_unseen(text: str) -> str:
+    """The text without letters that nobody sees, and with ordinary blanks."""
+    places = unseen_in(text)
+    if not places:
+        return text
+    letters = list(text)
+    for place in places:
+        letters[place] = " " if letters[place] in _BLANKS else ""
+    return "".join(letters)
+
+
+def name_of(letter: str) -> str:
+    """What a letter is called, for messages: `ZERO WIDTH SPACE (U+200B)`."""
+    return f"{unicodedata.name(letter, 'an unseen letter')} (U+{ord(letter):04X})"
+
+
+def _is_needed(text: str, at: int) -> bool:
+    """Whether a letter that is not seen changes what is seen: a joiner between letters of such a script, a flag's tag."""
+    before = text[at - 1] if at else ""
+    if text[at] in _JOINERS:
+        # Letters without cases, marks and pictures; Latin, Greek and Cyrillic letters have cases.
+        return bool(before) and at + 1 < len(text) and unicodedata.category(before) in ("Lo", "Mn", "Mc", "So", "Sk")
+    return text[at] >= "\U000e0000" and (before == _FLAG or before >= "\U000e0000")

@@ -1,0 +1,140 @@
+"""Which encoding a sheet of text has: proven, named, plain to see, or asked for."""
+
+import codecs
+
+import pytest
+
+from stencil.sheet import Sheet, SheetUnreadable, read_sheet
+
+#: What people in the languages of Windows-1252 write: words whose letters are also those of other encodings' words.
+WESTERN = (
+    "Müller Größe Straße süß Grüße ÜBERSICHT Ärger Höhenänderung „Test“ §5 20°C 5€ grün-weiß Café",
+    "été où ça île âgé Été réélu agréé naïveté maïs Noël canoë inouï déçu reçût cœur Œuvre œnologie l’été août château poème",
+    "año averigüé lingüística opinión Ñandú ¿Qué? ¡Hola! corazón Peñón",
+    "avaliação ações põe mãe órgão bênção maçã irmãs Atlântico à AVALIAÇÃO três",
+    "è È così lunedì più perché qualità però virtù città",
+    "coëfficiënt reünie ideeën façade België",
+    "Æble Ørsted miljøåbning på træ færøerne København Århus målinger",
+    "miljöåtgärd Göteborg hjälp på ÅÄÖ hyvää yötä pöytä Jyväskylä",
+    "història ciència què Barça Õpilane sõna põhja",
+    "naïve résumé “quoted” it’s – dash … £5 ©2024 ™ 12 m² Nº 3",
+)
+#: Encoding, and a title that is written in it.
+OTHERS = (
+    ("windows-1250", "kontrola kvality příjem"),
+    ("windows-1250", "Účet číslo"),
+    ("windows-1250", "Zażółć gęślą jaźń"),
+    ("windows-1250", "Vélemények gyűjtése"),
+    ("windows-1250", "Păreri"),
+    ("windows-1251", "Отзывы клиентов"),
+    ("windows-1251", "Договоры"),
+    ("windows-1253", "Κριτικές πελατών"),
+    ("windows-1254", "Müşteri görüşleri"),
+    ("windows-1254", "Değerlendirme"),
+    ("windows-1255", "ביקורות"),
+    ("windows-1256", "مراجعات"),
+    ("windows-1257", "Užsakymų sąrašas"),
+    ("shift_jis", "レビュー"),
+    ("euc_jp", "テスト評価"),
+    ("gb18030", "客户评论"),
+    ("big5", "客戶評論"),
+    ("cp949", "고객 평가"),
+    ("koi8-r", "Отзывы"),
+    ("cp866", "Отзывы"),
+    ("mac_roman", "Größe München"),
+    ("cp850", "Größe München"),
+)
+
+
+def only_title(sheet: Sheet) -> object:
+    [row] = sheet.rows
+    return row.cells["title"]
+
+
+@pytest.mark.parametrize("word", [word for line in WESTERN for word in line.split() if not word.isascii()])
+def test_a_western_word_is_read_as_windows_1252_with_a_note_that_shows_it(word: str) -> None:
+    sheet = read_sheet(f"title,_n\nReview {word},x\n".encode("cp1252"))
+    assert only_title(sheet) == f"Review {word}"
+    [note] = sheet.notes
+    assert "Windows-1252" in note
+    assert "--encoding" in note
+    assert word in note
+
+
+@pytest.mark.parametrize(("encoding", "title"), OTHERS, ids=lambda text: ascii(text)[:20])
+def test_what_may_be_another_encoding_is_refused_with_the_likely_ones_and_how_they_read(
+    encoding: str, title: str
+) -> None:
+    content = f"_n;title;_m\n1;plain;2\n3;{title};4\n".encode(encoding)
+    with pytest.raises(SheetUnreadable, match="not UTF-8, see line 3") as caught:
+        read_sheet(content, name="x.csv")
+    assert f"{encoding} (" in str(caught.value)
+    assert f"reads {title!r}" in str(caught.value)
+    assert only_title(read_sheet(content.replace(b"1;plain;2\n", b""), encoding=encoding)) == title
+
+
+def test_a_named_encoding_is_taken_without_a_note() -> None:
+    sheet = read_sheet("title\nÞórður\n".encode("cp1252"), encoding="Windows-1252")
+    assert (only_title(sheet), sheet.notes) == ("Þórður", [])
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "words"),
+    [
+        (b"title\nabc\n", "klingon", "no encoding 'klingon'"),
+        (b"title\nabc\n", "rot13", "no encoding 'rot13'"),
+        (b"title\nabc\n", "hex", "no encoding"),
+        ("title\nRésumé\n".encode("cp1252"), "utf-8", "not utf-8: it has other bytes at line 2"),
+        (codecs.BOM_UTF8 + b"title\nabc\n", "cp1251", "starts with the mark of UTF-8"),
+    ],
+    ids=["unknown", "no text", "no encoding", "wrong", "marked otherwise"],
+)
+def test_a_named_encoding_that_can_not_be_is_refused(content: bytes, encoding: str, words: str) -> None:
+    with pytest.raises(SheetUnreadable, match=words):
+        read_sheet(content, encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8", "UTF8"])
+def test_the_mark_of_utf_8_agrees_with_its_name(encoding: str) -> None:
+    assert only_title(read_sheet(codecs.BOM_UTF8 + "title\ndéjà\n".encode(), encoding=encoding)) == "déjà"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("title", ["Reviews", "Отзывы", "レビュー 🎉"])
+def test_utf_16_and_utf_32_without_a_mark_prove_themselves_in_every_alphabet(encoding: str, title: str) -> None:
+    sheet = read_sheet(f"title\t_n\r\n{title}\tx\r\n".encode(encoding))
+    assert (only_title(sheet), sheet.notes) == (title, [])
+
+
+def test_utf_16_that_is_cut_off_is_refused() -> None:
+    with pytest.raises(SheetUnreadable, match="starts as UTF-16 and is none at byte"):
+        read_sheet("title\nabc\n".encode("utf-16")[:-1])
+
+
+def test_valid_utf_8_needs_no_note() -> None:
+    assert read_sheet("title\nÞórður Отзывы\n".encode()).notes == []
+
+
+def test_one_bad_byte_in_utf_8_does_not_garble_the_rest() -> None:
+    with pytest.raises(SheetUnreadable, match="broken letter at line 3"):
+        read_sheet("title\nabc é\n".encode() + b"ab\xe9\n")
+
+
+def test_bytes_that_show_no_encoding_are_refused_in_words() -> None:
+    with pytest.raises(SheetUnreadable, match="nothing shows its encoding"):
+        read_sheet(b"title\nab\xff\xfe\x81\xff\n")
+
+
+def test_the_title_that_is_shown_is_the_first_that_shows_the_encoding() -> None:
+    with pytest.raises(SheetUnreadable) as caught:
+        read_sheet("description,title\nОписание,Reviews\nОписание,Отзывы\n".encode("cp1251"))
+    assert "reads 'Отзывы'" in str(caught.value)
+    assert "Описание" not in str(caught.value)
+
+
+def test_nothing_is_quoted_of_a_text_that_has_no_titles() -> None:
+    with pytest.raises(SheetUnreadable, match="not certain") as caught:
+        read_sheet("user,password\nОля,секрет\n".encode("cp1251"))
+    assert "секрет" not in str(caught.value)
+    [note] = read_sheet("user,password\nJosé,señal\n".encode("cp1252")).notes
+    assert "señal" not in note
