@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.automations import main, period
 from stencil.cli.prefect_server import may_be_named
 
 
@@ -28,3 +29,21 @@ def test_a_prefect_server_is_started_at_once_only_where_nothing_can_name_another
     (tmp_path / "home").mkdir()
     (tmp_path / file).write_text(content)
     assert may_be_named(environment) is named
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("25h", 90_000), ("30m", 1_800), ("10s", 10), ("2d", 172_800), ("366d", 31_622_400)]
+)
+def test_a_period_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    assert period(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["", "25", "h", "-1h", "1.5h", "9s", "367d", "99999999999999d", "٣h"])
+def test_what_is_no_period_is_refused_with_an_example_or_the_bounds(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["watch", "slack-webhook/team", "create-projects/nightly", f"--within={text}"])
+    told = capsys.readouterr().err
+    assert "argument --within" in told
+    assert "25h" in told or "366d" in told
