@@ -17,17 +17,19 @@ from stencil.json_value import JSON
 from stencil.overrides import FIELDS as OVERRIDABLE
 from stencil.overrides import parse_overrides
 from stencil.problems import Problem, shown
+from stencil.sheet.references import MOST_IN_FILE as MOST_IN_TEXT
 from stencil.templates.model import Template, digest_of
 from stencil.templates.rendering import FIELDS, Unrenderable, has_placeholders, literal, names_in
 from stencil.templates.variables import BadVariable, Variable, variable
+from stencil.templates.yaml_text import Readable, read_yaml
 
 FILE = "file:"
 
 #: Settings that mean something on one server alone.
 _OF_ITS_SERVER = frozenset({"organization", "workspace"})
 
+#: Largest template file, in bytes; a labelling interface beside it may be as large as any text that a cell refers to.
 _MOST_IN_FILE = 1_000_000
-_DEEPEST = 50
 _MOST_EXTENDED = 10
 _SUFFIXES = (".yaml", ".yml")
 
@@ -85,22 +87,24 @@ def _located(reference: str, folder: Path | None) -> str:
 
 
 def _template(reference: str, where: str, asker: Asker) -> Template:
-    content = _extended(where, asker, depth=0)
+    faults: list[str] = []
+    content = _extended(where, asker, faults, depth=0)
     name = str(content.pop("name", None) or Path(_path_of(where)).stem)
     title = content.pop("title", None)
-    variables = _variables(content.pop("variables", None))
-    settings = {str(key): value for key, value in content.items() if value is not None}
+    variables = _variables(content.pop("variables", None), faults)
     texts = {
-        field: text for field in FIELDS if isinstance(text := settings.get(field, ""), str) and has_placeholders(text)
+        field: text for field in FIELDS if isinstance(text := content.get(field, ""), str) and has_placeholders(text)
     }
-    fields, problems = parse_overrides(
-        {key: value for key, value in settings.items() if key not in texts}, line=None, allow_unknown=False
-    )
+    given = {key: value for key, value in content.items() if key not in texts}
+    fields, problems = parse_overrides(given, line=None, allow_unknown=False)
+    faults += [f"{problem.column}: {problem.message}" for problem in problems]
+    # A blank text means nothing to a setting that is no text.
+    faults += [_EMPTY.format(name=key) for key in given.keys() - fields.keys() - {each.column for each in problems}]
     if title is not None and has_placeholders(str(title)):
         texts["title"] = str(title)
-    _check_placeholders(texts, variables)
-    if problems:
-        raise BadFile("; ".join(f"{problem.column}: {problem.message}" for problem in problems))
+    _check_placeholders(texts, variables, faults)
+    if faults:
+        raise BadFile("; ".join(fault.rstrip(".") for fault in dict.fromkeys(faults)) + ".")
     description = fields.pop("description", "")
     return Template(
         reference=reference,
@@ -114,22 +118,28 @@ def _template(reference: str, where: str, asker: Asker) -> Template:
     )
 
 
-def _extended(where: str, asker: Asker, depth: int) -> dict[str, object]:
-    """What a file says on top of those that it extends; its own word counts, and variables are joined."""
+_EMPTY = "{name} is empty: leave it out, or give it a value"
+
+
+def _extended(where: str, asker: Asker, faults: list[str], depth: int) -> dict[str, object]:
+    """What a file says on top of those that it extends; its own word counts, and variables are joined.
+
+    What is wrong with single values is added to `faults`.
+    """
     if depth > _MOST_EXTENDED:
         raise BadFile(f"`extends` goes more than {_MOST_EXTENDED} files deep, or round in a circle")
-    content = _mapping(where, asker)
+    content = _mapping(where, asker, faults)
     if asker.places is None:
         asker = asker.rows(where)
     interface = content.pop("label_config_file", None)
     if interface is not None:
         if "label_config" in content:
             raise BadFile("it has both label_config and label_config_file: keep one of them")
-        content["label_config"] = _text(_beside(where, interface), asker)
+        content["label_config"] = _text(_beside(where, interface), asker, MOST_IN_TEXT)
     base = content.pop("extends", None)
     if base is None:
         return content
-    below = _extended(_beside(where, base), asker, depth + 1)
+    below = _extended(_beside(where, base), asker, faults, depth + 1)
     variables = {**_declared(below.get("variables")), **_declared(content.get("variables"))}
     # A name is a file's own, unlike its settings.
     below.pop("name", None)
@@ -144,29 +154,33 @@ def _declared(value: object) -> Mapping[str, object]:
     return {str(name): declared for name, declared in value.items()}
 
 
-def _variables(declared: object) -> dict[str, Variable]:
-    try:
-        return {name: variable(name, each) for name, each in _declared(declared).items()}
-    except BadVariable as error:
-        raise BadFile(f"{error}.") from None
+def _variables(declared: object, faults: list[str]) -> dict[str, Variable]:
+    found = {}
+    for name, each in _declared(declared).items():
+        try:
+            found[name] = variable(name, each)
+        except BadVariable as error:
+            faults.append(str(error))
+            found[name] = Variable(name)
+    return found
 
 
-def _check_placeholders(texts: Mapping[str, str], variables: Mapping[str, Variable]) -> None:
+def _check_placeholders(texts: Mapping[str, str], variables: Mapping[str, Variable], faults: list[str]) -> None:
     used: set[str] = set()
     for field, text in texts.items():
         try:
             names = names_in(text)
         except Unrenderable as error:
-            hint = "Braces of the text's own go between {% raw %} and {% endraw %}."
-            raise BadFile(f"{field}: {error}. {hint}") from None
+            faults.append(f"{field}: {error}. Braces of the text's own go between {{% raw %}} and {{% endraw %}}")
+            used |= variables.keys()
+            continue
         undeclared = sorted(names - variables.keys())
-        if undeclared:
-            known = f"; declared are {', '.join(variables)}" if variables else ""
-            raise BadFile(f"{field} uses {undeclared[0]}, which `variables` does not declare{known}.")
+        known = f"; declared are {', '.join(variables)}" if variables else ""
+        faults += [f"{field} uses {name}, which `variables` does not declare{known}" for name in undeclared]
         used |= names
-    unused = sorted(variables.keys() - used)
-    if unused:
-        raise BadFile(f"`variables` declares {unused[0]}, which no text uses: remove it.")
+    faults += [
+        f"`variables` declares {name}, which no text uses: remove it" for name in sorted(variables.keys() - used)
+    ]
 
 
 def _beside(where: str, other: object) -> str:
@@ -181,17 +195,21 @@ def _beside(where: str, other: object) -> str:
     return str(Path(where).parent / name)
 
 
-def _mapping(where: str, asker: Asker) -> dict[str, object]:
+def _mapping(where: str, asker: Asker, faults: list[str]) -> dict[str, object]:
     try:
-        content = _yaml(_text(where, asker))
+        found = read_yaml(_text(where, asker, _MOST_IN_FILE))
     except yaml.YAMLError as error:
         # The place, and not the line itself: the file may be somebody else's, named by mistake or on purpose.
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise BadFile(f"{place}{_unquoted(str(getattr(error, 'problem', None) or error))}") from None
-    if not isinstance(content, dict):
+    if not isinstance(found.value, dict):
         raise BadFile("it must be a mapping with `name`, `label_config` and settings")
-    return {str(key): value for key, value in content.items()}
+    faults += found.faults
+    content = {str(key): value for key, value in found.value.items()}
+    told = {fault.partition(" ")[0] for fault in found.faults}
+    faults += [_EMPTY.format(name=key) for key, value in content.items() if value is None and key not in told]
+    return {key: value for key, value in content.items() if value is not None}
 
 
 def _unquoted(reason: str) -> str:
@@ -199,32 +217,13 @@ def _unquoted(reason: str) -> str:
     return re.sub(r"""(['"])(?!<)(?:(?!\1).){2,}\1""", "...", reason)
 
 
-def _text(where: str, asker: Asker) -> str:
+def _text(where: str, asker: Asker, most: int) -> str:
     try:
-        return read(where, asker, most=_MOST_IN_FILE).decode("utf-8-sig")
+        return read(where, asker, most=most).decode("utf-8-sig")
     except Unusable as error:
         raise BadFile(str(error).rstrip("."), code="template-unknown") from None
     except UnicodeDecodeError:
         raise BadFile("it is not UTF-8 text", code="template-unknown") from None
-
-
-def _yaml(text: str) -> object:
-    """What a template file says; aliases, which make a small file large, are refused.
-
-    Raises:
-        yaml.YAMLError: It is not YAML, nested deeply, or has aliases.
-    """
-    depth = 0
-    try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise yaml.YAMLError("it has aliases (*name); write out what they stand for")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:
-                raise yaml.YAMLError(f"it is nested more than {_DEEPEST} levels deep")
-        return yaml.safe_load(text)
-    except ValueError as error:
-        raise yaml.YAMLError(f"it holds a value that can't be: {error}") from error
 
 
 def exported(name: str, fields: Mapping[str, JSON], description: str) -> str:
@@ -237,7 +236,7 @@ def exported(name: str, fields: Mapping[str, JSON], description: str) -> str:
         known = None if key in _OF_ITS_SERVER or _is_derived(key, value) else _settable(key, value)
         if known is not None:
             content[key] = literal(known) if key in FIELDS and isinstance(known, str) else known
-    return yaml.dump(content, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=1000)
+    return yaml.dump(content, Dumper=Readable, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _is_derived(name: str, value: JSON) -> bool:
@@ -261,14 +260,3 @@ def _settable(name: str, value: JSON) -> JSON:
 
 def _problems_of(name: str, value: JSON) -> list[Problem]:
     return parse_overrides({name: value}, line=None, allow_unknown=False)[1]
-
-
-class _Readable(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, as a person would."""
-
-
-def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Readable.add_representer(str, _block)

@@ -191,3 +191,62 @@ def test_braces_of_a_text_come_through_an_export_as_they_are(tmp_path: Path) -> 
     text = exported("Odd", {"label_config": odd, "maximum_annotations": 2}, "two\nlines {{ y }}")
     again = usable(template(tmp_path, odd=text)).filled({})[0]
     assert (again.fields["label_config"], again.description) == (odd, "two\nlines {{ y }}")
+
+
+@pytest.mark.parametrize(
+    ("content", "reasons"),
+    [
+        ("color: #FF0000\nmaximum_annotations: 2 #two", ["color is empty on line 1, since YAML takes what follows #"]),
+        ("description: Fix #12 now", ["description ends early on line 1, since YAML takes what follows #"]),
+        (
+            "label_config:\nsampling: ~\ndescription: null",
+            ["label_config is empty", "sampling is empty", "description is"],
+        ),
+        ("name:\ntitle: ~\ncolor: ''", ["name is empty", "title is empty", "color is empty"]),
+        ("color: '#000000'\ncolor: '#111111'", ["color is there twice, the second time on line 2"]),
+        (
+            "description: '{{ a }}{{ b }}'\nzork: 1\ncolor: red",
+            ["uses a", "uses b", "zork", "color: color takes a colour"],
+        ),
+        ("variables: {a: {kind: 1}, b: {type: day}}", ["variable a", "variable b", "declares a", "declares b"]),
+    ],
+    ids=["comment", "cut", "null", "blank", "twice", "settings", "variables"],
+)
+def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path: Path, content: str, reasons: list[str]) -> None:
+    found = template(tmp_path, first=content)
+    assert isinstance(found, Problem)
+    assert [reason for reason in reasons if reason not in found.message] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("12:30", "12:30"),
+        ("no", "no"),
+        ("On", "On"),
+        ("2026-01-02", "2026-01-02"),
+        ("1_000", "1_000"),
+        ("0777", "777"),
+        ("0o17", "15"),
+        ("1e3", "1000"),
+        ("yes  # as ever", "yes"),
+        ("a#b", "a#b"),
+    ],
+)
+def test_a_file_is_yaml_1_2(tmp_path: Path, text: str, read: str) -> None:
+    found = usable(template(tmp_path, first=f"description: {text}\nshow_instruction: no"))
+    assert (found.description.removesuffix(".0"), found.fields["show_instruction"]) == (read, False)
+
+
+@pytest.mark.parametrize("text", ["1e3", "0o17", "12:30", "no", "~", "null", "2026-01-02", "1_000", "#x", "a #b"])
+def test_a_text_that_looks_like_something_else_comes_through_an_export(tmp_path: Path, text: str) -> None:
+    again = usable(template(tmp_path, first=exported("Odd", {"expert_instruction": text}, text)))
+    assert (again.description, again.fields["expert_instruction"]) == (text, text)
+
+
+def test_an_interface_beside_the_file_may_be_as_large_as_a_text_that_a_cell_refers_to(tmp_path: Path) -> None:
+    (tmp_path / "large.xml").write_text(f"<View><!-- {'x' * 5_000_000} --></View>")
+    assert usable(template(tmp_path, first="label_config_file: large.xml"))
+    found = template(tmp_path, second=f"description: {'x' * 1_100_000}")
+    assert isinstance(found, Problem)
+    assert "1 MB" in found.message
