@@ -21,8 +21,8 @@ from deployments.automations import SILENT, count_silent_as_crashed
 from flows.create_projects import create_projects, tell_what_is_known
 from stencil.sandbox import Sandbox
 from tasks.stopping import kept_alive
+from tests.prefect.deployed import SECONDS, message_of, pid_of
 from tests.prefect.deployed import ended as deployed_ended
-from tests.prefect.deployed import message_of, pid_of
 from tests.prefect.test_create_projects import artifacts, latest_run
 from tests.soak.batches import FLOW, Moment, amid_rows, die_and_rerun, projects, start
 
@@ -36,8 +36,8 @@ def sent(sandbox: Sandbox, method: str) -> int:
 
 async def begun(sandbox: Sandbox) -> FlowRun:
     """A run of the deployment, amid its rows."""
-    parameters = {"csv_text": SHEET, "template": "1", "workspace": "1", "requests_per_second": 50}
-    async with get_client() as client, asyncio.timeout(90):
+    parameters = {"csv_text": SHEET, "template": "1", "workspace": "1", "requests_per_second": 20}
+    async with get_client() as client, asyncio.timeout(SECONDS):
         deployment = await client.read_deployment_by_name("create-projects/on-demand")
         run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
         await amid_rows(sandbox, 20)
@@ -46,7 +46,7 @@ async def begun(sandbox: Sandbox) -> FlowRun:
 
 async def ended(run: FlowRun) -> tuple[str, str]:
     """The name of a run's final state, and its summary."""
-    async with get_client() as client, asyncio.timeout(90):
+    async with get_client() as client, asyncio.timeout(SECONDS):
         while True:
             state = (await client.read_flow_run(run.id)).state
             summary = (await artifacts(run)).get("stencil-summary")
@@ -122,7 +122,7 @@ async def test_a_run_that_lives_is_not_stopped_by_being_counted_as_crashed(
 async def test_a_run_of_any_flow_sets_itself_right_while_it_is_kept_alive() -> None:
     @flow
     async def crashes() -> str:
-        async with kept_alive(), get_client() as client, asyncio.timeout(30):
+        async with kept_alive(), get_client() as client, asyncio.timeout(SECONDS):
             run = UUID(flow_run.id)
             await client.set_flow_run_state(run, Crashed(), force=True)
             while True:
@@ -171,14 +171,14 @@ async def set_amid_rows(
     """Report and exit code of a command whose run is set to a state amid its rows; and the run."""
     sheet = folder / "sheet.csv"
     sheet.write_text(SHEET, encoding="utf-8")
-    options = ("--template", "1", "--workspace", "1", "--requests-per-second", "50")
+    options = ("--template", "1", "--workspace", "1", "--requests-per-second", "20")
     process = start((*FLOW, *options), sheet, environment)
-    async with get_client() as client, asyncio.timeout(90):
+    async with get_client() as client, asyncio.timeout(SECONDS):
         await amid_rows(sandbox, 20)
         run = await latest_run()
         await client.set_flow_run_state(run.id, state, force=True)
 
-    told, errors = await asyncio.to_thread(process.communicate, timeout=90)
+    told, errors = await asyncio.to_thread(process.communicate, timeout=SECONDS)
     assert "Traceback" not in errors
     return json.loads(told), process.returncode, run
 
