@@ -1,12 +1,14 @@
 """From a sheet to targets: its rows checked, and every name in them resolved, with all problems told at once."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
+from xml.etree import ElementTree
 
-from stencil.files import Asker
+from stencil.files import Asker, file_name
 from stencil.labelstudio import Edition, Workspace
 from stencil.names import find
 from stencil.options import BadOption, Options, chosen_lines
@@ -105,6 +107,7 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
             target = target_of(request, filled, place, name, studio.edition)
             mark = description_problem(target)
             own += [mark] if mark else []
+            own += _task_problems(target)
             if not own:
                 targets.append(target)
         problems += own
@@ -116,6 +119,35 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
     lines = {problem.line for problem in twins}
     problems = sorted([*problems, *twins], key=lambda problem: problem.line or 0)
     return Resolved([target for target in targets if target.request.line not in lines], problems, people)
+
+
+def _task_problems(target: Target) -> list[Problem]:
+    """What the labelling interface asks of tasks that some of them do not have; the server would refuse all of them."""
+    tasks, interface = target.request.steps.tasks, target.settings.get("label_config")
+    if tasks is None or not isinstance(interface, str):
+        return []
+    lacking = [name for name in _shown_of_tasks(interface) if name not in tasks.keys]
+    if not lacking:
+        return []
+    message = (
+        f"not every task has {', '.join(lacking)} in its data, which the labelling interface shows: name the column so."
+    )
+    return [Problem("bad-step", message, target.request.line, "tasks", shown(file_name(tasks.where)))]
+
+
+@lru_cache(maxsize=4)
+def _shown_of_tasks(interface: str) -> tuple[str, ...]:
+    """What an interface shows of a task's data: the plain `$names` of its objects, as Label Studio looks for them."""
+    try:
+        elements = ElementTree.fromstring(interface).iter()  # noqa: S314  # one with a document type was refused
+    except ElementTree.ParseError:
+        # The server says what is wrong with it.
+        return ()
+    named = (element.get("value", "") for element in elements if element.get("name"))
+    return tuple(dict.fromkeys(value[1:] for value in named if _OF_A_TASK.fullmatch(value)))
+
+
+_OF_A_TASK = re.compile(r"\$[A-Za-z_]\w*")
 
 
 class Resolved(NamedTuple):

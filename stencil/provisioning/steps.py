@@ -27,7 +27,8 @@ from stencil.provisioning.looking import Stale
 from stencil.provisioning.policy import Patience
 from stencil.provisioning.tickets import Ticket
 from stencil.report import Outcome
-from stencil.steps import BadStep, Claim, Pending, TaskFile, pending_of, tasks_in, with_pending
+from stencil.sheet.task_files import read_tasks
+from stencil.steps import BadStep, Claim, Pending, TaskFile, pending_of, with_pending
 from stencil.steps.asked import MOST_IN_FILE
 from stencil.together import together
 
@@ -249,7 +250,7 @@ class StepRunner:
     async def _tasks(self, tasks: TaskFile) -> list[JSON]:
         try:
             content = await asyncio.to_thread(read, tasks.where, tasks.asker, most=MOST_IN_FILE)
-            found = tasks_in(content, file_name(tasks.where))
+            found = read_tasks(content, file_name(tasks.where)).tasks
         except (Unusable, BadStep) as error:
             raise StepFailed(f"{str(error).rstrip('.')}; {_GO_ON}") from None
         if len(found) != tasks.count:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from stencil.files import Asker, Missing, NotAllowed, TooLarge, Unusable, file_name, locate, read
 from stencil.problems import shown
-from stencil.steps import BadStep, TaskFile, digest_of, tasks_in
+from stencil.sheet.task_files import read_tasks
+from stencil.steps import BadStep, TaskFile, digest_of
 from stencil.steps.asked import MOST_IN_FILE as MOST_IN_TASKS
 
 #: Largest file that a cell may refer to, in bytes.
@@ -39,6 +40,7 @@ class References:
         self._read: dict[str, Text] = {}
         self._contents: dict[str, Text] = {}
         self._tasks: dict[str, TaskFile | BadStep] = {}
+        self.notes: list[str] = []
 
     def resolved(self, cell: str) -> Text:
         """The text of the file for `@path`, the literal `@...` for `@@...`, and any other cell as it is."""
@@ -77,7 +79,10 @@ class References:
             content = read(where, self._asker, most=MOST_IN_TASKS)
         except Unusable as error:
             raise BadStep(str(error).rstrip(".")) from None
-        return TaskFile(where, len(tasks_in(content, file_name(where))), digest_of(content), self._asker)
+        name = file_name(where)
+        found = read_tasks(content, name)
+        self.notes += [f"{name}: {note}" for note in found.notes]
+        return TaskFile(where, len(found.tasks), digest_of(content), self._asker, found.keys)
 
     def _file(self, reference: str) -> Text:
         if self._folder is None:

@@ -72,10 +72,11 @@ def requests_of(
         if name not in in_pattern:
             message = f"the pattern of the titles names the column {shown(name)}, and the sheet has none of this name."
             columns.problems.append(Problem("column-missing", message, line=sheet.header_line))
+    references = References(sheet.folder, sheet.rows_asker)
     checker = _Checker(
         titles=_Titles(titles, in_pattern, cut_titles, titled_by),
         columns=columns,
-        references=References(sheet.folder, sheet.rows_asker),
+        references=references,
         defaults={"template": _word(template) or "", "workspace": _word(workspace) or ""},
         required={"template"} | ({"workspace"} if workspaces_required else set()),
         allow_unknown=allow_unknown_fields,
@@ -91,6 +92,7 @@ def requests_of(
         (each.line, each.workspace, each.title) for each, problems in checked if each.title and not _untitled(problems)
     )
     columns.problems += checker.missing.problems()
+    sheet.notes += [note for note in references.notes if note not in sheet.notes]
     rows_problems = [problem for _, problems in checked for problem in problems] + find_duplicates(keys)
     rows_problems.sort(key=lambda problem: problem.line or 0)
     bad = {problem.line for problem in rows_problems}

@@ -54,12 +54,14 @@ class TaskFile:
         count: How many there are.
         digest: Of the content, 16 hex digits.
         asker: What the row that names it may open.
+        keys: What the data of all tasks have.
     """
 
     where: str
     count: int
     digest: str
     asker: Asker = NOBODY
+    keys: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,100 @@
+"""A file of tasks: JSON as Label Studio takes it, or a table in any format that a sheet can have."""
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from stencil.json_value import JSON
+from stencil.sheet.formats import table_of
+from stencil.sheet.leftovers import note_formula_errors
+from stencil.sheet.model import SheetUnreadable, Table
+from stencil.steps import BadStep, tasks_in
+
+#: Most tasks that Label Studio takes in one import.
+MOST_TASKS = 250_000
+
+
+class Tasks(NamedTuple):
+    """What a file of tasks holds.
+
+    Attributes:
+        tasks: As Label Studio takes them.
+        keys: What the data of all of them have.
+        notes: Sentences about how the file was read.
+    """
+
+    tasks: list[JSON]
+    keys: frozenset[str]
+    notes: tuple[str, ...] = ()
+
+
+def read_tasks(content: bytes, name: str) -> Tasks:
+    """The tasks of a file: a JSON list, JSON lines, or a table with a column for each field of the data.
+
+    Args:
+        content: The whole file.
+        name: Its name; its extension counts where the content does not show the format.
+
+    Raises:
+        BadStep: It holds no tasks, more than Label Studio takes, or something else.
+    """
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
+        found = Tasks(tasks_in(content, name), frozenset())
+    else:
+        found = _of_table(content, name)
+    if len(found.tasks) > MOST_TASKS:
+        raise BadStep(
+            f"{name} holds {len(found.tasks):,} tasks, and Label Studio takes {MOST_TASKS:,} at once: split it"
+        )
+    return found._replace(keys=_keys_of_all(found.tasks))
+
+
+def _of_table(content: bytes, name: str) -> Tasks:
+    suffix = PurePosixPath(name.partition("?")[0]).suffix.lower().removeprefix(".")
+    try:
+        table = table_of(content, name, suffix)
+    except SheetUnreadable as error:
+        raise BadStep(f"{name}: {_without_option(str(error))}") from None
+    note_formula_errors(table)
+    if table.problems:
+        raise BadStep(f"{name} can't be read as tasks: {_first(table)}")
+    if not table.rows:
+        raise BadStep(f"{name} holds no tasks")
+    tasks: list[JSON] = [{column: _sendable(cell) for column, cell in row.cells.items()} for row in table.rows]
+    return Tasks(tasks, frozenset(), tuple(f"{_without_option(note)}." for note in table.notes))
+
+
+def _without_option(message: str) -> str:
+    """The sentence without the advice to name an encoding, which counts for the sheet alone."""
+    return (
+        re.split(r",? or name its encoding|, name its encoding", message)[0].replace("If that is wrong", "").strip(" .")
+    )
+
+
+def _first(table: Table) -> str:
+    """The first problem, which quotes nothing of the file, and how many there are."""
+    first, rest = table.problems[0], len(table.problems) - 1
+    place = f"line {first.line}: " if first.line else ""
+    return f"{place}{first.message.rstrip('.')}" + (f" (and {rest:,} more)" if rest else "")
+
+
+def _sendable(cell: object) -> JSON:
+    if cell is None or isinstance(cell, str | bool | int | float):
+        return cell
+    if isinstance(cell, list):
+        return [_sendable(part) for part in cell]
+    if isinstance(cell, Mapping):
+        return {str(name): _sendable(part) for name, part in cell.items()}
+    return str(cell)
+
+
+def _keys_of_all(tasks: list[JSON]) -> frozenset[str]:
+    keys: set[str] | None = None
+    for task in tasks:
+        data = task.get("data", task) if isinstance(task, Mapping) else {}
+        names = data.keys() if isinstance(data, Mapping) else ()
+        keys = set(names) if keys is None else keys & set(names)
+        if not keys:
+            break
+    return frozenset(keys or ())
