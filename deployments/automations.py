@@ -223,7 +223,7 @@ async def count_silent_as_crashed(longest: timedelta = LONGEST_SILENCE) -> bool:
             match_related=ResourceSpecification.model_validate(
                 {
                     "prefect.resource.role": "flow",
-                    "prefect.resource.name": ["create-projects", "create-in-parts", "watch-inbox"],
+                    "prefect.resource.name": ["create-projects", "create-in-parts", "on-event", "watch-inbox"],
                 }
             ),
             for_each={"prefect.resource.id"},

@@ -11,10 +11,13 @@ completed for 25 hours. `--watch watch-inbox/inbox=30m` says for which deploymen
 
 import argparse
 import asyncio
+import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -24,6 +27,7 @@ from prefect.settings import PREFECT_API_URL
 
 from deployments.automations import SILENT, alert, count_silent_as_crashed, period, watch
 from deployments.worded import in_words
+from stencil.files import ALLOW
 from stencil.options import Options
 from stencil.problems import StencilError
 from stencil.settings import StudioSettings, default_requests_per_second
@@ -75,6 +79,7 @@ async def bootstrap(
         told.append(await _limit(client, settings.url, rate))
     told.append(f"automation {SILENT!r}: {'made' if await count_silent_as_crashed() else 'is there'}")
     told.append(await _block(settings, block))
+    told.append(_allow())
     if notify:
         alerts = [await alert(notify), *[await watch(notify, name, within) for name, within in watched.items()]]
         told += [f"automation {each.name!r}: notifies by {notify}" for each in alerts]
@@ -133,6 +138,12 @@ def _watched(text: str) -> tuple[str, timedelta]:
         return name, period(within)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{name}={error}") from None
+
+
+def _allow() -> str:
+    """The line to set where workers run, so that events and rows may name sheets, templates and tasks."""
+    listed = os.environ.get(ALLOW, "") or str(Path.cwd() / "inbox")
+    return f"what rows and events may open (docs/security.md), to be set for the worker: export {ALLOW}={shlex.quote(listed)}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -28,12 +28,12 @@ from stencil.together import together
 from tasks.parameters import BadParameters, checked_parameters, from_json, values_of
 from tasks.parts import PartResult, carry_out_part, parts_of
 from tasks.report import SUMMARY_KEY, publish_problems
-from tasks.sheet import asker_of_run, load_sheet
+from tasks.sheet import asker_of, load_sheet
 from tasks.stopping import kept_alive
 from tasks.words import failed_state, value_of
 
 #: Parameters of create-projects that are not for a part.
-_NOT_FOR_PARTS = frozenset({"sheet", "lines", "csv_text", "rows", "event", "sandbox"})
+_NOT_FOR_PARTS = frozenset({"sheet", "lines", "csv_text", "rows", "sandbox"})
 
 
 def _run_name() -> str:
@@ -61,7 +61,7 @@ async def create_in_parts(
             raise BadParameters(f"options: {', '.join(unknown)}: a part takes {', '.join(sorted(known))}.")
         values = await values_of(create_projects.fn, {"sheet": sheet, **options})
         own = {each.name: values[each.name] for each in fields(Options) if each.name in values}
-        asker = asker_of_run()
+        asker = asker_of("sheet")
         checked = await value_of(load_sheet(sheet, name, Options(**own, asker=asker), asker))
         if checked.problems and not values.get("skip_invalid"):
             raise InvalidSheet(name, checked.problems)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import gc
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -28,8 +28,7 @@ from prefect.states import Cancelled, Completed
 from pydantic import BeforeValidator, Field
 
 from stencil.batch import Batch, BatchFailed, Group, groups_at_once
-from stencil.files import Asker, file_name
-from stencil.files import event as from_event
+from stencil.files import file_name
 from stencil.options import LONGEST_OUTAGE, MOST_AT_ONCE, FailWhen, Options, failed
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
@@ -43,7 +42,7 @@ from tasks.credentials import studio_settings
 from tasks.events import announce, announce_projects, announce_refusal
 from tasks.limits import Share, shared_rate
 from tasks.logs import show_names_as_they_are
-from tasks.parameters import BadParameters, checked_parameters, from_json, with_event
+from tasks.parameters import checked_parameters, from_json
 from tasks.provisioning import carry_out_steps, plan_batch, provision_group, sweep
 from tasks.report import (
     LONGEST_TELLING,
@@ -54,7 +53,7 @@ from tasks.report import (
     publish_report,
     save_results,
 )
-from tasks.sheet import SourceUnclear, asker_of_run, load_sheet, named_by, one_source
+from tasks.sheet import SourceUnclear, asker_of, load_sheet, one_source
 from tasks.stopping import CANCELLED, until_done
 from tasks.words import failed_state, value_of
 
@@ -67,17 +66,21 @@ R = TypeVar("R")
 
 def _run_name() -> str:
     """`projects.csv`, with what is special about the run."""
-    try:
-        parameters = with_event(flow_run.parameters)
-    except BadParameters:
-        return _source_of(flow_run.parameters)
+    parameters = flow_run.parameters
     extras = [word.replace("_", " ") for word in ("dry_run", "sandbox") if parameters.get(word)]
     lines = str(parameters.get("lines") or "").strip()
-    return " ".join([_source_of(parameters), *([f"lines {lines}"] if lines else []), *extras])
+    return " ".join([source_name(parameters), *([f"lines {lines}"] if lines else []), *extras])
 
 
-def _source_of(parameters: dict[str, Any]) -> str:
-    """What people call the source: the name of the file, without its folder and without a URL's secrets."""
+def source_name(parameters: Mapping[str, Any]) -> str:
+    """What people call the source of a run: the name of the file, without its folder and without a URL's secrets.
+
+    Args:
+        parameters: Those of the run, or an event's, as they were given.
+    """
+    event = parameters.get("event")
+    if isinstance(event, dict):
+        parameters = event
     sheet, rows = parameters.get("sheet"), parameters.get("rows")
     if isinstance(sheet, str) and sheet.strip():
         return file_name(sheet.strip())
@@ -114,7 +117,7 @@ async def tell_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: Sta
 
 
 def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str:
-    name = _source_of(with_event(run.parameters))
+    name = source_name(run.parameters)
     why = f": {escape(message)}" if message else ""
     last = f"Last it had told: {progress}." if progress else "It had not told of any row yet."
     return (
@@ -161,7 +164,6 @@ async def create_projects(
     credentials: str = "",
     project_events: bool = True,
     sandbox: bool = False,
-    event: Annotated[dict[str, Any], BeforeValidator(from_json)] = {},  # noqa: B006 - likewise
 ) -> Report:
     """One project per row of a sheet, exactly one, and a report on every row.
 
@@ -190,19 +192,16 @@ async def create_projects(
         credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
         project_events: Send an event for each project that is created (none above 5,000).
         sandbox: Run on the embedded sandbox instead of a studio.
-        event: What an event brought: any of these parameters, which win over the others. The deployment `on-event` fills it.
     """
     show_names_as_they_are()
-    parameters = with_event(flow_run.parameters)
-    name = _source_of(parameters)
+    name = source_name({"sheet": sheet, "rows": rows})
     try:
-        asker = from_event() if flow_run.parameters.get("event") else asker_of_run()
         # The run has its tags. Its task runs have none, since Prefect asks its server for a slot of each tag before a task
         # run begins: a request for each, and a wait without end where the server is gone.
         with TagsContext(current_tags=set()):
             source = one_source(sheet, csv_text, rows)
             if output:
-                check_output(output, asker)
+                check_output(output, asker_of("output"))
             options = Options(
                 template=template,
                 workspace=workspace,
@@ -218,11 +217,11 @@ async def create_projects(
                 allow_unknown_fields=allow_unknown_fields,
                 allow_lookalikes=allow_lookalikes,
                 longest_outage=longest_outage,
-                asker=asker,
+                asker=asker_of("template"),
                 encoding=encoding,
                 worksheet=worksheet,
             )
-            checked = await value_of(load_sheet(source, name, options, named_by.get() or asker))
+            checked = await value_of(load_sheet(source, name, options, asker_of("sheet")))
             async with (
                 shared_rate() as share,
                 await _studio(credentials, options, share, sandbox=sandbox) as studio,
@@ -235,7 +234,7 @@ async def create_projects(
                     report = batch.report()
                     if project_events:
                         announce_projects(batch, report)
-                    report = await _saved(report.after(earlier_attempt()), output, asker)
+                    report = await _saved(report.after(earlier_attempt()), output)
                     if _fails(report, fail_when) and await comes_again():
                         keep_for_next_attempt(report)
                     else:
@@ -284,13 +283,13 @@ async def _carry_out(batch: Batch) -> None:
         gc.unfreeze()
 
 
-async def _saved(report: Report, output: str, asker: Asker) -> Report:
+async def _saved(report: Report, output: str) -> Report:
     """The report, in the log and in its files: these need nobody's server, and so come first."""
     logger = get_run_logger()
     (logger.info if report.well else logger.error)("%s", report.sentence)
     if output:
         try:
-            files = await value_of(save_results(report, output, asker))
+            files = await value_of(save_results(report, output, asker_of("output")))
         except OutputUnwritable as unwritable:
             logger.error("%s The summary artifact tells what became of the rows.", unwritable)  # noqa: TRY400
             report = replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))

@@ -129,7 +129,7 @@ async def _handle(
 
 async def _result(inbox: Inbox, sheet: WaitingSheet, options: dict[str, Any]) -> object:
     """The report of a run of its own for a sheet, or the error that this ended with."""
-    token = named_by.set(inbox.asker)
+    token = named_by.set({"sheet": inbox.asker})
     try:
         state: State[Any] = await create_projects(sheet=sheet.url, **options, return_state=True)
         return await state.aresult(raise_on_failure=False)

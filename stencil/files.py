@@ -231,8 +231,12 @@ class Asker:
                 own.append(Place.of(locate(os.curdir)))
         return Asker("a row or a template file", (*own, *places), networks + _addresses(own))
 
-    def check(self, where: Location) -> Location:
+    def check(self, where: Location, *, folder: bool = False) -> Location:
         """The location with its links followed, where this one may open it.
+
+        Args:
+            where: What is to be opened.
+            folder: Whether it is a folder, which can be listed itself.
 
         Raises:
             NotAllowed: It lies elsewhere.
@@ -244,7 +248,7 @@ class Asker:
         elif _climbs(where):
             raise NotAllowed(where.label, f"{self.who} may not name a URL with .. or . in its path.")
         if not any(place.holds(where) for place in self.places):
-            raise NotAllowed(where.label, self._refusal(where))
+            raise NotAllowed(where.label, self._refusal(where, folder=folder))
         return where
 
     def root(self, where: Location) -> Path:
@@ -269,8 +273,9 @@ class Asker:
             f"its server is at {address}, which is no public address; to open it, list it: {ALLOW}={address}",
         )
 
-    def _refusal(self, where: Location) -> str:
-        listed = visible(redact(str(Place.of(locate(where.given).above()))))
+    def _refusal(self, where: Location, *, folder: bool) -> str:
+        named = locate(where.given)
+        listed = visible(redact(str(Place.of(named if folder else named.above()))))
         return (
             f"this is outside of what {self.who} may open ({self._places()}); move it there, or list its folder where it is "
             f"opened: {ALLOW}={listed}"
@@ -687,7 +692,7 @@ class Folder:
     """
 
     def __init__(self, where: str, asker: Asker = PERSON) -> None:
-        self._where = asker.check(locate(where))
+        self._where = asker.check(locate(where), folder=True)
         self._asker = asker
         self.name = self._where.label
         if self._where.is_web:

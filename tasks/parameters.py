@@ -19,35 +19,12 @@ from tasks.words import failed_state
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The parameter that takes an event's payload.
-EVENT = "event"
-
 #: Their values are rows of a sheet, which may hold a password.
-_UNTOLD = frozenset({"rows", "csv_text"})
+_UNTOLD = frozenset({"rows", "csv_text", "event", "pinned"})
 
 
 class BadParameters(StencilError):
     """A parameter of a run has a name or a value that it can't have."""
-
-
-def event_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that an event brought.
-
-    Raises:
-        BadParameters: It brought something else.
-    """
-    try:
-        event = from_json(parameters.get(EVENT) or {})
-    except ValueError as error:
-        raise BadParameters(f"{EVENT}: {error}") from None
-    if not isinstance(event, dict):
-        raise BadParameters(f"{EVENT}: {shown(event)!r}: an object of parameters is needed.")
-    return {str(name): value for name, value in event.items()}
-
-
-def with_event(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters of a run: an event's win over the others."""
-    return {name: value for name, value in {**parameters, **event_of(parameters)}.items() if name != EVENT}
 
 
 def from_json(value: object) -> object:
@@ -71,7 +48,6 @@ def checked_parameters(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P,
     passwords in pasted rows. The check is in the body, and not in a subclass of `Flow`, because `Flow.with_options` returns a
     plain `Flow`.
 
-    Where the flow has a parameter `event`, what that holds are parameters too.
     """
     signature = inspect.signature(body)
 
@@ -103,10 +79,9 @@ async def values_of(body: Callable[..., Any], parameters: Mapping[str, Any]) -> 
     model = _model(body)
     names = list(model.model_fields)
     try:
-        taken = model.model_validate(await _given(parameters, [name for name in names if name != EVENT]))
+        taken = model.model_validate(await _given(parameters))
     except ValidationError as error:
-        said = "; ".join(_reason(each["loc"], each["input"], each["msg"]) for each in error.errors())
-        raise BadParameters(said) from None
+        raise BadParameters(told(error, names)) from None
     return {name: getattr(taken, name) for name in names}
 
 
@@ -119,16 +94,13 @@ def _model(body: Callable[..., Any]) -> type[BaseModel]:
     return create_model("Parameters", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
 
 
-async def _given(parameters: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
-    """The parameters with what an event brought, without those that are empty.
+async def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters without those that are empty.
 
     Raises:
-        BadParameters: One has an unknown name, names an unknown block, or is a DataFrame.
+        BadParameters: One names an unknown block, or is a DataFrame.
     """
-    unknown = sorted(event_of(parameters).keys() - set(known))
-    if unknown:
-        raise BadParameters("; ".join(_unknown(name, known) for name in unknown))
-    given = {name: value for name, value in with_event(parameters).items() if value is not None}
+    given = {name: value for name, value in parameters.items() if value is not None}
     for name, value in given.items():
         if hasattr(value, "to_json") and hasattr(value, "columns"):
             raise BadParameters(
@@ -148,14 +120,26 @@ async def _block(name: str, reference: Any) -> Block:
     return block
 
 
+def told(error: ValidationError, known: Sequence[str]) -> str:
+    """What is wrong with parameters, by name, with the values of those that hold no rows.
+
+    Args:
+        error: What pydantic has against them.
+        known: The names that there are.
+    """
+    reasons: dict[str, str] = {}
+    for each in error.errors(include_url=False):
+        # A value of one of several types has an error for each of them.
+        place = tuple(part for part in each["loc"] if part not in ("str", "int"))
+        name = ".".join(map(str, place))
+        if each["type"] == "extra_forbidden":
+            reasons[name] = _unknown(name, known)
+        elif name not in reasons:
+            value = "" if place and place[0] in _UNTOLD else f"{shown(each['input'])!r}: "
+            reasons[name] = f"{name}: {value}{each['msg']}"
+    return "; ".join(reasons.values())
+
+
 def _unknown(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3)
-    return f"{EVENT}: there is no parameter {shown(name)!r}" + (
-        f"; the nearest are {', '.join(close)}" if close else ""
-    )
-
-
-def _reason(place: tuple[int | str, ...], value: object, message: str) -> str:
-    name = ".".join(str(part) for part in place)
-    value = "" if place and place[0] in _UNTOLD else f"{shown(value)!r}: "
-    return f"{name}: {value}{message}"
+    return f"there is no parameter {shown(name)!r}" + (f"; the nearest are {', '.join(close)}" if close else "")

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from types import MappingProxyType
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -15,8 +16,8 @@ from stencil.problems import StencilError
 from stencil.sheet import read_sheet
 from tasks.words import failing_in_words
 
-#: Who named the sheet of a run that another flow starts; its other parameters are that flow's.
-named_by: ContextVar[Asker | None] = ContextVar("named_by", default=None)
+#: Who named the sheet, the template or the output of a run, where it was not whoever gave its other parameters.
+named_by: ContextVar[Mapping[str, Asker]] = ContextVar("named_by", default=MappingProxyType({}))
 
 Source = str | bytes | Sequence[Mapping[str, object]]
 
@@ -25,9 +26,10 @@ class SourceUnclear(StencilError):
     """Not exactly one source of rows was given."""
 
 
-def asker_of_run() -> Asker:
-    """Who gives the parameters of this run: a person at this machine, or a deployment."""
-    return DEPLOYMENT if os.environ.get("PREFECT__FLOW_RUN_ID") else PERSON
+def asker_of(parameter: str) -> Asker:
+    """Who gave a parameter of this run: a person at this machine or a deployment, unless `named_by` has somebody else."""
+    run_by = DEPLOYMENT if os.environ.get("PREFECT__FLOW_RUN_ID") else PERSON
+    return named_by.get().get(parameter, run_by)
 
 
 def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) -> Source:

@@ -144,8 +144,8 @@ def test_a_link_that_is_put_there_after_the_check_opens_nothing(
 ) -> None:
     check = Asker.check
 
-    def swapped(asker: Asker, where: Any) -> Any:
-        checked = check(asker, where)
+    def swapped(asker: Asker, where: Any, **options: Any) -> Any:
+        checked = check(asker, where, **options)
         inside = sheets / "below" / "inside.txt"
         if what == "the file":
             inside.unlink()

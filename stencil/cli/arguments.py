@@ -38,13 +38,16 @@ def parser() -> argparse.ArgumentParser:
     emit = verbs.add_parser(
         "emit", help="ask a Prefect server for the batch of a sheet, by an event: the deployment on-event runs it"
     )
+    # What an event may set; the rest is the deployment's.
     _sheet(emit)
-    _rows(emit)
-    _batch(emit)
+    _references(emit)
+    _title(emit)
+    _mode(emit)
+    _dry_run(emit)
+    _output(emit)
     emit.add_argument(
         "--credentials", default="", metavar="NAME", help="the Prefect block that names the studio and its token"
     )
-    emit.add_argument("--sandbox", action="store_true", help="run on the worker's embedded sandbox")
     emit.set_defaults(command=emitting.emit)
 
     remove = verbs.add_parser(
@@ -165,12 +168,7 @@ def _studio(parser: argparse.ArgumentParser) -> None:
 
 
 def _titles(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--title",
-        default="",
-        metavar="PATTERN",
-        help="titles of rows that have none, over the sheet's columns: '{customer} {year}-{batch:02d}'",
-    )
+    _title(parser)
     parser.add_argument(
         "--long-titles",
         choices=("error", "cut"),
@@ -179,9 +177,22 @@ def _titles(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _defaults(parser: argparse.ArgumentParser) -> None:
+def _title(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--title",
+        default="",
+        metavar="PATTERN",
+        help="titles of rows that have none, over the sheet's columns: '{customer} {year}-{batch:02d}'",
+    )
+
+
+def _references(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", default="", metavar="REF", help="template of the rows that name none")
     parser.add_argument("--workspace", default="", metavar="REF", help="workspace of the rows that name none")
+
+
+def _defaults(parser: argparse.ArgumentParser) -> None:
+    _references(parser)
     parser.add_argument(
         "--allow-unknown-fields", action="store_true", help="pass on settings that Stencil does not know yet"
     )
@@ -196,12 +207,7 @@ def _rows(parser: argparse.ArgumentParser) -> None:
     )
     _defaults(parser)
     _titles(parser)
-    parser.add_argument(
-        "--mode",
-        choices=[each.value for each in Mode],
-        default=Mode.CREATE.value,
-        help="what happens to a project that exists: left alone, or brought to the row's overrides (default: create)",
-    )
+    _mode(parser)
     parser.add_argument(
         "--skip-invalid", action="store_true", help="carry out the valid rows of a sheet with invalid ones"
     )
@@ -213,9 +219,26 @@ def _rows(parser: argparse.ArgumentParser) -> None:
     _limits(parser)
 
 
-def _batch(parser: argparse.ArgumentParser) -> None:
+def _mode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mode",
+        choices=[each.value for each in Mode],
+        default=Mode.CREATE.value,
+        help="what happens to a project that exists: left alone, or brought to the row's overrides (default: create)",
+    )
+
+
+def _dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what each row is going to do, and write nothing")
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="", metavar="DIR", help="folder or URL for results.csv and failed.csv")
+
+
+def _batch(parser: argparse.ArgumentParser) -> None:
+    _dry_run(parser)
+    _output(parser)
     parser.add_argument(
         "--max-failures",
         default="",

@@ -7,10 +7,11 @@ from pathlib import Path
 from stencil.cli.commands import PrefectFailed, reach_prefect
 from stencil.cli.display import Display
 from stencil.files import file_name
+from stencil.planning import Mode
 from stencil.problems import StencilError
 from stencil.sheet import split_worksheet
 
-DEPLOYMENT = "create-projects/on-event"
+DEPLOYMENT = "on-event/on-event"
 
 
 class SheetElsewhere(StencilError):
@@ -61,12 +62,11 @@ def _as_a_worker_sees_it(sheet: str, display: Display) -> str:
 
 
 def _given(chosen: argparse.Namespace) -> dict[str, object]:
-    """The flow's parameters that differ from their defaults."""
-    from flows.create_projects import create_projects
+    """The other fields of the event that were given."""
+    from flows.on_event import Payload
 
-    known = create_projects.parameters.properties
-    given = {name: value for name, value in vars(chosen).items() if name in known and name != "sheet"}
-    return {name: value for name, value in given.items() if value != known[name].get("default")}
+    given = {name: getattr(chosen, name, None) for name in Payload.model_fields if name != "sheet"}
+    return {name: value for name, value in given.items() if value and (name, value) != ("mode", Mode.CREATE.value)}
 
 
 async def _send(name: str, parameters: dict[str, object]) -> tuple[str, bool]:

@@ -37,7 +37,8 @@ from tests.prefect.deployed import (
 
 pytestmark = pytest.mark.slow
 
-ON_DEMAND, NIGHTLY, ON_EVENT = (f"create-projects/{name}" for name in ("on-demand", "nightly", "on-event"))
+ON_DEMAND, NIGHTLY = (f"create-projects/{name}" for name in ("on-demand", "nightly"))
+ON_EVENT = "on-event/on-event"
 INBOX = "watch-inbox/inbox"
 #: Name of the credentials block.
 BLOCK = "label-studio"
@@ -54,9 +55,12 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def environment(studio: Sandbox, prefect_api: str) -> Iterator[dict[str, str]]:
+def environment(
+    studio: Sandbox, prefect_api: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """Set up as the README says, with a worker that runs."""
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
+    sheets = str(tmp_path_factory.getbasetemp())
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "STENCIL_ALLOW": sheets}
     known = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": studio.token}
     command({**environment, **known}, *BOOTSTRAP)
     command(environment, "prefect", "--no-prompt", "deploy", "--all")
@@ -81,6 +85,7 @@ async def test_bootstrap_again_leaves_what_is_there(environment: dict[str, str],
     assert f"studio: {studio.url} (Enterprise) answers" in told
     assert "work queue batches: is there, 1 at a time" in told
     assert f"automation {SILENT!r}: is there" in told
+    assert f"export STENCIL_ALLOW={environment['STENCIL_ALLOW']}" in told
     assert studio.token not in told
 
 
@@ -122,8 +127,6 @@ async def test_emit_asks_for_a_batch_with_options_that_keep_their_types(
         "1",
         "--workspace",
         "Research",
-        "--max-concurrency",
-        "3",
         "--dry-run",
         "--credentials",
         BLOCK,
@@ -132,7 +135,7 @@ async def test_emit_asks_for_a_batch_with_options_that_keep_their_types(
     run = await next_run_of(ON_EVENT, before)
     assert message_of(run) == "Completed: 2 rows: 2 would be created"
     assert run.parameters["event"] == json.loads(told)["parameters"]
-    assert (run.parameters["event"]["max_concurrency"], run.parameters["event"]["dry_run"]) == (3, True)
+    assert run.parameters["event"]["dry_run"] is True
 
 
 @pytest.mark.parametrize(
@@ -140,13 +143,24 @@ async def test_emit_asks_for_a_batch_with_options_that_keep_their_types(
     [
         ({"shet": "a.csv"}, ["there is no parameter 'shet'", "sheet"]),
         (
-            {"sheet": "a.csv", "dry_run": "maybe", "max_concurrency": "many"},
-            ["dry_run: 'maybe'", "max_concurrency: 'many'"],
+            {"sheet": "a.csv", "dry_run": "maybe", "template": [1]},
+            ["dry_run: 'maybe'", "template: '[1]'"],
         ),
-        ({"rows": "[{"}, ["rows", "not JSON"]),
+        ({"rows": "[{"}, ["rows: Input should be a valid list"]),
+        ({"csv_text": "title\nabc\n", "max_concurrency": 64}, ["there is no parameter 'max_concurrency'"]),
+        ({"csv_text": "title\nabc\n", "output": "/tmp"}, ["output: an event can't set it here", "may_set"]),
+        ({"sheet": "/etc/passwd"}, ["/etc/passwd", "an event may open", "STENCIL_ALLOW=/etc"]),
         ({}, ["exactly one of sheet, csv_text and rows"]),
     ],
-    ids=["unknown field", "wrong values", "garbled JSON", "nothing"],
+    ids=[
+        "unknown field",
+        "wrong values",
+        "rows as text",
+        "a field of people",
+        "not allowed",
+        "a sheet elsewhere",
+        "nothing",
+    ],
 )
 async def test_a_malformed_event_fails_in_a_run_that_names_the_field(
     environment: dict[str, str], payload: dict[str, Any], reasons: list[str]

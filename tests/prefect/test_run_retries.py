@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from starlette.responses import JSONResponse, Response
 
 from flows.create_projects import create_projects
+from flows.on_event import on_event
 from flows.watch_inbox import watch_inbox
 from stencil.problems import InvalidSheet
 from stencil.report import Outcome
@@ -74,8 +75,8 @@ def results_in(inbox: Path) -> dict[str, str]:
 
 
 async def test_a_copy_of_the_flow_takes_what_an_event_brings(sandbox: Sandbox) -> None:
-    copy = create_projects.with_options(name="copy")
-    report = await copy(rows=[{"title": "Event", **ROW}], event={"dry_run": True})
+    copy = on_event.with_options(name="copy")
+    report = await copy({"rows": [{"title": "Event", **ROW}], "dry_run": True})
     assert report.dry_run
     assert projects(sandbox) == []
 
