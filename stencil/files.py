@@ -510,6 +510,9 @@ def _descend(root: Path, path: Path, *, make: bool = False) -> int:
     Raises:
         OSError: It is not there, or one of its parts has become a link.
     """
+    if make:
+        # Whoever listed it may make it.
+        root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for part in path.relative_to(root).parts:
         try:
