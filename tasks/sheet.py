@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
 
 from stencil.checking import Checked, check
 from stencil.files import DEPLOYMENT, PERSON, Asker
@@ -28,8 +29,10 @@ class SourceUnclear(StencilError):
 
 def asker_of(parameter: str) -> Asker:
     """Who gave a parameter of this run: a person at this machine or a deployment, unless `named_by` has somebody else."""
-    run_by = DEPLOYMENT if os.environ.get("PREFECT__FLOW_RUN_ID") else PERSON
-    return named_by.get().get(parameter, run_by)
+    run = FlowRunContext.get()
+    # A worker names the run in the environment, of which runs within that one know.
+    deployed = os.environ.get("PREFECT__FLOW_RUN_ID") or (run and run.flow_run and run.flow_run.deployment_id)
+    return named_by.get().get(parameter, DEPLOYMENT if deployed else PERSON)
 
 
 def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) -> Source:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -119,3 +120,18 @@ async def test_an_output_that_an_event_may_set_lies_in_listed_folders(sandbox: S
     assert not (tmp_path / "elsewhere").exists()
     # What the deployment pins, it may.
     assert (await run(event, pinned={"output": str(tmp_path / "elsewhere")})).well
+
+
+async def test_rows_of_a_deployments_run_open_no_working_folder_of_the_worker(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>'
+    (tmp_path / "t.yaml").write_text(f"name: T\nlabel_config: '{config}'\n")
+    monkeypatch.chdir(tmp_path)
+    rows = [{"title": "From the form", "template": "t.yaml"}]
+    assert (await create_projects(rows=rows, workspace="1", dry_run=True)).well
+    # As a worker starts a run.
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(uuid4()))
+    with pytest.raises(InvalidSheet, match="STENCIL_ALLOW"):
+        await create_projects(rows=rows, workspace="1", dry_run=True)
+    assert (await create_projects(rows=[{"title": "By default"}], template="t.yaml", workspace="1", dry_run=True)).well
