@@ -564,7 +564,7 @@ def _system(where: Location) -> "tuple[AbstractFileSystem, str]":
     # Half of the time that `import stencil` may take, and most sheets are local files.
     from fsspec.core import url_to_fs
 
-    system, path = url_to_fs(where.path if where.is_local else where.given)
+    system, path = url_to_fs(where.path if where.is_local else f"{where.scheme}://{where.host}{where.path}")
     return system, str(path)
 
 
@@ -624,7 +624,13 @@ def _answered(where: Location, asker: Asker, named: Location) -> "Iterator[httpx
     proxied = _proxy(where)
     targets: list[Address | None] = [None]
     if checked:
-        addresses = _looked_up(where, url.port or _DEFAULT_PORTS[where.scheme])
+        try:
+            addresses = _looked_up(where, url.port or _DEFAULT_PORTS[where.scheme])
+        except socket.gaierror:
+            # Behind a proxy there may be no names but for the proxy itself.
+            if not proxied:
+                raise
+            addresses = []
         for each in addresses:
             asker.check_address(each, where)
         if not proxied:

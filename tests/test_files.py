@@ -527,3 +527,17 @@ def _no_name_is_looked_up_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         return look_up(host, *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def test_behind_a_proxy_a_listed_name_is_the_proxys_to_look_up_and_an_address_is_checked_all_the_same(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", web.url)
+    monkeypatch.setenv("STENCIL_ALLOW", "http://")
+    # The proxy answers by the whole URL, as it is asked for.
+    web.answers["http://files.example/x"] = (200, {}, b"by the proxy")
+    assert read("http://files.example/x", DEPLOYMENT.rows(), most=MB) == b"by the proxy"
+    for where in ("http://10.0.0.7/x", "http://2130706433/x"):
+        with pytest.raises(NotAllowed, match="no public address"):
+            read(where, DEPLOYMENT.rows(), most=MB)
+    assert [path for _, path in web.asked] == ["http://files.example/x"]

@@ -57,6 +57,25 @@ def test_imports_go_downwards_only() -> None:
     assert list(breaches(ROOT)) == []
 
 
+def test_one_module_alone_opens_files_and_urls() -> None:
+    """But for Prefect's own profiles and server, the sandbox, which stands apart, and parts of archives in memory."""
+    opening = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "urlopen", "fdopen"}
+    found = {
+        f"{path.relative_to(ROOT)}: {ast.unparse(node.func)}"
+        for package in ("stencil", "flows", "tasks")
+        for path in (ROOT / package).rglob("*.py")
+        if path != ROOT / "stencil" / "files.py" and "sandbox" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in opening
+    }
+    assert found == {
+        "stencil/cli/prefect_server.py: file.read_text",
+        "stencil/cli/prefect_server.py: opener.open",
+        "stencil/sheet/formats.py: archive.open",
+        "stencil/sheet/workbooks.py: archive.open",
+    }
+
+
 def test_every_room_of_the_engine_has_its_place() -> None:
     rooms = {room_of(ROOT, f"stencil.{path.stem}") for path in (ROOT / "stencil").iterdir() if is_room(path)}
 

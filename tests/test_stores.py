@@ -72,6 +72,10 @@ def test_the_command_checks_a_sheet_in_a_bucket(bucket: str, capsys: pytest.Capt
     assert "1 row, no problems" in capsys.readouterr().out
 
 
+def test_a_protocol_may_be_written_in_capitals(bucket: str) -> None:
+    assert read(f"S3://{bucket}/in/tasks.json", DEPLOYMENT.rows(f"s3://{bucket}/in/sheet.csv"), most=MB)
+
+
 def test_results_go_into_a_bucket(bucket: str) -> None:
     written = write_results(report(row(2)), f"s3://{bucket}/out")
     assert written.results == f"s3://{bucket}/out/results.csv"
