@@ -264,6 +264,7 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
         people,
         studio.pacer.clock,
         engine.patience,
+        engine.waits,
         batch=engine.batch,
         at_once=studio.pacer.max_concurrency,
     )

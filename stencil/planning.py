@@ -231,7 +231,8 @@ def _compared(target: Target, found: Project, leftovers: tuple[Project, ...]) ->
     description = pending.description if pending else found.description
     changes = differing(target.request.overrides, {**found.settings, "description": description})
     if pending and "description" in changes:
-        changes = {**changes, "description": with_pending(str(changes["description"]), target.key, target.intent)}
+        line = with_pending(str(changes["description"]), target.key, target.intent, pending.claim, pending.sent)
+        changes = {**changes, "description": line}
     action = Action.UPDATE if changes else Action.UNCHANGED
     return Planned(target, action, (found, *leftovers), changes)
 

@@ -28,6 +28,7 @@ from stencil.labelstudio.errors import (
     Unsure,
 )
 from stencil.labelstudio.outage import FROM_THE_EDGE
+from stencil.labelstudio.reasons import WITHHELD, reason_of
 
 T = TypeVar("T")
 
@@ -65,7 +66,6 @@ _NEVER_SENT = (
 
 #: Stands for all fields of a body.
 ALL = "*"
-_WITHHELD = "the server's words are withheld, since they may quote what was sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +346,7 @@ def _absent(call: Call, status: int) -> Rejected:
 def _words(call: Call, body: JSON) -> tuple[str, dict[str, list[str]], str]:
     """The server's sentence, its sentences by field, and the reference, as far as `body` has them."""
     if not isinstance(body, dict):
-        return _WITHHELD if call.withholds("") else call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
+        return WITHHELD if call.withholds("") else call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
     # Some endpoints answer with the fields alone, without the envelope.
     enveloped = "detail" in body or "validation_errors" in body
     complaints = body.get("validation_errors") if enveloped else body
@@ -354,18 +354,27 @@ def _words(call: Call, body: JSON) -> tuple[str, dict[str, list[str]], str]:
     detail = body.get("detail", "") if enveloped else ""
     reference = body.get("id", "") if enveloped else ""
     if ALL in call.withheld:
-        return _WITHHELD, {}, call.quoted(str(reference or ""))
+        return reason_of(_first_words([*fields.values(), detail])), {}, call.quoted(str(reference or ""))
     said = call.quoted(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False))
     return (
-        _WITHHELD if said and call.withholds("") else said,
+        WITHHELD if said and call.withholds("") else said,
         {field: _sentences(call, field, complaint) for field, complaint in fields.items()},
         call.quoted(str(reference or "")),
     )
 
 
+def _first_words(complaints: JSON) -> str:
+    """The first sentence of nested lists of them."""
+    for complaint in complaints if isinstance(complaints, list) else [complaints]:
+        words = _first_words(complaint) if isinstance(complaint, list) else complaint
+        if isinstance(words, str) and words:
+            return words
+    return ""
+
+
 def _sentences(call: Call, field: str, complaint: JSON) -> list[str]:
     if call.withholds(field):
-        return [f"was refused ({_WITHHELD})"]
+        return [f"was refused ({WITHHELD})"]
     sentences = complaint if isinstance(complaint, list) else [complaint]
     return [
         call.quoted(sentence if isinstance(sentence, str) else json.dumps(sentence, ensure_ascii=False))

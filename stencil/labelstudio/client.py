@@ -33,6 +33,8 @@ from stencil.labelstudio.models import (
     Edition,
     Gallery,
     GalleryEntry,
+    Imported,
+    ImportState,
     Member,
     Project,
     ProjectPage,
@@ -229,21 +231,26 @@ class LabelStudio:
 
     async def import_tasks(
         self, project_id: int, tasks: list[JSON], *, before: Callable[[], None] = lambda: None
-    ) -> None:
-        """Import tasks into a project; sent once. The studio may count them some time later.
+    ) -> Imported:
+        """Import tasks into a project; sent once. On Enterprise they are there once `import_state` says so.
 
         Args:
             project_id: Its id.
             tasks: What to import.
             before: As for `update_project`.
         """
-        await self._once(
+        reply = await self._once(
             "POST",
             f"/api/projects/{project_id}/import",
             body=tasks,
             before=before,
             deadline=CREATE_DEADLINE,
         )
+        return reply.parsed(Imported.model_validate)
+
+    async def import_state(self, project_id: int, number: int) -> ImportState:
+        """What has become of an import, on Enterprise; `Rejected` with status 404 where there is none of this id."""
+        return (await self._read(f"/api/projects/{project_id}/imports/{number}/")).parsed(ImportState.model_validate)
 
     async def gallery(self) -> list[GalleryEntry]:
         """The labelling interfaces that the studio's package brings, on both editions (150 kB)."""

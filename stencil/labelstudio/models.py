@@ -16,6 +16,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from stencil.json_value import JSON
+from stencil.labelstudio.reasons import reason_of
 
 #: Stands for a date of creation that an answer did not hold: later than any, so that nothing is taken for
 #: old.
@@ -86,6 +87,40 @@ class Added(Answer):
     """Answer to adding members; who was skipped is not one."""
 
     skipped_user_ids: list[int] = []
+
+
+class Imported(Answer):
+    """Answer to an import of tasks.
+
+    Attributes:
+        number: Id under which Enterprise carries it out; `None` on Community, which has done so by then.
+        task_count: Tasks that were imported, where that is known.
+    """
+
+    number: int | None = Field(default=None, alias="import")
+    task_count: int | None = None
+
+
+class ImportState(Answer):
+    """What has become of an import, on Enterprise.
+
+    Attributes:
+        status: `created`, `in_progress`, `failed` or `completed`.
+        error: Why it failed, as far as Label Studio's words can't hold the tasks; empty where it gave no reason.
+    """
+
+    status: str
+    error: Annotated[str, BeforeValidator(lambda value: reason_of(str(value)) if value else "")] = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether it was carried out."""
+        return self.status == "completed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it never will be."""
+        return self.status == "failed"
 
 
 class Workspace(Answer):

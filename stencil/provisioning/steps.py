@@ -1,8 +1,10 @@
 """Does what rows ask for beyond settings, once their projects are made: members, tasks, publication, a pin.
 
 A project whose steps are not done says so at the end of its description, and that line is taken off last, together with
-publication and pin. Each step looks before it acts: tasks are imported into an empty project alone, and their number has to be
-right afterwards; an import whose answer was lost is looked for, and never sent a second time by the same batch.
+publication and pin. Tasks are imported into an empty project alone, and their number has to be right afterwards. Before they
+are sent, the line says so; then it holds the id of the import, which Enterprise carries out later. So whoever comes next knows
+whether any were sent, and asks what became of them: others are sent only where Label Studio says that those failed. Where no id
+is known, their number is waited for, and they are never sent again.
 
 The projects that this batch made it goes on with at once. What another one left it claims once the lease is over; until then
 that other one may be at it. A claim is a batch's name in the line, and counts when it still stands a minute later: by
@@ -12,30 +14,56 @@ has made waits as the others do.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import NamedTuple
 
 from stencil.files import Unusable, file_name, read
 from stencil.json_value import JSON
-from stencil.labelstudio import LabelStudio, LabelStudioError, Project, Rejected, Throttled, Unsure
+from stencil.labelstudio import (
+    LIGHT_FIELDS,
+    Imported,
+    ImportState,
+    LabelStudio,
+    LabelStudioError,
+    Project,
+    Rejected,
+    Throttled,
+    Unsure,
+)
 from stencil.marks import key_of, read_mark
 from stencil.pacing import Clock, Turn
 from stencil.problems import StencilError
 from stencil.provisioning.looking import Stale
 from stencil.provisioning.policy import Patience
 from stencil.provisioning.tickets import Ticket
+from stencil.provisioning.waits import Waits
 from stencil.report import Outcome
 from stencil.sheet.task_files import read_tasks
-from stencil.steps import BadStep, Claim, Pending, TaskFile, pending_of, with_pending
+from stencil.steps import BadStep, Claim, Pending, Sent, TaskFile, pending_of, with_pending
 from stencil.steps.asked import MOST_IN_FILE
 from stencil.together import together
 
-#: Waits between two looks at what was imported, in seconds; the studio counts tasks some time after it took them.
+#: Waits before tasks are counted, or the state of an import is asked for, in seconds; the last is repeated.
 _COUNTS_AGAIN = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+#: Seconds for which an import is waited for of which Label Studio says that it goes on.
+_LONGEST_IMPORT = 600.0
+#: What a project that was read ahead is judged by.
+_DECISIVE = {"title", "description", "tasks"}
+#: Projects that are read with one that is needed, since their rows come next.
+_AHEAD = 19
 #: Times that a write is sent which was not carried out, or which may be written twice.
 _MOST_TRIES = 8
+
+#: What is waited for.
+_TAKING = "Label Studio did not take tasks, which are sent again"
+_OTHERS = "another batch may be at the steps of a row"
+_IMPORTING = "an import is under way in Label Studio"
+_LANDING = "a change to a project may still land whose answer was lost"
+_COUNTING = "Label Studio does not count tasks yet that were sent to it"
 
 #: Outcomes that say that this batch finished the project.
 _MADE = frozenset({Outcome.CREATED, Outcome.FINISHED})
@@ -64,13 +92,17 @@ class _Reading:
     pending: Pending | None
     at: float
 
+    @property
+    def sent(self) -> Sent | None:
+        """The tasks that were sent into it, as its line says."""
+        return self.pending.sent if self.pending else None
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A project whose steps this batch does: the reading before, whether tasks were sent, and how their answer was lost."""
+
+class _Sending(NamedTuple):
+    """Tasks that left: the project before, what Label Studio answered, and, where that is lost, how."""
 
     reading: _Reading
-    imported: bool
+    answer: Imported | None
     lost: str = ""
 
 
@@ -81,7 +113,8 @@ class StepRunner:
         studio: Where.
         people: Id of each person that rows name, by e-mail address in lower case.
         clock: What tells the time and sleeps.
-        patience: Waits.
+        patience: Durations.
+        waits: Where it is said what is waited for.
         batch: Name of this batch, 8 hex digits.
         at_once: Rows whose tasks are imported at the same time.
     """
@@ -92,18 +125,27 @@ class StepRunner:
         people: Mapping[str, int],
         clock: Clock,
         patience: Patience,
+        waits: Waits,
         *,
         batch: str,
         at_once: int,
     ) -> None:
         self._studio, self._people, self._clock, self._patience = studio, people, clock, patience
-        self._batch = batch
+        self._batch, self._waits = batch, waits
         # What is read must not wait long for the write that is decided by it, and files of tasks are large.
         self._turns = asyncio.Semaphore(at_once)
+        # Rows of which the batch knows nothing unusual, in their order, and those of their projects that were read ahead.
+        self._ahead: dict[int, Ticket] = {}
+        self._seen: dict[int, _Reading] = {}
+        # Until when a line whose answer was lost may still be written, by project.
+        self._lands_until: dict[int, float] = {}
+        self._reads = asyncio.Lock()
 
     async def carry_out(self, tickets: Iterable[Ticket]) -> None:
         """Do the steps of the rows that are well and ask for any; a row whose steps are not done is not well."""
-        await together(self._row(ticket) for ticket in tickets if self.are_due(ticket))
+        due = [ticket for ticket in tickets if self.are_due(ticket)]
+        self._ahead = {ticket.project or 0: ticket for ticket in due if _is_plain(ticket)}
+        await together(self._row(ticket) for ticket in due)
 
     def are_due(self, ticket: Ticket) -> bool:
         """Whether the row is well, asks for steps, and is not known to have them done."""
@@ -120,6 +162,8 @@ class StepRunner:
     async def _row(self, ticket: Ticket) -> None:
         try:
             ticket.steps = await self._done(ticket)
+            if ticket.steps and ticket.outcome in (Outcome.EXISTS, Outcome.UNCHANGED):
+                ticket.settle(Outcome.FINISHED, ticket.project)
         except (StepFailed, LabelStudioError) as error:
             said = str(error)
             self._failed(ticket, said if isinstance(error, StepFailed) else f"{said}; {_GO_ON}")
@@ -135,49 +179,73 @@ class StepRunner:
     async def _done(self, ticket: Ticket) -> str:
         """What was done, in words; empty where nothing was left to do."""
         steps, told = ticket.target.request.steps, []
-        begun = await self._begun(ticket)
-        if begun is None:
-            return ""
-        reading = begun.reading
+        reading, done = None, "imported"
+        if steps.tasks is not None and _is_plain(ticket):
+            reading = await self._imported(ticket, None, steps.tasks)
+        if reading is None:
+            reading = await self._ours(ticket)
+            if reading is None:
+                return ""
+            if steps.tasks is not None:
+                reading, done = await self._with_tasks(ticket, reading, steps.tasks)
         if steps.tasks is not None:
-            reading = await self._counted(ticket, begun, steps.tasks)
-            told.append(f"{steps.tasks.count} tasks {'imported' if begun.imported else 'were there'}")
+            told.append(f"{steps.tasks.count} tasks {done}")
         if steps.members:
             told.append(await self._add_members(reading.project, ticket))
         told += [word for word, asked in (("published", steps.publish), ("pinned", steps.pin)) if asked]
         await self._close(ticket, reading)
         return "; ".join(told)
 
-    async def _begun(self, ticket: Ticket) -> _Begun | None:
-        """The project with its import sent, once nobody else can be at it; nothing where its steps are done."""
-        tasks, body, tries = ticket.target.request.steps.tasks, None, 0
+    async def _ours(self, ticket: Ticket) -> _Reading | None:
+        """The project, once nobody else can be at its steps; nothing where they are done."""
+        tries = 0
         while True:
-            async with self._turns:
-                reading = await self._read(ticket)
-                if reading.pending is None:
-                    self._check_done(ticket, reading.project)
-                    return None
-                wait = self._wait(ticket, reading.project, reading.pending)
-                # A large file takes longer to read than a reading of the project counts.
-                if wait is None and body is None and tasks is not None and not reading.project.tasks:
-                    body = await self._tasks(tasks)
-                try:
-                    if wait is None:
-                        return await self._import(reading, body)
-                    if not wait:
-                        await self._claim(ticket, reading, reading.pending)
-                        wait = self._patience.late
-                except Stale:
-                    tries += 1
-                    if tries == _MOST_TRIES:
-                        raise StepFailed(f"requests wait too long for their turn to go on safely; {_GO_ON}") from None
-                    wait = 0.0
-                except (Throttled, Unsure) as error:
-                    tries += 1
-                    if tries == _MOST_TRIES:
-                        raise
-                    wait = self._again_in(error)
-            await self._clock.sleep(wait)
+            reading = await self._read(ticket)
+            if reading.pending is None:
+                self._check_done(ticket, reading.project)
+                return None
+            wait, what = self._wait(ticket, reading.project, reading.pending), _OTHERS
+            if wait is None:
+                return reading
+            over = await self._is_over(reading)
+            try:
+                if over or not wait:
+                    # Then a claim beside an import that failed tells of a batch that has given up, too.
+                    await self._claim(ticket, reading, reading.pending, None if over else reading.sent)
+                    # Where the last import failed, its batch has given up; another that saw so too has written by then.
+                    wait = self._patience.read + self._patience.settle[0] if over else self._patience.late
+                    wait = max(wait, self._lands_in(reading.project))
+            except Stale:
+                tries += 1
+                if tries == _MOST_TRIES:
+                    raise StepFailed(f"requests wait too long for their turn to go on safely; {_GO_ON}") from None
+                wait = 0.0
+            except (Throttled, Unsure) as error:
+                tries += 1
+                if tries == _MOST_TRIES:
+                    raise
+                wait, what = self._again_in(error), "Label Studio did not take a change, which is sent again"
+            await self._sleep(wait, what)
+
+    async def _is_over(self, reading: _Reading) -> bool:
+        """Whether the tasks that another batch sent were refused, or their import has failed."""
+        sent = reading.sent
+        if sent is None or sent.number is None:
+            return sent is not None and sent.refused
+        state = await self._state(reading.project, sent.number)
+        return state is not None and state.failed
+
+    async def _sleep(self, seconds: float, what: str, *, waited: float = 0.0) -> None:
+        """Sleep, and say for what where it takes long.
+
+        Args:
+            seconds: How long.
+            what: What is waited for.
+            waited: Seconds that it has been waited for before.
+        """
+        if waited + seconds > self._waits.shortest:
+            self._waits.say(what)
+        await self._clock.sleep(seconds)
 
     def _again_in(self, error: Throttled | Unsure) -> float:
         """Seconds before what was not carried out, or may be written twice, is sent again."""
@@ -202,14 +270,27 @@ class StepRunner:
             left_at = project.created_at.timestamp()
         return min(self._patience.rivals, max(0.0, left_at + self._patience.lease - self._server_time()))
 
-    async def _claim(self, ticket: Ticket, reading: _Reading, pending: Pending) -> None:
+    async def _claim(self, ticket: Ticket, reading: _Reading, pending: Pending, sent: Sent | None) -> None:
         claim = Claim(self._batch, int(self._server_time()))
-        line = with_pending(pending.description, ticket.target.key, pending.intent, claim)
+        line = with_pending(pending.description, ticket.target.key, pending.intent, claim, sent)
         # Where the answer is lost, the next reading tells.
         with contextlib.suppress(Unsure):
-            await self._studio.update_project(
+            await self._write(reading, line)
+
+    async def _write(self, reading: _Reading, line: str) -> Project:
+        """The project as it is answered once its line was written."""
+        try:
+            return await self._studio.update_project(
                 reading.project.id, {"description": line}, before=self._while_fresh(reading), turn=Turn.NOW
             )
+        except (Throttled, Unsure) as error:
+            if _may_be_carried_out(error):
+                self._lands_until[reading.project.id] = self._clock.now() + self._patience.late
+            raise
+
+    def _lands_in(self, project: Project) -> float:
+        """Seconds in which a line whose answer was lost may still be written."""
+        return max(0.0, self._lands_until.get(project.id, 0.0) - self._clock.now())
 
     def _server_time(self) -> float:
         return (self._studio.server_time() or datetime.now(UTC)).timestamp()
@@ -257,40 +338,194 @@ class StepRunner:
             raise StepFailed(f"{file_name(tasks.where)} was changed since it was checked; {_GO_ON}")
         return found
 
-    async def _import(self, reading: _Reading, body: list[JSON] | None) -> _Begun:
-        """Send the tasks into an empty project, once."""
-        if body is None or reading.project.tasks:
-            return _Begun(reading, imported=False)
-        lost = ""
-        try:
-            await self._studio.import_tasks(reading.project.id, body, before=self._while_fresh(reading))
-        except Throttled as throttled:
-            # A 429 says no; a 503 may stand for an import that was carried out.
-            if throttled.status == HTTPStatus.TOO_MANY_REQUESTS:
-                raise
-            lost = f" ({throttled})"
-        except Unsure as unsure:
-            if not unsure.sent:
-                raise
-            lost = f" ({unsure})"
-        return _Begun(reading, imported=True, lost=lost)
+    async def _with_tasks(self, ticket: Ticket, reading: _Reading, tasks: TaskFile) -> tuple[_Reading, str]:
+        """The project with its tasks in it, and what was done to that end."""
+        sent, digest = reading.sent, tasks.digest[:8]
+        state = None
+        if sent is not None and sent.number is not None:
+            reading, state = await self._carried_out(ticket, reading, sent.number)
+        if sent is not None and not sent.refused and not (state is not None and state.failed):
+            if sent.digest != digest:
+                raise StepFailed(
+                    f"the tasks of another version of {file_name(tasks.where)} were sent into it: look at it"
+                )
+            return await self._counted(ticket, reading, tasks), "were there"
+        if reading.project.tasks:
+            if reading.project.tasks != tasks.count:
+                raise StepFailed(f"it holds {reading.project.tasks} tasks, and the file has {tasks.count}: look at it")
+            return reading, "were there"
+        return await self._imported(ticket, reading, tasks) or reading, "imported"
 
-    async def _counted(self, ticket: Ticket, begun: _Begun, tasks: TaskFile) -> _Reading:
-        """The project as it is when the studio's own count is right."""
-        reading = begun.reading
-        if not begun.imported:
-            if reading.project.tasks == tasks.count:
-                return reading
-            raise StepFailed(f"it holds {reading.project.tasks} tasks, and the file has {tasks.count}: look at it")
+    async def _imported(self, ticket: Ticket, reading: _Reading | None, tasks: TaskFile) -> _Reading | None:
+        """The project with its tasks, which this batch sends, once.
+
+        Args:
+            ticket: The row.
+            reading: Its project; where there is none, it is read ahead, and left where it is not as this batch made it.
+            tasks: What to send.
+        """
+        sending = await (self._send_ahead(ticket, tasks) if reading is None else self._send(ticket, reading, tasks))
+        if sending is None:
+            return None
+        reading, answer, lost = sending
+        if answer is None or answer.number is None:
+            known = answer is not None and answer.task_count == tasks.count
+            return reading if known else await self._counted(ticket, reading, tasks, lost)
+        # Where the answer is lost, this batch knows it all the same.
+        with contextlib.suppress(Stale, Throttled, Unsure):
+            reading = await self._note(ticket, reading, Sent(tasks.digest[:8], answer.number))
+        if reading.project.tasks == tasks.count:
+            return reading
+        reading, state = await self._carried_out(ticket, reading, answer.number)
+        if state is not None and state.failed:
+            reason = state.error or "it gave no reason"
+            raise StepFailed(
+                f"import {answer.number} of {file_name(tasks.where)} failed: {reason}; mend the file and {_GO_ON}"
+            )
+        return await self._counted(ticket, reading, tasks)
+
+    async def _send_ahead(self, ticket: Ticket, tasks: TaskFile) -> _Sending | None:
+        """Send the tasks of a row of which nothing unusual is known; nothing where its project is not as it was made."""
+        async with self._turns:
+            found = await self._tasks(tasks)
+            reading = await self._read_ahead(ticket)
+            if not _is_as_made(ticket, reading):
+                return None
+            sending, wait = await self._attempt(ticket, reading, found, tasks)
+        if sending is not None:
+            return sending
+        await self._sleep(wait, _TAKING)
+        return await self._send(ticket, await self._still_ours(ticket), tasks)
+
+    async def _send(self, ticket: Ticket, reading: _Reading, tasks: TaskFile) -> _Sending:
+        """Send the tasks until Label Studio has them, or may have them."""
+        for left in reversed(range(_MOST_TRIES)):
+            async with self._turns:
+                # A large file takes longer to read than a reading of the project counts.
+                found = await self._tasks(tasks)
+                if self._is_old(reading):
+                    reading = await self._still_ours(ticket)
+                sending, wait = await self._attempt(ticket, reading, found, tasks, last=not left)
+            if sending is not None:
+                return sending
+            await self._sleep(wait, _TAKING)
+            reading = await self._still_ours(ticket)
+        raise StepFailed(f"requests wait too long for their turn to go on safely; {_GO_ON}")
+
+    async def _attempt(
+        self, ticket: Ticket, reading: _Reading, found: list[JSON], tasks: TaskFile, *, last: bool = False
+    ) -> tuple[_Sending | None, float]:
+        """What came of sending the tasks once; where that was nothing, seconds before it may be tried again."""
+        sent = Sent(tasks.digest[:8])
+        try:
+            if reading.sent != sent and not reading.project.tasks:
+                reading = await self._note(ticket, reading, sent)
+            if reading.project.tasks:
+                raise StepFailed(f"it holds {reading.project.tasks} tasks, and the file has {tasks.count}: look at it")
+            before = self._while_fresh(reading)
+            return _Sending(reading, await self._studio.import_tasks(reading.project.id, found, before=before)), 0.0
+        except Rejected as rejected:
+            if not rejected.path.endswith("/import"):
+                raise
+            await self._note_refusal(ticket, reading, sent)
+            raise StepFailed(_refused(rejected, tasks)) from None
+        except Stale:
+            wait = 0.0
+        except (Throttled, Unsure) as error:
+            if _may_be_carried_out(error) and error.path.endswith("/import"):
+                return _Sending(reading, None, f" ({error})"), 0.0
+            if last:
+                await self._note_refusal(ticket, reading, sent)
+                raise
+            wait = self._again_in(error)
+        if last:
+            await self._note_refusal(ticket, reading, sent)
+        return None, wait
+
+    async def _read_ahead(self, ticket: Ticket) -> _Reading:
+        """The project of a row, read in one request with those of the next rows."""
+        number = ticket.project or 0
+        async with self._reads:
+            reading = self._seen.pop(number, None)
+            self._ahead.pop(number, None)
+            if reading is None or self._is_old(reading):
+                rows = {number: ticket, **dict(itertools.islice(self._ahead.items(), _AHEAD))}
+                at = self._clock.now()
+                page = await self._studio.list_page(1, ids=rows, fields=LIGHT_FIELDS)
+                for found in page.projects:
+                    if found.id in rows and not _DECISIVE & set(found.lacks):
+                        pending = pending_of(found.description, rows[found.id].target.key)
+                        self._seen[found.id] = _Reading(found, pending, at)
+                reading = self._seen.pop(number, None)
+        return reading or await self._read(ticket)
+
+    async def _still_ours(self, ticket: Ticket) -> _Reading:
+        """The project as it is now, which had steps to do a little while ago."""
+        reading = await self._read(ticket)
+        if reading.pending is None:
+            raise StepFailed("somebody changed its description before they were: look at it, and do them by hand")
+        return reading
+
+    async def _note(self, ticket: Ticket, reading: _Reading, sent: Sent) -> _Reading:
+        """The project once its line says what was sent."""
+        pending = reading.pending
+        if pending is None:
+            raise Stale
+        line = with_pending(pending.description, ticket.target.key, pending.intent, pending.claim, sent)
+        echo = await self._write(reading, line)
+        noted = self._reading(ticket, echo)
+        # An answer may be an old copy: what is read decides.
+        known = noted.sent == sent and "tasks" not in echo.lacks
+        return noted if known else await self._still_ours(ticket)
+
+    async def _note_refusal(self, ticket: Ticket, reading: _Reading, sent: Sent) -> None:
+        """Say that these tasks were certainly not taken, so that a run after this one need not wait."""
+        if reading.sent == sent:
+            with contextlib.suppress(LabelStudioError, StepFailed, Stale):
+                if self._is_old(reading):
+                    reading = await self._still_ours(ticket)
+                await self._note(ticket, reading, sent._replace(refused=True))
+
+    async def _state(self, project: Project, number: int) -> ImportState | None:
+        """What Label Studio says of an import; nothing where it knows of none."""
+        try:
+            return await self._studio.import_state(project.id, number)
+        except Rejected as rejected:
+            if rejected.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    async def _carried_out(self, ticket: Ticket, reading: _Reading, number: int) -> tuple[_Reading, ImportState | None]:
+        """The project once an import is done or has failed, and what Label Studio says of it."""
+        waited = 0.0
+        for seconds in _waits():
+            state = await self._state(reading.project, number)
+            if state is None or state.done or state.failed:
+                return (await self._still_ours(ticket), state) if waited else (reading, state)
+            if waited >= _LONGEST_IMPORT:
+                raise StepFailed(
+                    f"import {number} is {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio goes on with it: "
+                    "run the sheet again later"
+                )
+            await self._sleep(seconds, _IMPORTING, waited=waited)
+            waited += seconds
+        raise AssertionError("waits never end")
+
+    async def _counted(self, ticket: Ticket, reading: _Reading, tasks: TaskFile, lost: str = "") -> _Reading:
+        """The project as it is when Label Studio's own count is right."""
+        waited = 0.0
         for seconds in (0.0, *_COUNTS_AGAIN):
-            await self._clock.sleep(seconds)
-            reading = await self._read(ticket)
+            await self._sleep(seconds, _COUNTING, waited=waited)
+            waited += seconds
+            reading = await self._still_ours(ticket)
             if reading.project.tasks >= tasks.count:
                 break
         counted = reading.project.tasks
         if counted != tasks.count:
             raise StepFailed(
-                f"tasks were imported, and the studio counts {counted} of {tasks.count}{begun.lost}: look at it, and {_GO_ON}"
+                f"{file_name(tasks.where)} was sent, and after {waited:.0f} s Label Studio counts {counted} of "
+                f"{tasks.count} tasks{lost}; it is never sent a second time. Look at project {reading.project.id}: where "
+                f"tasks are missing, import them there by hand, or delete the project; then {_GO_ON}"
             )
         return reading
 
@@ -309,6 +544,9 @@ class StepRunner:
 
     async def _close(self, ticket: Ticket, reading: _Reading) -> None:
         """Take the line off, publish and pin."""
+        if lands_in := self._lands_in(reading.project):
+            # Or it would come back.
+            await self._sleep(lands_in, _LANDING)
         steps = ticket.target.request.steps
         fields: dict[str, JSON] = {}
         if steps.publish:
@@ -338,3 +576,39 @@ class StepRunner:
                 if reading.pending is None:
                     return
         raise StepFailed(f"the studio did not take the last of them; {_GO_ON}")
+
+
+def _is_plain(ticket: Ticket) -> bool:
+    """Whether this batch made the project, nothing odd happened, and it is to have tasks."""
+    return ticket.outcome is Outcome.CREATED and not ticket.odd and ticket.target.request.steps.tasks is not None
+
+
+def _is_as_made(ticket: Ticket, reading: _Reading) -> bool:
+    """Whether the project is as this batch made it: empty, nothing sent, and nobody at its steps."""
+    project, pending = reading.project, reading.pending
+    return (
+        not project.tasks
+        and pending == (pending.description if pending else "", ticket.target.intent, None, None)
+        and key_of(project.workspace, project.title) == ticket.target.key
+    )
+
+
+def _waits() -> Iterator[float]:
+    """Seconds before the state of an import is asked for again, and again."""
+    yield from _COUNTS_AGAIN
+    while True:
+        yield _COUNTS_AGAIN[-1]
+
+
+def _may_be_carried_out(error: Throttled | Unsure) -> bool:
+    """Whether a request that ended so may have taken effect: a 429 says no, a 503 may stand for one that has."""
+    return error.sent if isinstance(error, Unsure) else error.status != HTTPStatus.TOO_MANY_REQUESTS
+
+
+def _refused(rejected: Rejected, tasks: TaskFile) -> str:
+    """Why Label Studio refused a file of tasks, without its content."""
+    logged = f", in its log: {rejected.reference}" if rejected.reference else ""
+    return (
+        f"Label Studio refused the tasks of {file_name(tasks.where)} ({rejected.status}{logged}): {rejected.detail}; "
+        f"mend the file and {_GO_ON}"
+    )

@@ -6,13 +6,14 @@ not go on with.
 """
 
 from stencil.steps.asked import BadStep, Member, Steps, TaskFile, digest_of, members_in, tasks_in
-from stencil.steps.pending import Claim, Pending, pending_of, with_pending
+from stencil.steps.pending import Claim, Pending, Sent, pending_of, with_pending
 
 __all__ = [
     "BadStep",
     "Claim",
     "Member",
     "Pending",
+    "Sent",
     "Steps",
     "TaskFile",
     "digest_of",

@@ -86,9 +86,9 @@ class Steps:
 
     @property
     def identity(self) -> list[JSON]:
-        """What they come to, for the intent of a row."""
+        """What they come to, for the intent of a row; which tasks, the project's line says, so that a file may be mended."""
         people: list[JSON] = [f"{member.email}:{member.role}" for member in self.members]
-        return [people, self.tasks.digest if self.tasks else "", self.publish, self.pin]
+        return [people, self.tasks is not None, self.publish, self.pin]
 
 
 def members_in(cell: str) -> tuple[Member, ...]:

@@ -7,7 +7,8 @@ _WORDS = "Stencil has yet to add members or tasks; a rerun of its sheet goes on.
 _LINE = re.compile(
     r"(?:\A|\n\n)"
     + re.escape(_WORDS)
-    + r" \[stencil steps ([0-9a-f]{16})-([0-9a-f]{8})(?:-([0-9a-f]{8})-([0-9a-f]{8}))?\]\s*\Z"
+    + r" \[stencil steps ([0-9a-f]{16})-([0-9a-f]{8})(?:-([0-9a-f]{8})-([0-9a-f]{8}))?"
+    + r"(?: tasks ([0-9a-f]{8}) (?:import (\d{1,18})|(sent)|(refused)))?\]\s*\Z"
 )
 
 
@@ -23,6 +24,26 @@ class Claim(NamedTuple):
     since: int
 
 
+class Sent(NamedTuple):
+    """Tasks that were sent, or are about to be: written before they leave, so that nobody sends them twice.
+
+    Attributes:
+        digest: 8 hex digits of their file.
+        number: Id of the import; `None` where its answer is not known.
+        refused: Whether Label Studio refused the request, so that others may be sent.
+    """
+
+    digest: str
+    number: int | None = None
+    refused: bool = False
+
+    def __str__(self) -> str:
+        """As it stands in the line."""
+        if self.refused:
+            return f"tasks {self.digest} refused"
+        return f"tasks {self.digest} " + ("sent" if self.number is None else f"import {self.number}")
+
+
 class Pending(NamedTuple):
     """What the line says, and what stands before it.
 
@@ -30,14 +51,16 @@ class Pending(NamedTuple):
         description: The final one.
         intent: 8 hex digits: what the project is to become, its steps included.
         claim: Who goes on with the steps; nobody where they are still the affair of the batch that made the project.
+        sent: Which tasks were sent; none where nothing was.
     """
 
     description: str
     intent: str
     claim: Claim | None = None
+    sent: Sent | None = None
 
 
-def with_pending(description: str, key: str, intent: str, claim: Claim | None = None) -> str:
+def with_pending(description: str, key: str, intent: str, claim: Claim | None = None, sent: Sent | None = None) -> str:
     """The description with the line at its end.
 
     Args:
@@ -45,9 +68,11 @@ def with_pending(description: str, key: str, intent: str, claim: Claim | None = 
         key: 16 hex digits: workspace and title, so that the line of a project that was renamed is plain text.
         intent: As in `Pending`.
         claim: As in `Pending`.
+        sent: As in `Pending`.
     """
     claimed = f"-{claim.batch}-{claim.since:08x}" if claim else ""
-    line = f"{_WORDS} [stencil steps {key}-{intent}{claimed}]"
+    tasks = f" {sent}" if sent else ""
+    line = f"{_WORDS} [stencil steps {key}-{intent}{claimed}{tasks}]"
     return f"{description.rstrip()}\n\n{line}" if description.strip() else line
 
 
@@ -57,4 +82,5 @@ def pending_of(description: str, key: str) -> Pending | None:
     if match is None or match[1] != key:
         return None
     claim = Claim(match[3], int(match[4], 16)) if match[3] else None
-    return Pending(description[: match.start()], match[2], claim)
+    sent = Sent(match[5], int(match[6]) if match[6] else None, refused=bool(match[8])) if match[5] else None
+    return Pending(description[: match.start()], match[2], claim, sent)

@@ -349,6 +349,15 @@ def check_steps(stage: Stage, project: Project, *, claimed: bool = False) -> Non
         assert pending is None or (claimed and pending.claim is not None), project
 
 
+def is_unsure(stage: Stage, finished: Sequence[Project]) -> bool:
+    """Whether tasks were about to be sent into the project, and nobody can know whether they were: none is there."""
+    pending = (
+        pending_of(finished[0].description, key_of(finished[0].workspace, finished[0].title)) if finished else None
+    )
+    sent = pending.sent if pending else None
+    return sent is not None and sent.number is None and not sent.refused and not finished[0].tasks
+
+
 def check_rerun(stage: Stage) -> None:
     """On a quiet day every row is well, or a person has to look; nothing half-made is left, and nobody else's has changed."""
     for each in stage.reports["r"].rows:
@@ -361,7 +370,7 @@ def check_rerun(stage: Stage) -> None:
         elif each.error_code == "step-failed":
             # What a colleague did, or another sheet left, is for a person to look at.
             edited = len({start.color for start in stage.scene.starts}) > 1
-            assert edited or each.title in stage.disturbed, each
+            assert edited or each.title in stage.disturbed or is_unsure(stage, finished), each
         else:
             assert each.outcome is Outcome.AMBIGUOUS, each
             assert len(finished) > 1 or of_key(stage.server, each.title, Standing.TOUCHED), each

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from stencil.labelstudio import (
+    Imported,
     LabelStudioError,
     Project,
     ProjectPage,
@@ -345,7 +346,9 @@ class SimulatedClient:
             fault = await self._carry_out(Request(self.name, "PATCH", now, number, found=seen), commit)
             return seen if fault.echo and seen is not None else echo[-1]
 
-    async def import_tasks(self, number: int, tasks: list[Any], *, before: Callable[[], None] = lambda: None) -> None:
+    async def import_tasks(
+        self, number: int, tasks: list[Any], *, before: Callable[[], None] = lambda: None
+    ) -> Imported:
         async with self._passing(Turn.NOW):
             before()
 
@@ -355,6 +358,7 @@ class SimulatedClient:
                 self.server.put(replace(found, tasks=found.tasks + len(tasks)), number, self.name)
 
             await self._carry_out(Request(self.name, "IMPORT", self.server.clock.now(), number), commit)
+            return Imported(task_count=len(tasks))
 
     async def delete_project(self, number: int, *, before: Callable[[], None] = lambda: None) -> None:
         async with self._passing(Turn.NOW):

@@ -115,8 +115,11 @@ def test_two_batches_that_find_what_a_killed_one_left_import_tasks_once(
 ) -> None:
     starts = (Start("a", dies_on=dies_on), Start("b", at=at[0]), Start("c", at=at[1]))
     stage = played(Scene(rows=12, starts=starts, lag=lag, steps=True))
-    assert stage.reports["b"].well
-    assert stage.reports["c"].well
+    for name in "bc":
+        bad = [row for row in stage.reports[name].rows if not row.outcome.well]
+        # What was about to be sent when the batch died, nobody sends again.
+        assert len(bad) <= (8 if dies_on == "IMPORT" else 0), bad
+        assert all("never sent a second time" in row.error for row in bad)
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])

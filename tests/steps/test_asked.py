@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stencil.sheet import read_sheet, requests_of
-from stencil.steps import BadStep, Claim, Member, members_in, pending_of, tasks_in, with_pending
+from stencil.steps import BadStep, Claim, Member, Sent, members_in, pending_of, tasks_in, with_pending
 
 KEY, INTENT = "0123456789abcdef", "01234567"
 
@@ -79,10 +79,17 @@ def test_a_step_that_can_not_be_is_a_problem_of_its_row(tmp_path: Path, column: 
 
 
 @pytest.mark.parametrize("claim", [None, Claim("0badcafe", 1_796_000_000)], ids=["nobody's", "claimed"])
+@pytest.mark.parametrize(
+    "sent",
+    [None, Sent("0badcafe"), Sent("0badcafe", 17), Sent("0badcafe", refused=True)],
+    ids=["nothing sent", "sent", "import 17", "refused"],
+)
 @pytest.mark.parametrize("description", ["", "One line", "Two\n\nparagraphs\n"])
-def test_the_line_of_steps_that_are_not_done_comes_off_again(description: str, claim: Claim | None) -> None:
-    pending = with_pending(description, KEY, INTENT, claim)
-    assert pending_of(pending, KEY) == (description.rstrip(), INTENT, claim)
+def test_the_line_of_steps_that_are_not_done_comes_off_again(
+    description: str, claim: Claim | None, sent: Sent | None
+) -> None:
+    pending = with_pending(description, KEY, INTENT, claim, sent)
+    assert pending_of(pending, KEY) == (description.rstrip(), INTENT, claim, sent)
     assert pending_of(pending, "f" * 16) is None
     assert pending_of(f"{pending} and mine", KEY) is None
     assert pending_of(description, KEY) is None

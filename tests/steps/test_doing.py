@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from stencil.studio import Studio, open_studio
 OPTIONS = Options(template="1", workspace="1")
 #: No wait for whoever else may be at it.
 QUICK = Patience(settle=(0.01, 0.02), rivals=0.05, late=0.05, lease=0.0)
+TASKS = [{"data": {"text": str(n)}} for n in range(5)]
 SENTIMENT = "Sentiment of customer reviews"
 
 Spoiler = Callable[[Call, Proceed], Any]
@@ -66,6 +69,21 @@ async def lost_after(call: Call, proceed: Proceed) -> Response:
     return JSONResponse({"detail": "gone"}, 502)
 
 
+def late(questions: int) -> Spoiler:
+    """An import that is done after so many questions for its state."""
+
+    async def begun(call: Call, proceed: Proceed) -> Response:
+        call.import_questions = questions
+        return await proceed()
+
+    return begun
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_COUNTS_AGAIN", (0.01, 0.02))
+
+
 @pytest.fixture
 def spoilt() -> Spoilt:
     return Spoilt()
@@ -85,7 +103,7 @@ async def studio(sandbox: Sandbox) -> AsyncIterator[Studio]:
 
 @pytest.fixture
 def sheet(tmp_path: Path) -> Path:
-    (tmp_path / "tasks.json").write_text(json.dumps([{"data": {"text": str(n)}} for n in range(5)]), encoding="utf-8")
+    (tmp_path / "tasks.json").write_text(json.dumps(TASKS), encoding="utf-8")
     path = tmp_path / "sheet.csv"
     people = "ann@example.com; rob@example.com: reviewer"
     path.write_text(f"title,members,tasks,publish,pin\nWith all,{people},tasks.json,yes,yes\n", encoding="utf-8")
@@ -139,7 +157,7 @@ async def test_while_steps_are_not_done_the_description_says_so(studio: Studio, 
     # Here the process dies.
     assert "a rerun of its sheet goes on" in project(sandbox)["description"]
     row = await row_of(studio, sheet)
-    assert (row.outcome.value, row.steps) == ("exists", "5 tasks imported; 2 members; published; pinned")
+    assert (row.outcome.value, row.steps) == ("finished", "5 tasks imported; 2 members; published; pinned")
     assert_all_done(sandbox)
 
 
@@ -152,18 +170,202 @@ async def test_an_import_whose_answer_was_lost_is_looked_for_and_not_sent_again(
     assert_all_done(sandbox)
 
 
-async def test_an_import_that_never_arrived_fails_the_row_and_is_sent_again_by_a_rerun_alone(
+@pytest.mark.usefixtures("impatient")
+async def test_an_import_whose_answer_was_lost_is_never_sent_again_and_the_row_says_what_to_do(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    spoilt.spoil["import"] = [lost_before]
+    for _ in range(2):
+        row = await row_of(studio, sheet)
+        assert (row.outcome.value, row.error_code, imports(sandbox)) == ("failed", "step-failed", 1)
+        assert "Label Studio counts 0 of 5 tasks" in row.error
+        assert "look at project 1" in row.error.lower()
+        assert not project(sandbox)["is_published"]
+    await asyncio.to_thread(as_colleague, sandbox, "POST", "/api/projects/1/import", TASKS)
+    assert (await row_of(studio, sheet)).outcome.value == "finished"
+    assert_all_done(sandbox)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_import_that_goes_on_is_waited_for(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    spoilt.spoil["import"] = [late(4)]
+    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_while_an_import_goes_on_no_other_is_sent(
     studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "_COUNTS_AGAIN", (0.01, 0.02))
-    spoilt.spoil["import"] = [lost_before]
+    monkeypatch.setattr(steps, "_LONGEST_IMPORT", 0.0)
+    spoilt.spoil["import"] = [late(1_000_000)]
+    for _ in range(2):
+        row = await row_of(studio, sheet)
+        assert (row.outcome.value, imports(sandbox)) == ("failed", 1)
+        assert "Label Studio goes on with it: run the sheet again later" in row.error
+    sandbox.finish_imports()
     row = await row_of(studio, sheet)
-    assert (row.outcome.value, row.error_code, imports(sandbox)) == ("failed", "step-failed", 1)
-    assert "counts 0 of 5" in row.error
-    assert not project(sandbox)["is_published"]
-    assert (await row_of(studio, sheet)).outcome.value == "exists"
+    assert (row.outcome.value, row.steps) == ("finished", "5 tasks were there; 2 members; published; pinned")
+    assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_batch_that_dies_amid_an_import_leaves_tasks_that_nobody_sends_again(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    arrived, died = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slow(call: Call, proceed: Proceed) -> Response:
+        loop.call_soon_threadsafe(arrived.set)
+        await asyncio.to_thread(died.wait)
+        return await proceed()
+
+    spoilt.spoil["import"] = [slow]
+    batch = asyncio.ensure_future(row_of(studio, sheet))
+    await arrived.wait()
+    batch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await batch
+    assert "Label Studio counts 0 of 5 tasks" in (await row_of(studio, sheet)).error
+    died.set()
+    while (await asyncio.to_thread(project, sandbox))["task_number"] != 5:
+        pass
+    assert (await row_of(studio, sheet)).outcome.value == "finished"
+    assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+async def test_an_answer_that_is_an_old_copy_is_read_again(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    async def old_copy(call: Call, proceed: Proceed) -> Response:
+        before = call.store.project(call.id)
+        assert before is not None
+        await proceed()
+        return JSONResponse({"id": 1, "title": before.title, "description": before.description, "workspace": 1})
+
+    spoilt.spoil["PATCH"] = [pass_on, old_copy, old_copy]
+    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+def mend(sheet: Path) -> None:
+    (sheet.parent / "tasks.json").write_text(json.dumps(TASKS), encoding="utf-8")
+
+
+def spoil_tasks(sheet: Path) -> None:
+    (sheet.parent / "tasks.json").write_text('[{"data": {"txet": "SECRET"}}]', encoding="utf-8")
+
+
+#: A lease that nobody waits for in a test.
+LEASED = replace(QUICK, lease=3600.0, read=1.0)
+MODES = pytest.mark.parametrize("mode", [Mode.CREATE, Mode.UPDATE])
+
+
+@MODES
+async def test_why_an_import_failed_is_told_and_a_mended_file_is_imported_at_once(
+    studio: Studio, sandbox: Sandbox, sheet: Path, mode: Mode
+) -> None:
+    spoil_tasks(sheet)
+    row = await row_of(studio, sheet, patience=LEASED)
+    assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+    assert "import 1 of" in row.error
+    assert 'task 1 lacks "text"' in row.error
+    assert "SECRET" not in row.error
+    mend(sheet)
+    row = await row_of(studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
+    assert (row.outcome.value, row.steps) == ("finished", "5 tasks imported; 2 members; published; pinned")
     assert imports(sandbox) == 2
     assert_all_done(sandbox)
+
+
+@MODES
+async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, mode: Mode
+) -> None:
+    async def refuse(call: Call, proceed: Proceed) -> Response:
+        words = "Error at item 0: \"text\" key is expected in task data [assume: item] :: {'txet': 'SECRET'}"
+        errors = {"non_field_errors": [words]}
+        return JSONResponse({"id": "abc", "detail": "Validation error", "validation_errors": errors}, 400)
+
+    spoilt.spoil["import"] = [refuse]
+    spoil_tasks(sheet)
+    row = await row_of(studio, sheet, patience=LEASED)
+    assert 'tasks.json (400, in its log: abc): task 1 lacks "text"' in row.error
+    assert "SECRET" not in row.error
+    mend(sheet)
+    row = await row_of(studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
+    assert row.outcome.value == "finished"
+    assert_all_done(sandbox)
+
+
+async def test_a_second_mistake_in_a_mended_file_is_mended_at_once_too(
+    studio: Studio, sandbox: Sandbox, sheet: Path
+) -> None:
+    for _ in range(2):
+        spoil_tasks(sheet)
+        assert 'task 1 lacks "text"' in (await row_of(studio, sheet, patience=LEASED)).error
+    mend(sheet)
+    assert (await row_of(studio, sheet, patience=LEASED)).outcome.value == "finished"
+    assert imports(sandbox) == 3
+    assert_all_done(sandbox)
+
+
+async def test_of_two_reruns_after_a_failed_import_one_sends_the_tasks(
+    studio: Studio, sandbox: Sandbox, sheet: Path
+) -> None:
+    spoil_tasks(sheet)
+    await row_of(studio, sheet, patience=LEASED)
+    mend(sheet)
+    patient = replace(LEASED, rivals=0.1)
+    rows = await asyncio.gather(*(row_of(studio, sheet, patience=patient) for _ in range(2)))
+    assert sorted(row.outcome.value for row in rows) == ["exists", "finished"]
+    assert imports(sandbox) == 2
+    assert_all_done(sandbox)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_tasks_of_another_version_of_the_file_are_left_and_told(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_LONGEST_IMPORT", 0.0)
+    spoilt.spoil["import"] = [late(1_000_000)]
+    await row_of(studio, sheet)
+    sandbox.finish_imports()
+    (sheet.parent / "tasks.json").write_text(json.dumps(TASKS[:4]), encoding="utf-8")
+    row = await row_of(studio, sheet)
+    assert "another version" in row.error
+    assert (imports(sandbox), project(sandbox)["task_number"]) == (1, 5)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_waited_for_long_is_told(studio: Studio, sheet: Path, spoilt: Spoilt) -> None:
+    spoilt.spoil["import"] = [late(6)]
+    told: list[str] = []
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, studio, patience=QUICK)
+    batch.tell, batch.engine.waits.shortest = told.append, 0.02
+    await batch.engine.attempt(batch.engine.tickets)
+    await batch.carry_out_steps()
+    assert told == ["Waiting: an import is under way in Label Studio"]
+
+
+async def test_a_row_with_tasks_costs_as_many_requests_as_are_promised(
+    studio: Studio, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "tasks.json").write_text(json.dumps(TASKS), encoding="utf-8")
+    path = tmp_path / "many.csv"
+    path.write_text("title,tasks\n" + "".join(f"Row {n:02},tasks.json\n" for n in range(20)), encoding="utf-8")
+    report = await created(studio, path)
+    assert {row.outcome.value for row in report.rows} == {"created"}
+    counted = Counter(request.method for request in sandbox.requests)
+    assert (counted["POST"], counted["PATCH"]) == (40, 80)
+    assert counted["GET"] < 20
 
 
 @pytest.mark.parametrize("kind", ["import", "members", "PATCH"])
@@ -184,10 +386,10 @@ async def test_an_import_that_was_refused_fails_the_row_and_a_rerun_goes_on(
     spoilt.spoil["import"] = [refuse]
     row = await row_of(studio, sheet)
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
-    assert "rejected (400): the server's words are withheld" in row.error
+    assert "refused the tasks" in row.error
     assert "too large" not in row.error
     assert "run the sheet again" in row.error
-    assert (await row_of(studio, sheet)).outcome.value == "exists"
+    assert (await row_of(studio, sheet)).outcome.value == "finished"
     assert_all_done(sandbox)
 
 
@@ -272,7 +474,8 @@ async def left_half_done(studio: Studio, sheet: Path) -> None:
 
 async def test_of_two_reruns_that_find_steps_left_one_does_them(studio: Studio, sandbox: Sandbox, sheet: Path) -> None:
     await left_half_done(studio, sheet)
-    patient = replace(QUICK, late=0.5)
+    # A claim holds for as long as the lease; without one, each would go on claiming what the other has.
+    patient = replace(QUICK, late=0.5, lease=2.0)
     rows = await asyncio.gather(*(row_of(studio, sheet, patience=patient) for _ in range(2)))
     assert sorted(row.steps for row in rows) == ["", "5 tasks imported; 2 members; published; pinned"]
     assert imports(sandbox) == 1

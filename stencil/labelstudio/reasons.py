@@ -1,0 +1,33 @@
+"""Why Label Studio did not take tasks, without the tasks themselves.
+
+Its words about a task end in the task, and quote the value that does not fit. So only what is known to come from the labelling
+configuration is passed on (words measured on Label Studio Community 1.23.2); everything else is withheld.
+"""
+
+import re
+
+_AT_ITEM = r"(?:\[?ErrorDetail\(string=)?['\"\[]{0,2}Errors? {1,2}(?:[\w ]{0,40})?at item (\d{1,9}): "
+_MISSING = re.compile(_AT_ITEM + r'\\?"([^"\\]{1,100})\\?" key is expected in task data')
+_WRONG_TYPE = re.compile(
+    _AT_ITEM
+    + r"data\[\\?'([^'\\]{1,100})\\?'\]=.*? is of type \\?'(\w{1,40})\\?', but the object tag (\w{1,40}) expects",
+    re.DOTALL,
+)
+_OTHER = re.compile(_AT_ITEM)
+
+#: Instead of words that may hold what was sent.
+WITHHELD = "the server's words are withheld, since they may quote what was sent"
+
+
+def reason_of(words: str) -> str:
+    """What may be told of Label Studio's words about tasks: which of them, and which key of its data."""
+    missing = _MISSING.match(words)
+    if missing:
+        return f'task {int(missing[1]) + 1} lacks "{missing[2]}", which the labelling configuration shows'
+    wrong = _WRONG_TYPE.match(words)
+    if wrong:
+        return f'task {int(wrong[1]) + 1}: "{wrong[2]}" is of type {wrong[3]}, which <{wrong[4]}> does not show'
+    other = _OTHER.match(words)
+    if other:
+        return f"task {int(other[1]) + 1} was not taken ({WITHHELD})"
+    return WITHHELD
