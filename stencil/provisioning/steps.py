@@ -416,23 +416,23 @@ class StepRunner:
         self, ticket: Ticket, reading: _Reading, found: list[JSON], tasks: TaskFile, *, last: bool = False
     ) -> tuple[_Sending | None, float]:
         """What came of sending the tasks once; where that was nothing, seconds before it may be tried again."""
-        sent = Sent(tasks.digest[:8])
+        sent, noted = Sent(tasks.digest[:8]), False
         try:
             if reading.sent != sent and not reading.project.tasks:
                 reading = await self._note(ticket, reading, sent)
             if reading.project.tasks:
                 raise StepFailed(f"it holds {reading.project.tasks} tasks, and the file has {tasks.count}: look at it")
-            before = self._while_fresh(reading)
+            noted, before = True, self._while_fresh(reading)
             return _Sending(reading, await self._studio.import_tasks(reading.project.id, found, before=before)), 0.0
         except Rejected as rejected:
-            if not rejected.path.endswith("/import"):
+            if not noted:
                 raise
             await self._note_refusal(ticket, reading, sent)
             raise StepFailed(_refused(rejected, tasks)) from None
         except Stale:
             wait = 0.0
         except (Throttled, Unsure) as error:
-            if _may_be_carried_out(error) and error.path.endswith("/import"):
+            if noted and _may_be_carried_out(error):
                 return _Sending(reading, None, f" ({error})"), 0.0
             if last:
                 await self._note_refusal(ticket, reading, sent)
@@ -553,12 +553,15 @@ class StepRunner:
             fields["is_published"] = True
         if steps.pin:
             fields["pinned_at"] = datetime.now(UTC).isoformat()
+        pending = reading.pending
         for _ in range(_MOST_TRIES):
             if self._is_old(reading):
                 reading = await self._read(ticket)
             if reading.pending is None:
                 self._check_done(ticket, reading.project)
+                await self._check_count(ticket, reading, pending)
                 return
+            pending = reading.pending
             try:
                 echo = await self._studio.update_project(
                     reading.project.id,
@@ -574,8 +577,24 @@ class StepRunner:
             else:
                 reading = self._reading(ticket, echo)
                 if reading.pending is None:
+                    await self._check_count(ticket, reading, pending)
                     return
         raise StepFailed(f"the studio did not take the last of them; {_GO_ON}")
+
+    async def _check_count(self, ticket: Ticket, reading: _Reading, pending: Pending | None) -> None:
+        """Bring the line back where the tasks are not as many as were sent: a server may carry an import out twice."""
+        steps = ticket.target.request.steps
+        if steps.tasks is None or pending is None or reading.project.tasks == steps.tasks.count:
+            return
+        reading = await self._read(ticket)
+        counted = reading.project.tasks
+        if counted == steps.tasks.count:
+            return
+        line = with_pending(pending.description, ticket.target.key, pending.intent, pending.claim, pending.sent)
+        fields: dict[str, JSON] = {"is_published": False} if steps.publish else {}
+        with contextlib.suppress(LabelStudioError):
+            await self._studio.update_project(reading.project.id, {**fields, "description": line}, turn=Turn.NOW)
+        raise StepFailed(f"it holds {counted} tasks, and the file has {steps.tasks.count}: look at it")
 
 
 def _is_plain(ticket: Ticket) -> bool:

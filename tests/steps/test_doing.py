@@ -240,6 +240,23 @@ async def test_a_batch_that_dies_amid_an_import_leaves_tasks_that_nobody_sends_a
     assert_all_done(sandbox)
 
 
+async def test_an_import_that_was_carried_out_twice_fails_the_row(
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    async def twice(call: Call, proceed: Proceed) -> Response:
+        await proceed()
+        await proceed()
+        # As Community answers, whose SQLite replays a request by itself.
+        return JSONResponse({"task_count": 5}, 201)
+
+    spoilt.spoil["import"] = [twice]
+    row = await row_of(studio, sheet)
+    assert row.outcome.value == "failed"
+    assert "holds 10 tasks, and the file has 5" in row.error
+    found = project(sandbox)
+    assert (found["is_published"], "a rerun of its sheet goes on" in found["description"]) == (False, True)
+
+
 async def test_an_answer_that_is_an_old_copy_is_read_again(
     studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
