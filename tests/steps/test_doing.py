@@ -276,8 +276,15 @@ def mend(sheet: Path) -> None:
     (sheet.parent / "tasks.json").write_text(json.dumps(TASKS), encoding="utf-8")
 
 
-def spoil_tasks(sheet: Path) -> None:
-    (sheet.parent / "tasks.json").write_text('[{"data": {"txet": "SECRET"}}]', encoding="utf-8")
+def spoil_tasks(sheet: Path, spoilt: Spoilt) -> None:
+    """A file that only Label Studio has something against, which shows as it carries the import out."""
+
+    async def failing(call: Call, proceed: Proceed) -> Response:
+        call.import_error = 'Error at item 0: "text" key is expected in task data [assume: item] :: SECRET'
+        return await proceed()
+
+    spoilt.spoil["import"] = [failing]
+    (sheet.parent / "tasks.json").write_text('[{"data": {"text": "SECRET"}}]', encoding="utf-8")
 
 
 #: A lease that nobody waits for in a test.
@@ -287,9 +294,9 @@ MODES = pytest.mark.parametrize("mode", [Mode.CREATE, Mode.UPDATE])
 
 @MODES
 async def test_why_an_import_failed_is_told_and_a_mended_file_is_imported_at_once(
-    studio: Studio, sandbox: Sandbox, sheet: Path, mode: Mode
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, mode: Mode
 ) -> None:
-    spoil_tasks(sheet)
+    spoil_tasks(sheet, spoilt)
     row = await row_of(studio, sheet, patience=LEASED)
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
     assert "import 1 of" in row.error
@@ -311,8 +318,8 @@ async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
         errors = {"non_field_errors": [words]}
         return JSONResponse({"id": "abc", "detail": "Validation error", "validation_errors": errors}, 400)
 
+    spoil_tasks(sheet, spoilt)
     spoilt.spoil["import"] = [refuse]
-    spoil_tasks(sheet)
     row = await row_of(studio, sheet, patience=LEASED)
     assert 'tasks.json (400, in its log: abc): task 1 lacks "text"' in row.error
     assert "SECRET" not in row.error
@@ -323,10 +330,10 @@ async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
 
 
 async def test_a_second_mistake_in_a_mended_file_is_mended_at_once_too(
-    studio: Studio, sandbox: Sandbox, sheet: Path
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     for _ in range(2):
-        spoil_tasks(sheet)
+        spoil_tasks(sheet, spoilt)
         assert 'task 1 lacks "text"' in (await row_of(studio, sheet, patience=LEASED)).error
     mend(sheet)
     assert (await row_of(studio, sheet, patience=LEASED)).outcome.value == "finished"
@@ -335,9 +342,9 @@ async def test_a_second_mistake_in_a_mended_file_is_mended_at_once_too(
 
 
 async def test_of_two_reruns_after_a_failed_import_one_sends_the_tasks(
-    studio: Studio, sandbox: Sandbox, sheet: Path
+    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
-    spoil_tasks(sheet)
+    spoil_tasks(sheet, spoilt)
     await row_of(studio, sheet, patience=LEASED)
     mend(sheet)
     patient = replace(LEASED, rivals=0.1)
