@@ -703,6 +703,30 @@ def test_a_batch_makes_each_row_exactly_once(serve: Serve, tmp_path: Path, fault
     assert sum(bool(entry.fault) for entry in studio.logged()) > 10
 
 
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param("cached:seconds=0.5:stripped=yes", id="a cache"),
+        pytest.param("unordered:order=pinned,unordered:order=title", id="an order that is ignored"),
+        pytest.param(
+            "without-keys:keys=description+workspace:share=0.4,without-keys:on=create", id="keys that are missing"
+        ),
+        pytest.param("old-body:requests=1+3+5", id="old answers"),
+        pytest.param("502-down:after=18:count=6", id="an outage"),
+        pytest.param("clock:seconds=-600,429=0.1:retry-after=1:date=yes,seed=1", id="a clock that is behind"),
+    ],
+)
+def test_a_batch_and_its_rerun_make_each_row_once_on_a_server_that_differs(
+    serve: Serve, tmp_path: Path, faults: str
+) -> None:
+    studio = serve(faults)
+    for outcome in (Outcome.CREATED, Outcome.EXISTS):
+        report = batch(studio.sandbox, tmp_path, 12)
+        assert {row.outcome for row in report.rows} == {outcome}
+        assert Counter(studio.titles()) == Counter(titles(12))
+    assert any(entry.fault for entry in studio.sandbox.requests)
+
+
 def test_a_loop_with_the_official_client_makes_a_twin_of_each_answer_lost(serve: Serve) -> None:
     # The client waits for seconds before it tries again, so only a few answers are lost.
     studio = serve("502-after:requests=3+21+22,500-after:requests=9,lost-after:requests=15")
