@@ -6,12 +6,14 @@ Requires `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` in the environment, or `s
 import asyncio
 import contextlib
 import gc
+import json
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
-from datetime import date
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -34,7 +36,7 @@ from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError
 from stencil.report import OutputUnwritable, Report, check_output
 from stencil.report.markdown import escape
-from stencil.sheet.tables import plain
+from stencil.sheet import Sheet, read_sheet
 from stencil.studio import Studio, open_sandbox, open_studio
 from stencil.together import together
 from tasks.attempts import comes_again, earlier_attempt, keep_for_next_attempt
@@ -316,10 +318,11 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
     """Create one project per row of a DataFrame: the flow, called from a script or a notebook.
 
     The frame is spooled to a temporary file and the flow gets its path, since the parameters of a run are limited in size
-    (Prefect's server refuses more than 512 KiB). Line numbers in messages are positions in the frame, plus one.
+    (Prefect's server refuses more than 512 KiB). Lines in messages count as if the frame stood under a header: the first row is
+    line 2.
 
     Args:
-        df: Columns as in a sheet; `overrides` may hold dicts.
+        df: Columns as in a sheet; `overrides` may hold dicts. Of pandas or polars, or a table of pyarrow.
         options: The flow's parameters, but for `sheet`, `csv_text` and `rows`.
 
     Returns:
@@ -330,7 +333,7 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
         InvalidSheet: The frame has problems; nothing was created.
         StencilError: Nothing was done for another reason, which it says.
     """
-    if not hasattr(df, "columns"):
+    if not hasattr(type(df), "columns"):
         raise SourceUnclear(f"from_dataframe takes a DataFrame, and this is a {type(df).__name__}.")
     unknown = sorted(options.keys() - create_projects.parameters.properties.keys())
     if unknown:
@@ -338,38 +341,40 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
     taken = sorted({"sheet", "csv_text", "rows"} & options.keys())
     if taken:
         raise SourceUnclear(f"from_dataframe takes its rows from the frame; leave out {', '.join(taken)}.")
-    if not df.columns.is_unique:
-        twice = sorted({str(name) for name in df.columns[df.columns.duplicated()]})
-        problems = [
-            Problem("duplicate-column", "the frame has this column twice: drop one.", column=name) for name in twice
-        ]
+    sheet = read_sheet(df, name="DataFrame")
+    problems = [
+        Problem("duplicate-column", "the frame has this column twice: drop one.", column=name)
+        for name, times in Counter(sheet.columns).items()
+        if times > 1
+    ]
+    # The others are found again where the flow reads the rows.
+    problems += [problem for problem in sheet.problems if problem.code in ("not-a-row", "empty-sheet")]
+    if problems:
         raise InvalidSheet("DataFrame", problems)
     with tempfile.TemporaryDirectory(prefix="stencil-") as folder:
         path = Path(folder) / "DataFrame.jsonl"
-        _spool(df, path)
+        _spool(sheet, path)
         with tags("stencil"):
             report: Report = _run(create_projects(sheet=str(path), **options))
         return report
 
 
-def _spool(df: "pd.DataFrame", path: Path) -> None:
-    # Days as sheets of other kinds have them.
-    frame = df.copy(deep=False)
-    dated = {name: column.map(_as_day) for name, column in df.items() if column.dtype.kind in "MO"}
-    for name, column in dated.items():
-        frame[name] = column
-    try:
-        # Fifteen digits, or numbers would lose some: pandas writes ten by itself.
-        frame.to_json(path, orient="records", lines=True, date_format="iso", force_ascii=False, double_precision=15)
-    except (ValueError, TypeError, OverflowError) as error:
-        kinds = sorted({type(value).__name__ for column in dated.values() for value in column} - {"str", "NoneType"})
-        raise SourceUnclear(
-            f"the frame holds values that are no text, number, date or list ({', '.join(kinds)}): make them text first."
-        ) from error
+def _spool(sheet: Sheet, path: Path) -> None:
+    """The rows as JSON lines, each on its own line of the sheet."""
+    with path.open("w", encoding="ascii") as file:
+        line = 1
+        for row in sheet.rows:
+            file.write("\n" * (row.line - line))
+            file.write(json.dumps(row.cells, default=_as_text))
+            line = row.line
 
 
-def _as_day(value: object) -> object:
-    return plain(value) if isinstance(value, date) else value
+def _as_text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise SourceUnclear(
+        f"the frame holds a value that is no text, number, date or list ({type(value).__name__}): make it text first."
+    )
 
 
 def _run(call: Coroutine[Any, Any, R]) -> R:

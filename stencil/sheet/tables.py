@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from stencil.problems import Problem, shown
 from stencil.sheet.limits import (
@@ -262,15 +261,20 @@ def plain(value: object, depth: int = 0) -> object:
     if isinstance(value, list | tuple):
         return [plain(part, depth + 1) for part in value]
     if isinstance(value, bytes):
-        # Of programs that know no other texts.
-        return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, UUID):
-        return str(value)
+        return _text_of(value)
     if isinstance(value, datetime | date):
         return None if str(value) == "NaT" else date_text(value)
     if isinstance(value, Decimal):
         return value if value.is_finite() else str(value)
     return _without_numpy(value, depth)
+
+
+def _text_of(value: bytes) -> object:
+    """The text that bytes are, as programs write them that know no others; bytes that are none stay as they are."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def date_text(value: date | datetime) -> str:

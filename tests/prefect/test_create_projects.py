@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -221,6 +222,23 @@ def test_a_frames_days_are_titles_as_in_a_workbook(sandbox: Sandbox) -> None:
     frame = frame.rename(columns={7: "_seven"})
     report = from_dataframe(frame, template="1", workspace="1")
     assert [row.title for row in report.rows] == ["2026-01-02", "2026-01-03"]
+
+
+def test_a_frame_behaves_as_every_other_sheet(sandbox: Sandbox) -> None:
+    frame = pd.DataFrame({"title": ["One", None, "Two"], "agreement_threshold": [0.8, None, 0.25]}).astype(
+        {"agreement_threshold": "float32"}
+    )
+    report = from_dataframe(frame.set_index("title"), template="1", workspace="1", dry_run=True)
+    assert [(row.line, row.title, row.outcome) for row in report.rows] == [
+        (2, "One", Outcome.CREATED),
+        (4, "Two", Outcome.CREATED),
+    ]
+
+
+def test_a_table_of_pyarrow_becomes_projects_as_a_frame_does(sandbox: Sandbox) -> None:
+    table = pa.table({"title": ["From Arrow"], "agreement_threshold": pa.array([0.8], pa.float32())})
+    report = from_dataframe(table, template="1", workspace="1", dry_run=True)
+    assert [(row.line, row.title) for row in report.rows] == [(2, "From Arrow")]
 
 
 @pytest.mark.parametrize(
