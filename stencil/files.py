@@ -274,8 +274,8 @@ class Asker:
         )
 
     def _refusal(self, where: Location, *, folder: bool) -> str:
-        named = locate(where.given)
-        listed = visible(redact(str(Place.of(named if folder else named.above()))))
+        # Where its links lead: to list where they stand would not help.
+        listed = visible(redact(str(Place.of(where if folder else where.above()))))
         return (
             f"this is outside of what {self.who} may open ({self._places()}); move it there, or list its folder where it is "
             f"opened: {ALLOW}={listed}"

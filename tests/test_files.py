@@ -96,6 +96,11 @@ def test_a_refusal_names_the_variable_and_the_folder_to_list(sheets: Path, monke
     assert read(str(secret), a_row(sheets / "sheet.csv"), most=MB) == SECRET.encode()
 
 
+def test_a_refusal_of_a_link_names_the_folder_that_it_leads_to(sheets: Path) -> None:
+    with pytest.raises(NotAllowed, match=f"STENCIL_ALLOW={sheets.parent}$"):
+        read(str(sheets / "link.txt"), a_row(sheets / "sheet.csv"), most=MB)
+
+
 def test_rows_of_a_person_open_the_working_folder_too_and_those_of_a_deployment_do_not(sheets: Path) -> None:
     Path("here.txt").write_text("here")
     assert read("here.txt", a_row(sheets / "sheet.csv", PERSON), most=MB) == b"here"

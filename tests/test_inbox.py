@@ -351,3 +351,14 @@ def test_a_polls_sentence_counts() -> None:
     assert str(SheetsLeft(poll)) == f"{counts}\n  a.csv: no answer"
     assert Poll().sentence == "no new sheet"
     assert Poll((Handled("a.csv", Fate.WRITING),)).sentence == "no new sheet; 1 still being written"
+
+
+def test_a_link_is_no_sheet_and_one_that_takes_a_sheets_place_opens_nothing_outside(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (tmp_path / "secret.csv").write_text("title\nof others\n")
+    (inbox / "link.csv").symlink_to(tmp_path / "secret.csv")
+    opened = Inbox(str(inbox))
+    assert opened.waiting() == []
+    with pytest.raises(SheetUnreadable, match="a sheet in an inbox may open"):
+        read_sheet(str(inbox / "link.csv"), asker=opened.asker)

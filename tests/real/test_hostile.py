@@ -32,7 +32,8 @@ def sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "mine.yaml").write_text(f"name: Mine\nlabel_config: '{CONFIG}'\n")
     (folder / "extends.yaml").write_text("extends: link.yaml\n")
     (folder / "config.yaml").write_text("name: x\nlabel_config_file: out/secret.txt\n")
-    (folder / "other.json").write_text(json.dumps([{"other": SECRET}]))
+    # Label Studio refuses it, and its reason quotes it.
+    (folder / "other.json").write_text(json.dumps([{"data": {"text": "x"}, "annotations": [{"result": SECRET}]}]))
     (folder / "broken.json").write_text(f'[{{"text": "{SECRET}"}}, {SECRET}]')
     (folder / "broken.xml").write_text(f"<View><{SECRET}>")
     (folder / "refused.xml").write_text(f'<View><Choices name="{SECRET}" toName="{SECRET}"/></View>')
