@@ -818,3 +818,28 @@ def test_what_a_sheet_smuggles_in_reaches_no_terminal(row: dict[str, object], fl
         assert json.loads(text[: text.rindex("}") + 1])["problems"]
     else:
         assert "\u202e" not in text
+
+
+SECRET = "s3cr3t-of-others"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("passwd", f"root:{SECRET}:0:0:/root:/bin/sh\nx:{SECRET}:1:1::\n"),
+        ("key.json", json.dumps({"private_key": SECRET, "type": SECRET})),
+        ("keys.json", json.dumps([{"private_key": SECRET}])),
+        ("key.pem", f"-----BEGIN KEY-----\n{SECRET}\n"),
+        ("broken.json", f'[{{"{SECRET}": {SECRET}'),
+        ("broken.csv", f'a "{SECRET}" b,"{SECRET}\n{SECRET}'),
+        ("lines.jsonl", f"{SECRET}\n{{{SECRET}\n"),
+        ("secret.csv", f"name,{SECRET}\n{SECRET},{SECRET}\n"),
+        ("twice.csv", f"{SECRET},{SECRET}\n1,2\n"),
+        ("page.html", f"<html><body>{SECRET}</body></html>"),
+    ],
+)
+def test_what_is_no_sheet_is_quoted_by_no_message(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    code, said = command("check", tmp_path / name, "--offline")
+    assert code == 2
+    assert SECRET not in said
