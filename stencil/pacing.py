@@ -114,6 +114,7 @@ class Pacer:
 
     Attributes:
         paused_for: Seconds that pauses took in all; where two overlap the time counts once.
+        paused: Called with the seconds of each pause that makes a longer one of what is held back.
         eager: Whether what is for `Turn.LATER` goes before what is for `Turn.SOON`.
     """
 
@@ -129,6 +130,7 @@ class Pacer:
             raise ValueError(f"requests_per_second must be 0 (none) or more, not {requests_per_second}")
         self.requests_per_second = requests_per_second
         self.paused_for = 0.0
+        self.paused: Callable[[float], None] = lambda seconds: None
         self.eager = False
         self.clock: Clock = clock or SystemClock()
         self._toll = toll
@@ -167,8 +169,11 @@ class Pacer:
         if now >= self._resume_at:
             self._learnt = max(LOWEST_RATE, DECREASE * self._achieved(now))
         resume_at = max(self._resume_at, now + seconds)
-        self.paused_for += resume_at - max(self._resume_at, now)
+        longer = resume_at - max(self._resume_at, now)
+        self.paused_for += longer
         self._resume_at = resume_at
+        if longer > 0:
+            self.paused(seconds)
 
     @property
     def rate(self) -> float:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from stencil.cli.interrupting import children
 from stencil.problems import StencilError
 
 HOST = "127.0.0.1"
@@ -81,6 +82,7 @@ def embedded_prefect_server(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    children.append(process)
     try:
         meanwhile()
         _wait(process, f"http://{HOST}:{port}/api/health")
@@ -92,6 +94,7 @@ def embedded_prefect_server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        children.remove(process)
 
 
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:

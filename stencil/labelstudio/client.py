@@ -314,9 +314,14 @@ class LabelStudio:
             raise
         return reply.parsed(functools.partial(_page, fields=fields))
 
-    async def project(self, project_id: int) -> Project:
-        """One project with all its settings; `Rejected` with status 404 where there is none of this id."""
-        return (await self._read(f"/api/projects/{project_id}/")).parsed(Project.from_json)
+    async def project(self, project_id: int, *, before: Callable[[], None] = lambda: None) -> Project:
+        """One project with all its settings; `Rejected` with status 404 where there is none of this id.
+
+        Args:
+            project_id: Its id.
+            before: Called just before the question is sent, each time that it is.
+        """
+        return (await self._read(f"/api/projects/{project_id}/", before=before)).parsed(Project.from_json)
 
     async def create_from_template(
         self,
@@ -397,9 +402,16 @@ class LabelStudio:
             self._trims = False
             return await self._read("/api/projects/", params)
 
-    async def _read(self, path: str, params: Params | None = None, *, authorized: bool = True) -> Reply:
+    async def _read(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        authorized: bool = True,
+        before: Callable[[], None] = lambda: None,
+    ) -> Reply:
         return await self._repeated(
-            lambda: self._once("GET", path, params=params, authorized=authorized, turn=Turn.NEXT)
+            lambda: self._once("GET", path, params=params, authorized=authorized, before=before, turn=Turn.NEXT)
         )
 
     async def _repeated(self, attempt: Callable[[], Awaitable[Reply]]) -> Reply:

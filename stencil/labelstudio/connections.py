@@ -75,7 +75,7 @@ class Connections:
                     await answer.aclose()
         except TimeoutError as error:
             await self._drop(transport)
-            raise Overdue(f"no whole answer within {deadline:g} s", request=request) from error
+            raise Overdue(f"no whole answer within {deadline:.0f} s", request=request) from error
         except BaseException:
             await self._drop(transport)
             raise

@@ -89,10 +89,11 @@ class Clearer:
                 return False
             if holding is not None and differing(holding, settings_of(current)):
                 return False
-            read = self._clock.now()
+            # As it was asked, and not as it was answered: the process may have been stopped before it saw that.
+            asked = self._looker.confirmed_at(current.id)
 
             def before() -> None:
-                if self._clock.now() - read > self._patience.read:
+                if self._clock.now() - asked > self._patience.read:
                     raise Stale
 
             try:

@@ -90,6 +90,9 @@ class Engine:
         self.tickets = tuple(Ticket(each, known=tuple(project.id for project in each.projects)) for each in planned)
         self._studio, self._clock = studio, clock
         self.waits = Waits(clock)
+        studio.pacer.paused = lambda seconds: self.waits.waiting(
+            seconds, "Label Studio was asked too fast, and asks for a pause"
+        )
         studio.outage.limit = longest_outage
         studio.outage.is_hurried = lambda: bool(self.stopping)
         studio.outage.tell = lambda text: self.waits.tell(text)
@@ -118,7 +121,8 @@ class Engine:
     @property
     def notes(self) -> list[str]:
         """What a person has to know of the batch beside the outcomes of its rows."""
-        return self._sweeper.notes
+        unordered = "Label Studio does not list its newest projects first, so each look read the whole list."
+        return [*([] if self._looker.ordered else [unordered]), *self._sweeper.notes]
 
     def when_settled(self, call: Callable[[Ticket], None]) -> None:
         """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""

@@ -203,11 +203,12 @@ class Looker:
 
     def forget(self, project: int) -> None:
         """Take a project out that is gone."""
-        self._gone[project] = self._confirmed(project)
+        self._gone[project] = self.confirmed_at(project)
         self._drop(project)
         self._ours.pop(project, None)
 
-    def _confirmed(self, number: int) -> float:
+    def confirmed_at(self, number: int) -> float:
+        """Monotonic seconds at which a project was certainly as it is remembered; before all time where that is unknown."""
         seen = self._seen.get(number)
         return seen.confirmed if seen is not None else self._gone.get(number, -math.inf)
 
@@ -288,7 +289,7 @@ class Looker:
             LabelStudioError: The studio did not answer.
         """
         for number in sorted({*self._ids.get(key, ()), *known}):
-            if self._confirmed(number) < look.began:
+            if self.confirmed_at(number) < look.began:
                 await self.read(number)
         return self.remembered(key)
 
@@ -299,8 +300,13 @@ class Looker:
             LabelStudioError: The studio did not answer, or left out what decisions are made by.
         """
         began = self._clock.now()
+
+        def leaves() -> None:
+            nonlocal began
+            began = self._clock.now()
+
         try:
-            project = await self._studio.project(number)
+            project = await self._studio.project(number, before=leaves)
             if lacking := self.lacking(project):
                 reason = f"the answer about project {number} does not say its {' and '.join(lacking)}"
                 raise Unsure(reason, method="GET", path=f"/api/projects/{number}/", reason=reason)

@@ -308,18 +308,25 @@ class StepRunner:
         return self._clock.now() - reading.at > self._patience.read
 
     async def _read(self, ticket: Ticket) -> _Reading:
+        # As it is asked, and not as it is answered: the process may be stopped before it sees that.
+        asked = self._clock.now()
+
+        def leaves() -> None:
+            nonlocal asked
+            asked = self._clock.now()
+
         try:
-            project = await self._studio.project(ticket.project or 0)
+            project = await self._studio.project(ticket.project or 0, before=leaves)
         except Rejected as rejected:
             if rejected.status == 404:
                 raise StepFailed("somebody has deleted it: run the row again to make it anew") from rejected
             raise
         if key_of(project.workspace, project.title) != ticket.target.key:
             raise StepFailed("somebody has renamed or moved it: look at it")
-        return self._reading(ticket, project)
+        return self._reading(ticket, project, asked)
 
-    def _reading(self, ticket: Ticket, project: Project) -> _Reading:
-        return _Reading(project, pending_of(project.description, ticket.target.key), self._clock.now())
+    def _reading(self, ticket: Ticket, project: Project, at: float) -> _Reading:
+        return _Reading(project, pending_of(project.description, ticket.target.key), at)
 
     def _check_done(self, ticket: Ticket, project: Project) -> None:
         """Tell a project whose line another batch took off from one whose line a colleague made plain text."""
@@ -473,7 +480,7 @@ class StepRunner:
             raise Stale
         line = with_pending(pending.description, ticket.target.key, pending.intent, pending.claim, sent)
         echo = await self._write(reading, line)
-        noted = self._reading(ticket, echo)
+        noted = self._reading(ticket, echo, self._clock.now())
         # An answer may be an old copy: what is read decides.
         known = noted.sent == sent and "tasks" not in echo.lacks
         return noted if known else await self._still_ours(ticket)
@@ -575,7 +582,7 @@ class StepRunner:
                 await self._clock.sleep(self._again_in(error))
                 reading = await self._read(ticket)
             else:
-                reading = self._reading(ticket, echo)
+                reading = self._reading(ticket, echo, self._clock.now())
                 if reading.pending is None:
                     await self._check_count(ticket, reading, pending)
                     return

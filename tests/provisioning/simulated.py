@@ -234,7 +234,8 @@ class SimulatedStudio:
         return ProjectPage(count=len(found), projects=shown, has_next=size * page < len(found))
 
     def _as_listed(self, project: Project) -> Project:
-        chance = project.id * 7919 + len(self.requests) * 31
+        # Numbers hash alike in each process.
+        chance = hash((project.id, len(self.requests))) & 0xFFFFFF
         if chance % 1000 >= 1000 * self.left_out:
             return replace(project, settings={})
         key = ("description", "title", "workspace", "tasks")[chance // 1000 % 4]
@@ -299,8 +300,9 @@ class SimulatedClient:
 
         return await self._read(Turn.NEXT, listed)
 
-    async def project(self, number: int) -> Project:
+    async def project(self, number: int, *, before: Callable[[], None] = lambda: None) -> Project:
         async def read() -> Project:
+            before()
             request = await self._once(Request(self.name, "GET", self.server.clock.now(), number))
             self._note("GET", number)
             request.found = self.server.projects.get(number)

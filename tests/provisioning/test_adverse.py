@@ -22,7 +22,7 @@ from stencil.report import Outcome, Report
 from stencil.sheet import read_sheet
 from stencil.studio import Studio
 from tests.labelstudio.virtual import VirtualClock
-from tests.provisioning.scenes import COLOR, DESCRIPTION, PATIENCE
+from tests.provisioning.scenes import COLOR, DESCRIPTION, PATIENCE, Scene, Start, played
 from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedStudio
 
 Run = Callable[[SimulatedStudio], Awaitable[Any]]
@@ -98,7 +98,8 @@ def test_the_lag_that_was_seen_is_added_to_the_waits_for_rivals() -> None:
         patches = [request.sent for request in server.requests if request.method == "PATCH"]
         return patches[0] - min(request.ended for request in server.requests if request.method == "POST")
 
-    assert on_clock(run, lag=20.0) >= PATIENCE.rivals + 20
+    # The look has to wait for the list, and its row then for the rival and the list together.
+    assert on_clock(run, lag=20.0) >= 20 + PATIENCE.rivals + 20
 
 
 def test_a_project_that_was_deleted_holds_up_no_look() -> None:
@@ -153,6 +154,12 @@ def test_a_list_that_counts_more_than_it_shows_is_refused_before_the_first_write
         assert set(client.sent) == {"LIST"}
 
     on_clock(run)
+
+
+@pytest.mark.parametrize("order", ["oldest", "shuffled", "pinned"])
+def test_a_list_that_shows_its_order_only_once_it_is_long_hides_no_rival(order: str) -> None:
+    stage = played(Scene(rows=24, starts=(Start("a", at_once=4), Start("b", at=0.03, at_once=4)), order=order))
+    assert all(stage.reports[name].well for name in "ab")
 
 
 # What answers leave out, or say wrongly

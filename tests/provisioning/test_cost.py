@@ -157,7 +157,7 @@ def test_what_comes_or_goes_while_pages_are_read_side_by_side_hides_no_project(c
             # The oldest one hides from the count that all others have moved.
             server.put(None, made[0 if "made" in change else -1].id)
         seen = await look
-        return [each for each in range(1, 59) if looker._confirmed(each + 1) < seen.began]
+        return [each for each in range(1, 59) if looker.confirmed_at(each + 1) < seen.began]
 
     assert on_clock(run) == []
 

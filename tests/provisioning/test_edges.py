@@ -13,7 +13,7 @@ import pytest
 from stencil.batch import prepare
 from stencil.checking import Checked, check
 from stencil.labelstudio import Edition, LabelStudio, Project, ProjectPage
-from stencil.marks import Mark, key_of
+from stencil.marks import Mark, Standing, key_of, standing
 from stencil.options import Options
 from stencil.pacing import Pacer
 from stencil.provisioning import Engine, Patience, Unsettled
@@ -246,6 +246,22 @@ def test_a_list_that_shows_an_older_state_does_not_outrank_a_reading_by_id() -> 
         return [each.description for each in found]
 
     assert on_clock(run) == ["done"]
+
+
+def test_a_rivals_placeholder_of_which_a_list_leaves_a_key_out_is_read_by_its_id() -> None:
+    async def run(server: SimulatedStudio) -> list[Standing]:
+        found = []
+        for _ in range(8):
+            engine = await engine_of(server.client())
+            rival = marked(server)
+            server.left_out = 1.0
+            look = await engine._looker.look(0)
+            found += await engine._looker.siblings(key_of(1, title(0)), (), look)
+            server.put(None, rival.id)
+            server.left_out = 0.0
+        return [standing(project) for project in found]
+
+    assert on_clock(run) == [Standing.MARKED] * 8
 
 
 def test_nothing_is_deleted_while_a_look_of_our_own_reads_its_pages() -> None:

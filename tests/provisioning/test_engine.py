@@ -401,10 +401,10 @@ async def test_a_project_that_may_not_be_read_keeps_the_sweep_from_its_own_row_a
         client = server.client("a", lambda _, method, __: Fault(copies=1) if method == "POST" else None)
         read = client.project
 
-        async def project(number: int) -> Any:
+        async def project(number: int, **named: Any) -> Any:
             if number == 1:
                 raise Rejected("no permission (403)", status=403, detail="no permission")
-            return await read(number)
+            return await read(number, **named)
 
         client.project = project  # type: ignore[method-assign]
         await batch(client, titles(6))
