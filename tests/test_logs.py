@@ -1,0 +1,23 @@
+"""What a worker's terminal shows of names in logs."""
+
+import io
+import logging
+
+from prefect.logging.handlers import PrefectConsoleHandler
+
+from tasks.logs import show_names_as_they_are
+
+
+def test_names_in_logs_are_shown_as_they_are() -> None:
+    stream = io.StringIO()
+    logger = logging.getLogger("stencil.tests.logs")
+    handler = PrefectConsoleHandler(stream=stream)
+    logger.addHandler(handler)
+    try:
+        show_names_as_they_are()
+        # A flow may be run twice in a process.
+        show_names_as_they_are()
+        logger.error("Task run ':x: [red]x[/red]'")
+    finally:
+        logger.removeHandler(handler)
+    assert ":x: [red]x[/red]" in stream.getvalue()
