@@ -22,8 +22,8 @@ _ERRORS = frozenset(
         "#ССЫЛКА! #ЗНАЧ! #ИМЯ? #ЧИСЛО! #ДЕЛ/0! #Н/Д #ПУСТО!"
     ).split()
 )
-#: LibreOffice's errors, and what a column that is too narrow shows of a number.
-_ERROR = re.compile(r"Err:[0-9]{3}|#{3,}")
+#: LibreOffice's errors.
+_ERROR = re.compile(r"Err:[0-9]{3}")
 
 #: What databases, pandas, R and programs in JavaScript write where there is no value.
 _MISSING = frozenset({"NaN", "nan", "NaT", "<NA>", "None", "null", "NULL", "(null)", "[NULL]", r"\N", "undefined"})
@@ -31,6 +31,8 @@ _MISSING = frozenset({"NaN", "nan", "NaT", "<NA>", "None", "null", "NULL", "(nul
 MISSING_IN_SETTINGS = _MISSING | {"NA"}
 MISSING_IN_TITLES = _MISSING
 _LONGEST = max(map(len, MISSING_IN_SETTINGS))
+#: What such a cell starts with, so that almost every other is passed by at a glance.
+MISSING_STARTS = frozenset(word[0] for word in MISSING_IN_SETTINGS) | set(" \t\xa0")
 
 
 def is_missing(cell: object, words: frozenset[str]) -> bool:
@@ -53,4 +55,7 @@ _STARTS = ("#", "E")
 
 def _is_error(cell: str) -> bool:
     text = cell.strip()
-    return text in _ERRORS or _ERROR.fullmatch(text) is not None
+    if text[0] != "#":
+        return _ERROR.fullmatch(text) is not None
+    # Of a number, a column that is too narrow shows `###`.
+    return text in _ERRORS or (len(text) > 2 and not text.strip("#"))

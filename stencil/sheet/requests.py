@@ -15,7 +15,7 @@ from stencil.overrides.kinds import boolean, text
 from stencil.problems import Problem, shown
 from stencil.redaction import FromFile
 from stencil.sheet.columns import CONTROL, OWN_COLUMNS, Columns, columns_of
-from stencil.sheet.leftovers import MISSING_IN_SETTINGS, MISSING_IN_TITLES, is_missing
+from stencil.sheet.leftovers import MISSING_IN_SETTINGS, MISSING_IN_TITLES, MISSING_STARTS, is_missing
 from stencil.sheet.legible import legible
 from stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
 from stencil.sheet.model import Request, Row, Sheet
@@ -173,7 +173,13 @@ class _Missing:
     def without(self, row: Row) -> Row:
         """The row with such cells blank, so that nothing else is said of them."""
         cells = row.cells
-        found = [name for name in self._columns if is_missing(cells.get(name), MISSING_IN_SETTINGS)]
+        found = [
+            name
+            for name in self._columns
+            if isinstance(cell := cells.get(name), str)
+            and cell[:1] in MISSING_STARTS
+            and is_missing(cell, MISSING_IN_SETTINGS)
+        ]
         if not found:
             return row
         for name in found:
@@ -258,7 +264,7 @@ class _Checker:
         cell = row.cells.get(column) if column is not None else None
         title = _word(cell)
         fault: tuple[str, str] | None = None
-        if title is None or title.casefold() in ("true", "false"):
+        if title is None or (len(title) < 6 and title.casefold() in ("true", "false")):
             fault = ("title-not-text", "the title must be text.")
         elif is_missing(title, MISSING_IN_TITLES):
             fault = ("title-missing", f"{title!r} is what programs write for a missing value: give the row a title.")
