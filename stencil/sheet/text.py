@@ -67,7 +67,13 @@ def read_separated(text: str, separator: str = "") -> Table:
     lines = lines_of(text)
     table = Table()
     start, named = _separator_line(lines)
-    separator = separator or named or sniffed("".join(lines[start : start + _HEADER_LINES]))
+    head = "".join(lines[start : start + _HEADER_LINES])
+    if _SPACED.match(head):
+        raise SheetUnreadable(
+            "Cells are separated by blanks, as R's write.table does: use write.csv(x, row.names=FALSE)."
+        )
+    # A header without the separator that the extension promises has another.
+    separator = named or (separator if separator in head else "") or sniffed(head)
     header: list[str] = []
     nameless = Nameless((), 1)
     shared = Shared()
@@ -94,6 +100,8 @@ def read_separated(text: str, separator: str = "") -> Table:
     return table
 
 
+#: A header of R's `write.table`.
+_SPACED = re.compile(r'\s*"[^"\n]*"(?: "[^"\n]*")+\s*?\n')
 #: Lines that a header may take; its names may hold quoted line breaks.
 _HEADER_LINES = 50
 

@@ -322,3 +322,12 @@ def test_the_separator_line_of_excel_is_read_in_every_form(first: str) -> None:
     one = "\t" if "\t" in first or "\\t" in first else next(each for each in ";^|" if each in first)
     sheet = read_sheet(f"{first}\r\ntitle{one}_a,b\r\nabc{one}1\r\n".encode())
     assert [(row.line, row.cells) for row in sheet.rows] == [(3, {"title": "abc", "_a,b": "1"})]
+
+
+def test_an_extension_that_promises_tabs_and_has_none_is_read_as_the_header_shows() -> None:
+    assert titles(read_sheet(b"title,_n\nabc,1\n", name="x.tsv")) == ["abc"]
+
+
+def test_a_table_of_r_that_is_separated_by_blanks_names_the_way_out() -> None:
+    with pytest.raises(SheetUnreadable, match=r"write\.csv\(x, row\.names=FALSE\)"):
+        read_sheet(b'"title" "workspace"\n"1" "abc" "x"\n')
