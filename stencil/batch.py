@@ -202,7 +202,7 @@ class Batch:
 
 _PLANNED = {
     Action.CREATE: Outcome.CREATED,
-    Action.FINISH: Outcome.FINISHED,
+    Action.FINISH: Outcome.RESUMED,
     Action.UPDATE: Outcome.UPDATED,
     Action.UNCHANGED: Outcome.UNCHANGED,
     Action.EXISTS: Outcome.EXISTS,

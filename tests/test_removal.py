@@ -259,7 +259,7 @@ def test_a_project_that_is_younger_than_the_results_is_kept(studio: Studio, remo
     assert studio.asked("DELETE") == []
 
 
-@pytest.mark.parametrize("outcome", ["finished", "updated", "unchanged", "exists", "failed", "would be created", ""])
+@pytest.mark.parametrize("outcome", ["resumed", "updated", "unchanged", "exists", "failed", "would be created", ""])
 def test_only_rows_that_say_created_are_taken(studio: Studio, remove: Remove, outcome: str) -> None:
     results = studio.batch(ROW)
     rewrite(results, ",created,", f",{outcome},")

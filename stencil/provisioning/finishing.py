@@ -80,7 +80,7 @@ class Finisher:
             echo = current
         self._looker.proven.add(project.id)
         self._looker.remember(_light(echo, ticket), self._clock.now())
-        self._check(ticket, echo, Outcome.FINISHED if ticket.foreign else Outcome.CREATED)
+        self._check(ticket, echo, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
         return True
 
     async def unchanged(self, ticket: Ticket, project: Project) -> bool:
@@ -144,7 +144,7 @@ class Finisher:
             self._settle(ticket, Outcome.EXISTS, project.id)
             return
         self._looker.proven.add(project.id)
-        self._check(ticket, current, Outcome.FINISHED if ticket.foreign else Outcome.CREATED)
+        self._check(ticket, current, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
 
     def _check(self, ticket: Ticket, project: Project, outcome: Outcome) -> None:
         """Compare the finished project with the row: a project that is not as asked for is not well."""

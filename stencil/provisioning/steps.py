@@ -66,7 +66,7 @@ _LANDING = "a change to a project may still land whose answer was lost"
 _COUNTING = "Label Studio does not count tasks yet that were sent to it"
 
 #: Outcomes that say that this batch finished the project.
-_MADE = frozenset({Outcome.CREATED, Outcome.FINISHED})
+_MADE = frozenset({Outcome.CREATED, Outcome.RESUMED})
 
 _GO_ON = "run the sheet again to go on"
 
@@ -163,7 +163,7 @@ class StepRunner:
         try:
             ticket.steps = await self._done(ticket)
             if ticket.steps and ticket.outcome in (Outcome.EXISTS, Outcome.UNCHANGED):
-                ticket.settle(Outcome.FINISHED, ticket.project)
+                ticket.settle(Outcome.RESUMED, ticket.project)
         except (StepFailed, LabelStudioError) as error:
             said = str(error)
             self._failed(ticket, said if isinstance(error, StepFailed) else f"{said}; {_GO_ON}")

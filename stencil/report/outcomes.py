@@ -15,7 +15,7 @@ class Outcome(StrEnum):
 
     Attributes:
         CREATED: The project was made by this batch.
-        FINISHED: A project that an earlier try left half made was completed.
+        RESUMED: A project that an earlier try left half made was completed.
         UPDATED: The project existed and was brought to the row's overrides.
         UNCHANGED: The project existed and had the row's overrides already.
         EXISTS: The project existed and was left alone.
@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     """
 
     CREATED = "created"
-    FINISHED = "finished"
+    RESUMED = "resumed"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     EXISTS = "exists"
@@ -50,7 +50,7 @@ class Outcome(StrEnum):
         return f"would be {self}" if dry_run and self.written else self.value
 
 
-_WRITTEN = frozenset({Outcome.CREATED, Outcome.FINISHED, Outcome.UPDATED})
+_WRITTEN = frozenset({Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED})
 _WELL = _WRITTEN | {Outcome.UNCHANGED, Outcome.EXISTS}
 
 

@@ -131,7 +131,7 @@ def test_a_token_that_is_taken_no_more_stops_the_batch_and_a_rerun_finishes_it(m
     half_made = [row for row in report.rows if row.outcome is Outcome.UNPROCESSED and row.project_id]
     assert len(half_made) == (method == "PATCH")
     assert all("a rerun finishes it" in row.error for row in half_made)
-    assert all_of({Outcome.EXISTS, Outcome.FINISHED, Outcome.CREATED}, stage.reports["r"])
+    assert all_of({Outcome.EXISTS, Outcome.RESUMED, Outcome.CREATED}, stage.reports["r"])
 
 
 # Any scene

@@ -8,7 +8,7 @@ import pytest
 from stencil.report import Outcome, progress_text
 from tests.report.reports import report, row
 
-WELL = {Outcome.CREATED, Outcome.FINISHED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.EXISTS}
+WELL = {Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.EXISTS}
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -40,7 +40,7 @@ ENGINE = ("tests.soak.batches",)
 FLOW = ("stencil.cli", "create", "--json", "--max-concurrency", "8")
 
 #: Outcomes of rows whose project is there.
-WELL = {"created", "finished", "exists"}
+WELL = {"created", "resumed", "exists"}
 
 COLORS = ("#617ADA", "#D55C9D", "#F6C549", "#51AAFD")
 

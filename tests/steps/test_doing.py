@@ -157,7 +157,7 @@ async def test_while_steps_are_not_done_the_description_says_so(studio: Studio, 
     # Here the process dies.
     assert "a rerun of its sheet goes on" in project(sandbox)["description"]
     row = await row_of(studio, sheet)
-    assert (row.outcome.value, row.steps) == ("finished", "5 tasks imported; 2 members; published; pinned")
+    assert (row.outcome.value, row.steps) == ("resumed", "5 tasks imported; 2 members; published; pinned")
     assert_all_done(sandbox)
 
 
@@ -182,7 +182,7 @@ async def test_an_import_whose_answer_was_lost_is_never_sent_again_and_the_row_s
         assert "look at project 1" in row.error.lower()
         assert not project(sandbox)["is_published"]
     await asyncio.to_thread(as_colleague, sandbox, "POST", "/api/projects/1/import", TASKS)
-    assert (await row_of(studio, sheet)).outcome.value == "finished"
+    assert (await row_of(studio, sheet)).outcome.value == "resumed"
     assert_all_done(sandbox)
 
 
@@ -208,7 +208,7 @@ async def test_while_an_import_goes_on_no_other_is_sent(
         assert "Label Studio goes on with it: run the sheet again later" in row.error
     sandbox.finish_imports()
     row = await row_of(studio, sheet)
-    assert (row.outcome.value, row.steps) == ("finished", "5 tasks were there; 2 members; published; pinned")
+    assert (row.outcome.value, row.steps) == ("resumed", "5 tasks were there; 2 members; published; pinned")
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
 
@@ -235,7 +235,7 @@ async def test_a_batch_that_dies_amid_an_import_leaves_tasks_that_nobody_sends_a
     died.set()
     while (await asyncio.to_thread(project, sandbox))["task_number"] != 5:
         pass
-    assert (await row_of(studio, sheet)).outcome.value == "finished"
+    assert (await row_of(studio, sheet)).outcome.value == "resumed"
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
 
@@ -304,7 +304,7 @@ async def test_why_an_import_failed_is_told_and_a_mended_file_is_imported_at_onc
     assert "SECRET" not in row.error
     mend(sheet)
     row = await row_of(studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
-    assert (row.outcome.value, row.steps) == ("finished", "5 tasks imported; 2 members; published; pinned")
+    assert (row.outcome.value, row.steps) == ("resumed", "5 tasks imported; 2 members; published; pinned")
     assert imports(sandbox) == 2
     assert_all_done(sandbox)
 
@@ -325,7 +325,7 @@ async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
     assert "SECRET" not in row.error
     mend(sheet)
     row = await row_of(studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
-    assert row.outcome.value == "finished"
+    assert row.outcome.value == "resumed"
     assert_all_done(sandbox)
 
 
@@ -336,7 +336,7 @@ async def test_a_second_mistake_in_a_mended_file_is_mended_at_once_too(
         spoil_tasks(sheet, spoilt)
         assert 'task 1 lacks "text"' in (await row_of(studio, sheet, patience=LEASED)).error
     mend(sheet)
-    assert (await row_of(studio, sheet, patience=LEASED)).outcome.value == "finished"
+    assert (await row_of(studio, sheet, patience=LEASED)).outcome.value == "resumed"
     assert imports(sandbox) == 3
     assert_all_done(sandbox)
 
@@ -349,7 +349,7 @@ async def test_of_two_reruns_after_a_failed_import_one_sends_the_tasks(
     mend(sheet)
     patient = replace(LEASED, rivals=0.1)
     rows = await asyncio.gather(*(row_of(studio, sheet, patience=patient) for _ in range(2)))
-    assert sorted(row.outcome.value for row in rows) == ["exists", "finished"]
+    assert sorted(row.outcome.value for row in rows) == ["exists", "resumed"]
     assert imports(sandbox) == 2
     assert_all_done(sandbox)
 
@@ -413,7 +413,7 @@ async def test_an_import_that_was_refused_fails_the_row_and_a_rerun_goes_on(
     assert "refused the tasks" in row.error
     assert "too large" not in row.error
     assert "run the sheet again" in row.error
-    assert (await row_of(studio, sheet)).outcome.value == "finished"
+    assert (await row_of(studio, sheet)).outcome.value == "resumed"
     assert_all_done(sandbox)
 
 
