@@ -267,6 +267,7 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
         engine.waits,
         batch=engine.batch,
         at_once=studio.pacer.max_concurrency,
+        list_lag=lambda: engine.list_lag,
     )
     batch = Batch(checked, options, studio, engine, [*problems, *refused], steps)
     engine.when_settled(batch.note_settled)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from stencil.json_value import JSON
-from stencil.labelstudio import Project, Rejected
+from stencil.labelstudio import Project, Rejected, Throttled, Unsure
 from stencil.marks import Standing, standing
 from stencil.overrides import differing
 from stencil.provisioning.looking import Stale
@@ -34,9 +34,9 @@ class Clearer:
     async def clear(self, ticket: Ticket, decision: Abandoned | Twins, project: Project) -> bool:
         """Remove an abandoned half-made project, or our own surplus twin; whether the row is settled since it can't be."""
         if isinstance(decision, Abandoned):
-            removed = await self.remove(project)
+            removed = await self._removed(ticket, project)
         elif await self._has_equal_twin(ticket, project):
-            removed = await self.remove(project, holding=ticket.target.settings)
+            removed = await self._removed(ticket, project, holding=ticket.target.settings)
         else:
             ids = tuple(sorted(ticket.known))
             reason = (
@@ -57,11 +57,19 @@ class Clearer:
         left = []
         for project in self._looker.remembered(ticket.target.key):
             ours = batch_of(project) == self._batch
-            if standing(project) is not Standing.FINISHED and not (ours and await self.remove(project)):
+            if standing(project) is not Standing.FINISHED and not (ours and await self._removed(ticket, project)):
                 left.append(project.id)
         if left:
             reason += f"; project {left[0]} is left half made: mend the row and run it again, or delete it by hand"
         self._settle(ticket, Outcome.FAILED, left[0] if left else None, "rejected", reason)
+
+    async def _removed(self, ticket: Ticket, project: Project, *, holding: Mapping[str, JSON] | None = None) -> bool:
+        """`remove`, for a row that the sweep looks after where the answer is lost."""
+        try:
+            return await self.remove(project, holding=holding)
+        except (Throttled, Unsure):
+            ticket.odd = True
+            raise
 
     async def remove(self, project: Project, *, holding: Mapping[str, JSON] | None = None) -> bool:
         """Delete a project if it is still what it was and our user made it; whether it is gone.
@@ -101,6 +109,10 @@ class Clearer:
             except Rejected as rejected:
                 if rejected.status != HTTPStatus.NOT_FOUND:
                     return False
+            except (Throttled, Unsure):
+                # It may be carried out yet, whatever becomes of the project meanwhile.
+                self._looker.deletion_lost = self._clock.now()
+                raise
             self._looker.forget(current.id)
             logger.info("removed project %s, a surplus copy of %r", current.id, current.title)
             return True

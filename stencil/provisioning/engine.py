@@ -124,6 +124,11 @@ class Engine:
         unordered = "Label Studio does not list its newest projects first, so each look read the whole list."
         return [*([] if self._looker.ordered else [unordered]), *self._sweeper.notes]
 
+    @property
+    def list_lag(self) -> float:
+        """Seconds that lists were seen to be behind what is written."""
+        return self._looker.lag
+
     def when_settled(self, call: Callable[[Ticket], None]) -> None:
         """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
         self._settler.when_settled(call)

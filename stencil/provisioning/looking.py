@@ -90,6 +90,7 @@ class Looker:
         proven: Ids of projects whose marks this process saw and took off itself.
         ordered: Whether the list comes newest first. Where it does not, each look reads all of it.
         lag: Seconds that the list was seen to be behind what was written, at most.
+        deletion_lost: Monotonic seconds at which the answer to a deletion was lost last; it may still be carried out.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Looker:
         self._workspaces = frozenset(workspaces)
         self.ordered = ordered
         self.lag = 0.0
+        self.deletion_lost = -math.inf
         self.covered = covered
         self.base = covered
         self.reached: float = covered

@@ -117,6 +117,7 @@ class StepRunner:
         waits: Where it is said what is waited for.
         batch: Name of this batch, 8 hex digits.
         at_once: Rows whose tasks are imported at the same time.
+        list_lag: Seconds that lists were seen to be behind what is written.
     """
 
     def __init__(
@@ -129,7 +130,9 @@ class StepRunner:
         *,
         batch: str,
         at_once: int,
+        list_lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._list_lag = list_lag
         self._studio, self._people, self._clock, self._patience = studio, people, clock, patience
         self._batch, self._waits = batch, waits
         # What is read must not wait long for the write that is decided by it, and files of tasks are large.
@@ -451,6 +454,9 @@ class StepRunner:
 
     async def _read_ahead(self, ticket: Ticket) -> _Reading:
         """The project of a row, read in one request with those of the next rows."""
+        if self._list_lag():
+            # It would show an old state.
+            return await self._read(ticket)
         number = ticket.project or 0
         async with self._reads:
             reading = self._seen.pop(number, None)

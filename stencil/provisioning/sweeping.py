@@ -5,7 +5,6 @@ shows only once it is quiet, so the sweep waits for what may still land, and rep
 """
 
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from stencil.labelstudio import LabelStudioError, LongOutage, Project, Unauthorized
@@ -141,9 +140,9 @@ class Sweeper:
 
     async def _wait_for_late(self) -> None:
         ended = [send.ended for ticket in self._tickets for send in ticket.sends if send.lost]
-        wait = max(ended, default=-math.inf) + self._patience.late - self._clock.now()
+        wait = max([self._looker.deletion_lost, *ended]) + self._patience.late - self._clock.now()
         if wait > 0:
-            await self._wait(wait, "creates whose answers were lost, which may still be carried out")
+            await self._wait(wait, "requests whose answers were lost, which may still be carried out")
 
     async def _wait(self, seconds: float, reason: str) -> None:
         self._waits.waiting(seconds, reason)

@@ -5,6 +5,7 @@ A failing test prints the scene as it stands here. The scene is kept, and not it
 """
 
 from tests.provisioning.scenes import Scene, Start, Visit
+from tests.provisioning.simulated import Down, Fault
 
 KEPT: tuple[Scene, ...] = (
     # 1018: a project was read by its id before a list had shown it, and its settings were applied by that list.
@@ -32,5 +33,44 @@ KEPT: tuple[Scene, ...] = (
             Visit(41, "rename", 4),
         ),
         older=25,
+    ),
+    # 50196: a deletion whose answer was lost was carried out a minute later, after another batch had set the project up.
+    Scene(
+        rows=15,
+        starts=(Start("a", at=5.0), Start("b", at_once=4), Start("c", at=0.005, dies_at=12, color="#445566")),
+        faults=(
+            ("c", "PATCH", 2, Fault(status=403)),
+            ("a", "DELETE", 12, Fault(status=400, field="title")),
+            ("b", "PATCH", 5, Fault(status=400, field="title")),
+            ("b", "GET", 4, Fault(lost="before")),
+            ("b", "GET", 2, Fault(lost="before")),
+            ("b", "DELETE", 12, Fault(throttled=0.5, status=503)),
+        ),
+        share=0.3,
+        seed=22392,
+    ),
+    # 30036: a process was stopped between a reading and the import that it decided.
+    Scene(
+        rows=2,
+        starts=(
+            Start("a", stops_at=9, stops_for=400.0, at_once=8),
+            Start("b", at=5.0, at_once=1),
+            Start("c", at=40.0, at_once=4),
+        ),
+        faults=(("c", "POST", 2, Fault(copies=1, throttled=0.5)),),
+        seed=50275,
+        older=5,
+        steps=True,
+        order="oldest",
+    ),
+    # 60434: steps went on by a list two minutes behind.
+    Scene(
+        rows=15,
+        starts=(Start("a", at=0.3), Start("b", at=312.0, at_once=4)),
+        share=0.1,
+        seed=12513,
+        lag=120.0,
+        steps=True,
+        down=(Down(0.5, 10.0, "504"), Down(2.0, 10.0, "504")),
     ),
 )
