@@ -343,6 +343,8 @@ def _has_natural_case(word: str) -> bool:
 def _first_title(text: str) -> str:
     """The first title that shows the encoding, quoted; nothing where there is none, and so of what may be no sheet at all."""
     lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return ""
     # One cell is looked for, so that the separator that the first line has most of is good enough.
     separator = max(",;\t|", key=lines[0].count)
     header, *rows = ([cell.strip(' "') for cell in line.split(separator)] for line in lines)

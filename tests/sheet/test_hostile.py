@@ -19,7 +19,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stencil.cli import main
@@ -126,6 +126,8 @@ def parquet(table: pa.Table, *, store_schema: bool = True) -> bytes:
 @given(
     st.binary(max_size=300), st.sampled_from([b"", b"", b"PK\x03\x04", b"PAR1", b'{"title":', b"title\n"]), EXTENSION
 )
+# A blank of Windows-1252 alone: a text without a line that says anything.
+@example(b"\xa0", b"", "csv")
 def test_random_bytes_end_a_command_in_words(tmp_path: Path, content: bytes, start: bytes, extension: str) -> None:
     path = tmp_path / f"random.{extension}"
     path.write_bytes(start + content)
