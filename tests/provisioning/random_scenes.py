@@ -83,7 +83,7 @@ _WRITES: list[Callable[[Draw], Fault]] = [
     lambda draw: Fault(copies=draw.randint(1, 4), lost=draw.choice(["", "after"])),
     lambda draw: Fault(throttled=draw.choice([0.5, 3.0]), status=draw.choice([0, 503]), copies=1),
     # An answer that trickles is given up after 90 seconds, and whatever it was about may have been carried out.
-    lambda draw: Fault(delay=90.0, lost=draw.choice(["before", "after"])),
+    lambda draw: Fault(trickles=90.0, lost=draw.choice(["before", "after"])),
     lambda draw: Fault(echo=draw.choice(["stale", "other"])),
     lambda draw: Fault(status=403, copies=draw.randint(0, 1)),
 ]

@@ -155,7 +155,7 @@ def faults_of(stage: Stage) -> Callable[[str, str, int], Fault | None]:
     def fault(client: str, method: str, number: int) -> Fault | None:
         found = chosen(client, method, number)
         if found:
-            stage.disturb(found.seconds + found.throttled + found.delay)
+            stage.disturb(found.seconds + found.throttled + found.delay + found.trickles)
         return found
 
     def chosen(client: str, method: str, number: int) -> Fault | None:
@@ -323,6 +323,8 @@ def check_end(stage: Stage) -> None:
             assert each.outcome is not Outcome.UNPROCESSED or report.stopped, each
             if not each.outcome.well or each.title in stage.disturbed:
                 continue
+            if each.project_id not in stage.server.projects and deleted_later(stage, who, each.project_id):
+                continue
             project = stage.server.projects[each.project_id or 0]
             assert standing(project) is Standing.FINISHED
             assert (project.title, project.workspace) == (each.title, 1)
@@ -356,6 +358,16 @@ def is_unsure(stage: Stage, finished: Sequence[Project]) -> bool:
     )
     sent = pending.sent if pending else None
     return sent is not None and sent.number is None and not sent.refused and not finished[0].tasks
+
+
+def deleted_later(stage: Stage, who: str, project: int | None) -> bool:
+    """Whether another batch's deletion, sent before this one's end, was carried out after it: nobody can be told of that."""
+    return any(
+        each.method == "DELETE" and each.project == project and each.client != who and each.sent < stage.ended[who] < at
+        for each in stage.server.requests
+        for at, number, state in stage.server.history
+        if number == project and state is None
+    )
 
 
 def check_rerun(stage: Stage) -> None:

@@ -43,9 +43,9 @@ class Fault:
 
     `lost` is `unsent`, `before` or `after` the commit, or `late` (it commits `seconds` after the client gave up); `copies` are
     made before the one that is answered; `throttled` and `status` refuse it, `field` is what the refusal names; `delay` is how
-    long a write takes to commit, once a create has got its id; `title` and `description` are what the studio makes of those;
-    `echo` is what is wrong with the answer alone: `stale` (as before the write, or without a description), or `other` (that of
-    another request).
+    long a write takes to commit, once a create has got its id; `trickles` is how long its answer then takes; `title` and
+    `description` are what the studio makes of those; `echo` is what is wrong with the answer alone: `stale` (as before the
+    write, or without a description), or `other` (that of another request).
     """
 
     lost: str = ""
@@ -55,6 +55,7 @@ class Fault:
     status: int = 0
     field: str = "color"
     delay: float = 0.0
+    trickles: float = 0.0
     title: str = ""
     description: str = ""
     echo: str = ""
@@ -473,7 +474,7 @@ class SimulatedClient:
             self.server.pending.append((self.server.clock.now() + fault.seconds, commit))
         elif fault.lost != "before":
             commit()
-        await self.server.clock.sleep(self.server.latency / 2)
+        await self.server.clock.sleep(self.server.latency / 2 + fault.trickles)
         if fault.lost:
             raise Unsure("the answer was lost", reason="the answer was lost")
 
