@@ -17,7 +17,7 @@ from prefect.runtime import flow_run, task_run
 
 from stencil.batch import Batch
 from stencil.files import PERSON, Asker
-from stencil.problems import InvalidSheet, counted
+from stencil.problems import InvalidSheet, Problem, counted
 from stencil.report import Report, ResultFiles, progress_text, write_results
 from stencil.report.markdown import defused, problem_table
 from tasks.artifacts import update_artifact
@@ -32,6 +32,9 @@ PROBLEMS_KEY = "stencil-problems"
 
 #: Rows of a table artifact at most; the files hold all.
 MOST_ROWS = 1000
+
+#: Notes above the problems of a refused sheet at most.
+MOST_NOTES = 20
 
 #: Longest text above an artifact, in characters.
 LONGEST_DESCRIPTION = 500
@@ -82,11 +85,11 @@ async def save_results(report: Report, output: str, asker: Asker = PERSON) -> Re
 
 
 async def publish_problems(invalid: InvalidSheet) -> None:
-    """What is wrong with a sheet, as a table artifact: bounded, and harmless whatever the sheet holds."""
+    """How a sheet was read and what is wrong with it, as a table artifact: bounded, and harmless whatever the sheet holds."""
     told = f"{counted(len(invalid.problems), 'problem')} in {invalid.sheet}; nothing was created"
-    await acreate_table_artifact(
-        problem_table(invalid.problems[:MOST_ROWS]), key=PROBLEMS_KEY, description=described(told)
-    )
+    notes = [Problem("note", note) for note in invalid.notes[:MOST_NOTES]]
+    table = problem_table([*notes, *invalid.problems[:MOST_ROWS]])
+    await acreate_table_artifact(table, key=PROBLEMS_KEY, description=described(told))
 
 
 def described(text: str) -> str:

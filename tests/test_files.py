@@ -26,6 +26,7 @@ from stencil.files import (
     locate,
     read,
 )
+from stencil.sheet import SheetUnreadable, read_sheet
 
 SECRET = "secret-bytes"
 MB = 1_000_000
@@ -342,6 +343,13 @@ def test_what_a_server_says_of_an_error_is_not_quoted(web: Web) -> None:
     with pytest.raises(Missing, match="status 404") as missing:
         read(f"{web.url}/none", PERSON, most=MB)
     assert SECRET not in str(missing.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500, 503])
+def test_the_status_of_an_address_that_has_no_sheet_is_told(web: Web, status: int) -> None:
+    web.answers["/s.csv"] = (status, {}, b"title\nA page of this status\n")
+    with pytest.raises(SheetUnreadable, match=f"its server answers with status {status}"):
+        read_sheet(f"{web.url}/s.csv")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import NamedTuple
 
-from stencil.files import Unusable, file_name, read
+from stencil.files import Unusable, file_name
 from stencil.json_value import JSON
 from stencil.labelstudio import (
     LIGHT_FIELDS,
@@ -42,9 +42,8 @@ from stencil.provisioning.policy import Patience
 from stencil.provisioning.tickets import Ticket
 from stencil.provisioning.waits import Waits
 from stencil.report import Outcome
-from stencil.sheet.task_files import read_tasks
+from stencil.sheet.task_files import open_tasks
 from stencil.steps import BadStep, Claim, Pending, Sent, TaskFile, pending_of, with_pending
-from stencil.steps.asked import MOST_IN_FILE
 from stencil.together import together
 
 #: Waits before tasks are counted, or the state of an import is asked for, in seconds; the last is repeated.
@@ -340,8 +339,7 @@ class StepRunner:
 
     async def _tasks(self, tasks: TaskFile) -> list[JSON]:
         try:
-            content = await asyncio.to_thread(read, tasks.where, tasks.asker, most=MOST_IN_FILE)
-            found = read_tasks(content, file_name(tasks.where)).tasks
+            found = (await asyncio.to_thread(open_tasks, tasks.where, tasks.asker)).tasks
         except (Unusable, BadStep) as error:
             raise StepFailed(f"{str(error).rstrip('.')}; {_GO_ON}") from None
         if len(found) != tasks.count:

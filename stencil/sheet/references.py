@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from stencil.files import Asker, Missing, NotAllowed, TooLarge, Unusable, file_name, locate, read
 from stencil.problems import shown
-from stencil.sheet.task_files import read_tasks
-from stencil.steps import BadStep, TaskFile, digest_of
-from stencil.steps.asked import MOST_IN_FILE as MOST_IN_TASKS
+from stencil.sheet.task_files import open_tasks
+from stencil.steps import BadStep, TaskFile
 
 #: Largest file that a cell may refer to, in bytes.
 MOST_IN_FILE = 10_000_000
@@ -76,13 +75,11 @@ class References:
                 raise BadStep("tasks names a file, and this source has no folder to read from: give a URL")
             where = str(self._folder / where)
         try:
-            content = read(where, self._asker, most=MOST_IN_TASKS)
+            found = open_tasks(where, self._asker)
         except Unusable as error:
             raise BadStep(str(error).rstrip(".")) from None
-        name = file_name(where)
-        found = read_tasks(content, name)
-        self.notes += [f"{name}: {note}" for note in found.notes]
-        return TaskFile(where, len(found.tasks), digest_of(content), self._asker, found.keys)
+        self.notes += [f"{file_name(where)}: {note}" for note in found.notes]
+        return TaskFile(where, len(found.tasks), found.digest, self._asker, found.keys)
 
     def _file(self, reference: str) -> Text:
         if self._folder is None:

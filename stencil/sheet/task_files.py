@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from stencil.files import Asker, file_name, read
 from stencil.json_value import JSON
 from stencil.sheet.formats import table_of
 from stencil.sheet.leftovers import note_formula_errors
 from stencil.sheet.model import SheetUnreadable, Table
-from stencil.steps import BadStep, tasks_in
+from stencil.sheet.sources import split_worksheet
+from stencil.steps import BadStep, digest_of, tasks_in
+from stencil.steps.asked import MOST_IN_FILE
 
 #: Most tasks that Label Studio takes in one import.
 MOST_TASKS = 250_000
@@ -22,19 +25,35 @@ class Tasks(NamedTuple):
         tasks: As Label Studio takes them.
         keys: What the data of all of them have.
         notes: Sentences about how the file was read.
+        digest: Of what was read, 16 hex digits; empty where it was no file.
     """
 
     tasks: list[JSON]
     keys: frozenset[str]
     notes: tuple[str, ...] = ()
+    digest: str = ""
 
 
-def read_tasks(content: bytes, name: str) -> Tasks:
+def open_tasks(where: str, asker: Asker) -> Tasks:
+    """The tasks of a file at a path or URL; `tasks.xlsx#Name` names a worksheet.
+
+    Raises:
+        Unusable: It can't be opened, or is too large.
+        BadStep: It holds no tasks, more than Label Studio takes, or something else.
+    """
+    path, worksheet = split_worksheet(where)
+    content = read(path, asker, most=MOST_IN_FILE)
+    found = read_tasks(content, file_name(path), worksheet)
+    return found._replace(digest=digest_of(content + f"#{worksheet}".encode() if worksheet else content))
+
+
+def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:
     """The tasks of a file: a JSON list, JSON lines, or a table with a column for each field of the data.
 
     Args:
         content: The whole file.
         name: Its name; its extension counts where the content does not show the format.
+        worksheet: Worksheet of a workbook; empty takes the first that is visible.
 
     Raises:
         BadStep: It holds no tasks, more than Label Studio takes, or something else.
@@ -42,7 +61,7 @@ def read_tasks(content: bytes, name: str) -> Tasks:
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
         found = Tasks(tasks_in(content, name), frozenset())
     else:
-        found = _of_table(content, name)
+        found = _of_table(content, name, worksheet)
     if len(found.tasks) > MOST_TASKS:
         raise BadStep(
             f"{name} holds {len(found.tasks):,} tasks, and Label Studio takes {MOST_TASKS:,} at once: split it"
@@ -50,10 +69,10 @@ def read_tasks(content: bytes, name: str) -> Tasks:
     return found._replace(keys=_keys_of_all(found.tasks))
 
 
-def _of_table(content: bytes, name: str) -> Tasks:
+def _of_table(content: bytes, name: str, worksheet: str) -> Tasks:
     suffix = PurePosixPath(name.partition("?")[0]).suffix.lower().removeprefix(".")
     try:
-        table = table_of(content, name, suffix)
+        table = table_of(content, name, suffix, worksheet=worksheet)
     except SheetUnreadable as error:
         raise BadStep(f"{name}: {_without_option(str(error))}") from None
     note_formula_errors(table)

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from stencil.batch import prepare, provision
 from stencil.checking import check
-from stencil.files import Asker, read
+from stencil.files import Asker
 from stencil.options import Options
 from stencil.planning import Mode
 from stencil.problems import InvalidSheet
@@ -25,6 +25,7 @@ from stencil.report import Report, RowReport
 from stencil.sandbox import Call, Proceed, Sandbox
 from stencil.settings import StudioSettings
 from stencil.sheet import read_sheet
+from stencil.sheet.task_files import Tasks, open_tasks
 from stencil.studio import Studio, open_studio
 
 OPTIONS = Options(template="1", workspace="1")
@@ -450,11 +451,11 @@ async def test_what_a_colleague_did_meanwhile_is_left_and_told(
 async def test_a_project_is_read_again_after_a_file_that_took_long(
     studio: Studio, sandbox: Sandbox, sheet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(where: str, asker: Asker, *, most: int) -> bytes:
+    def slowly(where: str, asker: Asker) -> Tasks:
         as_colleague(sandbox, "POST", "/api/projects/1/import", [{"text": "mine"}])
-        return read(where, asker, most=most)
+        return open_tasks(where, asker)
 
-    monkeypatch.setattr(steps, "read", slowly)
+    monkeypatch.setattr(steps, "open_tasks", slowly)
     # A reading is old at once, where anything comes between it and the write.
     row = await row_of(studio, sheet, patience=replace(QUICK, read=0.0))
     assert "holds 1 tasks" in row.error

@@ -4,14 +4,17 @@ import asyncio
 import json
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from stencil.checking import check, resolve_targets
+from stencil.files import PERSON
 from stencil.options import Options
 from stencil.problems import Problem
 from stencil.sheet import read_sheet
 from stencil.sheet import task_files as task_files_module
-from stencil.sheet.task_files import read_tasks
+from stencil.sheet.references import References
+from stencil.sheet.task_files import open_tasks, read_tasks
 from stencil.steps import BadStep
 from stencil.studio import open_sandbox
 from tests.sheet.writing import as_csv, as_excel, as_json, as_json_lines, as_opendocument, as_parquet
@@ -58,6 +61,31 @@ def test_a_table_that_holds_no_tasks_says_why(content: bytes, words: str) -> Non
         read_tasks(content, "t.csv")
     assert words in str(caught.value)
     assert "--encoding" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("cell", "count"), [("t.xlsx", 1), ("t.xlsx#First", 1), ("t.xlsx#More", 2)])
+def test_a_worksheet_of_tasks_is_named_after_the_file(tmp_path: Path, cell: str, count: int) -> None:
+    book = openpyxl.Workbook()
+    book.active.title = "First"
+    for sheet, texts in ((book.active, "a"), (book.create_sheet("More"), "bc")):
+        for text in ("text", *texts):
+            sheet.append([text])
+    book.save(tmp_path / "t.xlsx")
+    where = str(tmp_path / cell)
+    assert len(open_tasks(where, PERSON).tasks) == count
+    assert References(tmp_path, PERSON).tasks(cell).count == count
+
+
+def test_worksheets_of_one_file_are_different_tasks(tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(as_excel(HEADER, ROWS))
+    found = [open_tasks(str(tmp_path / name), PERSON).digest for name in ("t.xlsx", "t.xlsx#Sheet")]
+    assert len(set(found)) == 2
+
+
+def test_a_worksheet_of_tasks_that_is_not_there_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(as_excel(HEADER, ROWS))
+    with pytest.raises(BadStep, match=r"t\.xlsx: .*Nope"):
+        References(tmp_path, PERSON).tasks("t.xlsx#Nope")
 
 
 def test_more_tasks_than_label_studio_takes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,25 @@
+"""The artifact of a sheet that was refused."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from stencil.problems import InvalidSheet, Problem
+from tasks import report as report_module
+from tasks.report import publish_problems
+
+
+def test_how_a_refused_sheet_was_read_stands_above_its_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[dict[str, Any]] = []
+
+    async def publish(table: list[dict[str, Any]], **_: object) -> None:
+        published.extend(table)
+
+    monkeypatch.setattr(report_module, "acreate_table_artifact", publish)
+    note = "The text was read as Windows-1252."
+    asyncio.run(publish_problems(InvalidSheet("s.csv", [Problem("title-missing", "fill it.", line=2)], [note])))
+    assert [(row["line"], row["code"], row["what to do"]) for row in published] == [
+        (None, "note", note),
+        (2, "title-missing", "fill it."),
+    ]
