@@ -14,9 +14,10 @@ from stencil.names import find
 from stencil.options import BadOption, Options, chosen_lines
 from stencil.overrides import ENTERPRISE_ONLY_FIELDS
 from stencil.planning import Target, description_problem, target_of
-from stencil.problems import Problem, shown
+from stencil.problems import Problem, counted, shown
 from stencil.redaction import FromFile
 from stencil.sheet import Request, Sheet, TitlePattern, cut, fault_of_title, find_duplicates, requests_of
+from stencil.steps import Labelled, doubts
 from stencil.studio import Studio
 from stencil.templates import Template, community_problem, is_file, read_template, resolve_templates
 from stencil.together import together
@@ -56,17 +57,36 @@ def check(sheet: Sheet, options: Options) -> Checked:
         titled_by=is_file,
     )
     if lines is None:
-        return Checked(sheet, requests, problems)
+        return _counting_tasks(Checked(sheet, requests, problems))
     rows = [row for row in sheet.rows if row.line in lines]
     if sheet.rows and not rows:
         first, last = sheet.rows[0].line, sheet.rows[-1].line
         raise BadOption(f"lines is {options.lines!r}: the rows of {sheet.name} are on lines {first} to {last}")
     others = {row.line for row in sheet.rows} - {row.line for row in rows}
-    return Checked(
-        replace(sheet, rows=rows),
-        [request for request in requests if request.line in lines],
-        [problem for problem in problems if problem.line not in others],
+    return _counting_tasks(
+        Checked(
+            replace(sheet, rows=rows, notes=list(sheet.notes)),
+            [request for request in requests if request.line in lines],
+            [problem for problem in problems if problem.line not in others],
+        )
     )
+
+
+def _counting_tasks(checked: Checked) -> Checked:
+    """The same, with a note of how many tasks its rows import."""
+    files = [request.steps.tasks for request in checked.requests if request.steps.tasks]
+    if files:
+        total = Labelled(
+            sum(file.labelled.predictions for file in files), sum(file.labelled.annotations for file in files)
+        )
+        rows, tasks = counted(len(files), "row"), counted(sum(file.count for file in files), "task")
+        _note(checked.sheet, f"{rows} {'imports' if len(files) == 1 else 'import'} {tasks}{total.told}.")
+    return checked
+
+
+def _note(sheet: Sheet, note: str) -> None:
+    if note not in sheet.notes:
+        sheet.notes.append(note)
 
 
 async def resolve_targets(checked: Checked, options: Options, studio: Studio) -> "Resolved":
@@ -108,6 +128,7 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
             mark = description_problem(target)
             own += [mark] if mark else []
             own += _task_problems(target)
+            _note_results(target, checked.sheet)
             if not own:
                 targets.append(target)
         problems += own
@@ -133,6 +154,14 @@ def _task_problems(target: Target) -> list[Problem]:
         f"not every task has {', '.join(lacking)} in its data, which the labelling interface shows: name the column so."
     )
     return [Problem("bad-step", message, target.request.line, "tasks", shown(file_name(tasks.where)))]
+
+
+def _note_results(target: Target, sheet: Sheet) -> None:
+    """Note what predictions and annotations of the row's tasks the labelling interface does not know."""
+    tasks, interface = target.request.steps.tasks, target.settings.get("label_config")
+    if tasks is not None and isinstance(interface, str):
+        for doubt in doubts(tasks.labelled, interface):
+            _note(sheet, f"{file_name(tasks.where)}: {doubt}")
 
 
 @lru_cache(maxsize=4)

@@ -191,7 +191,7 @@ class StepRunner:
             if steps.tasks is not None:
                 reading, done = await self._with_tasks(ticket, reading, steps.tasks)
         if steps.tasks is not None:
-            told.append(f"{steps.tasks.count} tasks {done}")
+            told.append(f"{steps.tasks.count} tasks{steps.tasks.labelled.told} {done}")
         if steps.members:
             told.append(await self._add_members(reading.project, ticket))
         told += [word for word, asked in (("published", steps.publish), ("pinned", steps.pin)) if asked]

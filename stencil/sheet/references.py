@@ -79,7 +79,7 @@ class References:
         except Unusable as error:
             raise BadStep(str(error).rstrip(".")) from None
         self.notes += [f"{file_name(where)}: {note}" for note in found.notes]
-        return TaskFile(where, len(found.tasks), found.digest, self._asker, found.keys)
+        return TaskFile(where, len(found.tasks), found.digest, self._asker, found.keys, found.labelled)
 
     def _file(self, reference: str) -> Text:
         if self._folder is None:

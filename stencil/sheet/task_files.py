@@ -1,5 +1,6 @@
 """A file of tasks: JSON as Label Studio takes it, or a table in any format that a sheet can have."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -13,9 +14,15 @@ from stencil.sheet.model import SheetUnreadable, Table
 from stencil.sheet.sources import split_worksheet
 from stencil.steps import BadStep, digest_of, tasks_in
 from stencil.steps.asked import MOST_IN_FILE
+from stencil.steps.labelled import BadLabels, Labelled, labelled
 
 #: Most tasks that Label Studio takes in one import.
 MOST_TASKS = 250_000
+#: Most bytes of a request that Label Studio takes (measured on Community 1.23.2).
+MOST_SENT = 250 * 1024 * 1024
+#: Most memory that the values of a JSON file may need, in bytes, and what each object, list and further value needs at most.
+MOST_MEMORY = 2_000_000_000
+_NEEDS = ((b"{", 232), (b"[", 88), (b",", 32))
 
 
 class Tasks(NamedTuple):
@@ -25,12 +32,14 @@ class Tasks(NamedTuple):
         tasks: As Label Studio takes them.
         keys: What the data of all of them have.
         notes: Sentences about how the file was read.
+        labelled: Predictions and annotations within the tasks.
         digest: Of what was read, 16 hex digits; empty where it was no file.
     """
 
     tasks: list[JSON]
     keys: frozenset[str]
     notes: tuple[str, ...] = ()
+    labelled: Labelled = Labelled()
     digest: str = ""
 
 
@@ -59,6 +68,7 @@ def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:
         BadStep: It holds no tasks, more than Label Studio takes, or something else.
     """
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
+        _refuse_costly(content, name)
         found = Tasks(tasks_in(content, name), frozenset())
     else:
         found = _of_table(content, name, worksheet)
@@ -66,7 +76,36 @@ def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:
         raise BadStep(
             f"{name} holds {len(found.tasks):,} tasks, and Label Studio takes {MOST_TASKS:,} at once: split it"
         )
-    return found._replace(keys=_keys_of_all(found.tasks))
+    _refuse_large(found.tasks, name)
+    try:
+        more = labelled(found.tasks)
+    except BadLabels as error:
+        raise BadStep(
+            f"{name}: {error}; Label Studio refuses the file for that, or leaves all of its predictions out"
+        ) from None
+    return found._replace(keys=_keys_of_all(found.tasks), labelled=more, notes=(*found.notes, *more.notes))
+
+
+def _refuse_costly(content: bytes, name: str) -> None:
+    """Refuse a JSON file whose values need far more memory than its text."""
+    if sum(content.count(mark) * needs for mark, needs in _NEEDS) > MOST_MEMORY:
+        raise BadStep(f"{name} holds more values than fit into {MOST_MEMORY // 1_000_000:,} MB of memory: split it")
+
+
+def _refuse_large(tasks: list[JSON], name: str) -> None:
+    """Refuse tasks that come to more than one request, or can't be in one."""
+    size = 0
+    try:
+        for task in tasks:
+            size += len(json.dumps(task, allow_nan=False, separators=(",", ":"))) + 1
+            if size > MOST_SENT:
+                raise BadStep(f"{name} comes to more than {MOST_SENT // 1_000_000} MB as it is sent: split it")
+    except RecursionError:
+        raise BadStep(f"{name} is nested too deeply") from None
+    except ValueError as error:
+        if isinstance(error, BadStep):
+            raise
+        raise BadStep(f"{name} holds NaN or Infinity, which JSON does not have: write null") from None
 
 
 def _of_table(content: bytes, name: str, worksheet: str) -> Tasks:

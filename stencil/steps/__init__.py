@@ -6,17 +6,20 @@ not go on with.
 """
 
 from stencil.steps.asked import BadStep, Member, Steps, TaskFile, digest_of, members_in, tasks_in
+from stencil.steps.labelled import Labelled, doubts
 from stencil.steps.pending import Claim, Pending, Sent, pending_of, with_pending
 
 __all__ = [
     "BadStep",
     "Claim",
+    "Labelled",
     "Member",
     "Pending",
     "Sent",
     "Steps",
     "TaskFile",
     "digest_of",
+    "doubts",
     "members_in",
     "pending_of",
     "tasks_in",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from stencil.files import NOBODY, Asker
 from stencil.json_value import JSON
 from stencil.problems import shown
+from stencil.steps.labelled import NOTHING, Labelled
 
-#: Largest file of tasks, in bytes: the server takes 250 MB in a request (measured on Community 1.23.2).
-MOST_IN_FILE = 100_000_000
+#: Largest file of tasks, in bytes: what Label Studio's documentation allows.
+MOST_IN_FILE = 200_000_000
 
 #: Roles in a project, by the vendor's code and by name.
 ROLES = {
@@ -55,6 +56,7 @@ class TaskFile:
         digest: Of the content, 16 hex digits.
         asker: What the row that names it may open.
         keys: What the data of all tasks have.
+        labelled: Predictions and annotations within them.
     """
 
     where: str
@@ -62,6 +64,7 @@ class TaskFile:
     digest: str
     asker: Asker = NOBODY
     keys: frozenset[str] = frozenset()
+    labelled: Labelled = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

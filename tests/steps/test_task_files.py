@@ -15,7 +15,7 @@ from stencil.sheet import read_sheet
 from stencil.sheet import task_files as task_files_module
 from stencil.sheet.references import References
 from stencil.sheet.task_files import open_tasks, read_tasks
-from stencil.steps import BadStep
+from stencil.steps import BadStep, doubts
 from stencil.studio import open_sandbox
 from tests.sheet.writing import as_csv, as_excel, as_json, as_json_lines, as_opendocument, as_parquet
 
@@ -94,6 +94,78 @@ def test_more_tasks_than_label_studio_takes_are_refused(monkeypatch: pytest.Monk
         read_tasks(as_csv(HEADER, ROWS), "t.csv")
 
 
+def test_tasks_that_are_larger_as_they_are_sent_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = as_csv(["text"], [["é" * 10]])
+    assert len(read_tasks(content, "t.csv").tasks) == 1
+    monkeypatch.setattr(task_files_module, "MOST_SENT", len(content) + 20)
+    with pytest.raises(BadStep, match="as it is sent: split it"):
+        read_tasks(content, "t.csv")
+
+
+def test_a_file_of_more_than_100_megabytes_is_read_and_one_of_200_is_not(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_bytes(b'[{"text":"a"}]' + b" " * 101_000_000)
+    assert References(tmp_path, PERSON).tasks("t.json").count == 1
+    with (tmp_path / "t.json").open("ab") as file:
+        file.truncate(200_000_001)
+    with pytest.raises(BadStep, match="at most 200 MB"):
+        References(tmp_path, PERSON).tasks("t.json")
+
+
+@pytest.mark.parametrize("value", ["{}", "[]", "1"])
+def test_values_that_would_fill_the_memory_are_refused_before_they_are_read(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setattr(task_files_module, "MOST_MEMORY", 30_000)
+    content = f'[{{"text": [{",".join([value] * 1000)}]}}]'.encode()
+    with pytest.raises(BadStep, match="more values than fit"):
+        read_tasks(content, "t.json")
+
+
+def test_numbers_that_json_does_not_have_are_told_before_the_first_write() -> None:
+    with pytest.raises(BadStep, match="NaN or Infinity"):
+        read_tasks(b'[{"text": NaN}]', "t.json")
+
+
+RESULT = {"from_name": "c", "to_name": "text", "type": "choices", "value": {"choices": ["x"]}}
+
+
+def within(key: str, *items: object) -> bytes:
+    return json.dumps([{"data": {"text": "private"}}, {"data": {"text": "private"}, key: [*items]}]).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'[{"data": {}, "predictions": null}]', "the predictions of task 1 are not a list"),
+        (b'[{"data": {}, "annotations": {"private": 1}}]', "the annotations of task 1 are not a list"),
+        (within("predictions", {"result": []}, "private"), "prediction 2 of task 2 is not an object"),
+        (within("annotations", {"private": []}), "annotation 1 of task 2 has no result"),
+        (within("annotations", {"result": {"private": 1}}), "the result of annotation 1 of task 2 is not a list"),
+        (within("predictions", {"result": None}), "the result of prediction 1 of task 2 is not a list"),
+        (within("predictions", {"result": [RESULT, "private"]}), "result 2 in prediction 1 of task 2 is not an object"),
+    ],
+)
+def test_predictions_and_annotations_that_label_studio_does_not_take_are_told_by_place(
+    content: bytes, words: str
+) -> None:
+    with pytest.raises(BadStep) as caught:
+        read_tasks(content, "t.json")
+    assert str(caught.value).startswith(f"t.json: {words}; ")
+    assert "private" not in str(caught.value)
+
+
+@pytest.mark.parametrize("result", ["x", 1, {"choices": ["x"]}, [RESULT]])
+def test_predictions_as_label_studio_takes_them_are_counted(result: object) -> None:
+    found = read_tasks(within("predictions", {"result": result}, {"result": []}), "t.json").labelled
+    assert (found.predictions, found.annotations, found.told) == (2, 0, " with 2 predictions")
+
+
+def test_predictions_beside_no_data_are_noted_and_not_counted() -> None:
+    found = read_tasks(b'[{"text": "private", "predictions": [{"result": []}]}]', "t.json")
+    assert found.notes == ("Task 1 has predictions and no data: Label Studio takes them as data of the task.",)
+    assert found.labelled.predictions == 0
+
+
 TEMPLATE = """
 label_config: |
   <View><Header value="$heading"/><Text name="text" value="$text"/>
@@ -129,10 +201,57 @@ def test_tasks_lack_nothing_that_the_interface_shows(tmp_path: Path, tasks: list
     assert not lacking or f"not every task has {lacking} in its data" in problems[0].message
 
 
+@pytest.mark.parametrize(
+    ("change", "doubt"),
+    [
+        ({}, ""),
+        ({"type": "Choices"}, ""),
+        ({"type": "relation", "from_name": None}, ""),
+        ({"from_name": "private"}, "with a from_name that no control of the labelling interface has"),
+        ({"from_name": "text"}, "with a from_name that no control of the labelling interface has"),
+        ({"from_name": ["private"]}, "with a from_name that no control of the labelling interface has"),
+        ({"to_name": "private"}, "with a to_name that nothing in the labelling interface has"),
+        ({"type": "private"}, "with a type that is not that of the control"),
+        ({"value": "private"}, "without an object as the value"),
+    ],
+)
+@pytest.mark.parametrize("key", ["predictions", "annotations"])
+def test_results_that_the_interface_does_not_know_are_noted(
+    tmp_path: Path, key: str, change: dict[str, object], doubt: str
+) -> None:
+    (tmp_path / "t.yaml").write_text(TEMPLATE)
+    odd = {"result": [RESULT, RESULT | change, RESULT | change]}
+    (tmp_path / "t.json").write_bytes(
+        within(key, {"result": [RESULT]}, odd).replace(b'"private"}', b'"private", "heading": 1}')
+    )
+    (tmp_path / "s.csv").write_text("title,tasks\nabc,t.json\n")
+    problems, notes = resolved(tmp_path)
+    noun = key[:-1]
+    place = f"first result 2 in {noun} 2 of task 2: "
+    assert problems == []
+    assert notes[0] == f"1 row imports 2 tasks with 2 {key}."
+    assert [note.split(place)[0] for note in notes[1:]] == ([f"t.json: 2 results {doubt}, "] if doubt else [])
+    assert "private" not in str(notes)
+
+
+@pytest.mark.parametrize("control", ['<Choices name="c_{{idx}}" toName="text"/>', "<"])
+def test_an_interface_that_does_not_tell_its_names_raises_no_doubts(control: str) -> None:
+    found = read_tasks(within("predictions", {"result": [RESULT]}), "t.json").labelled
+    assert doubts(found, f'<View><Text name="text" value="$text"/>{control}</View>') == []
+
+
+def test_the_tasks_of_all_rows_are_counted_in_a_note_of_the_chosen_lines(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_bytes(within("annotations", {"result": []}))
+    (tmp_path / "s.csv").write_text("title,tasks\nabc,t.json\nabd,t.json\nabe,\n")
+    sheet = read_sheet(tmp_path / "s.csv")
+    noted = [check(sheet, Options(template="1", lines=lines)).sheet.notes for lines in ("3", "")]
+    assert noted == [["1 row imports 2 tasks with 1 annotation."], ["2 rows import 4 tasks with 2 annotations."]]
+
+
 def test_how_a_file_of_tasks_was_read_is_a_note_of_the_sheet(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(TEMPLATE)
     (tmp_path / "t.csv").write_bytes("text\nPrüfung\n".encode("cp1252"))
     (tmp_path / "s.csv").write_text("title,tasks\nabc,t.csv\n")
-    problems, [note] = resolved(tmp_path)
+    problems, [note, _] = resolved(tmp_path)
     assert problems == []
     assert note.startswith("t.csv: The text is not UTF-8, and was read as Windows-1252")
