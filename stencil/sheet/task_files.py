@@ -80,9 +80,7 @@ def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:
     try:
         more = labelled(found.tasks)
     except BadLabels as error:
-        raise BadStep(
-            f"{name}: {error}; Label Studio refuses the file for that, or leaves all of its predictions out"
-        ) from None
+        raise BadStep(f"{name}: {error}; Label Studio refuses such a file, or imports its tasks alone") from None
     return found._replace(keys=_keys_of_all(found.tasks), labelled=more, notes=(*found.notes, *more.notes))
 
 
