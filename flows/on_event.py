@@ -34,6 +34,8 @@ class Payload(BaseModel):
         title: Pattern for the titles of rows that have none.
         mode: What happens to a project that exists.
         dry_run: Whether nothing is written.
+        encoding: Encoding of a sheet of text.
+        worksheet: Worksheet of a workbook.
         output: Where results are written to; where the deployment allows it.
         credentials: Name of a credentials block; where the deployment allows it.
     """
@@ -48,6 +50,8 @@ class Payload(BaseModel):
     title: str | None = None
     mode: Literal["create", "update"] | None = None
     dry_run: bool | None = None
+    encoding: str | None = None
+    worksheet: str | None = None
     output: str | None = None
     credentials: str | None = None
 
@@ -77,8 +81,8 @@ async def on_event(
     """One project per row of the sheet that an event names or brings, and a report on every row.
 
     Args:
-        event: The event's payload, an object with any of `sheet`, `csv_text`, `rows`, `template`, `workspace`, `title`, `mode`
-            and `dry_run`, and what `may_set` allows. The deployment's trigger fills it.
+        event: The event's payload, an object with any of `sheet`, `csv_text`, `rows`, `template`, `workspace`, `title`, `mode`,
+            `dry_run`, `encoding` and `worksheet`, and what `may_set` allows. The deployment's trigger fills it.
         folders: Folders and URLs that an event may name sheets in, beside what `STENCIL_ALLOW` lists on the worker.
         may_set: What an event may set besides: `credentials`, `output`.
         pinned: Parameters of `create_projects` that this deployment sets, and that no event can.

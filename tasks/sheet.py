@@ -14,11 +14,14 @@ from stencil.checking import Checked, check
 from stencil.files import DEPLOYMENT, PERSON, Asker
 from stencil.options import Options
 from stencil.problems import StencilError
-from stencil.sheet import read_sheet
+from stencil.sheet import Sheet, read_sheet
 from tasks.words import failing_in_words
 
 #: Who named the sheet, the template or the output of a run, where it was not whoever gave its other parameters.
 named_by: ContextVar[Mapping[str, Asker]] = ContextVar("named_by", default=MappingProxyType({}))
+
+#: The sheet that the command line has read already, for the flow that it runs: by path or URL.
+read_already: ContextVar[Mapping[str, Sheet]] = ContextVar("read_already", default=MappingProxyType({}))
 
 Source = str | bytes | Sequence[Mapping[str, object]]
 
@@ -73,8 +76,9 @@ async def load_sheet(source: Source, name: str, options: Options, asker: Asker =
 
     def load() -> Checked:
         label = "" if isinstance(source, str) else name
-        sheet = read_sheet(source, name=label, encoding=options.encoding, worksheet=options.worksheet, asker=asker)
-        return check(sheet, options)
+        how = {"encoding": options.encoding, "worksheet": options.worksheet}
+        return check(known or read_sheet(source, name=label, **how, asker=asker), options)
 
+    known = read_already.get().get(source) if isinstance(source, str) and asker == PERSON else None
     # A large sheet takes half a minute, in which the run is to tell that it lives.
     return await asyncio.to_thread(load)

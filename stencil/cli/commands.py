@@ -20,7 +20,7 @@ from stencil.planning import Mode
 from stencil.problems import InvalidSheet, Problem, StencilError, counted
 from stencil.report import Report, check_output, write_results
 from stencil.settings import StudioSettings, has_environment
-from stencil.sheet import read_sheet
+from stencil.sheet import Sheet, read_sheet
 from stencil.studio import Studio, open_sandbox, open_studio
 
 #: Highest `--requests-per-second`.
@@ -50,10 +50,11 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         StudioSettings.from_environment()
     if chosen.output:
         check_output(chosen.output)
-    if chosen.sheet != "-" and not chosen.skip_invalid:
-        # A sheet with problems is refused before Prefect is started for it, and with all that the studio knows of it.
+    # A sheet with problems is refused before Prefect is started for it, and with all that the studio knows of it.
+    sheet = _sheet(chosen)
+    if not chosen.skip_invalid:
         try:
-            checked = _checked(chosen)
+            checked = check_sheet(sheet, _options(chosen, dry_run=True))
             if checked.problems:
                 asyncio.run(_plan(chosen, checked))
         except InvalidSheet as invalid:
@@ -63,7 +64,7 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
     with _prefect(chosen, display), display.progress() as batches:
-        report, code = _run_flow(chosen, display, batches)
+        report, code = _run_flow(chosen, sheet, display, batches)
     if report is not None:
         code = code or int(bool(report.output_error))
         display.code = code
@@ -114,13 +115,18 @@ def _tell_problems(invalid: InvalidSheet, display: Display) -> None:
     display.error(f"{counted(len(invalid.problems), 'problem')}; nothing was created.")
 
 
-def _run_flow(chosen: argparse.Namespace, display: Display, batches: list[Batch]) -> tuple[Report | None, int]:
+def _run_flow(
+    chosen: argparse.Namespace, sheet: Sheet, display: Display, batches: list[Batch]
+) -> tuple[Report | None, int]:
     """The report, as far as there is one, and the exit code."""
     from prefect.exceptions import TerminationSignal
 
     from flows.create_projects import create_projects
+    from tasks.sheet import read_already
     from tasks.stopping import CANCELLED
 
+    # Read once: the flow would read it again, and standard input can't be.
+    read_already.set({str(chosen.sheet).strip(): sheet})
     names = (
         "sheet lines template workspace title long_titles mode output max_concurrency requests_per_second max_failures "
         "longest_outage fail_when skip_invalid allow_unknown_fields allow_lookalikes encoding worksheet sandbox"
@@ -185,9 +191,12 @@ def plan(chosen: argparse.Namespace, display: Display) -> int:
     return display.code
 
 
+def _sheet(chosen: argparse.Namespace) -> Sheet:
+    return read_sheet(chosen.sheet, encoding=chosen.encoding, worksheet=chosen.worksheet)
+
+
 def _checked(chosen: argparse.Namespace) -> Checked:
-    sheet = read_sheet(chosen.sheet, encoding=chosen.encoding, worksheet=chosen.worksheet)
-    return check_sheet(sheet, _options(chosen, dry_run=True))
+    return check_sheet(_sheet(chosen), _options(chosen, dry_run=True))
 
 
 async def _plan(chosen: argparse.Namespace, checked: Checked) -> Report:

@@ -22,9 +22,10 @@ from stencil.batch import BatchFailed
 from stencil.problems import InvalidSheet, StencilError
 from stencil.report import Outcome, Report
 from stencil.sandbox import Sandbox
+from stencil.sheet import read_sheet
 from tasks.parameters import BadParameters
 from tasks.provisioning import RETRIES
-from tasks.sheet import SourceUnclear
+from tasks.sheet import SourceUnclear, read_already
 from tests.prefect.deployed import SECONDS
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -233,6 +234,15 @@ def test_a_frame_behaves_as_every_other_sheet(sandbox: Sandbox) -> None:
         (2, "One", Outcome.CREATED),
         (4, "Two", Outcome.CREATED),
     ]
+
+
+async def test_a_sheet_that_the_command_line_has_read_is_not_read_again(sandbox: Sandbox) -> None:
+    token = read_already.set({"gone.csv": read_sheet([{"title": "Read before"}], name="gone.csv")})
+    try:
+        report = await create_projects(sheet="gone.csv", template="1", workspace="1", dry_run=True)
+    finally:
+        read_already.reset(token)
+    assert [row.title for row in report.rows] == ["Read before"]
 
 
 def test_a_table_of_pyarrow_becomes_projects_as_a_frame_does(sandbox: Sandbox) -> None:

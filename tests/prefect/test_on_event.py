@@ -37,6 +37,7 @@ def test_event_is_no_parameter_of_the_form() -> None:
     assert "event" not in create_projects.parameters.properties
     assert set(Payload.model_fields) == {
         *("sheet", "csv_text", "rows", "template", "workspace", "title", "mode", "dry_run", "output", "credentials"),
+        *("encoding", "worksheet"),
     }
 
 
