@@ -8,7 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 
-from stencil.batch import Batch, BatchFailed, prepare
+from stencil.batch import Batch, BatchFailed, batch_listener, prepare
 from stencil.checking import Checked, check_files
 from stencil.checking import check as check_sheet
 from stencil.cli.display import Display
@@ -170,10 +170,19 @@ async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
     """The flow, with Ctrl-C and SIGTERM as a cancellation: the first finishes what is staked, the second ends the process."""
     from prefect import tags
 
+    listener = batch_listener.get()
+
+    def prepared(batch: Batch) -> None:
+        # In place of Prefect's handler, which raises wherever the process is: amid another callback, that stops nothing.
+        signal.signal(signal.SIGTERM, interrupted)
+        if listener is not None:
+            listener(batch)
+
+    batch_listener.set(prepared)
     with tags("stencil", *(["sandbox"] if parameters["sandbox"] else [])):
         running = asyncio.ensure_future(flow(**parameters))  # type: ignore[operator]
-    stop_at_interrupt(running, prefix="[sandbox] " if parameters["sandbox"] else "")
-    # While the flow runs, Prefect takes SIGTERM for itself: it ends the flow, and then sends it again, to end the process.
+    interrupted = stop_at_interrupt(running, prefix="[sandbox] " if parameters["sandbox"] else "")
+    # Before the batch is prepared, Prefect ends the flow at SIGTERM, and then sends it again, to end the process.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
     result: Report = await running
     return result

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -17,7 +18,7 @@ INTERRUPTED = 130
 children: list[subprocess.Popen[bytes]] = []
 
 
-def stop_at_interrupt(running: "asyncio.Future[Any]", *, prefix: str = "") -> None:
+def stop_at_interrupt(running: "asyncio.Future[Any]", *, prefix: str = "") -> Callable[[int, FrameType | None], None]:
     """Cancel what runs at each Ctrl-C, and end the process soon after the second one.
 
     No handler of the loop's: where that is blocked, it would never be called.
@@ -25,6 +26,9 @@ def stop_at_interrupt(running: "asyncio.Future[Any]", *, prefix: str = "") -> No
     Args:
         running: What the event loop of this thread runs.
         prefix: Begins each line that is written.
+
+    Returns:
+        The handler, for other signals that are to do the same.
     """
     loop = asyncio.get_running_loop()
     times = 0
@@ -41,6 +45,7 @@ def stop_at_interrupt(running: "asyncio.Future[Any]", *, prefix: str = "") -> No
             timer.start()
 
     signal.signal(signal.SIGINT, interrupted)
+    return interrupted
 
 
 def _end(prefix: str) -> None:
