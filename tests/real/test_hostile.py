@@ -33,7 +33,8 @@ def sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "extends.yaml").write_text("extends: link.yaml\n")
     (folder / "config.yaml").write_text("name: x\nlabel_config_file: out/secret.txt\n")
     # Label Studio refuses it, and its reason quotes it.
-    (folder / "other.json").write_text(json.dumps([{"data": {"text": "x"}, "annotations": [{"result": SECRET}]}]))
+    annotation = {"result": [], "completed_by": SECRET}
+    (folder / "other.json").write_text(json.dumps([{"data": {"text": "x"}, "annotations": [annotation]}]))
     (folder / "broken.json").write_text(f'[{{"text": "{SECRET}"}}, {SECRET}]')
     (folder / "broken.xml").write_text(f"<View><{SECRET}>")
     (folder / "refused.xml").write_text(f'<View><Choices name="{SECRET}" toName="{SECRET}"/></View>')

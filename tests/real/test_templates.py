@@ -125,10 +125,12 @@ def test_every_entry_of_the_gallery_becomes_a_project(label_studio: Studio) -> N
 
 @pytest.mark.usefixtures("environment")
 def test_an_exported_project_makes_fifty_that_export_the_same(
-    label_studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    label_studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with http(label_studio.url, label_studio.token) as client:
         client.post("/api/projects/", json={**GOLD, "title": "To be copied"}).raise_for_status()
+    # Rows of a list open what lies in the working folder.
+    monkeypatch.chdir(tmp_path)
     assert main(["template", "export", "To be copied"]) == 0
     exported = capsys.readouterr().out
     (tmp_path / "gold.yaml").write_text(exported, encoding="utf-8")
