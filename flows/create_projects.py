@@ -143,7 +143,6 @@ def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str
 @checked_parameters
 async def create_projects(
     sheet: str = "",
-    lines: str = "",
     csv_text: str = "",
     rows: Annotated[list[dict[str, Any]], BeforeValidator(from_json)] = [],  # noqa: B006 - the form needs it as it is
     template: str = "",
@@ -153,6 +152,7 @@ async def create_projects(
     long_titles: Literal["error", "cut"] = "error",
     mode: Literal["create", "update"] = "create",
     output: str = "",
+    lines: str = "",
     max_concurrency: Annotated[int, Field(ge=0, le=MOST_AT_ONCE)] = 0,
     requests_per_second: Annotated[float, Field(ge=-1, le=1000)] = -1,
     max_failures: str = "",
@@ -171,7 +171,6 @@ async def create_projects(
 
     Args:
         sheet: Path or URL of the sheet (CSV, TSV, JSON lines, Excel, Parquet). Give this, or `csv_text`, or `rows`.
-        lines: First and last line of the sheet to carry out, such as `2-500`; empty is all.
         csv_text: The sheet itself, pasted: a header line and a line for each project.
         rows: The rows themselves, each an object with `title`, `workspace`, `template` and overrides.
         template: Template of the rows that name none, by id or name.
@@ -181,6 +180,7 @@ async def create_projects(
         long_titles: What happens to a title that is too long: `error`, or `cut` to its beginning and a hash.
         mode: What happens to a project that exists: `create` leaves it alone, `update` brings it to the row's overrides.
         output: Folder or URL that `results.csv` and `failed.csv` are written to; empty writes none.
+        lines: First and last line of the sheet to carry out, such as `2-500`; empty is all.
         max_concurrency: Requests under way at once, at most 64; 0 takes the edition's default (4; Community 1).
         requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
         max_failures: Rows that may fail before the batch stops: a number (`10`), a share (`5%`), or empty for no limit.

@@ -21,7 +21,7 @@ from tests.prefect.deployed import command, ended, message_of, pid_of, run_of, r
 from tests.prefect.test_create_projects import artifacts
 from tests.soak.batches import amid_rows, projects, write_sheet
 
-IN_PARTS = "create-in-parts/on-demand"
+IN_PARTS = "create-in-parts/in-parts"
 ROWS = 240
 
 

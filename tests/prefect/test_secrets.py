@@ -204,7 +204,7 @@ async def test_a_worker_and_the_parts_of_a_sheet_show_no_secret(
     home, output = tmp_path / "home", tmp_path / "worker.log"
     environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
     with output.open("wb") as file, worker(environment, output=file.fileno()):
-        run = await ended(await started("create-in-parts/on-demand", sheet=str(sheet), parts=2))
+        run = await ended(await started("create-in-parts/in-parts", sheet=str(sheet), parts=2))
     assert message_of(run) == "Failed: 2 parts, 3 rows: 1 created, 2 failed"
     refused = next(part for part in await runs_of(DEPLOYMENT) if part.parameters["lines"] == "3-4")
     # It comes last, so that once it is written down the rest is too.

@@ -14,8 +14,6 @@ RUN_MILLISECONDS = 300_000
 PICTURES = os.environ.get("STENCIL_SCREENSHOTS", "")
 
 ENDED = re.compile(r"^(Completed|CompletedWithFailures|Failed|Crashed|Cancelled)$")
-#: The UI names one artifact of several by the beginning of its id.
-SHORT_ID = re.compile(r"^[0-9a-f]{8}$")
 
 
 def open_form(page: Page) -> Locator:
@@ -67,7 +65,7 @@ def submit(page: Page) -> None:
 
 def submitted(page: Page) -> bool:
     """Submit the form. Not every submission is taken: with its database on SQLite, a busy server may answer 503 and
-    start nothing (Prefect 3.8.8; its client tries again by itself, its UI leaves that to the person)."""
+    start nothing (seen with Prefect 3.8.8; its client tries again by itself, its UI leaves that to the person)."""
     with page.expect_response("**/create_flow_run") as answer:
         submit(page)
     assert answer.value.ok or answer.value.status == HTTPStatus.SERVICE_UNAVAILABLE, answer.value.text()
@@ -97,8 +95,6 @@ def open_summary(page: Page) -> Locator:
     """The summary of the run whose page is open, as text, tables and links."""
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_role("tabpanel").get_by_role("link", name="stencil-summary").click()
-    # The page of all artifacts with this key, the newest first.
-    page.get_by_role("main").get_by_role("link", name=SHORT_ID).first.click()
     summary = page.get_by_role("tabpanel", name="Artifact")
     expect(summary.get_by_role("heading", level=1)).to_be_visible()
     return summary
