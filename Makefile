@@ -21,7 +21,7 @@ RESOLVE = $(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %)
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
 
-CODE := $(foreach folder,stencil tasks flows deployments scripts tests bench,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
+CODE := $(foreach folder,label_studio_stencil label_studio_sandbox flows tasks deployments scripts tests bench,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
 
 # The demo and the UI share a Prefect home of their own, so that neither touches the user's runs and profiles, and the UI
 # shows what the demo did. The recorder takes task runs in batches: one at a time, it loses some of a busy server's.

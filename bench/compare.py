@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contestants import CONTESTANTS, write_sheet
+from label_studio_sandbox import Sandbox
 from scripts.servers import prefect_server
-from stencil.sandbox import Sandbox
 
 AT_ONCE = 16
 #: Contestants that are flows.

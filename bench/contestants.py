@@ -87,7 +87,7 @@ def mapped(url: str, token: str, rows: int, at_once: int, _: Path) -> None:
 
 def stencil(url: str, token: str, _: int, at_once: int, sheet: Path) -> None:
     """Stencil's flow on the sheet, by its command."""
-    from stencil.cli import main
+    from label_studio_stencil.cli import main
 
     os.environ.update(LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=token)
     arguments = [

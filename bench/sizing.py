@@ -26,9 +26,9 @@ from starlette.responses import Response
 from bench.contestants import write_sheet
 from bench.model import Measured, Model, Studio, as_measured, part_task_runs, seconds, survey
 from bench.prefect_database import EVENTS, Contents, connections, contents
+from label_studio_sandbox import Call, Proceed, Sandbox
 from scripts.postgres import postgres_server
 from scripts.servers import prefect_server
-from stencil.sandbox import Call, Proceed, Sandbox
 
 DATABASES = ("SQLite", "PostgreSQL")
 ROWS = (100, 300, 1_000, 3_000, 10_000)
@@ -66,7 +66,7 @@ TIMED = (
 WITHOUT_EVENTS = f"""
 import asyncio, sys
 from prefect import tags
-from flows.create_projects import create_projects
+from label_studio_stencil.prefect.flows import create_projects
 sheet, output = sys.argv[1:]
 options = dict(template="1", workspace="1", max_concurrency={AT_ONCE}, project_events=False)
 with tags("stencil"):
@@ -166,7 +166,16 @@ class Bench:
         command = [sys.executable, "-c", WITHOUT_EVENTS, str(sheet), str(results)]
         if flags is not None:
             given = ["--template", "1", "--workspace", "1", "--max-concurrency", str(AT_ONCE), *flags]
-            command = [sys.executable, "-m", "stencil.cli", "create", str(sheet), "--output", str(results), *given]
+            command = [
+                sys.executable,
+                "-m",
+                "label_studio_stencil",
+                "create",
+                str(sheet),
+                "--output",
+                str(results),
+                *given,
+            ]
         environment = {**self._environment, "LABEL_STUDIO_URL": sandbox.url, "LABEL_STUDIO_API_KEY": sandbox.token}
         said = self._folder / "said"
         with said.open("wb") as log:

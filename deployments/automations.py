@@ -26,8 +26,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from deployments.worded import in_words
-from stencil.problems import StencilError
-from tasks.events import BATCH_FAILED, PROJECT_CREATED
+from label_studio_stencil.prefect.events import BATCH_FAILED, PROJECT_CREATED
+from label_studio_stencil.problems import StencilError
 
 #: What a deployment is told of a project.
 PASSED_ON = ("project_id", "project_url", "title", "workspace", "template")
@@ -38,7 +38,7 @@ REACT = "stencil: run {deployment} for each new project"
 SILENT = "stencil: a run that falls silent counts as crashed"
 
 #: How long a run may be silent. Runs tell every three minutes that they live (Prefect 3.8.8). One that could not, since
-#: Prefect's server was away, is counted as crashed when that is back, and sets itself right (`tasks.stopping.says_it_lives`).
+#: Prefect's server was away, is counted as crashed when that is back, and sets itself right (`says_it_lives`).
 LONGEST_SILENCE = timedelta(minutes=10)
 #: Events of a run after which more is to be heard of it, of one that only waits, and of one that has ended.
 _ALIVE = ("heartbeat", "Pending")

@@ -27,13 +27,13 @@ from prefect.settings import PREFECT_API_URL
 
 from deployments.automations import SILENT, alert, count_silent_as_crashed, period, watch
 from deployments.worded import in_words
-from stencil.files import ALLOW
-from stencil.options import Options
-from stencil.problems import StencilError
-from stencil.settings import StudioSettings, default_requests_per_second
-from stencil.studio import open_studio
-from tasks.credentials import LabelStudioCredentials
-from tasks.limits import LIMIT_NAME
+from label_studio_stencil.access import open_studio
+from label_studio_stencil.files import ALLOW
+from label_studio_stencil.options import Options
+from label_studio_stencil.prefect.credentials import LabelStudioCredentials
+from label_studio_stencil.prefect.limits import LIMIT_NAME
+from label_studio_stencil.problems import StencilError
+from label_studio_stencil.settings import StudioSettings, default_requests_per_second
 
 POOL = "stencil"
 QUEUE = "batches"

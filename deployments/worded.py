@@ -9,7 +9,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
-from stencil.problems import StencilError
+from label_studio_stencil.problems import StencilError
 
 
 def in_words(call: Callable[[], int]) -> int:

@@ -1,1 +1,1 @@
-"""Prefect flows, one file each."""
+"""Flows, one short file each."""

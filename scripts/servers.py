@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from label_studio_stencil.cli.prefect_server import embedded_prefect_server
 from scripts.label_studio import stop
-from stencil.cli.prefect_server import embedded_prefect_server
 
 SANDBOX_TOKEN = "f" * 40
 
@@ -22,7 +22,7 @@ _DATABASE = "DATABASE_CONNECTION_URL"
 def sandbox_server(latency_ms: float = 0.0) -> Iterator[tuple[str, str]]:
     """URL and token of a fresh sandbox."""
     with tempfile.TemporaryDirectory(prefix="stencil-sandbox-") as folder:
-        command = [sys.executable, "-m", "stencil.sandbox", "--port", "0", "--data", f"{folder}/sandbox.sqlite3"]
+        command = [sys.executable, "-m", "label_studio_sandbox", "--port", "0", "--data", f"{folder}/sandbox.sqlite3"]
         command += ["--latency-ms", str(latency_ms), "--token", SANDBOX_TOKEN]
         with running(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from stencil.cli.display import Display
-from stencil.report import Outcome, RowReport
+from label_studio_stencil.cli.display import Display
+from label_studio_stencil.report.outcomes import Outcome, RowReport
 from tests.report.reports import report, row
 
 

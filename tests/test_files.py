@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stencil.files import (
+from label_studio_stencil.files import (
     DEPLOYMENT,
     PERSON,
     PROTOCOLS,
@@ -26,7 +26,8 @@ from stencil.files import (
     locate,
     read,
 )
-from stencil.sheet import SheetUnreadable, read_sheet
+from label_studio_stencil.sheet.model import SheetUnreadable
+from label_studio_stencil.sheet.sources import read_sheet
 
 SECRET = "secret-bytes"
 MB = 1_000_000

@@ -11,24 +11,17 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from stencil.batch import BatchFailed
-from stencil.inbox import (
-    Fate,
-    Handled,
-    Inbox,
-    InboxUnusable,
-    Poll,
-    SheetsLeft,
-    WaitingSheet,
-    fate_of,
-    is_sheet,
-    problems_csv,
-)
-from stencil.labelstudio import Unauthorized, Unsure
-from stencil.problems import InvalidSheet, Problem
-from stencil.report import Outcome, OutputUnwritable
-from stencil.settings import MissingSettings
-from stencil.sheet import SheetUnreadable, read_sheet
+from label_studio_stencil.batch import BatchFailed
+from label_studio_stencil.inbox.errors import InboxUnusable
+from label_studio_stencil.inbox.folder import Inbox, WaitingSheet, is_sheet, problems_csv
+from label_studio_stencil.inbox.outcomes import Fate, Handled, Poll, SheetsLeft, fate_of
+from label_studio_stencil.labelstudio.errors import Unauthorized, Unsure
+from label_studio_stencil.problems import InvalidSheet, Problem
+from label_studio_stencil.report.files import OutputUnwritable
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.settings import MissingSettings
+from label_studio_stencil.sheet.model import SheetUnreadable
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.report.reports import report, row
 
 AT = datetime(2026, 11, 24, 10, 15, 30, tzinfo=UTC)

@@ -10,7 +10,7 @@ from tests.prefect.deployed import SECONDS
 
 PROGRAM = """
 import asyncio, time
-from stencil.cli.interrupting import stop_at_interrupt
+from label_studio_stencil.cli.interrupts import stop_at_interrupt
 
 async def endless():
     while True:

@@ -3,15 +3,15 @@
 import pytest
 from pydantic import SecretStr
 
-from stencil.batch import provision
-from stencil.checking import check
-from stencil.options import BadOption, Options, chosen_lines
-from stencil.problems import InvalidSheet
-from stencil.report import Report
-from stencil.sandbox import Sandbox
-from stencil.settings import StudioSettings
-from stencil.sheet import read_sheet
-from stencil.studio import open_studio
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.access import open_studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.options import BadOption, Options, chosen_lines
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.problems import InvalidSheet
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.soak.batches import projects
 
 SHEET = b"title,template,workspace\n" + b"".join(b"Row %d,1,1\n" % number for number in range(2, 12))

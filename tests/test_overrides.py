@@ -5,21 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stencil.json_value import JSON
-from stencil.overrides import (
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.rows.comparison import differing, masked
+from label_studio_stencil.rows.fields import (
     ENTERPRISE_ONLY_FIELDS,
     FIELDS,
     READ_ONLY_FIELDS,
     ROW_FIELDS,
     SECRET_FIELDS,
     TEXT_FIELDS,
-    Kind,
-    Overrides,
-    differing,
-    masked,
-    parse_overrides,
 )
-from stencil.problems import Problem
+from label_studio_stencil.rows.overrides import Overrides
+from label_studio_stencil.rows.payload import parse_overrides
+from label_studio_stencil.rows.values import Kind
 
 WEIGHTS: JSON = {"s": {"overall": 0.5, "type": "Choices", "labels": {"P": 1.0}}}
 
@@ -370,7 +369,7 @@ def test_what_the_official_client_can_update_is_settable() -> None:
 def test_what_the_official_client_names_in_review_settings_is_settable() -> None:
     from label_studio_sdk.types.review_settings_request import ReviewSettingsRequest
 
-    from stencil.overrides.model import ReviewSettings
+    from label_studio_stencil.rows.overrides import ReviewSettings
 
     assert ReviewSettings.model_fields.keys() == ReviewSettingsRequest.model_fields.keys() - {"project"}
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from stencil.pacing import Pacer, SystemClock, Turn
+from label_studio_stencil.labelstudio.pacing import Pacer, SystemClock, Turn
 from tests.labelstudio.virtual import VirtualClock
 
 LIMIT = 15

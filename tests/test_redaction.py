@@ -4,10 +4,11 @@ import pickle
 
 import pytest
 
-from stencil.overrides import parse_overrides
-from stencil.redaction import MASK, Secret, redact, visible
-from stencil.report import Outcome
-from stencil.sheet import read_sheet, requests_of
+from label_studio_stencil.redaction import MASK, Secret, redact, visible
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.rows.payload import parse_overrides
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.report.reports import report, row
 
 PASSWORD = "hunter2-geheim"

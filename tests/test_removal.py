@@ -18,18 +18,21 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
-from stencil.batch import provision
-from stencil.checking import check
-from stencil.cli import main
-from stencil.labelstudio import UNKNOWN_DATE, Project
-from stencil.marks import Mark
-from stencil.options import Options
-from stencil.removal import Expected, check_studio, doubt, read_results, removing
-from stencil.report import Report, write_results
-from stencil.sandbox import Answer, Call, Interceptor, Proceed, Sandbox
-from stencil.settings import StudioSettings
-from stencil.sheet import read_sheet
-from stencil.studio import open_sandbox, open_studio
+from label_studio_sandbox import Answer, Call, Interceptor, Proceed, Sandbox
+from label_studio_stencil.access import open_sandbox, open_studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.cli import main
+from label_studio_stencil.labelstudio.models import UNKNOWN_DATE, Project
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.marker import Mark
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.removal import removal as removing
+from label_studio_stencil.removal.proof import Expected, doubt
+from label_studio_stencil.removal.results import check_studio, read_results
+from label_studio_stencil.report.files import write_results
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.sheet.sources import read_sheet
 
 ROW = {"title": "Reviews", "template": "1", "workspace": "1", "maximum_annotations": "4"}
 YAML = """

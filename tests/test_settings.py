@@ -1,7 +1,8 @@
 import pytest
 
-from stencil.labelstudio import Edition, InvalidAddress
-from stencil.settings import (
+from label_studio_stencil.labelstudio.errors import InvalidAddress
+from label_studio_stencil.labelstudio.models import Edition
+from label_studio_stencil.settings import (
     MissingSettings,
     StudioSettings,
     default_max_concurrency,

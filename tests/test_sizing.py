@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.model import Measured, Model, Studio, drivers, groups, seconds, survey
-from stencil.batch import Batch
+from label_studio_stencil.batch import Batch
 
 SMALL = (100, 300, 1_000, 3_000)
 TRUE = {"rows": 2.03, "batch": 5.0}

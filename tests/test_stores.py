@@ -9,11 +9,12 @@ import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
 
-from stencil.cli import main
-from stencil.files import DEPLOYMENT, PERSON, Folder, Missing, NotAllowed, Unusable, event, read
-from stencil.inbox import Inbox
-from stencil.report import OutputUnwritable, write_results
-from stencil.sheet import read_sheet, requests_of
+from label_studio_stencil.cli import main
+from label_studio_stencil.files import DEPLOYMENT, PERSON, Folder, Missing, NotAllowed, Unusable, event, read
+from label_studio_stencil.inbox.folder import Inbox
+from label_studio_stencil.report.files import OutputUnwritable, write_results
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.report.reports import report, row
 
 MB = 1_000_000

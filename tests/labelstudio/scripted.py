@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import httpx
 
-from stencil.json_value import JSON
-from stencil.labelstudio import LabelStudio
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.client import LabelStudio
 from tests.labelstudio.virtual import VirtualClock
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"

@@ -1,7 +1,9 @@
 import pytest
 
-from stencil.labelstudio import Edition, InvalidAddress, LabelStudio, keep_alive_for
-from stencil.labelstudio.address import is_loopback, studio_address
+from label_studio_stencil.labelstudio.address import is_loopback, keep_alive_for, studio_address
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.errors import InvalidAddress
+from label_studio_stencil.labelstudio.models import Edition
 
 
 @pytest.mark.parametrize(

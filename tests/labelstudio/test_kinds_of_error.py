@@ -7,8 +7,9 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from stencil.json_value import JSON
-from stencil.labelstudio import LabelStudio, LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
 from tests.labelstudio.scripted import PERSONAL, Script, Step, answer, html, project
 from tests.labelstudio.virtual import VirtualClock
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stencil.json_value import JSON
-from stencil.labelstudio import UNKNOWN_DATE, Project, ProjectTemplate, Workspace
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.models import UNKNOWN_DATE, Project, ProjectTemplate, Workspace
 from tests.labelstudio.scripted import project
 
 TEMPLATE: dict[str, JSON] = {

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from stencil.labelstudio import LabelStudio, Unauthorized, Unsure
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.errors import Unauthorized, Unsure
 from tests.labelstudio.scripted import LEGACY
 
 Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -170,12 +171,12 @@ async def test_an_answer_that_trickles_in_for_ever_ends_at_the_requests_deadline
             await writer.drain()
             await asyncio.sleep(0.005)
 
-    monkeypatch.setattr("stencil.labelstudio.client.CREATE_DEADLINE", 0.1)
+    monkeypatch.setattr("label_studio_stencil.labelstudio.client.CREATE_DEADLINE", 0.1)
     async with serving(trickling) as server, LabelStudio(server.url, LEGACY) as studio:
         with pytest.raises(Unsure, match="no whole answer within 0") as caught:
             await studio.create_project({"title": "Birds"})
         assert caught.value.sent
-        monkeypatch.setattr("stencil.labelstudio.client.CREATE_DEADLINE", 90.0)
+        monkeypatch.setattr("label_studio_stencil.labelstudio.client.CREATE_DEADLINE", 90.0)
         assert (await studio.create_project({"title": "Birds"})).id == 7
 
 

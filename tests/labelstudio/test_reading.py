@@ -6,8 +6,10 @@ import logging
 import httpx
 import pytest
 
-from stencil.labelstudio import LIGHT_FIELDS, Edition, LabelStudio, Rejected, Throttled, Unsure
-from stencil.pacing import Pacer
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.errors import Rejected, Throttled, Unsure
+from label_studio_stencil.labelstudio.models import LIGHT_FIELDS, Edition
+from label_studio_stencil.labelstudio.pacing import Pacer
 from tests.labelstudio.scripted import Script, answer, html, project
 from tests.labelstudio.virtual import VirtualClock
 

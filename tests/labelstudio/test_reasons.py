@@ -2,7 +2,7 @@
 
 import pytest
 
-from stencil.labelstudio.reasons import reason_of
+from label_studio_stencil.labelstudio.reasons import reason_of
 
 
 @pytest.mark.parametrize(

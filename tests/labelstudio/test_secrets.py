@@ -6,8 +6,9 @@ import traceback
 import httpx
 import pytest
 
-from stencil.json_value import JSON
-from stencil.labelstudio import LabelStudioError, ProjectTemplate, Rejected
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected
+from label_studio_stencil.labelstudio.models import ProjectTemplate
 from tests.labelstudio.scripted import LEGACY, PERSONAL, Script, Step, answer, project
 from tests.labelstudio.virtual import VirtualClock
 
@@ -64,12 +65,12 @@ async def test_what_the_server_says_about_the_password_is_withheld(clock: Virtua
 async def test_debugging_logs_say_method_path_status_and_time_only(
     clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "stencil.labelstudio")
+    caplog.set_level(logging.DEBUG, "label_studio_stencil.labelstudio")
     studio = Script(answer(201, project(task_data_password=PASSWORD))).studio(clock)
     await studio.create_project({"title": "Birds", "task_data_password": PASSWORD})
-    assert [record.getMessage() for record in caplog.records if record.name == "stencil.labelstudio"] == [
-        "POST /api/projects/ 201 in 0 ms"
-    ]
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "label_studio_stencil.labelstudio.client"
+    ] == ["POST /api/projects/ 201 in 0 ms"]
 
 
 async def test_what_the_server_tells_about_a_project_shows_no_password(clock: VirtualClock) -> None:

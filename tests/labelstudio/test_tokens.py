@@ -7,7 +7,8 @@ import random
 import httpx
 import pytest
 
-from stencil.labelstudio import LabelStudio, Unauthorized
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.errors import Unauthorized
 from tests.labelstudio.scripted import LEGACY, PERSONAL, Script, answer, jwt, project, sent
 from tests.labelstudio.virtual import VirtualClock
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from stencil.labelstudio import Project
-from stencil.pacing import Pacer
+from label_studio_stencil.labelstudio.models import Project
+from label_studio_stencil.labelstudio.pacing import Pacer
 from tests.labelstudio.scripted import PERSONAL, Script, answer, project, sent
 from tests.labelstudio.virtual import VirtualClock
 

@@ -10,8 +10,8 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from label_studio_sandbox import Sandbox
 from scripts.servers import prefect_server
-from stencil.sandbox import Sandbox
 from tests.prefect.deployed import deploy, worker
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stencil.sandbox import Sandbox
+from label_studio_sandbox import Sandbox
 from tests.prefect.deployed import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ EXAMPLE = ROOT / "examples" / "projects.csv"
 
 
 def stencil(environment: dict[str, str], *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stencil.cli", *arguments]
+    command = [sys.executable, "-m", "label_studio_stencil", *arguments]
     done = subprocess.run(
         command, env=environment, input=stdin, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
     )
@@ -150,7 +150,17 @@ def test_who_closes_the_output_early_is_told_all_the_same_whether_rows_are_well(
 ) -> None:
     sheet = tmp_path / "many.csv"
     sheet.write_text("title,color\n" + "".join(f"Row {number},red\n" for number in range(3000)))
-    command = [sys.executable, "-m", "stencil.cli", "plan", str(sheet), "--template", "1", "--workspace", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "label_studio_stencil",
+        "plan",
+        str(sheet),
+        "--template",
+        "1",
+        "--workspace",
+        "1",
+    ]
     with subprocess.Popen(
         [*command, "--skip-invalid", "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
@@ -164,7 +174,18 @@ def test_what_nobody_has_foreseen_ends_in_a_sentence(environment: dict[str, str]
     (tmp_path / ".stencil").write_text("a file where a folder should be")
     bare = {name: value for name, value in environment.items() if name != "STENCIL_SANDBOX_DATA"}
     bare["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, "-m", "stencil.cli", "plan", "-", "--sandbox", "--template", "1", "--workspace", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "label_studio_stencil",
+        "plan",
+        "-",
+        "--sandbox",
+        "--template",
+        "1",
+        "--workspace",
+        "1",
+    ]
     done = subprocess.run(
         command, env=bare, cwd=tmp_path, input="title\nOne\n", capture_output=True, encoding="utf-8", check=False
     )
@@ -246,7 +267,17 @@ def test_an_interrupted_batch_finishes_what_is_staked_and_exits_130_with_the_rep
         environment = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
     sheet = tmp_path / "long.csv"
     sheet.write_text("title\n" + "".join(f"Row {number}\n" for number in range(2000)))
-    command = [sys.executable, "-m", "stencil.cli", "create", str(sheet), "--template", "1", "--workspace", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "label_studio_stencil",
+        "create",
+        str(sheet),
+        "--template",
+        "1",
+        "--workspace",
+        "1",
+    ]
     running = subprocess.Popen(
         [*command, "--output", str(tmp_path / "out"), "--requests-per-second", "100"],
         env=environment,

@@ -17,15 +17,16 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from flows.create_projects import create_projects, from_dataframe
-from stencil.batch import BatchFailed
-from stencil.problems import InvalidSheet, StencilError
-from stencil.report import Outcome, Report
-from stencil.sandbox import Sandbox
-from stencil.sheet import read_sheet
-from tasks.parameters import BadParameters
-from tasks.provisioning import RETRIES
-from tasks.sheet import SourceUnclear, read_already
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.batch import BatchFailed
+from label_studio_stencil.prefect.flows import create_projects, from_dataframe
+from label_studio_stencil.prefect.parameters import BadParameters
+from label_studio_stencil.prefect.sheet import SourceUnclear, read_already
+from label_studio_stencil.prefect.tasks import RETRIES
+from label_studio_stencil.problems import InvalidSheet, StencilError
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.prefect.deployed import SECONDS
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -212,7 +213,7 @@ async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sand
 
 
 def test_the_delays_of_the_tasks_are_those_of_the_policy() -> None:
-    from tasks.provisioning import provision_group
+    from label_studio_stencil.prefect.tasks import provision_group
 
     assert provision_group.retries == len(RETRIES.delays)
     assert provision_group.retry_delay_seconds == list(RETRIES.delays)

@@ -18,9 +18,9 @@ from prefect.runtime import flow_run
 from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Pending, Running
 
 from deployments.automations import SILENT, count_silent_as_crashed
-from flows.create_projects import create_projects, tell_what_is_known
-from stencil.sandbox import Sandbox
-from tasks.stopping import kept_alive
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.prefect.flows import create_projects, tell_what_is_known
+from label_studio_stencil.prefect.lifecycle import kept_alive
 from tests.prefect.deployed import SECONDS, message_of, pid_of
 from tests.prefect.deployed import ended as deployed_ended
 from tests.prefect.test_create_projects import artifacts, latest_run

@@ -20,8 +20,8 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from deployments.automations import SILENT, NotThere, alert, react
+from label_studio_sandbox import Sandbox
 from scripts.servers import running
-from stencil.sandbox import Sandbox
 from tests.prefect.deployed import (
     SECONDS,
     command,
@@ -131,7 +131,7 @@ async def test_emit_asks_for_a_batch_with_options_that_keep_their_types(
         "--credentials",
         BLOCK,
     ]
-    told = command(environment, "stencil.cli", "emit", str(sheet), *options, "--json")
+    told = command(environment, "label_studio_stencil", "emit", str(sheet), *options, "--json")
     run = await next_run_of(ON_EVENT, before)
     assert message_of(run) == "Completed: 2 rows: 2 would be created"
     assert run.parameters["event"] == json.loads(told)["parameters"]

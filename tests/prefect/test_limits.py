@@ -10,8 +10,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
-from stencil.sandbox import LoggedRequest, Sandbox
-from tasks.limits import LIMIT_NAME
+from label_studio_sandbox import LoggedRequest, Sandbox
+from label_studio_stencil.prefect.limits import LIMIT_NAME
 from tests.soak.batches import FLOW, reported, start
 
 ROWS = 20

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from flows.create_projects import create_projects
-from flows.on_event import Payload, on_event
-from stencil.problems import InvalidSheet, StencilError
-from stencil.report import Report
-from stencil.sandbox import Sandbox
-from tasks.parameters import BadParameters
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.on_event import Payload, on_event
+from label_studio_stencil.prefect.parameters import BadParameters
+from label_studio_stencil.problems import InvalidSheet, StencilError
+from label_studio_stencil.report.report import Report
 
 pytestmark = pytest.mark.prefect
 

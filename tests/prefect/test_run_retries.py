@@ -14,13 +14,13 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun
 from starlette.responses import JSONResponse, Response
 
-from flows.create_projects import create_projects
-from flows.on_event import on_event
-from flows.watch_inbox import watch_inbox
-from stencil.problems import InvalidSheet
-from stencil.report import Outcome
-from stencil.sandbox import Call, Proceed, Sandbox
-from tasks.sheet import one_source
+from label_studio_sandbox import Call, Proceed, Sandbox
+from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.on_event import on_event
+from label_studio_stencil.prefect.sheet import one_source
+from label_studio_stencil.prefect.watch_inbox import watch_inbox
+from label_studio_stencil.problems import InvalidSheet
+from label_studio_stencil.report.outcomes import Outcome
 from tests.prefect.deployed import event_of, message_of, run_of, worker
 from tests.prefect.test_create_projects import latest_run
 from tests.soak.batches import projects
@@ -121,7 +121,7 @@ async def test_an_unforeseen_error_is_forgotten_once_a_later_attempt_completes(
             raise RuntimeError("unforeseen")
         return one_source(*given)
 
-    monkeypatch.setattr("flows.create_projects.one_source", fails_once)
+    monkeypatch.setattr("label_studio_stencil.prefect.flows.one_source", fails_once)
     report = await create_projects.with_options(retries=1, retry_delay_seconds=0)(rows=[{"title": "One", **ROW}])
     assert report.sentence == "1 row: 1 created"
 

@@ -17,7 +17,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.states import Completed, Failed
 
 from deployments.automations import watch
-from stencil.sandbox import Sandbox
+from label_studio_sandbox import Sandbox
 from tests.prefect.deployed import SECONDS, message_of, runs_of, worker
 from tests.prefect.test_deployments import listener
 from tests.soak.batches import projects

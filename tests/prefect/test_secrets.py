@@ -23,10 +23,10 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.logging.handlers import APILogWorker
 from starlette.responses import JSONResponse, Response
 
-from flows.create_projects import create_projects
-from stencil.batch import BatchFailed
-from stencil.sandbox import Call, Proceed, Sandbox
-from tasks.parts import DEPLOYMENT
+from label_studio_sandbox import Call, Proceed, Sandbox
+from label_studio_stencil.batch import BatchFailed
+from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.parts import DEPLOYMENT
 from tests.prefect.deployed import SECONDS, ended, event_of, message_of, runs_of, started, worker
 from tests.prefect.test_create_projects import artifacts, latest_run, task_runs
 
@@ -43,7 +43,7 @@ SHEET = (
 TALKATIVE = {
     "PREFECT_LOGGING_LEVEL": "DEBUG",
     "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "stencil",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "label_studio_stencil",
 }
 
 
@@ -182,7 +182,7 @@ async def test_the_command_line_at_its_most_talkative_shows_no_secret(
 ) -> None:
     home = tmp_path / "home"
     environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
-    command = [sys.executable, "-m", "stencil.cli", "create", str(sheet), "--verbose"]
+    command = [sys.executable, "-m", "label_studio_stencil", "create", str(sheet), "--verbose"]
     done = await asyncio.to_thread(
         subprocess.run, command, env=environment, capture_output=True, timeout=SECONDS, check=False
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deployments.automations import main, period
-from stencil.cli.prefect_server import may_be_named
+from label_studio_stencil.cli.prefect_server import may_be_named
 
 
 @pytest.mark.parametrize(

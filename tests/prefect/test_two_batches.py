@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from stencil.sandbox import Call, Proceed, Sandbox
+from label_studio_sandbox import Call, Proceed, Sandbox
 from tests.soak.batches import FLOW, assert_exactly_once, reported, start, write_sheet
 
 #: Few enough to be staked at once, so that every row is contested.

@@ -13,20 +13,23 @@ from itertools import pairwise
 from typing import cast
 from unittest.mock import AsyncMock, patch
 
-from stencil.batch import provision
-from stencil.checking import Checked, check
-from stencil.json_value import JSON
-from stencil.labelstudio import Edition, LabelStudio, Project
-from stencil.marks import Standing, key_of, read_mark, standing
-from stencil.options import Options
-from stencil.pacing import Pacer
-from stencil.problems import StencilError
-from stencil.provisioning import Patience, Retries
-from stencil.provisioning.steps import StepRunner
-from stencil.report import Outcome, Report
-from stencil.sheet import read_sheet
-from stencil.steps import Steps, TaskFile, pending_of
-from stencil.studio import Studio
+from label_studio_stencil.access import Studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.engine.steps import StepRunner
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.models import Edition, Project
+from label_studio_stencil.labelstudio.pacing import Pacer
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.marker import Standing, key_of, read_mark, standing
+from label_studio_stencil.plan.pending import pending_of
+from label_studio_stencil.plan.targets import Checked, check
+from label_studio_stencil.policy import Patience, Retries
+from label_studio_stencil.problems import StencilError
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.rows.steps import Steps, TaskFile
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning import audit
 from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedStudio

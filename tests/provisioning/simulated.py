@@ -15,21 +15,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from stencil.labelstudio import (
-    Imported,
-    LabelStudioError,
-    Project,
-    ProjectPage,
-    ProjectTemplate,
-    Rejected,
-    Throttled,
-    Unauthorized,
-    Unsure,
-    User,
-    Workspace,
-)
-from stencil.labelstudio.outage import Outage
-from stencil.pacing import Pacer, Turn
+from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
+from label_studio_stencil.labelstudio.models import Imported, Project, ProjectPage, ProjectTemplate, User, Workspace
+from label_studio_stencil.labelstudio.outage import Outage
+from label_studio_stencil.labelstudio.pacing import Pacer, Turn
 from tests.labelstudio.virtual import VirtualClock
 
 T = TypeVar("T")

@@ -10,17 +10,18 @@ from typing import Any, cast
 
 import pytest
 
-from stencil.batch import provision
-from stencil.checking import check
-from stencil.labelstudio import Edition, LabelStudio, ProjectPage
-from stencil.marks import Standing, standing
-from stencil.options import Options
-from stencil.planning import Mode
-from stencil.provisioning import Retries
-from stencil.provisioning.listing import ListUnusable
-from stencil.report import Outcome, Report
-from stencil.sheet import read_sheet
-from stencil.studio import Studio
+from label_studio_stencil.access import Studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.listing import ListUnusable
+from label_studio_stencil.labelstudio.models import Edition, ProjectPage
+from label_studio_stencil.options import Mode, Options
+from label_studio_stencil.plan.marker import Standing, standing
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.policy import Retries
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning.scenes import COLOR, DESCRIPTION, PATIENCE, Scene, Start, played
 from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedStudio
@@ -291,7 +292,7 @@ def test_a_batch_that_is_to_stop_does_not_wait_for_the_end_of_an_outage() -> Non
 
 
 def test_an_outage_is_told_once_when_it_begins_and_once_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "stencil")
+    caplog.set_level("INFO", "label_studio_stencil")
 
     async def run(server: SimulatedStudio) -> None:
         server.down = [Down(server.clock.now() + 0.1, 48.0, "502")]
@@ -361,7 +362,7 @@ def test_a_process_that_is_stopped_while_another_one_makes_its_rows_goes_on_well
 
 
 def test_a_wait_of_more_than_five_seconds_says_for_what(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "stencil")
+    caplog.set_level("INFO", "label_studio_stencil")
 
     async def run(server: SimulatedStudio) -> None:
         others = asyncio.ensure_future(batch(server.client("b"), titles(40)))

@@ -11,20 +11,21 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-import stencil
-from stencil.batch import Batch, prepare, provision
-from stencil.checking import Checked, check
-from stencil.labelstudio import Edition, LabelStudio
-from stencil.options import Options
-from stencil.pacing import Pacer
-from stencil.sandbox import Sandbox
-from stencil.sandbox.app import create_app
-from stencil.sandbox.seed import seed
-from stencil.sandbox.store import Store
-from stencil.sandbox.tokens import DEFAULT_TOKEN
-from stencil.settings import StudioSettings
-from stencil.sheet import read_sheet
-from stencil.studio import Studio, open_studio
+import label_studio_stencil
+from label_studio_sandbox import Sandbox
+from label_studio_sandbox.app import create_app
+from label_studio_sandbox.seed import seed
+from label_studio_sandbox.store import Store
+from label_studio_sandbox.tokens import DEFAULT_TOKEN
+from label_studio_stencil.access import Studio, open_studio
+from label_studio_stencil.batch import Batch, prepare, provision
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.models import Edition
+from label_studio_stencil.labelstudio.pacing import Pacer
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.targets import Checked, check
+from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning.scenes import title
 from tests.provisioning.simulated import Fault, SimulatedClient, SimulatedStudio
@@ -187,7 +188,7 @@ def kept(rows: int) -> int:
         batch, _ = asyncio.run(settled(rows))
         report = batch.report()
         assert report.well
-        ours = tracemalloc.Filter(True, str(Path(stencil.__file__).parent / "*"))
+        ours = tracemalloc.Filter(True, str(Path(label_studio_stencil.__file__).parent / "*"))
         return sum(each.size for each in tracemalloc.take_snapshot().filter_traces([ours]).statistics("filename"))
     finally:
         tracemalloc.stop()

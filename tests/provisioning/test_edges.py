@@ -10,21 +10,25 @@ from unittest.mock import AsyncMock, patch
 
 import pytest
 
-from stencil.batch import prepare
-from stencil.checking import Checked, check
-from stencil.labelstudio import Edition, LabelStudio, Project, ProjectPage
-from stencil.marks import Mark, Standing, key_of, standing
-from stencil.options import Options
-from stencil.pacing import Pacer
-from stencil.provisioning import Engine, Patience, Unsettled
-from stencil.provisioning.looking import Look
-from stencil.provisioning.resolving import Twins, winner_of
-from stencil.provisioning.steps import StepRunner
-from stencil.provisioning.tickets import Answer, Send, Ticket
-from stencil.report import Outcome, Report
-from stencil.sheet import read_sheet
-from stencil.steps import with_pending
-from stencil.studio import Studio
+from label_studio_stencil.access import Studio
+from label_studio_stencil.batch import prepare
+from label_studio_stencil.engine.context import Unsettled
+from label_studio_stencil.engine.engine import Engine
+from label_studio_stencil.engine.look import Look
+from label_studio_stencil.engine.protocol import Twins, winner_of
+from label_studio_stencil.engine.steps import StepRunner
+from label_studio_stencil.engine.ticket import Answer, Send, Ticket
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.models import Edition, Project, ProjectPage
+from label_studio_stencil.labelstudio.pacing import Pacer
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.marker import Mark, Standing, key_of, standing
+from label_studio_stencil.plan.pending import with_pending
+from label_studio_stencil.plan.targets import Checked, check
+from label_studio_stencil.policy import Patience
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning.scenes import (
     COLOR,

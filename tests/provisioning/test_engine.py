@@ -9,17 +9,20 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from stencil.batch import provision
-from stencil.checking import check
-from stencil.labelstudio import Edition, LabelStudio, Rejected, answers
-from stencil.marks import Mark, Standing, intent_of, key_of, standing
-from stencil.options import Options
-from stencil.pacing import Pacer
-from stencil.planning import Mode
-from stencil.provisioning import Patience, Retries
-from stencil.report import Outcome, Report
-from stencil.sheet import read_sheet
-from stencil.studio import Studio
+from label_studio_stencil.access import Studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.labelstudio import answers
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.errors import Rejected
+from label_studio_stencil.labelstudio.models import Edition
+from label_studio_stencil.labelstudio.pacing import Pacer
+from label_studio_stencil.options import Mode, Options
+from label_studio_stencil.plan.marker import Mark, Standing, intent_of, key_of, standing
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.policy import Patience, Retries
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning.simulated import Fault, Faults, SimulatedClient, SimulatedStudio
 

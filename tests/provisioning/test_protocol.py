@@ -5,7 +5,8 @@ import secrets
 
 import pytest
 
-from stencil.report import Outcome, Report
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import Report
 from tests.provisioning.kept import KEPT
 from tests.provisioning.random_scenes import random_scene
 from tests.provisioning.scenes import OTHER_COLOR, Scene, Start, Visit, played, title

@@ -30,7 +30,7 @@ def sdk(label_studio: Studio) -> Iterator[LabelStudio]:
 
 def stencil(studio: Studio, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": studio.token}
-    command = [sys.executable, "-m", "stencil.cli", *arguments]
+    command = [sys.executable, "-m", "label_studio_stencil", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 

@@ -38,7 +38,16 @@ def environment(label_studio: Studio, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def stencil(environment: dict[str, str], sheet: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "stencil.cli", "create", str(sheet), "--template", str(TEMPLATE), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "label_studio_stencil",
+        "create",
+        str(sheet),
+        "--template",
+        str(TEMPLATE),
+        "--json",
+    ]
     done = subprocess.run(
         [*command, "--max-concurrency", str(AT_ONCE)],
         cwd=ROOT,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from stencil.report import Outcome, Report, RowReport
+from label_studio_stencil.report.outcomes import Outcome, RowReport
+from label_studio_stencil.report.report import Report
 
 
 def row(line: int, outcome: Outcome = Outcome.CREATED, **fields: object) -> RowReport:

@@ -5,7 +5,8 @@ import pickle
 
 import pytest
 
-from stencil.report import Outcome, progress_text
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.summary import progress_text
 from tests.report.reports import report, row
 
 WELL = {Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.EXISTS}

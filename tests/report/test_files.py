@@ -11,18 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stencil.problems import StencilError
-from stencil.report import (
-    ADDED_COLUMNS,
-    Outcome,
-    OutputUnwritable,
-    check_output,
-    failed_csv,
-    results_csv,
-    write_results,
-)
-from stencil.sheet import read_sheet
-from stencil.spreadsheet import unguard
+from label_studio_stencil.problems import StencilError
+from label_studio_stencil.report.files import OutputUnwritable, check_output, failed_csv, results_csv, write_results
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import ADDED_COLUMNS
+from label_studio_stencil.sheet.formulas import unguard
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.report.reports import report, row
 
 texts = st.text(st.characters(exclude_categories=["Cs"])) | st.text(alphabet="'=+-@\t\r\n,;\" 1a", max_size=6)

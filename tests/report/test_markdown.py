@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from stencil.problems import Problem
-from stencil.report import Outcome
-from stencil.report.markdown import MOST_BYTES, cut, defused, escape, problem_table, web_address
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.report.markdown import MOST_BYTES, cut, defused, escape, problem_table, web_address
+from label_studio_stencil.report.outcomes import Outcome
 from tests.report.reports import report, row
 
 #: HTML is let through, so that a tag in a title would be seen.

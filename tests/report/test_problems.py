@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from stencil.problems import InvalidSheet, Problem
-from tasks import report as report_module
-from tasks.report import publish_problems
+from label_studio_stencil.prefect import report as report_module
+from label_studio_stencil.prefect.report import publish_problems
+from label_studio_stencil.problems import InvalidSheet, Problem
 
 
 def test_how_a_refused_sheet_was_read_stands_above_its_problems(monkeypatch: pytest.MonkeyPatch) -> None:

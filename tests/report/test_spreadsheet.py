@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stencil.spreadsheet import guard, unguard
+from label_studio_stencil.sheet.formulas import guard, unguard
 
 #: Texts made of what the rule looks at, which plain random text hardly ever is.
 texts = st.text() | st.text(alphabet="'=+-@\t\r\n 19.,eE/a＝", max_size=8)  # noqa: RUF001

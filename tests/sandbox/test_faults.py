@@ -17,17 +17,18 @@ import pytest
 from label_studio_sdk.client import LabelStudio
 from pydantic import SecretStr
 
-from stencil.batch import provision
-from stencil.checking import check
-from stencil.cli import main as stencil_main
-from stencil.options import Options
-from stencil.provisioning import Patience, Retries
-from stencil.report import Outcome, Report
-from stencil.sandbox import BadFaults, Fault, Faults, LoggedRequest, Sandbox, from_argument
-from stencil.sandbox.__main__ import main as sandbox_main
-from stencil.settings import StudioSettings
-from stencil.sheet import read_sheet
-from stencil.studio import open_studio
+from label_studio_sandbox import BadFaults, Fault, Faults, LoggedRequest, Sandbox, from_argument
+from label_studio_sandbox.__main__ import main as sandbox_main
+from label_studio_stencil.access import open_studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.cli import main as stencil_main
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.policy import Patience, Retries
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.sheet.sources import read_sheet
 
 DROPPED = httpx.RemoteProtocolError
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from stencil.sandbox import DEFAULT_TOKEN, Call, Proceed, Sandbox, serve
-from stencil.sandbox.server import listen
+from label_studio_sandbox import DEFAULT_TOKEN, Call, Proceed, Sandbox, serve
+from label_studio_sandbox.server import listen
 
 HEADERS = {"Authorization": f"Token {DEFAULT_TOKEN}"}
 
@@ -27,7 +27,7 @@ def create(sandbox: Sandbox, title: str) -> httpx.Response:
 
 @contextmanager
 def foreground(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "stencil.sandbox", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "label_studio_sandbox", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         assert process.stdout is not None
         found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())

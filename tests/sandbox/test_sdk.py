@@ -12,7 +12,7 @@ from label_studio_sdk.types.lse_project_create import LseProjectCreate
 from label_studio_sdk.types.project_member_bulk_assign_roles_request import ProjectMemberBulkAssignRolesRequest
 from pydantic import TypeAdapter
 
-from stencil.sandbox import Sandbox
+from label_studio_sandbox import Sandbox
 
 # The SDK reads the answer of the token call with a method that pydantic has deprecated.
 pytestmark = pytest.mark.filterwarnings(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stencil.sandbox import Store
+from label_studio_sandbox import Store
 
 
 class Interrupted(Exception):

@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 
-from stencil.sandbox import Sandbox
+from label_studio_sandbox import Sandbox
 
 MISSING = "Authentication credentials were not provided."
 

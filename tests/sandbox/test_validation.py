@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from stencil.sandbox import Sandbox
+from label_studio_sandbox import Sandbox
 
 BINARY = (
     '<View><Text name="text" value="$text"/><Choices name="s" toName="text">'

@@ -5,7 +5,7 @@ import uuid
 import httpx
 import pytest
 
-from stencil.sandbox import Sandbox
+from label_studio_sandbox import Sandbox
 
 
 def make(http: httpx.Client, *titles: str, **body: object) -> list[int]:

@@ -4,7 +4,8 @@ import codecs
 
 import pytest
 
-from stencil.sheet import Sheet, SheetUnreadable, read_sheet
+from label_studio_stencil.sheet.model import Sheet, SheetUnreadable
+from label_studio_stencil.sheet.sources import read_sheet
 
 #: What people in the languages of Windows-1252 write: words whose letters are also those of other encodings' words.
 WESTERN = (

@@ -22,14 +22,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stencil.cli import main
-from stencil.files import Asker
-from stencil.problems import Problem
-from stencil.sheet import CODES, EXTENSIONS, Request, SheetUnreadable, read_sheet, requests_of
-from stencil.sheet import limits as limits_module
-from stencil.sheet import references as references_module
-from stencil.sheet import requests as requests_module
-from stencil.sheet import sources as sources_module
+from label_studio_stencil.cli import main
+from label_studio_stencil.files import Asker
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.rows import references as references_module
+from label_studio_stencil.rows import requests as requests_module
+from label_studio_stencil.rows.request import Request
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.sheet import limits as limits_module
+from label_studio_stencil.sheet import sources as sources_module
+from label_studio_stencil.sheet.codes import CODES
+from label_studio_stencil.sheet.model import SheetUnreadable
+from label_studio_stencil.sheet.sources import EXTENSIONS, read_sheet
 
 MB = 1_000_000
 NAMESPACE = b'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
@@ -366,8 +370,8 @@ if sys.argv[1].endswith("xlsx"):
     import openpyxl
 elif sys.argv[1].endswith("parquet"):
     import pyarrow.parquet
-from stencil.problems import StencilError
-from stencil.sheet import read_sheet
+from label_studio_stencil.problems import StencilError
+from label_studio_stencil.sheet.sources import read_sheet
 
 resource.setrlimit(resource.RLIMIT_AS, (6_000_000_000,) * 2)
 

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from stencil.problems import Problem
-from stencil.sheet import Request, Sheet, requests_of
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.rows.request import Request
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.sheet.model import Sheet
 from tests.sheet.writing import FORMATS, Rows, sheet_of
 
 #: Formats with a header that stands in a row, where names may be missing, doubled or below something else.

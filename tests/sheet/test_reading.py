@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stencil.sheet import Row, Sheet, SheetUnreadable, read_sheet, requests_of
-from stencil.sheet import sources as sources_module
-from stencil.sheet import text as text_module
-from stencil.sheet.limits import MOST_UNPACKED
-from stencil.spreadsheet import unguard
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.sheet import sources as sources_module
+from label_studio_stencil.sheet import text as text_module
+from label_studio_stencil.sheet.formulas import unguard
+from label_studio_stencil.sheet.limits import MOST_UNPACKED
+from label_studio_stencil.sheet.model import Row, Sheet, SheetUnreadable
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.sheet.writing import as_opendocument
 
 PLAIN = "title,description\nabc,déjà\n"
@@ -309,7 +311,10 @@ def test_what_is_no_source_is_unreadable() -> None:
 def test_reading_text_does_not_import_pandas() -> None:
     import subprocess
 
-    code = "import sys; from stencil.sheet import read_sheet; read_sheet(b'title'); print('pandas' in sys.modules)"
+    code = (
+        "import sys; from label_studio_stencil.sheet.sources import read_sheet; "
+        "read_sheet(b'title'); print('pandas' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

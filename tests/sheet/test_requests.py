@@ -5,11 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stencil.files import Asker
-from stencil.problems import Problem
-from stencil.sheet import CODES, Request, Sheet, find_duplicates, read_sheet, requests_of
-from stencil.sheet import references as references_module
-from stencil.sheet.limits import MOST_IN_CELL
+from label_studio_stencil.files import Asker
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.rows import references as references_module
+from label_studio_stencil.rows.request import Request
+from label_studio_stencil.rows.requests import find_duplicates, requests_of
+from label_studio_stencil.sheet.codes import CODES
+from label_studio_stencil.sheet.limits import MOST_IN_CELL
+from label_studio_stencil.sheet.model import Sheet
+from label_studio_stencil.sheet.sources import read_sheet
 
 BIG = b"title,_n\nabc," + b"x" * (MOST_IN_CELL + 1)
 OUTSIDE = "outside.txt"

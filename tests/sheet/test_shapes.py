@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from stencil.sheet import read_sheet, requests_of
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.sheet.sources import read_sheet
 
 HEADER = ["title", "workspace", "maximum_annotations", "is_draft", "description", "_ticket"]
 ROWS = [

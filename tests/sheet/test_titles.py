@@ -2,7 +2,9 @@
 
 import pytest
 
-from stencil.sheet import BadPattern, TitlePattern, read_sheet, requests_of
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.rows.titles import BadPattern, TitlePattern
+from label_studio_stencil.sheet.sources import read_sheet
 
 LONG = "A very long name of a customer of the northern branch office"
 

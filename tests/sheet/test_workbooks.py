@@ -9,8 +9,10 @@ import openpyxl
 import pytest
 from openpyxl.workbook import Workbook
 
-from stencil.cli import main
-from stencil.sheet import Sheet, SheetUnreadable, read_sheet, requests_of
+from label_studio_stencil.cli import main
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.sheet.model import Sheet, SheetUnreadable
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.sheet.writing import as_excel, ods_cell, ods_row, ods_table, opendocument
 
 NEXT = opendocument(
@@ -244,7 +246,7 @@ def test_a_file_that_is_no_sheet_says_what_it_is_and_what_to_do(content: bytes, 
 
 
 def test_a_packed_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stencil.sheet.formats.MOST_BYTES", 1_000_000)
+    monkeypatch.setattr("label_studio_stencil.sheet.formats.MOST_BYTES", 1_000_000)
     for content in (gzip.compress(b"x" * 2_000_000), zipped(**{"x.csv": b"x" * 2_000_000})):
         with pytest.raises(SheetUnreadable, match="unpacks to more than 1 MB"):
             read_sheet(content)

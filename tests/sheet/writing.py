@@ -13,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stencil.sheet import Sheet, read_sheet
+from label_studio_stencil.sheet.model import Sheet
+from label_studio_stencil.sheet.sources import read_sheet
 
 Rows = Sequence[Sequence[object]]
 

@@ -18,13 +18,13 @@ from typing import Any
 import httpx
 from starlette.responses import Response
 
-from stencil.batch import provision
-from stencil.checking import check
-from stencil.options import Options
-from stencil.sandbox import Call, Proceed, Sandbox
-from stencil.settings import StudioSettings
-from stencil.sheet import read_sheet
-from stencil.studio import open_studio
+from label_studio_sandbox import Call, Proceed, Sandbox
+from label_studio_stencil.access import open_studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.sheet.sources import read_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +37,7 @@ LAST_REQUEST = 404
 
 #: The batch without Prefect, and the whole flow.
 ENGINE = ("tests.soak.batches",)
-FLOW = ("stencil.cli", "create", "--json", "--max-concurrency", "8")
+FLOW = ("label_studio_stencil", "create", "--json", "--max-concurrency", "8")
 
 #: Outcomes of rows whose project is there.
 WELL = {"created", "resumed", "exists"}

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.automations import SILENT, count_silent_as_crashed
-from stencil.sandbox import Sandbox
+from label_studio_sandbox import Sandbox
 from tests.prefect.deployed import command, deploy, ended, message_of, parent_of, pid_of, started, worker
 from tests.soak.batches import amid_rows, projects, write_sheet
 

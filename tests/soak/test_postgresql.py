@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from prefect.settings import get_current_settings
 
+from label_studio_sandbox import Sandbox
 from scripts.postgres import plain_url
-from stencil.sandbox import Sandbox
 from tests.soak.batches import FLOW, assert_exactly_once, reported, start, write_sheet
 
 #: Task runs of a batch that are none of its rows': read, plan, sweep and report.

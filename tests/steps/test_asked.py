@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from stencil.sheet import read_sheet, requests_of
-from stencil.steps import BadStep, Claim, Member, Sent, members_in, pending_of, tasks_in, with_pending
+from label_studio_stencil.plan.pending import Claim, Sent, pending_of, with_pending
+from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.rows.steps import BadStep, Member, members_in, tasks_in
+from label_studio_stencil.sheet.sources import read_sheet
 
 KEY, INTENT = "0123456789abcdef", "01234567"
 

@@ -14,19 +14,20 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
-from stencil.batch import prepare, provision
-from stencil.checking import check
-from stencil.files import Asker
-from stencil.options import Options
-from stencil.planning import Mode
-from stencil.problems import InvalidSheet
-from stencil.provisioning import Patience, steps
-from stencil.report import Report, RowReport
-from stencil.sandbox import Call, Proceed, Sandbox
-from stencil.settings import StudioSettings
-from stencil.sheet import read_sheet
-from stencil.sheet.task_files import Tasks, open_tasks
-from stencil.studio import Studio, open_studio
+from label_studio_sandbox import Call, Proceed, Sandbox
+from label_studio_stencil.access import Studio, open_studio
+from label_studio_stencil.batch import prepare, provision
+from label_studio_stencil.engine import steps
+from label_studio_stencil.files import Asker
+from label_studio_stencil.options import Mode, Options
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.policy import Patience
+from label_studio_stencil.problems import InvalidSheet
+from label_studio_stencil.report.outcomes import RowReport
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.rows.task_files import Tasks, open_tasks
+from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.sheet.sources import read_sheet
 
 OPTIONS = Options(template="1", workspace="1")
 #: No wait for whoever else may be at it.

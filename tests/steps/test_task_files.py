@@ -7,16 +7,17 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from stencil.checking import check, resolve_targets
-from stencil.files import PERSON
-from stencil.options import Options
-from stencil.problems import Problem
-from stencil.sheet import read_sheet
-from stencil.sheet import task_files as task_files_module
-from stencil.sheet.references import References
-from stencil.sheet.task_files import open_tasks, read_tasks
-from stencil.steps import BadStep, doubts
-from stencil.studio import open_sandbox
+from label_studio_stencil.access import open_sandbox
+from label_studio_stencil.files import PERSON
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.targets import check, resolve_targets
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.rows import task_files as task_files_module
+from label_studio_stencil.rows.predictions import doubts
+from label_studio_stencil.rows.references import References
+from label_studio_stencil.rows.steps import BadStep
+from label_studio_stencil.rows.task_files import open_tasks, read_tasks
+from label_studio_stencil.sheet.sources import read_sheet
 from tests.sheet.writing import as_csv, as_excel, as_json, as_json_lines, as_opendocument, as_parquet
 
 HEADER, ROWS = ["text", "label"], [["hello", "x"], ["world", "y"]]

@@ -11,15 +11,15 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from stencil.batch import provision
-from stencil.checking import check
-from stencil.cli import main
-from stencil.options import Options
-from stencil.report import Report
-from stencil.sandbox import Sandbox
-from stencil.settings import StudioSettings
-from stencil.sheet import read_sheet
-from stencil.studio import open_studio
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.access import open_studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.cli import main
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.sheet.sources import read_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 import fsspec
 import pytest
 
-from stencil.problems import Problem
-from stencil.templates import Template, exported, read_template
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.templates.files import exported, read_template
+from label_studio_stencil.templates.model import Template
 
 NER = """
 name: Entities

@@ -7,16 +7,18 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from stencil.batch import provision
-from stencil.checking import check
-from stencil.options import Options
-from stencil.problems import Problem
-from stencil.report import Report
-from stencil.sandbox import Sandbox
-from stencil.settings import StudioSettings
-from stencil.sheet import read_sheet
-from stencil.studio import Studio, open_studio
-from stencil.templates import Template, from_anywhere, resolve_templates
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.access import Studio, open_studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.options import Options
+from label_studio_stencil.plan.targets import check
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.sheet.sources import read_sheet
+from label_studio_stencil.templates.files import from_anywhere
+from label_studio_stencil.templates.model import Template
+from label_studio_stencil.templates.resolution import resolve_templates
 
 CONFIG = '<View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>'
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from stencil.problems import Problem
-from stencil.templates import rendering
-from stencil.templates.model import Template
-from stencil.templates.rendering import TooSlow, Unrenderable, names_in, render
-from stencil.templates.variables import variable
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.templates import rendering
+from label_studio_stencil.templates.model import Template
+from label_studio_stencil.templates.rendering import TooSlow, Unrenderable, names_in, render
+from label_studio_stencil.templates.variables import variable
 
 LONG = "x" * 100_000
 
@@ -51,7 +51,7 @@ def test_a_template_that_was_too_slow_for_a_row_is_not_tried_for_the_next(monkey
         tried.append(field)
         raise TooSlow("it takes long")
 
-    monkeypatch.setattr("stencil.templates.model.render", slow)
+    monkeypatch.setattr("label_studio_stencil.templates.model.render", slow)
     template = Template("t.yaml", "t", "file:1", variables={"v": variable("v", None)}, texts={"title": "{{ v }}"})
     problems: list[Problem] = [found for _ in range(3) for found in template.filled({"v": "x"})[1]]
     assert [problem.message for problem in problems] == ["title of t: it takes long."] * 3

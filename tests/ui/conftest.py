@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from label_studio_sandbox import Sandbox
 from scripts.servers import prefect_server
-from stencil.sandbox import Sandbox
 from tests.prefect.deployed import command, worker
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")

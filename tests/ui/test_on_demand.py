@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from flows.create_projects import create_projects
-from stencil.sandbox import Sandbox
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.prefect.flows import create_projects
 from tests.soak.batches import projects
 from tests.ui.person import (
     add_item,

@@ -1,0 +1,151 @@
+"""A request on its way to a handler, what a handler answers, and what may stand between them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from label_studio_sandbox._json import JSON, Object, dumps, loads
+from label_studio_sandbox.errors import Refusal
+from label_studio_sandbox.faults.model import Faults
+from label_studio_sandbox.fields import Flag, Schema
+from label_studio_sandbox.requestlog import Trace
+from label_studio_sandbox.store import Store
+from label_studio_sandbox.tokens import DEFAULT_TOKEN, Tokens
+
+Proceed = Callable[[], Awaitable[Response]]
+
+
+class Interceptor(Protocol):
+    """Something that stands between the route and the handler."""
+
+    async def __call__(self, call: "Call", proceed: Proceed) -> Response:
+        """The answer, got from `proceed()` or another; that of `Lost()` is none. `proceed` may be called again, or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a sandbox behaves.
+
+    Attributes:
+        token: the legacy token.
+        latency_ms: milliseconds by which every answer is late.
+        access_token_seconds: lifetime of an access token; the real server's is 300.
+        rate_limit: requests a second for each token, above which the answer is 429; None for no limit.
+        log_requests: whether `RequestLog` keeps what was asked.
+        interceptors: called in this order, the first outermost.
+        faults: what goes wrong on the way to these and back.
+    """
+
+    token: str = DEFAULT_TOKEN
+    latency_ms: float = 0
+    access_token_seconds: float = 300
+    rate_limit: float | None = None
+    log_requests: bool = False
+    interceptors: tuple[Interceptor, ...] = ()
+    faults: Faults | None = None
+
+    def __repr__(self) -> str:
+        return f"Settings(latency_ms={self.latency_ms}, rate_limit={self.rate_limit})"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler answers: a status, and a JSON body where there is one."""
+
+    body: JSON = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        """The answer on the wire."""
+        if self.status == 204:
+            return Response(status_code=204, headers=self.headers)
+        return Response(dumps(self.body), self.status, self.headers, "application/json")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way to a handler.
+
+    Attributes:
+        number: as in the log.
+        params: the numbers in the path, by name.
+        project_id: an id that an interceptor reserved for the project that this call will make.
+        behind: seconds ago, at which a read sees the projects; 0 is now.
+        skew: seconds by which the server's clock is ahead.
+        ordering: of a list, instead of the one that is asked for; `pinned` is the server's own.
+        import_questions: for the state of an import, that are asked before it is done, or 0 where it is done otherwise;
+            None does it at once.
+        import_error: why an import fails.
+        import_id: of the import that was begun.
+        trace: what becomes of the request, for the log.
+    """
+
+    store: Store
+    tokens: Tokens
+    number: int
+    method: str
+    path: str
+    query_string: str
+    headers: Mapping[bytes, bytes] = field(repr=False)
+    params: Mapping[str, int]
+    scheme: str
+    raw: bytes = field(repr=False)
+    project_id: int | None = None
+    is_form: bool = False
+    behind: float = 0
+    skew: float = 0
+    ordering: str | None = None
+    import_questions: int | None = None
+    import_error: str = ""
+    import_id: int | None = None
+    trace: Trace = field(default_factory=Trace)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query by name; of a repeated one the last counts."""
+        return dict(parse_qsl(self.query_string, keep_blank_values=True)) if self.query_string else {}
+
+    @property
+    def id(self) -> int:
+        """The id in the path."""
+        return self.params["id"]
+
+    def data(self) -> JSON:
+        """The body, read by its content type; an empty one is `{}`.
+
+        Raises:
+            Refusal: 400 for a body that is not JSON, 415 for a content type that the server does not read.
+        """
+        if not self.raw:
+            return {}
+        content_type = self.headers.get(b"content-type", b"").decode("latin-1")
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type == "application/json":
+            try:
+                return loads(self.raw)
+            except ValueError as exc:
+                raise Refusal(400, f"JSON parse error - {exc}") from None
+        if media_type == "application/x-www-form-urlencoded":
+            self.is_form = True
+            return dict(parse_qsl(self.raw.decode("utf-8", "replace"), keep_blank_values=True))
+        raise Refusal(415, f'Unsupported media type "{content_type}" in request.')
+
+    def clean(self, schema: Schema) -> Object:
+        """The body's values by a schema, all of its required fields present.
+
+        Raises:
+            Rejected: some do not fit.
+        """
+        data = self.data()
+        if self.is_form and isinstance(data, dict):
+            # A form cannot say that a box is not ticked, so a missing boolean is read as false.
+            flags = (name for name, kind in schema.fields.items() if isinstance(kind, Flag))
+            data = dict.fromkeys(flags, False) | data
+        return schema.clean(data)
+
+
+Handler = Callable[[Call], Answer]

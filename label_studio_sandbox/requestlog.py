@@ -1,0 +1,100 @@
+"""What was asked of a sandbox, and when it took effect, for those who test what its clients send."""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+from label_studio_sandbox._json import JSON, loads
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A write that took effect.
+
+    Attributes:
+        number: rises by one with each commit of the sandbox: the order in which they took effect.
+        at: Unix time, in seconds.
+        status: that the handler answered, whatever the client got to see.
+        id: of what was made, changed or deleted; None where the route has none.
+    """
+
+    number: int
+    at: float
+    status: int
+    id: int | None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What becomes of a request, which may go on after its answer."""
+
+    faults: list[str] = field(default_factory=list)
+    commits: list[Commit] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """One request that reached the sandbox.
+
+    Attributes:
+        number: rises by one with each request, in the order of arrival.
+        query: the query string as it was sent, without the `?`.
+        status: of the answer, or None where the client got none.
+        received_at: Unix time of arrival, in seconds.
+        seconds: from the end of the request to the beginning of its answer.
+        fault: kinds of the faults that it got, the outermost first, joined by `+`; empty for none.
+        commits: its writes that took effect by now: none for a read and for what was refused or lost, several where
+            it was replayed; some may come after the answer.
+    """
+
+    number: int
+    method: str
+    path: str
+    query: str
+    # Bodies of the token calls hold tokens.
+    body: bytes = field(repr=False)
+    status: int | None
+    received_at: float
+    seconds: float
+    fault: str = ""
+    commits: tuple[Commit, ...] = ()
+
+    @property
+    def committed_at(self) -> float | None:
+        """Unix time of its last write, in seconds; None where none took effect by now."""
+        return self.commits[-1].at if self.commits else None
+
+    def json(self) -> JSON:
+        """The body as JSON.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
+        return loads(self.body)
+
+
+class RequestLog:
+    """The newest requests, readable from any thread."""
+
+    def __init__(self, *, enabled: bool, limit: int = 100_000) -> None:
+        self.enabled = enabled
+        self._lock = Lock()
+        self._entries: deque[tuple[LoggedRequest, Trace]] = deque(maxlen=limit)
+
+    def add(self, entry: LoggedRequest, trace: Trace) -> None:
+        """Nothing; the entry is kept, where the log is enabled, and shows the trace as it is when it is read."""
+        if self.enabled:
+            with self._lock:
+                self._entries.append((entry, trace))
+
+    def entries(self) -> tuple[LoggedRequest, ...]:
+        """All entries by number."""
+        with self._lock:
+            kept = list(self._entries)
+        shown = (replace(entry, fault="+".join(t.faults), commits=tuple(t.commits)) for entry, t in kept)
+        return tuple(sorted(shown, key=lambda entry: entry.number))
+
+    def clear(self) -> None:
+        """Nothing; the log is empty, and numbers go on rising."""
+        with self._lock:
+            self._entries.clear()

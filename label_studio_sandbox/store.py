@@ -1,0 +1,272 @@
+"""The sandbox's memory: projects, templates, workspaces, imports and tokens in one SQLite file.
+
+One connection serves everything, from one thread at a time, so that a statement needs no lock. The write-ahead log
+without syncing keeps every committed write when the process is killed, though not when the machine loses power.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from label_studio_sandbox._json import Object, dumps, load_object
+from label_studio_sandbox.past import Past
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS projects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    title TEXT, folded TEXT NOT NULL, description TEXT, workspace INTEGER, pinned_at TEXT,
+    created_at TEXT NOT NULL, tasks INTEGER NOT NULL DEFAULT 0, settings TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS projects_newest ON projects (pinned_at, id);
+CREATE INDEX IF NOT EXISTS projects_title ON projects (folded);
+CREATE INDEX IF NOT EXISTS projects_workspace ON projects (workspace, id);
+CREATE TABLE IF NOT EXISTS templates (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS workspaces (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS tokens (jti TEXT PRIMARY KEY, token TEXT NOT NULL, revoked INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS imports (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_COLUMNS = "p.id, p.title, p.description, p.workspace, p.pinned_at, p.created_at, p.tasks, p.settings, w.title"
+_FROM = "FROM projects p LEFT JOIN workspaces w ON w.id = p.workspace"
+
+
+@dataclass(slots=True)
+class Project:
+    """A stored project; `settings` holds what differs from the defaults."""
+
+    title: str | None = ""
+    description: str | None = ""
+    workspace: int | None = None
+    pinned_at: str | None = None
+    created_at: str = ""
+    tasks: int = 0
+    settings: Object = field(default_factory=dict)
+    id: int = 0
+    workspace_title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which projects, in which order: SQL conditions with their values, and an `ORDER BY`."""
+
+    conditions: Sequence[str] = ()
+    values: Sequence[str | int] = ()
+    order: str = "p.pinned_at DESC, p.id DESC"
+
+    def where(self) -> str:
+        """The `WHERE` clause, or nothing."""
+        return f"WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+
+
+class Store:
+    """The SQLite file behind a sandbox, or memory where `path` is None.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened, or is not a database.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        # The server's thread is another one than that which opened the file; they never use it at once.
+        self._db = sqlite3.connect(
+            path or ":memory:", isolation_level=None, check_same_thread=False, cached_statements=512
+        )
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=OFF")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error:
+            self._db.close()
+            raise
+        self._db.create_function("fold", 1, fold, deterministic=True)
+        last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'projects'").fetchone()
+        self._last_project_id: int = last[0] if last else 0
+        self._past: Past | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing; the file is closed."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A span whose writes are committed together at its end, or not at all where it raises."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def keep_past(self, seconds: float) -> None:
+        """Nothing; from now on `rewound` can show what the projects were up to that long ago."""
+        self._past = self._past or Past(self._db, seconds)
+
+    @contextmanager
+    def rewound(self, seconds: float) -> Iterator[None]:
+        """A span in which the projects are read as they were that many seconds ago, as far as the past is kept."""
+        if self._past is None:
+            yield
+            return
+        self._past.forget()
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._past.rewind(seconds)
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
+    # projects
+
+    def reserve_project_id(self) -> int:
+        """The next project id. Ids rise in the order in which they are given out, not in that of the commits."""
+        self._last_project_id += 1
+        return self._last_project_id
+
+    def add_project(self, project: Project) -> None:
+        """Nothing; the project is stored under its id."""
+        self._db.execute(
+            "INSERT INTO projects (title, folded, description, workspace, pinned_at, created_at, tasks, settings, id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _values(project),
+        )
+
+    def save_project(self, project: Project) -> None:
+        """Nothing; every column of the project is written."""
+        self._db.execute(
+            "UPDATE projects SET title = ?, folded = ?, description = ?, workspace = ?, pinned_at = ?,"
+            " created_at = ?, tasks = ?, settings = ? WHERE id = ?",
+            _values(project),
+        )
+
+    def project(self, project_id: int) -> Project | None:
+        """The project of that id."""
+        row = self._db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE p.id = ?", (project_id,)).fetchone()
+        return _project(row) if row else None
+
+    def delete_project(self, project_id: int) -> bool:
+        """Whether there was a project of that id; it is gone now."""
+        return self._db.execute("DELETE FROM projects WHERE id = ?", (project_id,)).rowcount > 0
+
+    def count_projects(self, query: Query) -> int:
+        """How many projects fit the query."""
+        # No join where nothing asks for the workspace's own columns: a page is counted on every look.
+        source = _FROM if "w." in query.where() else "FROM projects p"
+        sql = f"SELECT count(*) {source} {query.where()}"
+        return int(self._db.execute(sql, query.values).fetchone()[0])
+
+    def projects(self, query: Query, *, limit: int = -1, offset: int = 0) -> list[Project]:
+        """The projects that fit the query, in its order."""
+        sql = f"SELECT {_COLUMNS} {_FROM} {query.where()} ORDER BY {query.order} LIMIT ? OFFSET ?"
+        return [_project(row) for row in self._db.execute(sql, (*query.values, limit, offset))]
+
+    # templates, workspaces and imports
+
+    def add(self, table: str, body: Object) -> int:
+        """The id of the new row of `templates`, `workspaces` or `imports`."""
+        if table == "workspaces":
+            values: tuple[object, ...] = (str(body["title"]), dumps(body).decode())
+            sql = "INSERT INTO workspaces (title, body) VALUES (?, ?)"
+        else:
+            values, sql = (dumps(body).decode(),), f"INSERT INTO {table} (body) VALUES (?)"  # noqa: S608
+        return self._db.execute(sql, values).lastrowid or 0
+
+    def save(self, table: str, row_id: int, body: Object) -> None:
+        """Nothing; the row's body is replaced."""
+        if table == "workspaces":
+            self._db.execute("UPDATE workspaces SET title = ? WHERE id = ?", (str(body["title"]), row_id))
+        self._db.execute(f"UPDATE {table} SET body = ? WHERE id = ?", (dumps(body).decode(), row_id))  # noqa: S608
+
+    def get(self, table: str, row_id: int) -> Object | None:
+        """The body of the row, with its id."""
+        row = self._db.execute(f"SELECT body FROM {table} WHERE id = ?", (row_id,)).fetchone()  # noqa: S608
+        return {"id": row_id} | load_object(row[0]) if row else None
+
+    def all(self, table: str) -> list[Object]:
+        """The bodies of all rows, in the order of their ids."""
+        rows = self._db.execute(f"SELECT id, body FROM {table} ORDER BY id")  # noqa: S608
+        return [{"id": row_id} | load_object(body) for row_id, body in rows]
+
+    def delete(self, table: str, row_id: int) -> bool:
+        """Whether there was such a row; it is gone now, and a workspace's projects are in none."""
+        if table == "workspaces":
+            self._db.execute("UPDATE projects SET workspace = NULL WHERE workspace = ?", (row_id,))
+        return self._db.execute(f"DELETE FROM {table} WHERE id = ?", (row_id,)).rowcount > 0  # noqa: S608
+
+    def project_counts(self) -> dict[int, int]:
+        """How many projects each workspace holds, by its id."""
+        sql = "SELECT workspace, count(*) FROM projects WHERE workspace IS NOT NULL GROUP BY workspace"
+        return dict(self._db.execute(sql).fetchall())
+
+    # tokens and facts
+
+    def add_token(self, jti: str, token: str) -> None:
+        """Nothing; the personal access token is known."""
+        self._db.execute("INSERT INTO tokens (jti, token) VALUES (?, ?)", (jti, token))
+
+    def tokens(self) -> list[str]:
+        """The personal access tokens that are not revoked."""
+        return [row[0] for row in self._db.execute("SELECT token FROM tokens WHERE revoked = 0")]
+
+    def token_state(self, jti: str) -> bool | None:
+        """True for a token that may be used, False for a revoked one, None for one never given out."""
+        row = self._db.execute("SELECT revoked FROM tokens WHERE jti = ?", (jti,)).fetchone()
+        return None if row is None else not row[0]
+
+    def revoke_token(self, jti: str) -> None:
+        """Nothing; the token is of no use any more."""
+        self._db.execute("UPDATE tokens SET revoked = 1 WHERE jti = ?", (jti,))
+
+    def fact(self, name: str) -> str | None:
+        """A lasting fact about this file."""
+        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def remember(self, name: str, value: str) -> None:
+        """Nothing; the fact is kept."""
+        self._db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+
+
+def fold(text: str | None) -> str:
+    """The text as searches compare it: without case, as Postgres does it for every alphabet."""
+    return (text or "").upper()
+
+
+def _values(project: Project) -> tuple[object, ...]:
+    return (
+        project.title,
+        fold(project.title),
+        project.description,
+        project.workspace,
+        project.pinned_at,
+        project.created_at,
+        project.tasks,
+        dumps(project.settings).decode(),
+        project.id,
+    )
+
+
+def _project(row: Sequence[str]) -> Project:
+    project_id, title, description, workspace, pinned_at, created_at, tasks, settings, workspace_title = row
+    return Project(
+        title,
+        description,
+        workspace,  # type: ignore[arg-type] # SQLite's rows have no types
+        pinned_at,
+        created_at,
+        tasks,  # type: ignore[arg-type]
+        load_object(settings),
+        project_id,  # type: ignore[arg-type]
+        workspace_title,
+    )

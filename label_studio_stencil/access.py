@@ -1,0 +1,96 @@
+"""Opens the studio that a batch works on, with the limits that the options and the edition ask for."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.models import Edition
+from label_studio_stencil.labelstudio.pacing import Clock, Pacer, SystemClock, Toll
+from label_studio_stencil.options import Options
+from label_studio_stencil.settings import StudioSettings, default_max_concurrency, default_requests_per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """An open studio, and what is known of it.
+
+    Attributes:
+        client: The open client.
+        edition: What it can do.
+        pacer: The limits of this batch.
+        name: For people: its address, or that it is the sandbox.
+        sandbox: Whether it is the embedded sandbox.
+    """
+
+    client: LabelStudio
+    edition: Edition
+    pacer: Pacer
+    name: str
+    sandbox: bool = False
+
+
+@contextlib.asynccontextmanager
+async def open_studio(
+    settings: StudioSettings,
+    options: Options,
+    *,
+    sandbox: bool = False,
+    clock: Clock | None = None,
+    toll: Toll | None = None,
+) -> AsyncIterator[Studio]:
+    """A client with the limits that the options and the edition ask for.
+
+    Args:
+        settings: Where it is, and the token.
+        options: What was asked for.
+        sandbox: Whether it is the embedded sandbox.
+        clock: What time it is.
+        toll: Awaited by each request before it leaves: a limit that is shared with others elsewhere.
+
+    Raises:
+        LabelStudioError: The studio did not answer, or refused the token.
+    """
+    rate = options.requests_per_second
+    pacer = Pacer(
+        max_concurrency=options.max_concurrency or default_max_concurrency(Edition.ENTERPRISE),
+        requests_per_second=default_requests_per_second(settings.url) if rate < 0 else rate,
+        clock=clock or SystemClock(),
+        toll=toll,
+    )
+    async with LabelStudio(settings.url, settings.token, pacer=pacer) as client:
+        version = await client.version()
+        if not options.max_concurrency:
+            pacer.max_concurrency = default_max_concurrency(version.edition)
+        name = f"the embedded sandbox ({client.url})" if sandbox else client.url
+        yield Studio(client, version.edition, pacer, name, sandbox)
+
+
+@contextlib.asynccontextmanager
+async def open_sandbox(
+    options: Options, *, data: Path | None = None, toll: Toll | None = None
+) -> AsyncIterator[Studio]:
+    """The embedded sandbox, started for the time of a batch.
+
+    Args:
+        options: As for `open_studio`.
+        data: File that its projects are kept in; by default `STENCIL_SANDBOX_DATA`, else `.stencil/sandbox.sqlite3`.
+        toll: As for `open_studio`.
+    """
+    # Only who runs on the sandbox pays for importing a web server.
+    from label_studio_sandbox import Sandbox
+
+    path = data or Path(os.environ.get("STENCIL_SANDBOX_DATA") or DEFAULT_SANDBOX_DATA)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Sandbox(path) as sandbox:
+        settings = StudioSettings(url=sandbox.url, token=SecretStr(sandbox.token))
+        async with open_studio(settings, options, sandbox=True, toll=toll) as studio:
+            yield studio
+
+
+#: Where the embedded sandbox keeps its projects between batches, from the current folder.
+DEFAULT_SANDBOX_DATA = ".stencil/sandbox.sqlite3"

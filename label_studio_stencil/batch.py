@@ -1,0 +1,355 @@
+"""One run over one sheet, from its rows to its report, without Prefect.
+
+    sheet -> requests -> targets -> plan -> engine -> report
+
+`prepare` does everything that needs no write, so that a plan and a batch are the same code up to the first create.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+from label_studio_stencil.access import Studio
+from label_studio_stencil.concurrency import together
+from label_studio_stencil.engine.context import Unsettled
+from label_studio_stencil.engine.engine import Engine
+from label_studio_stencil.engine.steps import StepRunner
+from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.ticket import Ticket
+from label_studio_stencil.labelstudio.pacing import spread
+from label_studio_stencil.options import Options, most_failures
+from label_studio_stencil.plan.plan import Action
+from label_studio_stencil.plan.survey import listed_fields, newest_page, survey
+from label_studio_stencil.plan.targets import Checked, refused_interfaces, resolve_targets
+from label_studio_stencil.policy import LEAST_GROUPED, MOST_GROUPS, Patience, Retries
+from label_studio_stencil.problems import InvalidSheet, Problem, StencilError, shown
+from label_studio_stencil.redaction import visible
+from label_studio_stencil.report.outcomes import Outcome, RowReport
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.rows.feedback import self_contained
+from label_studio_stencil.rows.request import Request
+from label_studio_stencil.sheet.model import Row
+from label_studio_stencil.templates.files import from_anywhere
+
+logger = logging.getLogger(__name__)
+
+
+class BatchFailed(StencilError):
+    """The batch ended, and too many of its rows are not well; `report` tells of each."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        super().__init__(report.sentence)
+
+
+class Group:
+    """Rows that one task run carries out."""
+
+    def __init__(self, name: str, tickets: Sequence[Ticket]) -> None:
+        self.name = name
+        self.tickets = tuple(tickets)
+
+    def __repr__(self) -> str:
+        """Short: Prefect shows parameters."""
+        return f"Group({self.name!r}, {len(self.tickets)} rows)"
+
+
+class Batch:
+    """One run over one sheet: what its rows are going to do, and what became of them."""
+
+    def __init__(
+        self,
+        checked: Checked,
+        options: Options,
+        studio: Studio,
+        engine: Engine,
+        problems: Sequence[Problem],
+        steps: StepRunner,
+    ) -> None:
+        self._steps = steps
+        self.sheet, self.options, self.studio, self.engine = checked.sheet, options, studio, engine
+        self.stopping = engine.stopping
+        self.started = datetime.now(UTC)
+        self._clock = studio.pacer.clock
+        self._began = self._clock.now()
+        self.most_failures = most_failures(options.max_failures, len(self.sheet.rows))
+        self._invalid: dict[int, list[Problem]] = {}
+        for problem in problems:
+            if problem.line is not None:
+                self._invalid.setdefault(problem.line, []).append(problem)
+        self._rows = {row.line: row for row in self.sheet.rows if row.line in self._invalid}
+        self._title_column = next((name for name in self.sheet.columns if name.strip().casefold() == "title"), "")
+        self._failed: set[int] = set()
+        # What a person at the terminal has to know at once, and the run's log.
+        self.tell: Callable[[str], None] = lambda text: None
+        self.log: Callable[[str], None] = logger.info
+        engine.waits.tell = self._say
+
+    def __repr__(self) -> str:
+        """Short: Prefect shows parameters."""
+        return f"Batch({self.sheet.name!r}, {len(self.engine.tickets)} rows)"
+
+    def _say(self, text: str) -> None:
+        self.tell(text)
+        self.log(text)
+
+    def groups(self) -> list[Group]:
+        """The rows that have something to do, in order: each a group up to `MOST_GROUPS`, then at most as many groups."""
+        tickets = [ticket for ticket in self.engine.tickets if not ticket.settled]
+        grouped = len(tickets) > MOST_GROUPS
+        size = max(LEAST_GROUPED, math.ceil(len(tickets) / MOST_GROUPS)) if grouped else 1
+        return [_group(tickets[start : start + size]) for start in range(0, len(tickets), size)]
+
+    async def finish_staked(self) -> None:
+        """Finish what a cancellation cut off, and say of the rest what is not done."""
+        await self.engine.finish_staked()
+        self._steps.leave(self.engine.tickets, self.stopping.reason)
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether any row asks for more than settings."""
+        return any(ticket.target.request.steps for ticket in self.engine.tickets)
+
+    async def carry_out_steps(self) -> None:
+        """Do what rows ask for beyond settings, after the sweep has shown which projects stand for them."""
+        if self.stopping:
+            self._steps.leave(self.engine.tickets, self.stopping.reason)
+        else:
+            await self._steps.carry_out(self.engine.tickets)
+
+    @property
+    def failures(self) -> int:
+        """Rows that did not end well."""
+        return len(self._failed)
+
+    def note_settled(self, ticket: Ticket) -> None:
+        """Count a row that did not end well, and stop the batch where they are too many."""
+        # The sweep may settle a row more than once.
+        (self._failed.add if ticket.outcome in _BAD else self._failed.discard)(ticket.target.request.line)
+        if self.failures > self.most_failures:
+            self.stopping.stop(f"more than {self.options.max_failures} of the rows failed (max_failures)")
+
+    def counts(self) -> Counter[Outcome]:
+        """How many rows have which outcome by now; those without one are not in it."""
+        found = Counter(ticket.outcome for ticket in self.engine.tickets if ticket.outcome is not None)
+        found[Outcome.INVALID] += len(self._invalid)
+        return +found
+
+    def report(self) -> Report:
+        """What is known of every row by now; a row without an outcome is unprocessed."""
+        rows = [self._row_report(ticket) for ticket in self.engine.tickets]
+        rows += [self._invalid_report(line, problems) for line, problems in self._invalid.items()]
+        return Report(
+            rows=tuple(sorted(rows, key=lambda row: row.line)),
+            sheet=self.sheet.name,
+            columns=tuple(self.sheet.columns) if self._title_column else ("title", *self.sheet.columns),
+            studio=self.studio.name,
+            edition=self.studio.edition.value,
+            sandbox=self.studio.sandbox,
+            batch=self.engine.batch,
+            started=self.started,
+            seconds=self._clock.now() - self._began,
+            requests=self.studio.client.requests_sent,
+            mode=self.options.mode.value,
+            dry_run=self.options.dry_run,
+            notes=(*self.sheet.notes, *_lookalikes(self.engine.tickets), *self.engine.notes),
+            stopped=self.stopping.reason,
+        )
+
+    def _row_report(self, ticket: Ticket) -> RowReport:
+        target = ticket.target
+        outcome = ticket.outcome or (_PLANNED[ticket.planned.action] if self.options.dry_run else Outcome.UNPROCESSED)
+        project = ticket.project
+        if project is None and self.options.dry_run and ticket.planned.projects:
+            project = ticket.planned.projects[0].id
+        return RowReport(
+            line=target.request.line,
+            title=target.request.title,
+            workspace=target.workspace_name or target.request.workspace,
+            outcome=outcome,
+            project_id=project,
+            project_url=f"{self.studio.client.url}/projects/{project}" if project is not None else "",
+            attempts=ticket.attempts,
+            seconds=ticket.seconds,
+            error_code=ticket.error_code,
+            error=ticket.error,
+            steps=ticket.steps,
+            cells=self._cells(target.request),
+            again=None if outcome.well else self._again(target.request),
+        )
+
+    def _cells(self, request: Request) -> Mapping[str, object]:
+        """The row's cells; a title that was made of other columns, or given by the template, is the row's all the same."""
+        column = self._title_column or "title"
+        same = request.cells.get(column) == request.title
+        return request.cells if same else {**request.cells, column: request.title}
+
+    def _again(self, request: Request) -> dict[str, object]:
+        template = from_anywhere(request.template, self.sheet.folder)
+        return self_contained(request, self.sheet.columns, template=template)
+
+    def _invalid_report(self, line: int, problems: Sequence[Problem]) -> RowReport:
+        row = self._rows.get(line, Row(line, {}))
+        named = {str(column).strip().lower(): value for column, value in row.cells.items()}
+        return RowReport(
+            line=line,
+            title=shown(named.get("title") or ""),
+            workspace=shown(named.get("workspace") or ""),
+            outcome=Outcome.INVALID,
+            error_code=problems[0].code,
+            error="; ".join(_told(problem) for problem in problems),
+            cells=row.cells,
+        )
+
+
+_PLANNED = {
+    Action.CREATE: Outcome.CREATED,
+    Action.FINISH: Outcome.RESUMED,
+    Action.UPDATE: Outcome.UPDATED,
+    Action.UNCHANGED: Outcome.UNCHANGED,
+    Action.EXISTS: Outcome.EXISTS,
+    Action.AMBIGUOUS: Outcome.AMBIGUOUS,
+}
+
+#: Outcomes that count as failures.
+_BAD = frozenset({Outcome.FAILED, Outcome.AMBIGUOUS})
+
+#: What writes settings, so that the studio has to take them.
+_WRITING = frozenset({Action.CREATE, Action.FINISH, Action.UPDATE})
+
+#: Called with each batch as it is prepared in this context: how a progress bar gets to see it.
+batch_listener: ContextVar[Callable[[Batch], None] | None] = ContextVar("batch_listener", default=None)
+
+
+async def prepare(checked: Checked, options: Options, studio: Studio, *, patience: Patience | None = None) -> Batch:
+    """Resolve every name, find every problem that only the studio can show, and plan; nothing is written.
+
+    Raises:
+        InvalidSheet: The sheet has problems, and `skip_invalid` was not given or does not help.
+        BadOption: An option has a value that it can't have.
+        LabelStudioError: The studio did not answer.
+    """
+    most_failures(options.max_failures, 0)
+    fields = listed_fields(checked.requests, options.mode)
+    (targets, problems, people), newest = await together(
+        (resolve_targets(checked, options, studio), newest_page(studio.client, fields))
+    )
+    stops = [problem for problem in problems if problem.line is None or not options.skip_invalid]
+    if stops:
+        raise InvalidSheet(checked.sheet.name, problems, checked.sheet.notes)
+    surveyed = await survey(
+        studio.client,
+        targets,
+        options.mode,
+        newest,
+        at_once=studio.pacer.max_concurrency,
+        allow_lookalikes=options.allow_lookalikes,
+    )
+    written = (each.target for each in surveyed.planned if each.action in _WRITING)
+    refused = await refused_interfaces(written, studio)
+    if refused and not options.skip_invalid:
+        every = sorted([*problems, *refused], key=lambda problem: problem.line or 0)
+        raise InvalidSheet(checked.sheet.name, every, checked.sheet.notes)
+    bad = {problem.line for problem in refused}
+    engine = Engine(
+        studio.client,
+        [each for each in surveyed.planned if each.target.request.line not in bad],
+        covered=surveyed.covered,
+        ordered=surveyed.ordered,
+        clock=studio.pacer.clock,
+        patience=patience,
+        stopping=Stopping(),
+        longest_outage=options.longest_outage,
+    )
+    steps = StepRunner(
+        studio.client,
+        people,
+        studio.pacer.clock,
+        engine.patience,
+        engine.waits,
+        batch=engine.batch,
+        at_once=studio.pacer.max_concurrency,
+        list_lag=lambda: engine.list_lag,
+    )
+    batch = Batch(checked, options, studio, engine, [*problems, *refused], steps)
+    engine.when_settled(batch.note_settled)
+    listener = batch_listener.get()
+    if listener is not None:
+        listener(batch)
+    return batch
+
+
+async def provision(
+    checked: Checked,
+    options: Options,
+    studio: Studio,
+    *,
+    patience: Patience | None = None,
+    retries: Retries | None = None,
+) -> Report:
+    """Carry a sheet out without Prefect: the same engine, and a plain loop where Prefect's task retries would be.
+
+    Raises:
+        InvalidSheet: As `prepare`.
+        LabelStudioError: The studio did not answer while the batch was planned.
+    """
+    batch = await prepare(checked, options, studio, patience=patience)
+    if options.dry_run:
+        return batch.report()
+    under_way = asyncio.Semaphore(groups_at_once(batch))
+
+    async def carry_out(group: Group) -> None:
+        async with under_way:
+            await _until_settled(batch, group, retries or Retries())
+
+    await asyncio.gather(*(carry_out(group) for group in batch.groups()))
+    await batch.engine.sweep()
+    await batch.carry_out_steps()
+    return batch.report()
+
+
+async def _until_settled(batch: Batch, group: Group, retries: Retries) -> None:
+    for delay in retries.delays:
+        try:
+            await batch.engine.attempt(group.tickets)
+        except Unsettled as unsettled:
+            await batch.studio.pacer.clock.sleep(max(unsettled.seconds, spread(delay, retries.jitter)))
+        else:
+            return
+    with contextlib.suppress(Unsettled):
+        await batch.engine.attempt(group.tickets)
+    batch.engine.give_up(group.tickets)
+
+
+def groups_at_once(batch: Batch) -> int:
+    """How many groups to have under way: enough rows to fill the windows that are staked, looked at and finished."""
+    groups = batch.groups()
+    size = max((len(group.tickets) for group in groups), default=1)
+    # Two at least, or nothing would be staked while the last window of a large one is finished.
+    return max(2, math.ceil(4 * batch.engine.patience.window / size))
+
+
+def _lookalikes(tickets: Iterable[Ticket]) -> list[str]:
+    """A note about rows that have a project of their very title, and beside it one whose title looks the same."""
+    beside = [each for each in tickets if each.planned.alike and each.planned.action is not Action.AMBIGUOUS]
+    if not beside:
+        return []
+    first = "; ".join(f"line {each.target.request.line}: project {each.planned.alike[0].id}" for each in beside[:5])
+    more = f"; and {len(beside) - 5} more" if len(beside) > 5 else ""
+    return [f"Beside the project of a row there is one whose title looks the same ({first}{more})."]
+
+
+def _group(tickets: Sequence[Ticket]) -> Group:
+    first, last = tickets[0].target.request, tickets[-1].target.request
+    return Group(visible(first.title) if len(tickets) == 1 else f"lines {first.line}-{last.line}", tickets)
+
+
+def _told(problem: Problem) -> str:
+    """A problem beside its row: the line is there already, and the code of the first."""
+    place = f"{problem.column}: " if problem.column else ""
+    return f"{place}{problem.message}"

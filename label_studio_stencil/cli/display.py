@@ -1,0 +1,175 @@
+"""What a person at a terminal sees; with `--json`, a machine gets one JSON document on standard output instead."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from label_studio_stencil.batch import Batch, batch_listener
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.redaction import redact, visible
+from label_studio_stencil.report.outcomes import Outcome, RowReport
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.report.summary import progress_text
+
+#: Rows that a table on the terminal shows; the files have all.
+MOST_ROWS = 40
+_EVERY = 0.2
+#: Text is shown as it is: nothing in it is markup, or stands for a picture.
+_PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+
+
+class Display:
+    """Results go to standard output, all else to standard error; on the sandbox every line says so.
+
+    Attributes:
+        code: The command's exit code, where whoever reads standard output closes it before the end.
+    """
+
+    def __init__(self, *, sandbox: bool = False, machine: bool = False) -> None:
+        self.machine = machine
+        self.code = 0
+        self._prefix = "[sandbox] " if sandbox else ""
+        self._out = Console(file=sys.stdout, **_PLAIN)
+        self._err = Console(file=sys.stderr, **_PLAIN)
+
+    def say(self, text: str) -> None:
+        """A line of a person's business; nothing for a machine."""
+        if not self.machine:
+            self._out.print(self._prefixed(text))
+
+    def note(self, text: str) -> None:
+        """A line about what is going on."""
+        self._err.print(self._prefixed(text), style="dim")
+
+    def error(self, text: str) -> None:
+        """What went wrong."""
+        self._err.print(self._prefixed(text), style="red")
+
+    def json(self, document: object) -> None:
+        """One document for a machine."""
+        sys.stdout.write(_as_json(document) + "\n")
+
+    def _json_report(self, report: Report) -> None:
+        """One document for a machine, written row by row: a hundred thousand of them are long."""
+        start, _, end = _as_json({**report.json_head(), "rows": []}).rpartition("[]")
+        sys.stdout.write(start)
+        for number, row in enumerate(report.json_rows()):
+            sys.stdout.write(f"{',' if number else '['}\n{_as_json(row)}".replace("\n", "\n    "))
+        sys.stdout.write(("\n  ]" if report.rows else "[]") + end + "\n")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table; nothing for a machine."""
+        if self.machine:
+            return
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*(_one_line(cell) for cell in row))
+        self._out.print(table, soft_wrap=False)
+
+    def problems(self, sheet: str, problems: Sequence[Problem], notes: Sequence[str] = ()) -> None:
+        """What is wrong with a sheet, and how it was read, for a person or a machine."""
+        if self.machine:
+            keys = ("line", "column", "value", "code", "message")
+            told = [{key: getattr(each, key) for key in keys} for each in problems]
+            self.json({"sheet": sheet, "problems": told, "notes": list(notes)})
+            return
+        for note in notes if problems else ():
+            self.note(f"{sheet}: {note}")
+        for problem in problems:
+            self.error(f"{sheet}: {problem}")
+
+    def report(self, report: Report) -> None:
+        """The closing table: rows that are not well first, then, of a plan, the others; then the counts."""
+        if self.machine:
+            self._json_report(report)
+            return
+        # Rows that the batch did not come to are counted, not listed: it stopped before them, and nothing is wrong with them.
+        bad = [row for row in report.rows if not row.outcome.well and not _not_reached(row)]
+        rows = bad + ([row for row in report.rows if row.outcome.well] if report.dry_run else [])
+        if rows:
+            self.table(
+                ("line", "outcome", "title", "workspace", "project", "why"),
+                [_cells(row, dry_run=report.dry_run) for row in rows[:MOST_ROWS]],
+            )
+        if len(rows) > MOST_ROWS:
+            self.say(f"... and {len(rows) - MOST_ROWS} more rows")
+        for note in report.notes:
+            self.say(note)
+        self.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.studio})")
+
+    @contextmanager
+    def progress(self) -> Iterator[list[Batch]]:
+        """A live bar over the batch that is prepared inside; the batch, once there is one, is in the list."""
+        batches: list[Batch] = []
+
+        def prepared(batch: Batch) -> None:
+            batch.tell = self.note
+            batches.append(batch)
+
+        token = batch_listener.set(prepared)
+        watched = self._err.is_terminal and not self.machine
+        try:
+            with self._bar(batches) if watched else nullcontext():
+                yield batches
+        finally:
+            batch_listener.reset(token)
+
+    @contextmanager
+    def _bar(self, batches: Sequence[Batch]) -> Iterator[None]:
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._err,
+            transient=True,
+        )
+        over = threading.Event()
+
+        def watch() -> None:
+            line = bar.add_task(self._prefixed("planning"), total=None)
+            while not over.wait(_EVERY):
+                if batches:
+                    counts = batches[0].counts()
+                    done, total = sum(counts.values()), len(batches[0].sheet.rows)
+                    words = self._prefixed(progress_text(done, total, counts))
+                    bar.update(line, completed=done, total=total, description=words)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        with bar:
+            watcher.start()
+            try:
+                yield
+            finally:
+                over.set()
+                watcher.join()
+
+    def _prefixed(self, text: str) -> str:
+        # Lines end at \n alone: what else ends one for Python is shown.
+        return "\n".join(self._prefix + visible(line) for line in redact(text).split("\n"))
+
+
+def _as_json(document: object) -> str:
+    # Half characters, which JSON lines can smuggle in, have no UTF-8; their escape is JSON too.
+    return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace").decode()
+
+
+def _not_reached(row: RowReport) -> bool:
+    return row.outcome is Outcome.UNPROCESSED and row.project_id is None
+
+
+def _cells(row: RowReport, *, dry_run: bool) -> tuple[str, ...]:
+    project = "" if row.project_id is None else str(row.project_id)
+    why = f"{row.error} [{row.error_code}]" if row.error else ""
+    return (str(row.line), row.outcome.told(dry_run=dry_run), row.title, row.workspace, project, why)
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

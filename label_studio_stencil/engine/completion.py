@@ -1,0 +1,224 @@
+"""Writes what a row asks for, one PATCH a project, and holds what came of it against the row.
+
+The PATCH of a half-made project writes its settings and final description, and so takes the mark off, the proof that it is
+ours. So it goes out only while rivals are as they were seen and the look that it was decided by is fresh; and where its answer
+was lost, it counts for nothing until the project was read again.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
+
+from label_studio_stencil.engine.context import Means, NotYet
+from label_studio_stencil.engine.creation import COMPLAINTS
+from label_studio_stencil.engine.deletion import Clearer
+from label_studio_stencil.engine.look import Look, Stale
+from label_studio_stencil.engine.ticket import Ticket, batch_of, settings_of
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.errors import Rejected, Throttled, Unsure
+from label_studio_stencil.labelstudio.models import NOTHING, Project
+from label_studio_stencil.plan.marker import Standing, key_of, standing
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.rows.comparison import differing
+
+
+class Finisher:
+    """Finishes half-made projects of a batch's rows, and updates those that existed.
+
+    Args:
+        means: What the batch works with.
+        clearer: Takes away what is half made of a row whose settings the studio refuses.
+    """
+
+    def __init__(self, means: Means, clearer: Clearer) -> None:
+        self._batch, self._studio, self._looker = means.batch, means.studio, means.looker
+        self._clock, self._patience, self._settle = means.clock, means.patience, means.settler.settle
+        self._clearer = clearer
+
+    # What is half made
+
+    async def finish(self, ticket: Ticket, project: Project, look: Look) -> bool:
+        """Write settings and final description; whether that settled the row.
+
+        Raises:
+            NotYet: The answer was lost.
+            Stale: The look grew old before the write.
+            Throttled: The studio asked for a pause.
+        """
+        ticket.foreign = batch_of(project) != self._batch
+        if not await self.unchanged(ticket, project):
+            return False
+        settings = ticket.target.settings
+        # What a template gives to a project may be written after the create was answered: only what the create itself carried
+        # is taken for granted.
+        granted = project.settings if ticket.target.template.id is None else {}
+        fields = differing(settings, granted)
+        ticket.bound = project.id
+        try:
+            echo = await self._patch(project, {**fields, "description": settings["description"]}, look)
+        except Rejected as rejected:
+            return await self._refused(ticket, project, rejected)
+        except Throttled as throttled:
+            # A 429 says no; a 503 may stand for a write that was carried out.
+            if throttled.status != HTTPStatus.TOO_MANY_REQUESTS:
+                _lost(ticket, project)
+            raise
+        except Unsure as unsure:
+            if unsure.sent:
+                _lost(ticket, project)
+            raise NotYet(self._patience.settle[0], str(unsure)) from unsure
+        except asyncio.CancelledError:
+            _lost(ticket, project)
+            raise
+        if self._looker.lacking(echo) or not _is_as_asked(echo, ticket.target.key, settings):
+            # An answer may be a stale copy, or be cut short: the project itself decides.
+            ticket.patched |= {project.id}
+            current = await self._looker.read(project.id)
+            if current is None or standing(current) is not Standing.FINISHED:
+                return False
+            echo = current
+        self._looker.proven.add(project.id)
+        self._looker.remember(_light(echo, ticket), self._clock.now())
+        self._check(ticket, echo, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
+        return True
+
+    async def unchanged(self, ticket: Ticket, project: Project) -> bool:
+        """Whether rivals are still as they were seen: another owner may be finishing one at this moment."""
+        seen = dict(ticket.rivals or {})
+        if ticket.foreign:
+            seen[project.id] = project.description
+        for number, description in seen.items():
+            current = await self._looker.read(number)
+            if current is None or current.description != description or standing(current) is not Standing.MARKED:
+                ticket.rivals = None
+                return False
+        return True
+
+    async def _patch(self, project: Project, fields: Mapping[str, JSON], look: Look) -> Project:
+        """The project as the PATCH left it; the answer is not waited for longer than rivals wait for each other."""
+
+        def before() -> None:
+            self._looker.check_fresh(look)
+            age = self._clock.now() - look.began
+            limit.reschedule(asyncio.get_running_loop().time() + self._patience.patch - age)
+
+        try:
+            async with asyncio.timeout(None) as limit:
+                return await self._studio.update_project(project.id, fields, before=before)
+        except TimeoutError as error:
+            reason = f"no answer to the PATCH of project {project.id} in time"
+            raise Unsure(reason, method="PATCH", reason=reason) from error
+
+    async def _refused(self, ticket: Ticket, project: Project, rejected: Rejected) -> bool:
+        """A 4xx: the project is gone, so that the row is resolved anew; or the row has failed, and what is half made goes."""
+        ticket.bound = None
+        ticket.patched -= {project.id}
+        if rejected.status == HTTPStatus.NOT_FOUND:
+            self._looker.forget(project.id)
+            ticket.known = tuple(number for number in ticket.known if number != project.id)
+            return False
+        if rejected.status not in COMPLAINTS:
+            # A firewall may have said it in place of Label Studio's own answer.
+            current = await self._looker.read(project.id)
+            if current is None or standing(current) is not Standing.MARKED:
+                _lost(ticket, project)
+                return False
+        # Kept, in case its removal has to be tried again.
+        ticket.refusal = str(rejected)
+        await self._clearer.refuse(ticket, ticket.refusal)
+        return True
+
+    # What is finished
+
+    async def check_done(self, ticket: Ticket, project: Project) -> None:
+        """Our PATCH whose answer was lost has landed, or somebody else finished the project: compare.
+
+        Raises:
+            Stale: The project is gone.
+        """
+        current = await self._looker.read(project.id)
+        if current is None:
+            raise Stale
+        if differing(ticket.target.settings, settings_of(current)):
+            self._settle(ticket, Outcome.EXISTS, project.id)
+            return
+        self._looker.proven.add(project.id)
+        self._check(ticket, current, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
+
+    def _check(self, ticket: Ticket, project: Project, outcome: Outcome) -> None:
+        """Compare the finished project with the row: a project that is not as asked for is not well."""
+        target = ticket.target
+        if key_of(project.workspace, project.title) != target.key:
+            reason = f"project {project.id} was renamed or moved while it was being made: look at it"
+            self._settle(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+            return
+        differs = differing(target.settings, settings_of(project))
+        if differs:
+            names = ", ".join(sorted(differs))
+            reason = (
+                f"project {project.id} was made, but the studio did not keep {names} as the row has it: set it by hand"
+            )
+            self._settle(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
+            return
+        self._settle(ticket, outcome, project.id)
+
+    # What existed
+
+    async def update(self, ticket: Ticket) -> None:
+        """Bring an existing project to the row's overrides.
+
+        Raises:
+            NotYet: The answer was lost.
+            LabelStudioError: The studio asked for a pause, does not take the token any more, or did not answer a read.
+        """
+        project, changes = ticket.planned.projects[0], ticket.planned.changes
+        if project.id in ticket.patched:
+            current = await self._studio.project(project.id)
+            if not differing(changes, settings_of(current)):
+                self._settle(ticket, Outcome.UPDATED, project.id)
+                return
+        try:
+            echo = await self._studio.update_project(project.id, changes)
+        except Rejected as rejected:
+            self._settle(ticket, Outcome.FAILED, project.id, "rejected", str(rejected))
+            return
+        except Unsure as unsure:
+            if unsure.sent:
+                ticket.patched |= {project.id}
+            raise NotYet(self._patience.settle[0], str(unsure)) from unsure
+        if not _is_as_asked(echo, ticket.target.key, changes):
+            ticket.patched |= {project.id}
+            echo = await self._studio.project(project.id)
+        differs = differing(changes, settings_of(echo))
+        if key_of(echo.workspace, echo.title) != ticket.target.key:
+            reason = f"project {project.id} was renamed or moved while it was being updated: look at it"
+            self._settle(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+        elif differs:
+            reason = f"the studio did not keep {', '.join(sorted(differs))} as the row has it"
+            self._settle(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
+        else:
+            self._settle(ticket, Outcome.UPDATED, project.id)
+
+
+def _is_as_asked(project: Project, key: str, settings: Mapping[str, JSON]) -> bool:
+    return key_of(project.workspace, project.title) == key and not differing(settings, settings_of(project))
+
+
+def _lost(ticket: Ticket, project: Project) -> None:
+    """The answer to a PATCH was lost: it may have landed, or land yet."""
+    ticket.patched |= {project.id}
+    ticket.odd = True
+
+
+def _light(project: Project, ticket: Ticket) -> Project:
+    """The project without its settings, and with texts that the row has already: a batch may hold a hundred thousand."""
+    title, description = ticket.target.request.title, ticket.target.description
+    return replace(
+        project,
+        title=title if title == project.title else project.title,
+        description=description
+        if isinstance(description, str) and description == project.description
+        else project.description,
+        settings=NOTHING,
+    )

@@ -1,0 +1,188 @@
+"""What the parts of the engine share: the means that they work with, and the settling of rows.
+
+Whoever stakes, finishes, clears or sweeps may come to the end of a row. So that nobody who waits for outcomes misses one, and
+a row that is stopped, put off or given up is told in the same words wherever that happened, they all settle it here.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from label_studio_stencil.engine.look import Looker
+from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.ticket import Ticket
+from label_studio_stencil.engine.waits import Waits
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.models import Project
+from label_studio_stencil.labelstudio.pacing import Clock
+from label_studio_stencil.plan.plan import Action
+from label_studio_stencil.policy import Patience
+from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.report.outcomes import Outcome
+
+logger = logging.getLogger(__name__)
+
+
+class Unsettled(StencilError):
+    """Some rows of a group have no outcome yet, and may have one if they are tried again."""
+
+    def __init__(self, tickets: Sequence[Ticket], seconds: float) -> None:
+        self.lines = tuple(ticket.target.request.line for ticket in tickets)
+        self.seconds = seconds
+        reasons = "; ".join(sorted({ticket.waiting_for for ticket in tickets}))
+        noun = "row waits" if len(tickets) == 1 else "rows wait"
+        super().__init__(f"{len(tickets)} {noun} for another try: {reasons}")
+
+
+class NotYet(Exception):
+    """The row's next step has to wait."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        self.seconds, self.reason = seconds, reason
+        super().__init__(reason)
+
+
+class Settler:
+    """Gives tickets their outcomes.
+
+    Args:
+        clock: What time it is.
+        stopping: Why the batch stops, where it does.
+        waits: Says what is waited for.
+    """
+
+    def __init__(self, clock: Clock, stopping: Stopping, waits: Waits) -> None:
+        self._clock, self._stopping, self._waits = clock, stopping, waits
+        self._settled: Callable[[Ticket], None] = lambda ticket: None
+
+    def when_settled(self, call: Callable[[Ticket], None]) -> None:
+        """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
+        self._settled = call
+
+    def settle(
+        self, ticket: Ticket, outcome: Outcome, project: int | None = None, code: str = "", error: str = ""
+    ) -> None:
+        """Give a ticket its outcome, and pass it on to whoever waits for that."""
+        ticket.settle(outcome, project, code, error)
+        if ticket.began is not None:
+            ticket.seconds = self._clock.now() - ticket.began
+        self._settled(ticket)
+
+    def take_over(self, ticket: Ticket) -> None:
+        """Settle what needs no write; leftovers beside a finished project are the sweep's."""
+        projects = ticket.planned.projects
+        ticket.odd = len(projects) > 1 and ticket.planned.action is not Action.AMBIGUOUS
+        match ticket.planned.action:
+            case Action.EXISTS:
+                ticket.settle(Outcome.EXISTS, projects[0].id)
+            case Action.UNCHANGED:
+                ticket.settle(Outcome.UNCHANGED, projects[0].id)
+            case Action.AMBIGUOUS if not projects:
+                self.lookalike(ticket, ticket.planned.alike[0])
+            case Action.AMBIGUOUS:
+                self.twins(ticket, tuple(sorted(project.id for project in projects)))
+            case _:
+                pass
+
+    def twins(self, ticket: Ticket, ids: Sequence[int]) -> None:
+        """There are several, and none of them is ours to choose from."""
+        reason = "more than one project of this workspace and title exists, or a half-made one was changed by hand"
+        self.settle(ticket, Outcome.AMBIGUOUS, ids[0], "twins", with_ids(reason, ids))
+
+    def lookalike(self, ticket: Ticket, project: Project) -> None:
+        """There is no project of the row's title, but one whose title looks the same."""
+        reason = (
+            f"project {project.id} has another title that looks the same ({shown(project.title)!a}): rename one of them, or "
+            "run the row with --allow-lookalikes"
+        )
+        self.settle(ticket, Outcome.AMBIGUOUS, project.id, "lookalike", reason)
+
+    def put_off(self, ticket: Ticket, seconds: float, reason: str) -> None:
+        """The row waits for its next attempt; what is known of it by now is noted, should the batch end here."""
+        ticket.not_before = self._clock.now() + seconds
+        ticket.waiting_for = reason
+        ticket.project, ticket.error_code = _half_made(ticket), "stopped"
+        ticket.error = f"the batch ended while the row waited: {reason}; {_left(ticket)}"
+        logger.debug("line %s waits %.1f s: %s", ticket.target.request.line, seconds, reason)
+        self._waits.waiting(seconds, reason)
+
+    def stopped(self, ticket: Ticket) -> None:
+        """The batch stops: a row that has no outcome yet stays unprocessed, and what is half made of it is said."""
+        if ticket.settled:
+            return
+        reason = self._stopping.reason or "cancelled"
+        if not ticket.started or not ticket.on_studio:
+            self.settle(ticket, Outcome.UNPROCESSED, code="stopped", error=f"the batch stopped first: {reason}")
+            return
+        error = f"the batch stopped: {reason}; {_left(ticket)}"
+        self.settle(ticket, Outcome.UNPROCESSED, _half_made(ticket), "stopped", error)
+
+    def away(self, ticket: Ticket) -> None:
+        """The batch stops since Label Studio is away: of a row whose create was not answered it can't be told what is there."""
+        if not ticket.known and any(send.lost for send in ticket.sends):
+            reason = f"{self._stopping.reason}, and a create of this row was not answered: {_left(ticket)}"
+            self.settle(ticket, Outcome.AMBIGUOUS, None, "unanswered", reason)
+        else:
+            self.stopped(ticket)
+
+    def give_up(self, tickets: Iterable[Ticket]) -> None:
+        """Settle those that still have no outcome: they were tried as often as they are to be."""
+        for ticket in tickets:
+            if not ticket.settled:
+                self.leave(ticket, f"given up after {ticket.attempts} attempts: {ticket.waiting_for}")
+
+    def leave(self, ticket: Ticket, reason: str) -> None:
+        """No more tries: what may be on the studio is said, the rest has failed."""
+        if not ticket.on_studio:
+            self.settle(ticket, Outcome.FAILED, code="gave-up", error=reason)
+            return
+        ids = tuple(sorted(ticket.known))
+        said = with_ids(f"{reason}; a rerun settles it", ids)
+        self.settle(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, "gave-up", said)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the parts of one batch's engine work with.
+
+    Attributes:
+        batch: Name of the batch, which its marks bear.
+        studio: An open client.
+        clock: What time it is.
+        patience: Waits and counts.
+        stopping: Whether the batch is to stop.
+        looker: What was seen of the studio, and what this batch can prove to be its own.
+        settler: Gives rows their outcomes.
+        waits: Says what is waited for.
+    """
+
+    batch: str
+    studio: LabelStudio
+    clock: Clock
+    patience: Patience
+    stopping: Stopping
+    looker: Looker
+    settler: Settler
+    waits: Waits
+
+
+def with_ids(reason: str, ids: Sequence[int]) -> str:
+    """The reason, and the projects to look at."""
+    return f"{reason} (projects {', '.join(map(str, ids))})" if ids else reason
+
+
+def _half_made(ticket: Ticket) -> int | None:
+    """The project of the row to look at, where there is one."""
+    return ticket.bound if ticket.bound is not None else min(ticket.known, default=None)
+
+
+def _left(ticket: Ticket) -> str:
+    """What of a row is on the studio, and what comes of it."""
+    project = _half_made(ticket)
+    if ticket.planned.action is Action.UPDATE:
+        return f"project {project} may not have been updated; a rerun sees to it"
+    if project is not None:
+        return f"project {project} is half made, and a rerun finishes it"
+    if any(send.lost for send in ticket.sends):
+        return "a create of it was not answered yet, and a rerun finishes or removes what it makes"
+    return "nothing of it is on the studio"

@@ -1,0 +1,156 @@
+"""Sends the create of a row, whose description is the row's mark, and notes on the ticket what its answer is worth.
+
+A create can't be repeated and its answer may be lost, so each is sent once and remembered as a *send*: refused, rejected,
+answered or unsure. Whether another may follow is not decided here but by the look that comes next.
+"""
+
+from http import HTTPStatus
+
+from label_studio_stencil.engine.context import Means, NotYet
+from label_studio_stencil.engine.ticket import Answer, Send, Ticket
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
+from label_studio_stencil.labelstudio.models import Project
+from label_studio_stencil.labelstudio.outage import LongOutage
+from label_studio_stencil.plan.marker import key_of, new_id, read_mark
+from label_studio_stencil.report.outcomes import Outcome
+
+#: What Label Studio answers where it does not take what was sent.
+COMPLAINTS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
+
+
+class Halted(Exception):
+    """The batch was stopped while the create waited for its turn."""
+
+
+class Staker:
+    """Stakes the rows of a batch."""
+
+    def __init__(self, means: Means) -> None:
+        self._batch, self._studio, self._looker = means.batch, means.studio, means.looker
+        self._stopping = means.stopping
+        self._clock, self._patience, self._settle = means.clock, means.patience, means.settler.settle
+        # Ids that answers gave: none is given twice.
+        self._answered: set[int] = set()
+
+    async def send(self, ticket: Ticket) -> None:
+        """Send a create; settles the row only where the answer leaves nothing to look for.
+
+        Raises:
+            Halted: The batch was stopped before the create left.
+            NotYet: The answer was lost.
+            LabelStudioError: The create never left, the token is not taken any more, or Label Studio is away for too long.
+        """
+        send = Send(new_id(), floor=self._looker.covered, at=self._clock.wall())
+        ticket.sends = (*ticket.sends, send)
+        ticket.looks = 0
+        self._looker.expect(send)
+        try:
+            project = await self._create(ticket, send)
+        except (Halted, LongOutage):
+            send.answer, send.counted = Answer.REFUSED, False
+            raise
+        except Rejected as rejected:
+            send.ended = self._clock.now()
+            self._rejected(ticket, send, rejected)
+        except (Throttled, Unsure) as error:
+            send.ended = self._clock.now()
+            if isinstance(error, Unsure) and not error.sent:
+                send.answer, send.counted = Answer.REFUSED, False
+                raise
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                # The studio said no. A proxy may have said it for a create that it had passed on: look, then send again.
+                send.answer, send.counted = Answer.REFUSED, False
+                return
+            send.answer, ticket.odd = Answer.UNSURE, True
+            raise NotYet(self._patience.settle[0], str(error)) from error
+        except Unauthorized:
+            send.answer = Answer.REFUSED
+            raise
+        else:
+            send.ended = self._clock.now()
+            await self._staked(ticket, send, project)
+
+    async def _create(self, ticket: Ticket, send: Send) -> Project:
+        target = ticket.target
+        title, mark = target.request.title, target.mark(self._batch, send.name)
+        if target.template.id is not None:
+            return await self._studio.create_from_template(
+                target.template.id,
+                title=title,
+                description=mark,
+                workspace=target.workspace,
+                before=self._check_going,
+            )
+        place: dict[str, JSON] = {} if target.workspace is None else {"workspace": target.workspace}
+        fields = {**target.at_creation, **place, "title": title, "description": mark}
+        return await self._studio.create_project(fields, before=self._check_going)
+
+    def _check_going(self) -> None:
+        if self._stopping:
+            raise Halted
+
+    async def _staked(self, ticket: Ticket, send: Send, project: Project) -> None:
+        """A 201; it has to name the project that was asked for, or nobody would know it again.
+
+        Where the answer says anything else, the project itself is read: an answer may be cut short, or be a stale copy.
+
+        Raises:
+            NotYet: It is the answer to another request, so that ours is lost.
+            LabelStudioError: Label Studio did not answer.
+        """
+        known = project.id <= send.floor or project.id in self._answered
+        if not known and not self._looker.lacking(project) and self._is_ours(ticket, send, project):
+            self._take(ticket, send, project)
+            return
+        send.answer = Answer.UNSURE
+        try:
+            current = await self._looker.read(project.id)
+        except LabelStudioError:
+            ticket.odd = True
+            raise
+        mark = read_mark(current.description) if current is not None else None
+        same = current is not None and key_of(current.workspace, current.title) == ticket.target.key
+        if current is None or (mark.send != send.name if mark is not None else known or not same):
+            ticket.odd = True
+            reason = f"Label Studio answered the create with project {project.id}, which another request made"
+            raise NotYet(self._patience.settle[0], reason)
+        self._take(ticket, send, current)
+        if not same:
+            reason = (
+                f"Label Studio made project {project.id} with another title or workspace than was asked for: look at it"
+            )
+            self._settle(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+        elif mark is None:
+            self._unmarked(ticket, current)
+
+    def _is_ours(self, ticket: Ticket, send: Send, project: Project) -> bool:
+        mark = read_mark(project.description)
+        same = key_of(project.workspace, project.title) == ticket.target.key
+        return same and mark is not None and mark.send == send.name
+
+    def _take(self, ticket: Ticket, send: Send, project: Project) -> None:
+        send.answer, send.project, send.seen = Answer.STAKED, project.id, True
+        ticket.known = (*ticket.known, project.id)
+        self._answered.add(project.id)
+        self._looker.answered(project)
+
+    def _unmarked(self, ticket: Ticket, project: Project) -> None:
+        reason = (
+            f"Label Studio did not keep the description of project {project.id}, by which a project that is not set up yet is "
+            "known: delete it before you run the sheet again"
+        )
+        # Nor will it keep any other.
+        self._stopping.stop("Label Studio does not keep the description of a new project")
+        self._settle(ticket, Outcome.AMBIGUOUS, project.id, "mark-not-kept", reason)
+
+    def _rejected(self, ticket: Ticket, send: Send, rejected: Rejected) -> None:
+        """A 4xx: the row has failed.
+
+        But look first where the answer speaks of its title, or a lost create may have landed, and where it is no complaint
+        about what was sent: a firewall may have said it in place of Label Studio's own answer.
+        """
+        send.answer, send.error = Answer.REJECTED, str(rejected)
+        complaint = rejected.status in COMPLAINTS and "title" not in rejected.fields
+        if complaint and not any(earlier.lost for earlier in ticket.sends):
+            self._settle(ticket, Outcome.FAILED, code="rejected", error=send.error)

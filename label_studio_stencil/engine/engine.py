@@ -1,0 +1,298 @@
+"""Carries out rows, exactly once: the state machine of a batch.
+
+A row is a *stake* (a create whose description is its mark), a *look* at the newest projects, and a *finish* (one PATCH that
+writes settings and final description, and so takes the mark off). No create is sent again without a look that began after
+the last one failed. The engine makes one attempt at a row; what may pass by waiting is raised as `Unsettled`, and the loop
+round it (Prefect's task retries, or `provision`) comes back for the rows without an outcome.
+
+Here is the order of the steps. What a look shows is decided by `resolving`; each step has a module of its own (`staking`,
+`looking`, `finishing`, `clearing`, `sweeping`), and whichever ends a row settles it through `settling`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from label_studio_stencil.concurrency import together
+from label_studio_stencil.engine.completion import Finisher
+from label_studio_stencil.engine.context import Means, NotYet, Settler, Unsettled, with_ids
+from label_studio_stencil.engine.creation import Halted, Staker
+from label_studio_stencil.engine.deletion import Clearer
+from label_studio_stencil.engine.look import Look, Looker, Stale
+from label_studio_stencil.engine.protocol import (
+    Abandoned,
+    Circumstances,
+    Decision,
+    Done,
+    Finish,
+    Refused,
+    Stake,
+    Twins,
+    Unclear,
+    Wait,
+    Yield,
+    resolve,
+)
+from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.sweep import Sweeper
+from label_studio_stencil.engine.ticket import Siblings, Ticket
+from label_studio_stencil.engine.waits import Waits
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.errors import LabelStudioError, Throttled, Unauthorized, Unsure
+from label_studio_stencil.labelstudio.listing import ListUnusable
+from label_studio_stencil.labelstudio.outage import LongOutage
+from label_studio_stencil.labelstudio.pacing import Clock
+from label_studio_stencil.plan.marker import new_id
+from label_studio_stencil.plan.plan import Action, Planned
+from label_studio_stencil.policy import Patience
+from label_studio_stencil.report.outcomes import Outcome
+
+logger = logging.getLogger(__name__)
+
+#: Times that one attempt takes up a row again because it was throttled, or because its look grew old.
+_MOST_ROUNDS = 20
+
+#: Outcomes of a row that was stopped on its way.
+_CUT_OFF = (None, Outcome.UNPROCESSED)
+
+
+class Engine:
+    """One batch on its way: its tickets, its looks, and what it can prove to be its own."""
+
+    def __init__(
+        self,
+        studio: LabelStudio,
+        planned: Sequence[Planned],
+        *,
+        covered: int,
+        ordered: bool = True,
+        clock: Clock,
+        patience: Patience | None = None,
+        stopping: Stopping | None = None,
+        longest_outage: float = 0.0,
+    ) -> None:
+        """Take over a plan.
+
+        Args:
+            studio: An open client.
+            planned: The rows; those that need no write are settled at once.
+            covered: Highest project id that the plan has read.
+            ordered: Whether the plan saw the list newest first.
+            clock: What time it is.
+            patience: Waits and counts.
+            stopping: Shared with whoever may stop the batch.
+            longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 waits for no outage.
+        """
+        self.batch = new_id()
+        self.patience = patience or Patience()
+        self.stopping = stopping or Stopping()
+        self.tickets = tuple(Ticket(each, known=tuple(project.id for project in each.projects)) for each in planned)
+        self._studio, self._clock = studio, clock
+        self.waits = Waits(clock)
+        studio.pacer.paused = lambda seconds: self.waits.waiting(
+            seconds, "Label Studio was asked too fast, and asks for a pause"
+        )
+        studio.outage.limit = longest_outage
+        studio.outage.is_hurried = lambda: bool(self.stopping)
+        studio.outage.tell = lambda text: self.waits.tell(text)
+        self._looker = Looker(
+            studio,
+            clock,
+            self.patience,
+            keys=(each.target.key for each in planned),
+            workspaces=(each.target.workspace for each in planned),
+            covered=covered,
+            ordered=ordered,
+            to_stake=sum(each.action is Action.CREATE for each in planned),
+            stopping=self.stopping,
+            waits=self.waits,
+        )
+        self._settler = Settler(clock, self.stopping, self.waits)
+        means = Means(self.batch, studio, clock, self.patience, self.stopping, self._looker, self._settler, self.waits)
+        self._staker, self._clearer = Staker(means), Clearer(means)
+        self._finisher = Finisher(means, self._clearer)
+        self._sweeper = Sweeper(
+            means, self.tickets, finisher=self._finisher, clearer=self._clearer, attempt=self._attempt
+        )
+        for ticket in self.tickets:
+            self._settler.take_over(ticket)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person has to know of the batch beside the outcomes of its rows."""
+        unordered = "Label Studio does not list its newest projects first, so each look read the whole list."
+        return [*([] if self._looker.ordered else [unordered]), *self._sweeper.notes]
+
+    @property
+    def list_lag(self) -> float:
+        """Seconds that lists were seen to be behind what is written."""
+        return self._looker.lag
+
+    def when_settled(self, call: Callable[[Ticket], None]) -> None:
+        """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
+        self._settler.when_settled(call)
+
+    # One attempt
+
+    async def attempt(self, tickets: Iterable[Ticket]) -> None:
+        """Make one attempt at each ticket that has no outcome yet.
+
+        Raises:
+            Unsettled: Some of them still have none, and may have one if they are tried again.
+        """
+        rows = list(tickets)
+        try:
+            await together(self._attempt(ticket) for ticket in rows if not ticket.settled)
+        except asyncio.CancelledError:
+            # Those whose turn had not come did not notice.
+            for ticket in rows:
+                self._settler.stopped(ticket)
+            raise
+        waiting = [ticket for ticket in rows if not ticket.settled]
+        if waiting:
+            seconds = max(0.0, min(ticket.not_before for ticket in waiting) - self._clock.now())
+            raise Unsettled(waiting, seconds)
+
+    async def finish_staked(self) -> None:
+        """Finish what was cut off: one more attempt at each row that was stopped and has something on the studio.
+
+        To be called once the batch is stopping and nothing else of it runs any more.
+        """
+        cut_off = [ticket for ticket in self.tickets if ticket.outcome in _CUT_OFF and ticket.on_studio]
+        for ticket in cut_off:
+            ticket.reopen()
+        with contextlib.suppress(Unsettled):
+            await self.attempt(cut_off)
+        for ticket in cut_off:
+            self._settler.stopped(ticket)
+
+    def give_up(self, tickets: Iterable[Ticket]) -> None:
+        """Settle those that still have no outcome: they were tried as often as they are to be."""
+        self._settler.give_up(tickets)
+
+    async def sweep(self) -> None:
+        """Look after the rows to which anything odd happened, until two looks agree that each has one project."""
+        await self._sweeper.sweep()
+
+    async def _attempt(self, ticket: Ticket) -> None:
+        if self.stopping and not ticket.started:
+            self._settler.stopped(ticket)
+            return
+        ticket.attempts += 1
+        began = self._clock.now()
+        ticket.began = began if ticket.began is None else ticket.began
+        try:
+            if ticket.not_before > began:
+                await self._clock.sleep(ticket.not_before - began)
+            updates = ticket.planned.action is Action.UPDATE
+            await (self._finisher.update(ticket) if updates else self._advance(ticket))
+        except Halted:
+            self._settler.stopped(ticket)
+        except NotYet as later:
+            self._settler.put_off(ticket, later.seconds, later.reason)
+        except Unauthorized as error:
+            self.stopping.stop(str(error))
+            self._settler.stopped(ticket)
+        except ListUnusable as error:
+            self.stopping.stop(str(error))
+            self._settler.stopped(ticket)
+        except LongOutage as error:
+            self.stopping.stop(str(error))
+            self._settler.away(ticket)
+        except (Unsure, Throttled) as error:
+            self._settler.put_off(ticket, 0.0, str(error))
+        except LabelStudioError as error:
+            self._settler.leave(ticket, str(error))
+        except asyncio.CancelledError:
+            self._settler.stopped(ticket)
+            raise
+
+    # The steps of a row that is created
+
+    async def _advance(self, ticket: Ticket) -> None:
+        """Take a row that has no finished project to one."""
+        stake = not ticket.on_studio and not ticket.sends
+        for _ in range(_MOST_ROUNDS):
+            look = await (self._stake(ticket) if stake else self._look(ticket))
+            if look is None:
+                return
+            decision = await self._decide(ticket, look)
+            logger.debug("line %s: %s", ticket.target.request.line, decision)
+            if isinstance(decision, Stake):
+                stake = True
+                continue
+            stake = False
+            try:
+                if await self._carry_out(ticket, decision, look):
+                    return
+            except (Stale, Throttled):
+                continue
+        raise NotYet(self.patience.settle[0], "the studio keeps the batch waiting")
+
+    async def _stake(self, ticket: Ticket) -> Look | None:
+        """Send a create and look; nothing where the studio refused the row."""
+        async with self._looker.place():
+            if self.stopping:
+                self._settler.stopped(ticket)
+                return None
+            self._hurry()
+            first = ticket.planned.action is Action.CREATE and not ticket.sends
+            async with self._looker.staking(first=first):
+                await self._staker.send(ticket)
+            return None if ticket.settled else await self._look(ticket)
+
+    def _hurry(self) -> None:
+        """Let the last creates go before what finishes the rows before them: else nothing is left to send during the last look.
+
+        Not where that would take so long that what was decided by the look before grows old.
+        """
+        pacer = self._studio.pacer
+        if self._looker.to_stake <= pacer.max_concurrency and pacer.backlog() < self.patience.fresh / 4:
+            pacer.eager = True
+
+    async def _look(self, ticket: Ticket) -> Look:
+        """A look that covers whatever the row's sends made and no answer named."""
+        return await self._looker.look(min((send.floor for send in ticket.sends if send.lost), default=math.inf))
+
+    async def _decide(self, ticket: Ticket, look: Look) -> Decision:
+        for number in sorted(ticket.patched):
+            await self._looker.read(number)
+        projects = await self._looker.siblings(ticket.target.key, ticket.known, look)
+        ticket.known = tuple(project.id for project in projects)
+        ticket.odd = ticket.odd or len(projects) > 1
+        patience = self.patience.behind(self._looker.lag)
+        at = Circumstances(self.batch, self._clock.now(), self._server_time(), self._looker.proven, patience)
+        return resolve(ticket, Siblings.of(projects), at)
+
+    def _server_time(self) -> datetime:
+        return self._studio.server_time() or datetime.now(UTC)
+
+    async def _carry_out(self, ticket: Ticket, decision: Decision, look: Look) -> bool:
+        """Do what was decided; whether that settled the row.
+
+        Raises:
+            NotYet: It has to wait.
+            Stale: The look grew old before the write.
+            Throttled: The studio asked for a pause before the write.
+        """
+        match decision:
+            case Wait(seconds, reason):
+                raise NotYet(seconds, reason)
+            case Unclear(code, reason, ids):
+                self._settler.settle(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, code, with_ids(reason, ids))
+            case Yield(project):
+                self._settler.settle(ticket, Outcome.EXISTS, project.id)
+            case Done(project):
+                await self._finisher.check_done(ticket, project)
+            case Finish(project):
+                return await self._finisher.finish(ticket, project, look)
+            case Refused(reason):
+                await self._clearer.refuse(ticket, reason)
+            case Abandoned(project) | Twins(project):
+                return await self._clearer.clear(ticket, decision, project)
+            case Stake():
+                return False
+        return True

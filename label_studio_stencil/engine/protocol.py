@@ -1,0 +1,211 @@
+"""Decides what to do about a row, given the projects of its key that a look showed; pure.
+
+The order of the cases is the protocol: what somebody else may have worked on is never touched, one finished project is
+yielded to, and of several half-made ones every owner picks the same winner by the same rule.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from datetime import datetime
+
+from label_studio_stencil.engine.ticket import Answer, Siblings, Ticket, batch_of, send_of
+from label_studio_stencil.labelstudio.models import Project
+from label_studio_stencil.plan.marker import read_mark
+from label_studio_stencil.policy import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Our own PATCH finished this project, or did so if its answer was lost and it holds what we sent."""
+
+    project: Project
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """Somebody else's project stands for the row."""
+
+    project: Project
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Take the mark off this project and write its settings."""
+
+    project: Project
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """Nothing of the row is on the studio: send a create."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Look again after some seconds."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Half made by a batch that is gone, and meant to become something else: remove it, then go on."""
+
+    project: Project
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Two finished projects, one of which we can prove to be our own surplus: remove it, then go on."""
+
+    surplus: Project
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The studio refused the row's create or its settings: what is half made of it goes, and it has failed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """It can't be told which project is the row's: a person has to look."""
+
+    code: str
+    reason: str
+    ids: tuple[int, ...]
+
+
+Decision = Done | Yield | Finish | Stake | Wait | Abandoned | Twins | Refused | Unclear
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision needs beside the row and its siblings.
+
+    Attributes:
+        batch: Our batch.
+        now: Monotonic seconds.
+        server_time: The studio's clock.
+        proven: Ids whose marks we saw and took off ourselves in this process.
+        patience: Waits and counts.
+    """
+
+    batch: str
+    now: float
+    server_time: datetime
+    proven: Set[int]
+    patience: Patience
+
+
+def resolve(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
+    """What to do about a row; notes on the ticket what the next decision needs of this one."""
+    if siblings.touched:
+        return Unclear("touched", _touched(siblings), siblings.ids)
+    if len(siblings.finished) == 1:
+        found = siblings.finished[0]
+        return Done(found) if found.id in at.proven or found.id in ticket.patched else Yield(found)
+    if siblings.finished:
+        return _twins(ticket, siblings, at)
+    if ticket.refusal:
+        return Refused(ticket.refusal)
+    if siblings.marked:
+        return _half_made(ticket, siblings.marked, at)
+    return _nothing(ticket, at)
+
+
+def _touched(siblings: Siblings) -> str:
+    ids = ", ".join(str(project.id) for project in siblings.touched)
+    return f"somebody has worked on project {ids} while it was half made: finish or delete it by hand, then run the row again"
+
+
+def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
+    """Two finished projects of one key: ours goes, if it is provably the surplus; else the other owner has time to act."""
+    if ticket.twins_since is None:
+        ticket.twins_since, ticket.odd = at.now, True
+        return Wait(at.patience.rivals, "two finished projects were seen")
+    for project in reversed(siblings.finished[1:]):
+        if (project.id in at.proven or project.id in ticket.patched) and not project.tasks:
+            return Twins(project)
+    if at.now - ticket.twins_since < 3 * at.patience.rivals:
+        return Wait(at.patience.rivals, "two finished projects were seen, and neither is provably ours")
+    reason = (
+        f"{len(siblings.finished)} projects of this workspace and title exist: keep one, delete or rename the others"
+    )
+    return Unclear("twins", reason, siblings.ids)
+
+
+def _half_made(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances) -> Decision:
+    """Only half-made ones: finish the winner, once no other owner can be about to finish another."""
+    winner = winner_of(ticket, marked)
+    if len(marked) > 1:
+        ticket.odd = True
+    batches = {batch_of(project) for project in marked}
+    if batches == {at.batch}:
+        return Finish(winner)
+    ticket.odd = True
+    if _other_intent(ticket, winner):
+        age = (at.server_time - winner.created_at).total_seconds()
+        if age > at.patience.lease:
+            return Abandoned(winner)
+        remaining = min(at.patience.rivals, at.patience.lease - age + 1.0)
+        return Wait(remaining, f"another batch is making project {winner.id} of this title with other settings")
+    alone = len(batches) == 1 and not any(send.lost or send.answer is Answer.STAKED for send in ticket.sends)
+    state = {project.id: project.description for project in marked}
+    ticket.parked = ticket.parked + 1 if ticket.rivals == state else 0
+    # Whoever made the winner finishes it; the others give it twice the time, so that two do not write at once.
+    if alone or ticket.parked >= (1 if batch_of(winner) == at.batch else 2):
+        return Finish(winner)
+    ticket.rivals = state
+    return Wait(at.patience.rivals, "another batch is making the same project")
+
+
+def winner_of(ticket: Ticket, marked: tuple[Project, ...]) -> Project:
+    """The half-made project that every owner finishes: the lowest of those that stand for their sends.
+
+    One to which we have sent a PATCH stays ours to finish, or that PATCH, landing late, would make a second one finished.
+
+    Copies of one send (a server that replays a request makes them) are stood for by the one whose id the answer gave, else
+    by the highest: an earlier copy may have been left incomplete.
+    """
+    patched = [project for project in marked if project.id in ticket.patched]
+    if patched:
+        return patched[0]
+    answered = {send.project for send in ticket.sends}
+    stand_in: dict[str, Project] = {}
+    for project in marked:
+        send = send_of(project)
+        current = stand_in.get(send)
+        if current is None or project.id in answered or current.id not in answered:
+            stand_in[send] = project
+    return min(stand_in.values(), key=lambda project: project.id)
+
+
+def _other_intent(ticket: Ticket, project: Project) -> bool:
+    mark = read_mark(project.description)
+    return mark is None or mark.intent != ticket.target.intent
+
+
+def _nothing(ticket: Ticket, at: Circumstances) -> Decision:
+    """Nothing was seen: wait for what may still land, then send again, and not for ever."""
+    last = ticket.sends[-1] if ticket.sends else None
+    if last is None or last.answer is Answer.REFUSED:
+        return Stake()
+    if last.answer is Answer.REJECTED:
+        return Refused(last.error)
+    if last.answer is not Answer.STAKED:
+        ticket.looks += 1
+        if ticket.looks < len(at.patience.settle):
+            return Wait(at.patience.settle[ticket.looks], "the create's answer was lost and nothing is seen of it yet")
+    if ticket.sends_counted < at.patience.most_sends:
+        return Stake()
+    if not any(send.lost for send in ticket.sends):
+        reason = f"its project was removed {len(ticket.sends)} times while it was being made: ask who else works here"
+        return Unclear("removed", reason, ())
+    reason = (
+        f"{len(ticket.sends)} creates were sent, none was answered, and no project of this title is seen: "
+        "look for it by title before you run the row again"
+    )
+    return Unclear("never-seen", reason, ())

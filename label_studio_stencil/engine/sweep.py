@@ -1,0 +1,208 @@
+"""Looks after a batch's odd rows at its end: a write of theirs may have landed late, twice, or beside somebody else's.
+
+While a batch runs, answers get lost, ids are given before commits, and others work on the same studio. What came of that
+shows only once it is quiet, so the sweep waits for what may still land, and repeats until two looks agree.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from label_studio_stencil.concurrency import together
+from label_studio_stencil.engine.completion import Finisher
+from label_studio_stencil.engine.context import Means
+from label_studio_stencil.engine.deletion import Clearer
+from label_studio_stencil.engine.look import Look, Stale
+from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.ticket import Send, Siblings, Ticket
+from label_studio_stencil.labelstudio.errors import LabelStudioError, Unauthorized
+from label_studio_stencil.labelstudio.listing import ListUnusable
+from label_studio_stencil.labelstudio.models import Project
+from label_studio_stencil.labelstudio.outage import LongOutage
+from label_studio_stencil.plan.marker import Standing, standing
+from label_studio_stencil.plan.plan import Action
+from label_studio_stencil.policy import Patience
+from label_studio_stencil.report.outcomes import Outcome
+
+logger = logging.getLogger(__name__)
+
+#: Rounds in which two looks have to agree.
+_MOST_ROUNDS = 20
+
+#: Rows that are looked after side by side.
+_AT_ONCE = 100
+
+_RUN_AGAIN = "run the sheet again to see that each row has one project and that no half-made ones are left."
+
+
+class Sweeper:
+    """Sweeps after a batch.
+
+    Args:
+        means: What the batch works with.
+        tickets: All its rows.
+        finisher: Compares what is finished with its row.
+        clearer: Removes the losers.
+        attempt: Makes one more attempt at a row.
+
+    Attributes:
+        notes: What a person has to know beside the outcomes.
+    """
+
+    def __init__(
+        self,
+        means: Means,
+        tickets: Sequence[Ticket],
+        *,
+        finisher: Finisher,
+        clearer: Clearer,
+        attempt: Callable[[Ticket], Awaitable[None]],
+    ) -> None:
+        self.notes: list[str] = []
+        self._tickets, self._finisher, self._clearer, self._attempt = tickets, finisher, clearer, attempt
+        self._looker, self._settler, self._stopping = means.looker, means.settler, means.stopping
+        self._clock, self._waits = means.clock, means.waits
+        self._unhurried = means.patience
+
+    @property
+    def _patience(self) -> Patience:
+        return self._unhurried.behind(self._looker.lag)
+
+    async def sweep(self) -> None:
+        """Look after the rows to which anything odd happened, until two looks agree that each has one project.
+
+        Removes half-made copies whose row is finished, finishes what turned up late, and points outcomes at what survived.
+        Where nothing was odd it costs one look, or nothing where one has shown all that was made since the plan.
+        """
+        await self._looker.at_rest()
+        self._notice()
+        if not self.odd() and self._looker.reached <= self._looker.base:
+            return
+        if self._stopping:
+            if any(ticket.started for ticket in self._tickets):
+                self.notes.append(f"The batch stopped before its sweep: {_RUN_AGAIN}")
+            return
+        await self._wait_for_late()
+        before: Mapping[str, tuple[int, ...]] | None = None
+        for _ in range(_MOST_ROUNDS):
+            now = await self._swept()
+            agreed = now is not None and (now == before or not now) and all(ticket.settled for ticket in self.odd())
+            if agreed or self._stopping:
+                break
+            before = now
+            await self._wait(self._patience.rivals, "whether the last look at what was odd still holds")
+        if not agreed:
+            self.notes.append(f"The sweep did not come to an end{_because(self._stopping)}: {_RUN_AGAIN}")
+        self._settler.give_up(self.odd())
+        self.notes += [_unseen(ticket, send) for ticket in self.odd() for send in ticket.sends if send.lost]
+
+    def odd(self) -> list[Ticket]:
+        """The rows to which anything happened that has to be looked after."""
+        return [ticket for ticket in self._tickets if ticket.odd]
+
+    async def _swept(self) -> Mapping[str, tuple[int, ...]] | None:
+        """One round of the sweep: the ids of each odd row's key before it, or nothing where the studio did not answer."""
+        try:
+            look = await self._looker.look(self._looker.base)
+            self._notice()
+            found = await self._all_tidied(look)
+        except (Unauthorized, LongOutage, ListUnusable) as error:
+            self._stopping.stop(str(error))
+        except LabelStudioError as error:
+            logger.warning("the sweep was interrupted: %s", error)
+        else:
+            ids = {key: each for key, each in found.items() if each is not None}
+            return ids if len(ids) == len(found) else None
+        return None
+
+    async def _all_tidied(self, look: Look) -> dict[str, tuple[int, ...] | None]:
+        found: dict[str, tuple[int, ...] | None] = {}
+        odd = self.odd()
+        for start in range(0, len(odd), _AT_ONCE):
+            part = odd[start : start + _AT_ONCE]
+            ids = await together(self._tidied(ticket, look) for ticket in part)
+            found |= zip((ticket.target.key for ticket in part), ids, strict=True)
+        return found
+
+    async def _tidied(self, ticket: Ticket, look: Look) -> tuple[int, ...] | None:
+        """`_tidy`, or nothing where that has to be done again."""
+        try:
+            return await self._tidy(ticket, look)
+        except (Unauthorized, LongOutage):
+            raise
+        except (LabelStudioError, Stale) as error:
+            logger.warning("line %s is swept once more: %s", ticket.target.request.line, error)
+            return None
+
+    def _notice(self) -> None:
+        """Find rows of which another project came to light behind the looks: ids are given before commits."""
+        for ticket in self._tickets:
+            if ticket.outcome is not None and ticket.outcome.well:
+                found = {project.id for project in self._looker.remembered(ticket.target.key)}
+                ticket.odd = ticket.odd or not found <= {ticket.project}
+
+    async def _wait_for_late(self) -> None:
+        ended = [send.ended for ticket in self._tickets for send in ticket.sends if send.lost]
+        wait = max([self._looker.deletion_lost, *ended]) + self._patience.late - self._clock.now()
+        if wait > 0:
+            await self._wait(wait, "requests whose answers were lost, which may still be carried out")
+
+    async def _wait(self, seconds: float, reason: str) -> None:
+        self._waits.waiting(seconds, reason)
+        await self._clock.sleep(seconds)
+
+    async def _tidy(self, ticket: Ticket, look: Look) -> tuple[int, ...]:
+        """Bring one odd row in order; the ids of its key before that."""
+        siblings = Siblings.of(await self._looker.siblings(ticket.target.key, ticket.known, look))
+        if len(siblings.finished) == 1 and not siblings.touched:
+            survivor = siblings.finished[0]
+            await self._stand_for(ticket, survivor)
+            if siblings.marked and not await self._finished_still(survivor):
+                return siblings.ids
+            for loser in siblings.marked:
+                await self._clearer.remove(loser)
+        elif siblings.ids or not ticket.settled:
+            await self._again(ticket, siblings)
+        elif ticket.outcome is not None and ticket.outcome.well:
+            reason = (
+                f"project {ticket.project} was removed by somebody after it was made: run the row again to make it anew"
+            )
+            self._settler.settle(ticket, Outcome.FAILED, None, "removed", reason)
+        return siblings.ids
+
+    async def _finished_still(self, survivor: Project) -> bool:
+        """Whether the project for whose sake others go is there: a list may lag behind its end."""
+        current = await self._looker.read(survivor.id)
+        return current is not None and current.title == survivor.title and standing(current) is Standing.FINISHED
+
+    async def _stand_for(self, ticket: Ticket, survivor: Project) -> None:
+        """Point a row's outcome at the one finished project of its key."""
+        named = ticket.outcome is not None and ticket.outcome is not Outcome.AMBIGUOUS and ticket.project == survivor.id
+        updates = ticket.planned.action is Action.UPDATE and survivor.id == ticket.planned.projects[0].id
+        # What an update came to is not told by the project that was there before it.
+        if named or ticket.refusal or updates:
+            return
+        if survivor.id in self._looker.proven or survivor.id in ticket.patched:
+            await self._finisher.check_done(ticket, survivor)
+        else:
+            self._settler.settle(ticket, Outcome.EXISTS, survivor.id)
+
+    async def _again(self, ticket: Ticket, siblings: Siblings) -> None:
+        """Something other than one finished project is there: take the row up once more."""
+        if ticket.planned.action in (Action.UPDATE, Action.UNCHANGED, Action.EXISTS) and siblings.finished:
+            # There was nothing to make of it, so none of these is ours to choose from.
+            self._settler.twins(ticket, siblings.ids)
+        elif ticket.outcome is not Outcome.FAILED or (not ticket.refusal and not siblings.finished):
+            ticket.reopen()
+            await self._attempt(ticket)
+
+
+def _because(stopping: Stopping) -> str:
+    return f" ({stopping.reason})" if stopping else ""
+
+
+def _unseen(ticket: Ticket, send: Send) -> str:
+    request = ticket.target.request
+    return (
+        f"A create of line {request.line} ({request.title}), sent at {send.at:%H:%M:%S} UTC, was never answered nor seen; "
+        "should it land after all, it is marked, and the next run of this sheet removes it."
+    )

@@ -1,0 +1,49 @@
+"""Says for what a batch waits, once it waits long enough for somebody to wonder."""
+
+import logging
+from collections.abc import Callable
+
+from label_studio_stencil.labelstudio.pacing import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Seconds of waiting that need no word.
+_SHORTEST = 5.0
+#: Seconds after which the same is said again.
+_AGAIN = 60.0
+#: Reasons that are remembered.
+_MOST = 100
+
+
+class Waits:
+    """What a batch waits for, told to whoever watches it.
+
+    Args:
+        clock: What time it is.
+
+    Attributes:
+        tell: Where it is told: a person's terminal, and the run's log.
+        shortest: Seconds of waiting that need no word.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.tell: Callable[[str], None] = logger.info
+        self.shortest = _SHORTEST
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Say that something is waited for so many seconds from now, where that is long."""
+        if seconds > self.shortest:
+            self.say(reason, f" (up to {seconds:.0f} s)")
+
+    def say(self, reason: str, detail: str = "") -> None:
+        """Say what is waited for; the same once a minute, however many rows wait for it."""
+        now = self._clock.now()
+        # Numbers differ from row to row, and from one moment to the next.
+        kind = "".join("0" if letter.isdigit() else letter for letter in reason)
+        if now - self._said.get(kind, -_AGAIN) >= _AGAIN:
+            if len(self._said) >= _MOST:
+                self._said.clear()
+            self._said[kind] = now
+            self.tell(f"Waiting: {reason}{detail}")

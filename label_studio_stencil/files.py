@@ -1,0 +1,892 @@
+"""The only code that opens a path or a URL, and it is told who asks.
+
+A person, a deployment's parameters and a Python caller open what they name. A row, a template file and an event come from
+people who may be nobody's colleagues: they open what lies below the sheet's own folder or URL, and what the operator lists in
+`STENCIL_ALLOW`. docs/security.md says what that defends, and what it does not.
+"""
+
+import contextlib
+import io
+import ipaddress
+import os
+import posixpath
+import re
+import secrets
+import socket
+import stat
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
+from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.redaction import redact, visible
+
+if TYPE_CHECKING:
+    import httpx
+    from fsspec import AbstractFileSystem
+
+#: The environment variable that lists what rows, template files and events may open.
+ALLOW = "STENCIL_ALLOW"
+#: What a URL may start with. fsspec knows more, and among them are some that run commands or open others.
+PROTOCOLS = ("file", "http", "https", "s3", "gs", "az", "abfs", "sftp", "memory")
+#: Longest path, in characters, as Linux has it; a longer one takes Python the square of its length to follow.
+MOST_IN_PATH = 4_096
+#: Standard input, where a path is expected.
+STANDARD_INPUT = "-"
+
+#: How much of a file is asked for at once, in bytes.
+_PIECE = 1 << 24
+_MOST_REDIRECTS = 10
+#: Seconds that a web server may take to accept a connection, and between two parts of its answer.
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 60.0
+_REASON_LENGTH = 300
+#: The parts of a URL's host; user and password stand before it.
+_NETLOC = re.compile(r"(?:(?P<user>[^\s\\/?#]*)@)?(?P<host>[^\s\\/?#@]*)")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+#: Networks of IPv6 whose addresses hold one of IPv4 in their last 32 bits.
+_MAPPED = ipaddress.ip_network("64:ff9b::/96")
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Unusable(StencilError):
+    """A file, a folder or a URL can't be used.
+
+    Attributes:
+        name: What it is called, without a URL's secrets.
+        reason: What is wrong with it: a sentence.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"{name}: {reason}")
+
+
+class NotAllowed(Unusable):
+    """Whoever named a file or URL may not open it."""
+
+
+class Missing(Unusable):
+    """There is no such file, or what is there is none."""
+
+
+class TooLarge(Unusable):
+    """It has more bytes than are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A path or URL, taken apart.
+
+    Attributes:
+        given: As it was given.
+        scheme: One of `PROTOCOLS`; `file` for a path.
+        host: What stands before the first slash of a URL: user, host and port, or a bucket.
+        path: The rest; for a file its path on this machine.
+    """
+
+    given: str
+    scheme: str
+    host: str
+    path: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's disk."""
+        return self.scheme == "file"
+
+    @property
+    def is_web(self) -> bool:
+        """Whether a web server has it."""
+        return self.scheme in _DEFAULT_PORTS
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return visible(redact(self.given))
+
+    def above(self) -> "Location":
+        """The folder, or the URL up to its last slash."""
+        if self.is_local:
+            return replace(self, given=str(Path(self.given).parent), path=str(Path(self.path).parent))
+        path = posixpath.dirname(self.path.partition("?")[0])
+        return Location(f"{self.scheme}://{self.host}{path}", self.scheme, self.host, path)
+
+
+def locate(where: str) -> Location:
+    """A path or URL, taken apart.
+
+    Raises:
+        Unusable: It is malformed, or its protocol is none of `PROTOCOLS`.
+    """
+    name = visible(shown(redact(where[: 2 * MOST_IN_PATH])))
+    if "\0" in where or len(where) > MOST_IN_PATH:
+        reason = "it holds a null byte" if "\0" in where else f"it has more than {MOST_IN_PATH:,} characters"
+        raise Unusable(name, f"this can't be the name of a file: {reason}.")
+    scheme, colon, rest = where.partition("://")
+    if not colon:
+        return Location(where, "file", "", where)
+    scheme = scheme.lower()
+    if scheme not in PROTOCOLS:
+        raise Unusable(name, f"this protocol is not opened; these are: {', '.join(PROTOCOLS)}.")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path = rest[len(host) :]
+    if scheme == "file":
+        path = unquote(path.partition("?")[0].partition("#")[0])
+        if host not in ("", "localhost") or not path.strip("/") or "\0" in path:
+            raise Unusable(name, "this names no file: write file:///folder/sheet.csv.")
+        return Location(where, "file", "", path)
+    if not _NETLOC.fullmatch(host) or (not host and scheme != "memory") or "::" in path or not _has_port(host):
+        raise Unusable(name, "the URL is malformed.")
+    return Location(where, scheme, host, path)
+
+
+def _has_port(host: str) -> bool:
+    """Whether what a URL names as its host has a port, or none, as it should."""
+    try:
+        return (urlsplit(f"//{host}").port or 0) >= 0
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder, or the beginning of URLs; what lies below it may be opened.
+
+    Attributes:
+        scheme: As in `Location`.
+        host: As in `Location`; empty stands for all of them.
+        path: Without a slash at its end; for a folder the real path, its links followed.
+    """
+
+    scheme: str
+    host: str
+    path: str
+
+    @classmethod
+    def of(cls, where: Location) -> "Place":
+        """What lies below a folder or URL."""
+        if where.is_local:
+            return cls("file", "", os.path.realpath(where.path))
+        return cls(where.scheme, _host(where), where.path.partition("?")[0].rstrip("/"))
+
+    def holds(self, where: Location) -> bool:
+        """Whether a location lies here, as it is written: for a file, its links are to be followed before."""
+        if self.scheme != where.scheme or (self.host and self.host != _host(where)):
+            return False
+        path = where.path.partition("?")[0] if where.is_web else where.path
+        return not self.path.strip("/") or path == self.path or path.startswith(f"{self.path}/")
+
+    def __str__(self) -> str:
+        """As it is written in `STENCIL_ALLOW`."""
+        return self.path if self.scheme == "file" else f"{self.scheme}://{self.host}{self.path}"
+
+
+def _host(where: Location) -> str:
+    """The part of a URL that has to be the same for two to be of one server.
+
+    A web server's user and default port don't count. Elsewhere the user is part of what is meant: a container of Azure, an
+    account on a server of files.
+    """
+    if not where.is_web:
+        return where.host
+    host = where.host.rpartition("@")[2].lower()
+    return host.removesuffix(f":{_DEFAULT_PORTS[where.scheme]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who names what is to be opened, and what that one may open.
+
+    Attributes:
+        who: For messages: `a row`, `an event`; empty for whoever may open what they name.
+        places: What may be opened; `None` for what is named, whatever it is.
+        networks: Addresses that may be connected to though they are not public.
+        at_home: Whether this process has standard input and a working folder of whoever asks.
+    """
+
+    who: str = ""
+    places: tuple[Place, ...] | None = None
+    networks: tuple[Network, ...] = ()
+    at_home: bool = False
+
+    def rows(self, beside: str = "") -> "Asker":
+        """The rows of a sheet that this one named, or of the template file.
+
+        Args:
+            beside: Where the sheet is: what lies below its folder may be opened.
+        """
+        places, networks = allowed()
+        own = [Place.of(locate(beside).above())] if beside and beside != STANDARD_INPUT else []
+        if self.at_home:
+            # There is none where somebody deleted it.
+            with contextlib.suppress(OSError):
+                own.append(Place.of(locate(os.curdir)))
+        return Asker("a row or a template file", (*own, *places), networks + _addresses(own))
+
+    def check(self, where: Location, *, folder: bool = False) -> Location:
+        """The location with its links followed, where this one may open it.
+
+        Args:
+            where: What is to be opened.
+            folder: Whether it is a folder, which can be listed itself.
+
+        Raises:
+            NotAllowed: It lies elsewhere.
+        """
+        if self.places is None:
+            return where
+        if where.is_local:
+            where = replace(where, path=_real(where))
+        elif _climbs(where):
+            raise NotAllowed(where.label, f"{self.who} may not name a URL with .. or . in its path.")
+        if not any(place.holds(where) for place in self.places):
+            raise NotAllowed(where.label, self._refusal(where, folder=folder))
+        return where
+
+    def root(self, where: Location) -> Path:
+        """The folder that lets this one open a file."""
+        found = next(Path(place.path) for place in self.places or () if place.holds(where))
+        # A single file may be listed too.
+        return found.parent if str(found) == where.path else found
+
+    def check_address(self, address: Address, where: Location) -> None:
+        """Return where this one may connect to an address.
+
+        Raises:
+            NotAllowed: It is a loopback, link-local or private one, and not listed.
+        """
+        address = _meant(address)
+        if (address.is_global and not address.is_multicast) or any(
+            address in network for network in self.networks if network.version == address.version
+        ):
+            return
+        raise NotAllowed(
+            where.label,
+            f"its server is at {address}, which is no public address; to open it, list it: {ALLOW}={address}",
+        )
+
+    def _refusal(self, where: Location, *, folder: bool) -> str:
+        # Where its links lead: to list where they stand would not help.
+        listed = visible(redact(str(Place.of(where if folder else where.above()))))
+        return (
+            f"this is outside of what {self.who} may open ({self._places()}); move it there, or list its folder where it is "
+            f"opened: {ALLOW}={listed}"
+        )
+
+    def _places(self) -> str:
+        places = [visible(redact(str(place))) for place in dict.fromkeys(self.places or ())]
+        return f"{', '.join(places)} and below" if places else f"what {ALLOW} lists: nothing"
+
+
+#: Who runs a command, or calls Stencil from Python.
+PERSON = Asker(at_home=True)
+#: Who fills in a deployment's parameters or its form; the machine is the worker's.
+DEPLOYMENT = Asker()
+#: Who may open nothing.
+NOBODY = Asker("nobody", ())
+
+
+def event(*folders: str) -> Asker:
+    """Whoever sends an event: they open what `STENCIL_ALLOW` lists, and these folders and URLs.
+
+    Raises:
+        Unusable: `STENCIL_ALLOW` or a folder is malformed.
+    """
+    return within("an event", *folders)
+
+
+def within(who: str, *folders: str) -> Asker:
+    """Somebody who may open what `STENCIL_ALLOW` lists, and what lies below these folders and URLs.
+
+    Raises:
+        Unusable: `STENCIL_ALLOW` or a folder is malformed.
+    """
+    places, networks = allowed()
+    own = [Place.of(locate(folder)) for folder in folders if folder]
+    return Asker(who, (*own, *places), networks + _addresses(own))
+
+
+def allowed(listed: str | None = None) -> tuple[tuple[Place, ...], tuple[Network, ...]]:
+    """What `STENCIL_ALLOW` lists: folders and beginnings of URLs, and addresses that are not public.
+
+    Args:
+        listed: The list, separated by commas; by default the environment's.
+
+    Raises:
+        Unusable: An entry is malformed.
+    """
+    text = os.environ.get(ALLOW, "") if listed is None else listed
+    places: list[Place] = []
+    networks: list[Network] = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        network = _network(entry)
+        if network is not None:
+            networks.append(network)
+            continue
+        try:
+            written = entry if "://" in entry else str(Path(entry).expanduser())
+            where = locate(f"{entry}any" if entry.endswith("://") else written)
+        except (Unusable, RuntimeError) as error:
+            raise Unusable(ALLOW, f"{error} Separate folders, URLs and addresses by commas.") from None
+        places.append(replace(Place.of(where), host="") if entry.endswith("://") else Place.of(where))
+    return tuple(places), (*networks, *_addresses(places))
+
+
+def _network(entry: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return None
+
+
+def _addresses(places: Sequence[Place]) -> tuple[Network, ...]:
+    """The addresses that are written in URLs: what names one lists it, and a name that leads to one does not."""
+    found: list[Network] = []
+    for place in places:
+        host = _bare(place.host) if place.scheme != "file" else ""
+        written = ["127.0.0.0/8", "::1"] if host == "localhost" else [host]
+        found += [network for network in map(_network, written) if network is not None]
+    return tuple(found)
+
+
+def _bare(host: str) -> str:
+    """A host without user, port and brackets."""
+    return (urlsplit(f"//{host}").hostname or "") if host else ""
+
+
+def _meant(address: Address) -> Address:
+    """The address of IPv4 that one of IPv6 stands for, where it does."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _MAPPED:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
+    return address
+
+
+def _real(where: Location) -> str:
+    try:
+        return os.path.realpath(where.path)
+    except (OSError, ValueError) as error:
+        raise Unusable(where.label, f"can't be read: {_reason(error, where)}") from None
+
+
+def _climbs(where: Location) -> bool:
+    """Whether a URL's path may lead out of where it seems to lie, on a server that decodes it, even twice."""
+    path, plain = "", where.path.partition("?")[0] if where.is_web else where.path
+    while plain != path:
+        path, plain = plain, unquote(plain)
+    return any(part.partition(";")[0] in (".", "..") for part in re.split(r"[/\\]", path))
+
+
+def read(where: str, asker: Asker, *, most: int) -> bytes:
+    """What is at a path or URL, or comes from standard input.
+
+    Args:
+        where: A path, a URL of one of `PROTOCOLS`, or `-`.
+        asker: Who named it.
+        most: Bytes at most.
+
+    Raises:
+        Unusable: It can't be read, or has more than `most` bytes.
+        NotAllowed: Who named it may not open it.
+        Missing: There is no such file.
+    """
+    if where == STANDARD_INPUT:
+        if not asker.at_home:
+            raise NotAllowed(where, "there is no standard input where this is read: give a path or a URL.")
+        return drained(sys.stdin.buffer, "<stdin>", most)
+    found = asker.check(locate(where))
+    with _usable(found, doing="can't be read: ", kind="file"):
+        if found.is_web:
+            return _from_web(found, asker, most)
+        if found.is_local:
+            with _local_file(found, asker, most) as file:
+                return drained(file, found.label, most)
+        _check_host(found, asker)
+        system, path = _system(found)
+        with system.open(path, "rb") as file:
+            return drained(file, found.label, most)
+
+
+def modified(where: str) -> datetime | None:
+    """When a file on this machine was changed last; stores do not tell it in one way.
+
+    Raises:
+        Unusable: It can't be looked at.
+    """
+    if where == STANDARD_INPUT:
+        return None
+    found = locate(where)
+    if not found.is_local:
+        return None
+    with _usable(found, kind="file"):
+        return datetime.fromtimestamp(Path(found.path).stat().st_mtime, UTC)
+
+
+def file_name(where: str) -> str:
+    """The name of the file that a path or URL names, without a URL's query."""
+    path = where.partition("://")[2].partition("?")[0].partition("/")[2] if "://" in where else where
+    return visible(Path(path).name or redact(where))
+
+
+def folder_of(where: str) -> Path | None:
+    """The folder of a file on this machine, its links followed; `None` for a URL and standard input."""
+    if where == STANDARD_INPUT:
+        return None
+    found = locate(where)
+    return Path(os.path.realpath(found.path)).parent if found.is_local else None
+
+
+class Readable(Protocol):
+    """A file that is open, for bytes where it is the right one."""
+
+    def read(self, size: int, /) -> bytes | str:
+        """At most so many bytes or characters; nothing at the end."""
+
+
+def drained(file: Readable, label: str, most: int) -> bytes:
+    """All that a file has; it may have no end, and give less at once than it is asked for.
+
+    Raises:
+        Unusable: It has more than `most` bytes, or is open for text.
+    """
+    content = io.BytesIO()
+    while piece := file.read(_PIECE):
+        if not isinstance(piece, bytes):
+            raise Unusable(label, "this is open for text: open it with 'rb', so that its encoding can be seen.")
+        content.write(piece)
+        if content.tell() > most:
+            raise TooLarge(label, f"it has more than {most // 1_000_000} MB; at most those are read: split it.")
+    return content.getvalue()
+
+
+def _local_file(where: Location, asker: Asker, most: int) -> BinaryIO:
+    """The file, open; where its name was checked, no link on the way to it is followed any more."""
+    folder: int | None = None
+    if asker.places is not None:
+        folder = _descend(asker.root(where), Path(where.path).parent)
+    try:
+        name = where.path if folder is None else Path(where.path).name
+        # Looked at before too: a device does something when it is opened.
+        _check_kind(os.stat(name, dir_fd=folder, follow_symlinks=folder is None), where, most, pipes=folder is None)
+        # Opened without waiting: a pipe that nobody writes to is empty, where it would be waited for without end.
+        flags = os.O_RDONLY | os.O_NONBLOCK | (0 if folder is None else os.O_NOFOLLOW)
+        descriptor = os.open(name, flags, dir_fd=folder)
+    finally:
+        if folder is not None:
+            os.close(folder)
+    try:
+        _check_kind(os.fstat(descriptor), where, most, pipes=folder is None)
+        os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_kind(found: os.stat_result, where: Location, most: int, *, pipes: bool) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode) and not stat.S_ISLNK(found.st_mode):
+        raise Missing(where.label, "this is a device, not a file; for standard input write -.")
+    if stat.S_ISFIFO(found.st_mode) and not pipes:
+        raise Missing(where.label, "this is a pipe, not a file.")
+    if found.st_size > most:
+        size, limit = found.st_size // 1_000_000, most // 1_000_000
+        raise TooLarge(where.label, f"it has {size} MB; at most {limit} MB are read: split it.")
+
+
+def _descend(root: Path, path: Path, *, make: bool = False) -> int:
+    """A descriptor of a folder below another one, reached without following a link on the way.
+
+    Raises:
+        OSError: It is not there, or one of its parts has become a link.
+    """
+    if make:
+        # Whoever listed it may make it.
+        root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    for part in path.relative_to(root).parts:
+        try:
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=descriptor)
+            following = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = following
+    return descriptor
+
+
+@contextlib.contextmanager
+def _usable(where: Location, *, doing: str = "", kind: str = "folder") -> Iterator[None]:
+    """Turns what file systems and servers raise into `Unusable`; their texts may repeat the URL with its secrets."""
+    try:
+        yield
+    except StencilError:
+        raise
+    except FileNotFoundError:
+        looked = f" (looked in {Path.cwd()})" if where.is_local and not Path(where.given).is_absolute() else ""
+        raise Missing(where.label, f"there is no such {kind}{looked}.") from None
+    except IsADirectoryError:
+        raise Missing(where.label, "this is a folder, not a file.") from None
+    except FileExistsError:
+        raise Unusable(where.label, "it, or a folder above it, is a file and not a folder.") from None
+    except ImportError as error:
+        raise Unusable(where.label, f"its protocol needs a package: {_reason(error, where)}") from None
+    except Exception as error:  # noqa: BLE001 - each store's library has errors of its own
+        named = isinstance(error, OSError) and error.strerror
+        raise Unusable(
+            where.label, f"{doing}{'' if named else f'{type(error).__name__}: '}{_reason(error, where)}"
+        ) from None
+
+
+def _reason(error: BaseException, where: Location) -> str:
+    """What an error says, in one line, without the secrets of a URL."""
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    user, _, _ = where.host.rpartition("@")
+    _, _, query = where.path.partition("?")
+    secrets_of_url = [] if where.is_local else [user, user.partition(":")[2], query, unquote(user)]
+    text = visible(redact(" ".join(str(words).split()), secrets_of_url))[:_REASON_LENGTH]
+    return text if text.endswith(".") else f"{text}."
+
+
+def _system(where: Location) -> "tuple[AbstractFileSystem, str]":
+    """What fsspec has for a location, and the path there."""
+    # Half of the time that `import label_studio_stencil` may take, and most sheets are local files.
+    from fsspec.core import url_to_fs
+
+    system, path = url_to_fs(where.path if where.is_local else f"{where.scheme}://{where.host}{where.path}")
+    return system, str(path)
+
+
+def _check_host(where: Location, asker: Asker) -> None:
+    """Check the addresses of a server that is named in a URL; its library looks them up once more to connect."""
+    if asker.places is not None and where.scheme == "sftp":
+        for address in _looked_up(where):
+            asker.check_address(address, where)
+
+
+def _looked_up(where: Location, port: int = 0) -> list[Address]:
+    """The addresses of a URL's host, in the order in which to try them."""
+    found = socket.getaddrinfo(_bare(where.host), port or None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found))
+
+
+def _from_web(where: Location, asker: Asker, most: int) -> bytes:
+    """What a web server has; its redirects are followed as far as whoever asks may go."""
+    named = where
+    for _ in range(_MOST_REDIRECTS):
+        with _answered(where, asker, named) as answer:
+            if not answer.has_redirect_location:
+                if not answer.is_success:
+                    kind = Missing if answer.status_code == HTTPStatus.NOT_FOUND else Unusable
+                    raise kind(where.label, f"its server answers with status {answer.status_code}.")
+                return drained(_Stream(answer.iter_bytes()), where.label, most)
+            target = locate(urljoin(where.given, answer.headers["location"]))
+        if not target.is_web or (where.scheme, target.scheme) == ("https", "http"):
+            raise NotAllowed(where.label, f"it redirects to {target.label}, which is not followed.")
+        where = asker.check(target)
+    raise Unusable(named.label, f"it redirects more than {_MOST_REDIRECTS} times.")
+
+
+class _Stream:
+    """The parts of an answer as a file, which has them one by one."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+
+    def read(self, _size: int, /) -> bytes:
+        """The next part; nothing at the end."""
+        return next(filter(None, self._parts), b"")
+
+
+@contextlib.contextmanager
+def _answered(where: Location, asker: Asker, named: Location) -> "Iterator[httpx.Response]":
+    """A server's answer, its body not read yet.
+
+    Where an address is to be checked, the connection goes to the one that was: a name that leads elsewhere a moment later
+    changes nothing. Behind a proxy it is the proxy that looks names up.
+    """
+    import httpx
+
+    url = httpx.URL(where.given)
+    # A person may name any server; where that one sends on to, is no longer what was named.
+    checked = asker.places is not None or _host(where) != _host(named)
+    proxied = _proxy(where)
+    targets: list[Address | None] = [None]
+    if checked:
+        try:
+            addresses = _looked_up(where, url.port or _DEFAULT_PORTS[where.scheme])
+        except socket.gaierror:
+            # Behind a proxy there may be no names but for the proxy itself.
+            if not proxied:
+                raise
+            addresses = []
+        for each in addresses:
+            asker.check_address(each, where)
+        if not proxied:
+            targets = [*addresses]
+    timeout = httpx.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT)
+    with httpx.Client(proxy=proxied, trust_env=False, timeout=timeout, verify=_tls(where)) as client:
+        for number, address in enumerate(targets, start=1):
+            request = client.build_request("GET", url)
+            if address is not None:
+                request.extensions = {**request.extensions, "sni_hostname": url.raw_host.decode()}
+                request.url = url.copy_with(host=str(address))
+            try:
+                answer = client.send(request, stream=True)
+            except httpx.TransportError:
+                if number == len(targets):
+                    raise
+                continue
+            try:
+                yield answer
+            finally:
+                answer.close()
+            return
+
+
+def _tls(where: Location) -> Any:
+    import httpx
+
+    return httpx.create_ssl_context() if where.scheme == "https" else False
+
+
+def _proxy(where: Location) -> str | None:
+    """The proxy that the environment names for a URL."""
+    host = where.host.rpartition("@")[2]
+    if proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    found = proxies.get(where.scheme) or proxies.get("all")
+    return f"http://{found}" if found and "://" not in found else found
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in a folder, as it was when it was looked at.
+
+    Attributes:
+        size: Bytes; -1 where the file system does not say.
+        modified: Unix time of its last change by the file system's clock, in whole seconds; `None` where it tells none.
+        tag: What else tells this content from another.
+    """
+
+    size: int
+    modified: float | None
+    tag: str
+
+
+class Folder:
+    """A folder, on this machine's disk or in a store, that files are put into.
+
+    What file systems raise comes out as `Unusable`.
+
+    Args:
+        where: A path, or a URL.
+        asker: Who named it.
+
+    Raises:
+        Unusable: It is malformed, or of a protocol that can't be written to.
+        NotAllowed: Who named it may not write there.
+    """
+
+    def __init__(self, where: str, asker: Asker = PERSON) -> None:
+        self._where = asker.check(locate(where), folder=True)
+        self._asker = asker
+        self.name = self._where.label
+        if self._where.is_web:
+            raise Unusable(self.name, "nothing can be written to a web server: name a folder or a bucket.")
+        self.is_local = self._where.is_local
+        with self._usable():
+            _check_host(self._where, asker)
+            if self.is_local:
+                home = Path(self._where.path).expanduser()
+                self._where = replace(self._where, path=str(home))
+            self._system, path = _system(self._where)
+        #: The path in its file system, without a slash at its end.
+        self.path = path.rstrip("/")
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for all names of this folder, without secrets."""
+        return Path(self.path or "/").resolve().as_uri() if self.is_local else self.name.removesuffix("/")
+
+    def at(self, name: str) -> str:
+        """What opens a file in it: a path or a URL."""
+        start = self.path if self.is_local else self._where.given.rstrip("/")
+        return f"{start}/{name}"
+
+    def write(self, name: str, content: bytes) -> str:
+        """Write a file, and return where it is.
+
+        On a disk it is replaced as a whole, so that nobody reads half of one, and only its owner may read it: it may hold
+        what its sheet holds. The folder is made where it is missing.
+
+        Args:
+            name: Its name, after those of folders below this one.
+            content: All of it.
+
+        Raises:
+            Unusable: It can't be written.
+        """
+        with self._usable():
+            if self.is_local:
+                folder, _, name = name.rpartition("/")
+                return self._write_local(folder, name, content)
+            target = self._at(name)
+            # Stores without folders, or that let nobody list buckets, refuse this and take the file.
+            with contextlib.suppress(OSError, NotImplementedError):
+                self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            self._system.pipe_file(target, content)
+            return redact(str(self._system.unstrip_protocol(target)))
+
+    def remove(self, name: str) -> None:
+        """Delete a file.
+
+        Raises:
+            Unusable: It can't be deleted.
+        """
+        with self._usable():
+            self._system.rm_file(self._at(name))
+
+    def files(self) -> list[str]:
+        """The names of the files directly in it.
+
+        Raises:
+            Missing: There is no such folder.
+            Unusable: It can't be listed, or is a file.
+        """
+        path = self.path or "/"
+        with self._usable():
+            self._system.invalidate_cache()
+            try:
+                listed = self._system.ls(path, detail=True)
+            except FileNotFoundError:
+                if self._may_be_empty():
+                    return []
+                raise Missing(self.name, "there is no such folder.") from None
+        files = [entry["name"] for entry in listed if entry["type"] == "file"]
+        if path in files:
+            raise Unusable(self.name, "this is a file; name the folder that sheets are put into.")
+        return [name.rpartition("/")[2] for name in files]
+
+    def entry(self, name: str) -> Entry | None:
+        """What is known of a file; `None` where there is none.
+
+        Raises:
+            Unusable: It can't be looked at.
+        """
+        with self._usable():
+            # Never from an earlier listing, which may be old, and may tell the same things in other words.
+            self._system.invalidate_cache()
+            try:
+                info: Mapping[str, object] = self._system.info(self._at(name))
+                modified = self._modified(name, info)
+            except FileNotFoundError:
+                return None
+        size = info.get("size")
+        tag = " ".join(f"{key}={info[key]}" for key in _TAGS if key in info)
+        return Entry(size if isinstance(size, int) else -1, modified, tag)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or folder of this name.
+
+        Raises:
+            Unusable: It can't be looked at.
+        """
+        with self._usable():
+            self._system.invalidate_cache()
+            return bool(self._system.exists(self._at(name)))
+
+    def move(self, name: str, target: str) -> None:
+        """Move a file to a folder below this one.
+
+        Raises:
+            Unusable: It can't be moved, or its copy has another size.
+        """
+        source, goal = self._at(name), self._at(target)
+        size = self.entry(name)
+        with self._usable():
+            if self.is_local:
+                # Renames, where that is possible.
+                self._system.mv(source, goal)
+                return
+            try:
+                # Before the file system's own `mv`, which may take a name with `[` or `*` for a pattern.
+                self._system.cp_file(source, goal)
+            except NotImplementedError:
+                self._system.mv(source, goal)
+                return
+        copy = self.entry(target)
+        if size is None or copy is None or copy.size != size.size:
+            raise Unusable(self.name, f"the copy of {visible(name)} is not as large as the file.")
+        self.remove(name)
+
+    def _at(self, name: str) -> str:
+        return f"{self.path}/{name}"
+
+    def _usable(self) -> contextlib.AbstractContextManager[None]:
+        return _usable(self._where)
+
+    def _may_be_empty(self) -> bool:
+        """Whether a folder that is not there may be one without files: where all are in buckets, there are no others."""
+        bucket = self.path.partition("/")[0]
+        return bool(bucket) and not self.is_local and bool(self._system.exists(bucket))
+
+    def _modified(self, name: str, info: Mapping[str, object]) -> float | None:
+        for key in _TIMES:
+            if info.get(key) is not None:
+                return _seconds(info[key])
+        try:
+            return _seconds(self._system.modified(self._at(name)))
+        except NotImplementedError:
+            return None
+
+    def _write_local(self, folder: str, name: str, content: bytes) -> str:
+        path = Path(self.path, folder) if folder else Path(self.path or "/")
+        if self._asker.places is None:
+            path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        else:
+            descriptor = _descend(self._asker.root(replace(self._where, path=str(path))), path, make=True)
+        half = f".{name}.{secrets.token_hex(4)}"
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(half, flags, 0o600, dir_fd=descriptor), "wb") as file:
+                file.write(content)
+            os.replace(half, name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(half, dir_fd=descriptor)
+            raise
+        finally:
+            os.close(descriptor)
+        # As it was given, not as its links lead.
+        start = Path(self._where.given if "://" not in self._where.given else self.path)
+        return str(start.expanduser() / folder / name)
+
+
+#: Where file systems keep the time of a file's last change.
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified")
+#: What stores know of a file's content beside its size and time.
+_TAGS = ("ETag", "etag", "generation")
+
+
+def _seconds(moment: object) -> float | None:
+    """Unix time of what a file system gives as a time, in whole seconds: some stores cut the rest from one answer of two."""
+    if isinstance(moment, str):
+        with contextlib.suppress(ValueError):
+            moment = datetime.fromisoformat(moment)
+    if isinstance(moment, datetime):
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return float(int(moment)) if isinstance(moment, int | float) else None

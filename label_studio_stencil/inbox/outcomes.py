@@ -1,0 +1,110 @@
+"""What becomes of the sheets of an inbox: decided by how the run of each ended, and counted."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from label_studio_stencil.batch import BatchFailed
+from label_studio_stencil.problems import InvalidSheet, StencilError, counted
+from label_studio_stencil.redaction import visible
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.sheet.model import SheetUnreadable
+
+
+class Fate(StrEnum):
+    """What became of a sheet in the inbox.
+
+    Attributes:
+        DONE: All its rows are well.
+        FAILED: It was refused, or some of its rows are not well.
+        LEFT: It was not run to its end, for a reason that is none of its own; the next run takes it up.
+        WRITING: It was changed just now, or while it was run; the next run takes it up.
+        GONE: Somebody took it away.
+    """
+
+    DONE = "done"
+    FAILED = "failed"
+    LEFT = "left for the next time"
+    WRITING = "still being written"
+    GONE = "taken away meanwhile"
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of one sheet.
+
+    Attributes:
+        name: The sheet.
+        fate: What became of it.
+        told: The report's sentence, or why there is none; empty where it was not run.
+        folder: Where it is now, with its results; empty where it was not moved.
+    """
+
+    name: str
+    fate: Fate
+    told: str = ""
+    folder: str = ""
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        return visible("; ".join(filter(None, (f"{self.name}: {self.fate}", self.told, self.folder))))
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What became of the sheets of an inbox in one run."""
+
+    sheets: tuple[Handled, ...] = ()
+
+    def of(self, *fates: Fate) -> tuple[Handled, ...]:
+        """The sheets that one of these became of."""
+        return tuple(sheet for sheet in self.sheets if sheet.fate in fates)
+
+    @property
+    def sentence(self) -> str:
+        """One line: `2 sheets: 1 done, 1 failed; 1 still being written`."""
+        run = (Fate.DONE, Fate.FAILED, Fate.LEFT)
+        new = f"{counted(len(self.of(*run)), 'sheet')}: {', '.join(self._counts(*run))}"
+        return "; ".join([new if self.of(*run) else "no new sheet", *self._counts(Fate.WRITING, Fate.GONE)])
+
+    def _counts(self, *fates: Fate) -> list[str]:
+        return [f"{len(self.of(fate))} {fate}" for fate in fates if self.of(fate)]
+
+
+class SheetsLeft(StencilError):
+    """Sheets stay in the inbox for a reason that is none of their own; `poll` tells of all."""
+
+    def __init__(self, poll: Poll) -> None:
+        self.poll = poll
+        reasons = [visible(f"{sheet.name}: {sheet.told}") for sheet in poll.of(Fate.LEFT)]
+        super().__init__("\n  ".join([poll.sentence, *reasons]))
+
+
+def fate_of(result: object) -> tuple[Fate, str]:
+    """What becomes of a sheet whose run came to this, and why, in a sentence.
+
+    Args:
+        result: A report, or the error that the run ended with.
+    """
+    match result:
+        case BatchFailed():
+            return fate_of(result.report)
+        case Report() if result.well:
+            return Fate.DONE, result.sentence
+        case Report():
+            # What stops a batch that has no limit of failures is a token that the studio does not take any more.
+            return Fate.LEFT if result.stopped else Fate.FAILED, result.sentence
+        case InvalidSheet():
+            return Fate.FAILED, f"{counted(len(result.problems), 'problem')}; nothing was created"
+        case SheetUnreadable():
+            return Fate.LEFT if _lacks_a_package(result) else Fate.FAILED, str(result)
+        case StencilError():
+            return Fate.LEFT, str(result)
+        case _:
+            return Fate.LEFT, f"its run ended with {type(result).__name__}; the run's log says more"
+
+
+def _lacks_a_package(error: BaseException | None) -> bool:
+    """Whether a sheet can't be read because its format needs a package that is not installed."""
+    while error is not None and not isinstance(error, ImportError):
+        error = error.__cause__ or error.__context__
+    return error is not None

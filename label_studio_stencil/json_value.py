@@ -1,0 +1,77 @@
+"""JSON values: their type, and a strict parser that rejects duplicate names and NaN."""
+
+import json
+import re
+from collections import Counter
+from typing import TypeAlias
+
+from pydantic import JsonValue
+
+JSON: TypeAlias = JsonValue
+
+
+class NotJSONError(ValueError):
+    """A text that is no JSON value, with the reason in its text."""
+
+
+def json_at(source: str, start: int) -> tuple[JSON, int]:
+    """The value that a JSON text says from a place on, and where it ends.
+
+    Raises:
+        NotJSONError: As `json_of` does.
+    """
+    try:
+        return _DECODER.raw_decode(source, start)
+    except json.JSONDecodeError as error:
+        raise NotJSONError(f"{error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise NotJSONError("it nests too deeply") from None
+    except ValueError as error:
+        raise NotJSONError(str(error)) from None
+
+
+def json_of(source: str) -> JSON:
+    """The value that a JSON text says.
+
+    Raises:
+        NotJSONError: It is malformed, nests too deeply, has one name twice in an object, or holds NaN or
+            Infinity.
+    """
+    try:
+        found: JSON = _DECODER.decode(source)
+    except json.JSONDecodeError as error:
+        raise NotJSONError(f"{error.msg} at character {error.pos + 1}{_hint(source)}") from None
+    except RecursionError:
+        raise NotJSONError("it nests too deeply") from None
+    except ValueError as error:
+        raise NotJSONError(str(error)) from None
+    return found
+
+
+def _hint(source: str) -> str:
+    """What a text is that is almost JSON."""
+    start = source[:_LOOKED_AT]
+    if re.search("[“”„«»]", start):
+        return ' (it has typographic quotes: write ")'
+    if re.match(r"\s*[{\[]", start) and re.search(r"'\s*[:,\]}]|\b(?:None|True|False)\b", start):
+        return " (it looks like Python: json.dumps writes JSON)"
+    return ""
+
+
+#: How much of a text that is no JSON is looked at to tell why.
+_LOOKED_AT = 10_000
+
+
+def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise NotJSONError(f"the name {twice[:40]!r} is there twice")
+    return found
+
+
+def _refuse_constant(word: str) -> JSON:
+    raise NotJSONError(f"{word} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -1,0 +1,1 @@
+"""Talks to a Label Studio server: the only code that knows its API."""

@@ -1,0 +1,60 @@
+"""What a studio's URL says: where its API is, and how its server likes to be talked to."""
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from label_studio_stencil.labelstudio.errors import InvalidAddress
+from label_studio_stencil.labelstudio.models import Edition
+
+#: First segments of the pages that people copy a URL from; what stands before them is a prefix the studio is
+#: served under.
+PAGES = frozenset({"api", "projects", "user", "docs", "data", "organization", "workspaces", "dashboard", "home"})
+
+
+def studio_address(url: str) -> str:
+    """The studio's base URL, without slash, page, query or fragment at its end.
+
+    Raises:
+        InvalidAddress: `url` is no http or https URL, or carries a user name or password.
+    """
+    parts = _split(url.strip())
+    host = parts.hostname
+    if parts.scheme not in ("http", "https") or not host:
+        example = f", for example https://{url.strip()}" if "://" not in url and url.strip() else ""
+        raise InvalidAddress(f"The Label Studio URL must begin with http:// or https:// and name a host{example}.")
+    if "@" in parts.netloc:
+        raise InvalidAddress("The Label Studio URL must not carry a user name or password; the token is enough.")
+    prefix: list[str] = []
+    for segment in filter(None, parts.path.split("/")):
+        if segment in PAGES:
+            break
+        prefix.append(segment)
+    return "/".join([f"{parts.scheme}://{parts.netloc.lower()}", *prefix])
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the studio runs on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def keep_alive_for(edition: Edition, url: str) -> bool:
+    """Whether connections should be kept between requests.
+
+    Not to Community over plain http: its own server delays every small answer on a kept connection by 44 ms
+    (measured on Label Studio Community 1.23.2). Behind https stands a proxy, which does not.
+    """
+    return edition is not Edition.COMMUNITY or urlsplit(url).scheme != "http"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what finds a wrong one.
+        _ = parts.port
+    except ValueError as exc:
+        raise InvalidAddress(f"The Label Studio URL can't be read: {exc}.") from exc
+    return parts

@@ -1,0 +1,414 @@
+"""What an answer means: its JSON, or one of the four kinds of error. Pure; knows no network.
+
+The shapes of errors were measured on Label Studio Community 1.23.2, whose views answer with `detail`,
+`validation_errors` and the `id` under which they log; those of a rate limit are the vendor's SDK's
+(`Retry-After`, `X-RateLimit-Reset`).
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.connections import Overdue
+from label_studio_stencil.labelstudio.errors import ADVICE, LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
+from label_studio_stencil.labelstudio.outage import FROM_THE_EDGE
+from label_studio_stencil.labelstudio.reasons import WITHHELD, reason_of
+
+T = TypeVar("T")
+
+#: How a refusal says in words when to come back, such as "Expected available in 48 seconds.".
+_AVAILABLE_IN = re.compile(r"\bin (\d+(?:\.\d+)?) ?(s|sec|seconds?|min|minutes?)\b", re.IGNORECASE)
+
+#: Seconds to wait where a refusal names none, and the bounds of those that it names.
+DEFAULT_RETRY_AFTER = 1.0
+SHORTEST_RETRY_AFTER = 0.1
+LONGEST_RETRY_AFTER = 300.0
+
+#: Characters of a server's sentence that a message passes on.
+QUOTED_LENGTH = 500
+
+#: Shorter texts are not cut out of a server's sentence: they would take half its letters along.
+SHORTEST_SECRET = 3
+
+#: Fields whose very complaints are withheld, since they could repeat the value.
+SECRET_FIELDS = frozenset({"task_data_password"})
+
+#: Parts of paths that only Enterprise serves.
+ENTERPRISE_PATHS = ("/api/project-templates", "/api/workspaces")
+
+_A_PROJECT = re.compile(r"/api/projects/\d+/")
+
+# Raised before anything but the connection itself was asked for.
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+#: Stands for all fields of a body.
+ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as far as messages speak of it.
+
+    Attributes:
+        method: Such as `POST`.
+        path: Without the query.
+        secrets: Texts that no message may repeat.
+        withheld: Fields whose values come from files: nothing is repeated that the server says about them. `ALL` stands for a
+            body that is a file's as a whole.
+    """
+
+    method: str
+    path: str
+    secrets: Sequence[str] = field(default=(), repr=False)
+    withheld: Set[str] = frozenset()
+
+    def __str__(self) -> str:
+        """Method and path."""
+        return f"{self.method} {self.path}"
+
+    def withholds(self, field: str) -> bool:
+        """Whether the server's words about a field, or about no field where it is empty, are not to be repeated."""
+        return (
+            field in SECRET_FIELDS
+            or field in self.withheld
+            or ALL in self.withheld
+            or (not field and bool(self.withheld))
+        )
+
+    def quoted(self, text: str) -> str:
+        """The server's `text` in one line, cut, and without any secret."""
+        for secret in self.secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                # As it is, and as JSON writes it within quotes.
+                for written in (secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]):
+                    text = text.replace(written, "…")
+        line = " ".join(text.split())
+        return line if len(line) <= QUOTED_LENGTH else f"{line[:QUOTED_LENGTH]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A success, and what it answered.
+
+    Attributes:
+        call: What was asked.
+        status: The answer's status.
+        body: Its JSON; `None` where it was empty, as a 204 is.
+    """
+
+    call: Call
+    status: int
+    body: JSON
+
+    def parsed(self, parse: Callable[[JSON], T]) -> T:
+        """What `parse` makes of the body.
+
+        Raises:
+            Unsure: It raised `ValueError`: the answer is not the one that was asked for.
+        """
+        try:
+            return parse(self.body)
+        except ValidationError as exc:
+            # Not chained, and without its input: that may be a password.
+            first = exc.errors(include_input=False, include_url=False)[0]
+            problem = f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
+        except ValueError as exc:
+            problem = str(exc)
+        raise unsure(self.call, f"unexpected answer: {problem}", status=self.status)
+
+
+def is_throttled(answer: httpx.Response) -> bool:
+    """Whether the server asks to come back later: a 429, or a 503 that says when."""
+    return answer.status_code == 429 or (answer.status_code == 503 and "retry-after" in answer.headers)
+
+
+def is_json(answer: httpx.Response) -> bool:
+    """Whether the application itself answered, and not what stands before it."""
+    kind = _content_type(answer)
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def is_from_the_edge(answer: httpx.Response) -> bool:
+    """Whether what stands before Label Studio says that this is away."""
+    return answer.status_code in FROM_THE_EDGE and not (is_throttled(answer) and is_json(answer))
+
+
+def read(call: Call, answer: httpx.Response) -> Reply:
+    """The success that `answer` is.
+
+    Args:
+        call: What was asked.
+        answer: The whole answer.
+
+    Raises:
+        LabelStudioError: The answer is no success, or none that can be read.
+    """
+    status = answer.status_code
+    if answer.is_success:
+        return Reply(call, status, _success(call, answer))
+    if status == 401:
+        raise unauthorized(call, answer)
+    if is_throttled(answer):
+        raise _throttled(call, answer)
+    if answer.is_redirect:
+        raise _redirect(call, answer)
+    if 400 <= status < 500 and status != 408:
+        raise _refused(call, answer)
+    said = _said(call, answer)
+    raise unsure(call, f"the server answered {status}{said and f': {said}'}", status=status)
+
+
+def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
+    """What it means that no whole answer came.
+
+    Args:
+        call: What was asked.
+        error: What ended it.
+        timeout: Seconds that were waited for an answer, to be named where they ran out.
+    """
+    sent = not isinstance(error, _NEVER_SENT)
+    if isinstance(error, httpx.ConnectTimeout):
+        reason = "the server took too long to accept a connection"
+    elif isinstance(error, httpx.PoolTimeout):
+        reason = "no connection came free in time"
+    elif isinstance(error, Overdue):
+        reason = str(error)
+    elif isinstance(error, httpx.TimeoutException):
+        reason = f"no answer within {timeout:g} s"
+    else:
+        what = "the connection broke" if sent else "no connection"
+        detail = call.quoted(str(error) or type(error).__name__)
+        # A server that speaks no TLS answers a greeting in TLS with words.
+        advice = "" if sent else "; is LABEL_STUDIO_URL the address of a server that runs"
+        advice += ", and http:// rather than https://" if "WRONG_VERSION_NUMBER" in detail else ""
+        reason = f"{what} ({detail}){advice}"
+    return unsure(call, reason, sent=sent)
+
+
+def unsure(call: Call, reason: str, *, status: int | None = None, sent: bool = True, may_pass: bool = True) -> Unsure:
+    """An error that says that `call` may or may not have been carried out, or, unless `sent`, was not."""
+    outcome = "" if call.method == "GET" else ("; it may have been carried out" if sent else "; it was not sent")
+    return Unsure(
+        f"{call}: {reason}{outcome}.",
+        method=call.method,
+        path=call.path,
+        status=status,
+        reason=reason,
+        sent=sent,
+        may_pass=may_pass,
+    )
+
+
+def unauthorized(call: Call, answer: httpx.Response) -> Unauthorized:
+    """An error that passes on why the token was refused, and says how to get another."""
+    said = _said(call, answer) or "no reason given"
+    return Unauthorized(
+        f"{call}: the server does not take the token (401): {said.rstrip('.')}. {ADVICE}",
+        method=call.method,
+        path=call.path,
+        status=answer.status_code,
+    )
+
+
+def retry_after(answer: httpx.Response) -> float:
+    """Seconds that a refusal asks to wait, bounded.
+
+    By `Retry-After` (seconds or a date), `X-RateLimit-Reset` (Unix time), or the refusal's own words. A date is read against
+    the answer's own `Date`, since this machine's clock may differ from the server's; where there is none, it says nothing.
+    """
+    headers = answer.headers
+    now = _date(headers.get("date", ""))
+    wait = _seconds(headers.get("retry-after", ""), now)
+    reset = _number(headers.get("x-ratelimit-reset", ""))
+    if wait is None and reset is not None and now is not None:
+        wait = reset - now.timestamp()
+    if wait is None:
+        wait = _said_seconds(answer.text)
+    wait = DEFAULT_RETRY_AFTER if wait is None else wait
+    return min(max(wait, SHORTEST_RETRY_AFTER), LONGEST_RETRY_AFTER)
+
+
+def _said_seconds(text: str) -> float | None:
+    said = _AVAILABLE_IN.search(text[:QUOTED_LENGTH])
+    return None if said is None else float(said[1]) * (60 if said[2].lower().startswith("m") else 1)
+
+
+def _success(call: Call, answer: httpx.Response) -> JSON:
+    if not answer.content:
+        return None
+    if not is_json(answer):
+        kind = _content_type(answer) or "something untyped"
+        reason = (
+            f"the server answered {answer.status_code} with {kind} instead of JSON; "
+            "is LABEL_STUDIO_URL the address of Label Studio itself"
+        )
+        raise unsure(call, reason, status=answer.status_code)
+    return _parsed(call, answer)
+
+
+def _parsed(call: Call, answer: httpx.Response) -> JSON:
+    try:
+        parsed: JSON = json.loads(answer.content)
+    except ValueError as exc:
+        reason = f"the server answered {answer.status_code} with broken JSON"
+        raise unsure(call, reason, status=answer.status_code) from exc
+    return parsed
+
+
+def _throttled(call: Call, answer: httpx.Response) -> Throttled:
+    wait = retry_after(answer)
+    said = _said(call, answer)
+    return Throttled(
+        f"{call}: the server asks to wait {wait:g} s ({answer.status_code}){said and f': {said}'}",
+        method=call.method,
+        path=call.path,
+        status=answer.status_code,
+        retry_after=wait,
+    )
+
+
+def _redirect(call: Call, answer: httpx.Response) -> Unsure:
+    try:
+        target = httpx.URL(answer.headers.get("location", ""))
+    except httpx.InvalidURL:
+        target = httpx.URL("")
+    where = f"{target.scheme}://{target.netloc.decode()}" if target.host else target.path or "nowhere"
+    reason = (
+        f"the server answered {answer.status_code}, which points to {call.quoted(where)}; redirects are not "
+        "followed, so LABEL_STUDIO_URL should probably begin with https:// or name another host or path"
+    )
+    return unsure(call, reason, status=answer.status_code, may_pass=False)
+
+
+def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
+    status = answer.status_code
+    if not is_json(answer):
+        # Of a project that is gone the application says so in JSON: this is somebody else's page.
+        if status in (404, 405) and _content_type(answer) == "text/html" and not _A_PROJECT.fullmatch(call.path):
+            return _absent(call, status)
+        kind = _content_type(answer) or "something untyped"
+        return unsure(call, f"something before the application answered {status} with {kind}", status=status)
+    body = _parsed(call, answer)
+    detail, fields, reference = _words(call, body)
+    said = "; ".join(f"{field}: {' '.join(messages)}" for field, messages in fields.items()) or detail
+    logged = f" (in the server's log: {reference})" if reference else ""
+    return Rejected(
+        f"{call} was rejected ({status}): {said or 'no reason given'}{logged}",
+        method=call.method,
+        path=call.path,
+        status=status,
+        detail=detail,
+        fields=fields,
+        reference=reference,
+    )
+
+
+def _absent(call: Call, status: int) -> Rejected:
+    enterprise = call.path.startswith(ENTERPRISE_PATHS)
+    hint = (
+        "project templates and workspaces are Enterprise"
+        if enterprise
+        else "is LABEL_STUDIO_URL the address of Label Studio itself?"
+    )
+    return Rejected(
+        f"{call}: this server has no such endpoint ({status}); {hint}",
+        method=call.method,
+        path=call.path,
+        status=status,
+        detail="this server has no such endpoint",
+        absent=True,
+    )
+
+
+def _words(call: Call, body: JSON) -> tuple[str, dict[str, list[str]], str]:
+    """The server's sentence, its sentences by field, and the reference, as far as `body` has them."""
+    if not isinstance(body, dict):
+        return WITHHELD if call.withholds("") else call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
+    # Some endpoints answer with the fields alone, without the envelope.
+    enveloped = "detail" in body or "validation_errors" in body
+    complaints = body.get("validation_errors") if enveloped else body
+    fields = complaints if isinstance(complaints, dict) else {}
+    detail = body.get("detail", "") if enveloped else ""
+    reference = body.get("id", "") if enveloped else ""
+    if ALL in call.withheld:
+        return reason_of(_first_words([*fields.values(), detail])), {}, call.quoted(str(reference or ""))
+    said = call.quoted(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False))
+    return (
+        WITHHELD if said and call.withholds("") else said,
+        {field: _sentences(call, field, complaint) for field, complaint in fields.items()},
+        call.quoted(str(reference or "")),
+    )
+
+
+def _first_words(complaints: JSON) -> str:
+    """The first sentence of nested lists of them."""
+    for complaint in complaints if isinstance(complaints, list) else [complaints]:
+        words = _first_words(complaint) if isinstance(complaint, list) else complaint
+        if isinstance(words, str) and words:
+            return words
+    return ""
+
+
+def _sentences(call: Call, field: str, complaint: JSON) -> list[str]:
+    if call.withholds(field):
+        return [f"was refused ({WITHHELD})"]
+    sentences = complaint if isinstance(complaint, list) else [complaint]
+    return [
+        call.quoted(sentence if isinstance(sentence, str) else json.dumps(sentence, ensure_ascii=False))
+        for sentence in sentences
+    ]
+
+
+def _said(call: Call, answer: httpx.Response) -> str:
+    """The server's words in an answer of any kind; empty where there are none to quote."""
+    if not is_json(answer):
+        return ""
+    try:
+        body = json.loads(answer.content)
+    except ValueError:
+        return ""
+    detail, fields, _ = _words(call, body)
+    return "; ".join(f"{field}: {' '.join(messages)}" for field, messages in fields.items()) or detail
+
+
+def _content_type(answer: httpx.Response) -> str:
+    kind: str = answer.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower()
+
+
+def _seconds(value: str, now: datetime | None) -> float | None:
+    seconds = _number(value)
+    date = _date(value) if seconds is None and now is not None else None
+    return seconds if date is None or now is None else (date - now).total_seconds()
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,139 @@
+"""What goes into the `Authorization` header, for both kinds of token that Label Studio gives out.
+
+A legacy token is sent as it is. A personal access token is a JWT that buys access tokens of 300 seconds
+(measured on Label Studio Community 1.23.2). An expired access token gets the same 401 as a missing one, so a
+401 is answered by one refresh.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable
+
+from pydantic import SecretStr
+
+from label_studio_stencil.labelstudio.errors import ADVICE, Unauthorized
+from label_studio_stencil.labelstudio.pacing import Clock
+
+#: Age in seconds at which an access token is renewed, a minute before the server stops taking it.
+RENEW_AT_AGE = 240.0
+
+#: Buys an access token for a personal access token.
+Refresh = Callable[[str], Awaitable[str]]
+
+
+class LegacyToken:
+    """A token of 40 hex digits that is sent as it is and does not expire."""
+
+    renewable = False
+
+    def __init__(self, token: SecretStr) -> None:
+        self._header = SecretStr(f"Token {token.get_secret_value()}")
+
+    async def header(self) -> str:
+        """The value of the `Authorization` header."""
+        return self._header.get_secret_value()
+
+    def refused(self, header: str) -> None:
+        """Take note that the server refused `header`; there is nothing to renew."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return (self._header.get_secret_value().removeprefix("Token "),)
+
+
+class PersonalToken:
+    """A personal access token, and the access token that it bought last.
+
+    However many requests find the access token missing, old or refused, one of them renews it and the others
+    wait for that.
+    """
+
+    renewable = True
+
+    def __init__(self, token: SecretStr, refresh: Refresh, clock: Clock) -> None:
+        self._token = token
+        self._refresh = refresh
+        self._clock = clock
+        self._access: SecretStr | None = None
+        self._renewed_at = 0.0
+        self._renewing = asyncio.Lock()
+
+    async def header(self) -> str:
+        """The value of the `Authorization` header, with an access token that is good for another minute.
+
+        Raises:
+            LabelStudioError: The access token had to be renewed and could not be.
+        """
+        access = self._fresh()
+        if access is None:
+            async with self._renewing:
+                access = self._fresh() or await self._renewed()
+        return f"Bearer {access.get_secret_value()}"
+
+    def refused(self, header: str) -> None:
+        """Take note that the server refused `header`; a newer access token stays."""
+        if self._access and header == f"Bearer {self._access.get_secret_value()}":
+            self._access = None
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        token = self._token.get_secret_value()
+        return (token, self._access.get_secret_value()) if self._access else (token,)
+
+    def _fresh(self) -> SecretStr | None:
+        return self._access if self._clock.now() - self._renewed_at < RENEW_AT_AGE else None
+
+    async def _renewed(self) -> SecretStr:
+        asked_at = self._clock.now()
+        access = SecretStr(await self._refresh(self._token.get_secret_value()))
+        self._access, self._renewed_at = access, asked_at
+        return access
+
+
+def credentials(token: SecretStr, refresh: Refresh, clock: Clock) -> LegacyToken | PersonalToken:
+    """The kind of credentials that `token` is by its form.
+
+    Args:
+        token: As the user pasted it; surrounding space and a leading `Token` or `Bearer` are dropped.
+        refresh: Buys an access token for a personal access token.
+        clock: What tells the age of an access token.
+
+    Raises:
+        Unauthorized: It can't be a token of either kind.
+    """
+    text = token.get_secret_value().strip()
+    scheme, _, rest = text.partition(" ")
+    if scheme.lower() in ("token", "bearer"):
+        text = rest.strip()
+    if not text:
+        raise Unauthorized(f"The Label Studio token is empty. {ADVICE}")
+    if not all("!" <= character <= "~" for character in text):
+        raise Unauthorized(f"The Label Studio token holds a space or a character no token has. {ADVICE}")
+    kind = _jwt_kind(text)
+    if kind is None:
+        return LegacyToken(SecretStr(text))
+    if kind != "refresh":
+        raise Unauthorized(
+            "LABEL_STUDIO_API_KEY holds an access token, which lives for five minutes only; the personal "
+            f"access token that it was made from is wanted. {ADVICE}"
+        )
+    if text.count(".") != 2:
+        raise Unauthorized(
+            "LABEL_STUDIO_API_KEY holds a personal access token without its last part: lists of tokens leave "
+            f"the signature out. {ADVICE}"
+        )
+    return PersonalToken(SecretStr(text), refresh, clock)
+
+
+def _jwt_kind(token: str) -> str | None:
+    """What the JWT says of itself (`refresh` or `access`), or `None` where `token` is no JWT."""
+    parts = token.split(".")
+    if len(parts) not in (2, 3):
+        return None
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError):
+        return None
+    return str(payload.get("token_type", "")) if isinstance(payload, dict) else None

@@ -1,0 +1,69 @@
+"""Finds what a sheet names, by id or by name, and says what is near when it finds nothing."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from label_studio_stencil.letters import without_unseen
+from label_studio_stencil.problems import Problem, shown
+
+
+class Named(Protocol):
+    """Anything on the studio that has a name and, as a rule, an id."""
+
+    @property
+    def id(self) -> int | None:
+        """The studio's id."""
+        ...
+
+
+T = TypeVar("T", bound=Named)
+
+_NEAREST = 3
+
+
+def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str) -> T | Problem:
+    """The one item that a reference means, or the problem with it.
+
+    An id wins over a name, an exact name over one that differs in case or spacing.
+
+    Args:
+        reference: Id or name, as the sheet has it.
+        items: What the studio holds.
+        names: The items' names, in the same order.
+        kind: The word for such an item (`template`, `workspace`), used in the message and the code.
+    """
+    # No id has more digits, and Python refuses to read some thousands.
+    number = reference.removesuffix(".0")
+    if number.isascii() and number.isdigit() and len(number) < 20:
+        # Where a column has gaps, pandas writes ids as `1.0`.
+        by_id = [item for item in items if item.id == int(number)]
+        if by_id:
+            return by_id[0]
+    for same in (str.strip, _folded):
+        fitting = [item for item, name in zip(items, names, strict=True) if same(name) == same(reference)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            ids = ", ".join(str(item.id) for item in fitting)
+            message = f"{len(fitting)} {kind}s are named {shown(reference)!r} (ids {ids}): give the id instead."
+            return Problem(f"{kind}-ambiguous", message, column=kind, value=shown(reference))
+    return Problem(f"{kind}-unknown", _unknown(reference, items, names, kind), column=kind, value=shown(reference))
+
+
+def _unknown(reference: str, items: Sequence[Named], names: Sequence[str], kind: str) -> str:
+    ids = {_folded(name): _with_id(shown(name), item.id) for item, name in zip(items, names, strict=True)}
+    near = difflib.get_close_matches(_folded(reference), list(ids), n=_NEAREST, cutoff=0.5)
+    if near:
+        return f"no {kind} has this id or name; the nearest are {', '.join(ids[name] for name in near)}."
+    if not items:
+        return f"no {kind} has this id or name: the studio shows this token none like it."
+    return f"no {kind} has this id or name; `stencil {kind} list` shows all {len(items)}."
+
+
+def _with_id(name: str, number: int | None) -> str:
+    return repr(name) if number is None else f"{name!r} (id {number})"
+
+
+def _folded(name: str) -> str:
+    return " ".join(without_unseen(name).casefold().split())

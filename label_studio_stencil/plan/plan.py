@@ -1,0 +1,243 @@
+"""What each row is going to do, decided before the first write; pure.
+
+A target is a request whose names are resolved: it knows its key, what is to be written, and what it is to become. Planning
+sets targets against the projects that exist and gives each an action. Nothing here talks to the studio.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.models import NOTHING, Edition, Project
+from label_studio_stencil.options import Mode
+from label_studio_stencil.plan.marker import Mark, Standing, intent_of, key_of, resembles_mark, standing
+from label_studio_stencil.plan.pending import pending_of, with_pending
+from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.rows.comparison import differing
+from label_studio_stencil.rows.request import Request
+from label_studio_stencil.rows.titles import folded
+from label_studio_stencil.templates.model import Template
+
+
+class Action(StrEnum):
+    """What a row is going to do."""
+
+    CREATE = "create"
+    FINISH = "finish"
+    UPDATE = "update"
+    UNCHANGED = "unchanged"
+    EXISTS = "exists"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request with its names resolved.
+
+    Attributes:
+        request: The row.
+        key: 16 hex digits of (workspace id, title).
+        intent: 8 hex digits of what the project is to become.
+        workspace: Id, or `None` where the edition has none.
+        workspace_name: For people; empty where there is none.
+        template: What the project is made from.
+        description: The final description; while there are steps to do, with a line that says so.
+        in_one_go: Whether the create itself carries the settings.
+    """
+
+    request: Request
+    key: str
+    intent: str
+    workspace: int | None
+    workspace_name: str
+    template: Template
+    description: JSON
+    in_one_go: bool
+
+    # Put together each time, since a batch may hold a hundred thousand.
+    @property
+    def settings(self) -> Mapping[str, JSON]:
+        """Every setting that the finished project must have, description included."""
+        return {**self.template.fields, **self.request.overrides, "description": self.description}
+
+    @property
+    def at_creation(self) -> Mapping[str, JSON]:
+        """Fields that the create itself carries, beside title, workspace and mark."""
+        return {name: value for name, value in self.settings.items() if name != "description"} if self.in_one_go else {}
+
+    @property
+    def final_settings(self) -> Mapping[str, JSON]:
+        """The settings once its steps are done too."""
+        pending = pending_of(str(self.description), self.key)
+        return {**self.settings, "description": pending.description} if pending else self.settings
+
+    def mark(self, batch: str, send: str) -> str:
+        """The description of a create of this target."""
+        return str(Mark(self.key, self.intent, batch, send))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A target and its action.
+
+    Attributes:
+        target: The row.
+        action: What it is going to do.
+        projects: The projects of its key that exist, lowest id first; where one of them is the row's, that one is first.
+        changes: For `Action.UPDATE`, the fields that differ.
+        alike: Projects of its workspace whose titles are others and look the same, lowest id first.
+    """
+
+    target: Target
+    action: Action
+    projects: tuple[Project, ...] = ()
+    changes: Mapping[str, JSON] = field(default_factory=lambda: NOTHING)
+    alike: tuple[Project, ...] = ()
+
+
+def target_of(
+    request: Request, template: Template, workspace: int | None, workspace_name: str, edition: Edition
+) -> Target:
+    """The request with its names resolved."""
+    wanted = {**template.fields, **request.overrides}
+    description = request.overrides.get("description", template.description)
+    if request.whole_title:
+        # The title that was cut is kept where people look next.
+        description = f"{request.whole_title}\n\n{description}".rstrip()
+    intent = intent_of(template.identity, wanted, str(description))
+    if request.steps:
+        intent = intent_of(intent, {"steps": request.steps.identity}, str(description))
+    key = key_of(workspace, request.title)
+    final = str(description)
+    return Target(
+        request=request,
+        key=key,
+        intent=intent,
+        workspace=workspace,
+        workspace_name=workspace_name,
+        template=template,
+        description=with_pending(final, key, intent) if request.steps else description,
+        # Community's create takes every field, so a project that is half made there lacks its description alone. The
+        # instantiation of an Enterprise template takes none.
+        in_one_go=edition is Edition.COMMUNITY and template.id is None,
+    )
+
+
+def description_problem(target: Target) -> Problem | None:
+    """The problem of a final description that would pass for a mark, if it has it."""
+    description = str(target.description)
+    if not resembles_mark(description):
+        return None
+    message = "the description starts as Stencil's own mark of a half-made project does: choose another."
+    return Problem(
+        "description-is-mark", message, line=target.request.line, column="description", value=shown(description)
+    )
+
+
+def by_key(projects: Iterable[Project], keys: Iterable[str] | None = None) -> dict[str, list[Project]]:
+    """The projects of each key, lowest id first.
+
+    Args:
+        projects: In any order; of two with one id, the later wins.
+        keys: Keys to keep, or `None` for all.
+    """
+    wanted = None if keys is None else frozenset(keys)
+    found: dict[str, dict[int, Project]] = {}
+    for project in projects:
+        key = key_of(project.workspace, project.title)
+        if wanted is None or key in wanted:
+            found.setdefault(key, {})[project.id] = project
+    return {key: [same[number] for number in sorted(same)] for key, same in found.items()}
+
+
+#: A workspace's id and a title as one reads it.
+Looks = tuple[int | None, str]
+
+
+def by_looks(projects: Iterable[Project], targets: Iterable[Target]) -> dict[Looks, tuple[Project, ...]]:
+    """The projects that look like a target to whoever reads their titles, lowest id first.
+
+    Args:
+        projects: In any order.
+        targets: The rows.
+    """
+    wanted = {_looks(target.workspace, target.request.title) for target in targets}
+    found: dict[Looks, dict[int, Project]] = {}
+    for project in projects:
+        looks = _looks(project.workspace, project.title)
+        if looks in wanted:
+            found.setdefault(looks, {})[project.id] = project
+    return {looks: tuple(same[number] for number in sorted(same)) for looks, same in found.items()}
+
+
+def _looks(workspace: int | None, title: str) -> Looks:
+    return workspace, folded(title)
+
+
+def plan(
+    targets: Sequence[Target],
+    existing: Mapping[str, Sequence[Project]],
+    mode: Mode,
+    alike: Mapping[Looks, Sequence[Project]] | None = None,
+) -> list[Planned]:
+    """What each target is going to do, given what exists.
+
+    A project of the very title counts. One whose title only looks the same is nobody's to choose: the row is ambiguous.
+
+    Args:
+        targets: The rows.
+        existing: Projects by key, as `by_key` gives them; with their settings where `mode` is `Mode.UPDATE`.
+        mode: What to do about a project that exists.
+        alike: Projects by their looks, as `by_looks` gives them; nothing where look-alikes don't matter.
+    """
+    planned = []
+    for target in targets:
+        each = _planned(target, tuple(existing.get(target.key, ())), mode)
+        same = alike.get(_looks(target.workspace, target.request.title), ()) if alike else ()
+        others = tuple(project for project in same if key_of(project.workspace, project.title) != target.key)
+        if others:
+            action = Action.AMBIGUOUS if each.action is Action.CREATE else each.action
+            each = replace(each, action=action, alike=others)
+        planned.append(each)
+    return planned
+
+
+def _planned(target: Target, projects: tuple[Project, ...], mode: Mode) -> Planned:
+    standings = [standing(project) for project in projects]
+    finished = standings.count(Standing.FINISHED)
+    if not projects:
+        return Planned(target, Action.CREATE)
+    if Standing.TOUCHED in standings or finished > 1:
+        return Planned(target, Action.AMBIGUOUS, projects)
+    if not finished:
+        return Planned(target, Action.FINISH, projects)
+    position = standings.index(Standing.FINISHED)
+    found, leftovers = projects[position], projects[:position] + projects[position + 1 :]
+    if mode is Mode.CREATE:
+        return Planned(target, Action.EXISTS, (found, *leftovers))
+    return _compared(target, found, leftovers)
+
+
+def _compared(target: Target, found: Project, leftovers: tuple[Project, ...]) -> Planned:
+    pending = pending_of(found.description, target.key)
+    # The line that its steps are not done goes with the last of them.
+    description = pending.description if pending else found.description
+    changes = differing(target.request.overrides, {**found.settings, "description": description})
+    if pending and "description" in changes:
+        line = with_pending(str(changes["description"]), target.key, target.intent, pending.claim, pending.sent)
+        changes = {**changes, "description": line}
+    action = Action.UPDATE if changes else Action.UNCHANGED
+    return Planned(target, action, (found, *leftovers), changes)
+
+
+def needs_settings(planned: Planned) -> bool:
+    """Whether the listing lacked fields that the row sets, so that the project itself must be read to compare them."""
+    if planned.action is not Action.UPDATE or not planned.changes:
+        return False
+    return any(name not in planned.projects[0].settings for name in planned.changes if name != "description")
+
+
+def replanned(planned: Planned, project: Project) -> Planned:
+    """The same row planned again, with its project as it was read."""
+    return replace(_compared(planned.target, project, planned.projects[1:]), alike=planned.alike)

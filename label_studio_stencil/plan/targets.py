@@ -1,0 +1,370 @@
+"""From a sheet to targets: its rows checked, and every name in them resolved, with all problems told at once."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from label_studio_stencil.access import Studio
+from label_studio_stencil.concurrency import together
+from label_studio_stencil.files import Asker, file_name
+from label_studio_stencil.labelstudio.models import Edition, Workspace
+from label_studio_stencil.names import find
+from label_studio_stencil.options import BadOption, Options, chosen_lines
+from label_studio_stencil.plan.plan import Target, description_problem, target_of
+from label_studio_stencil.problems import Problem, counted, shown
+from label_studio_stencil.redaction import FromFile
+from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS
+from label_studio_stencil.rows.predictions import Labelled, doubts
+from label_studio_stencil.rows.request import Request
+from label_studio_stencil.rows.requests import find_duplicates, requests_of
+from label_studio_stencil.rows.titles import TitlePattern, cut, fault_of_title
+from label_studio_stencil.sheet.model import Sheet
+from label_studio_stencil.templates.files import is_file, read_template
+from label_studio_stencil.templates.model import Template
+from label_studio_stencil.templates.resolution import community_problem, resolve_templates
+
+
+class Checked:
+    """A sheet, read and checked as far as that goes without a studio.
+
+    Neither this nor a batch or a group is a dataclass: Prefect walks through those that are handed to a task, row by row.
+    """
+
+    def __init__(self, sheet: Sheet, requests: Iterable[Request], problems: Iterable[Problem]) -> None:
+        self.sheet = sheet
+        self.requests = tuple(requests)
+        self.problems = tuple(problems)
+
+    def __repr__(self) -> str:
+        """Short: Prefect shows parameters."""
+        return f"Checked({self.sheet.name!r}, {len(self.requests)} rows, {len(self.problems)} problems)"
+
+
+def check(sheet: Sheet, options: Options) -> Checked:
+    """The requests of a sheet, and every problem that it has; of the chosen lines alone, as the whole sheet shows them.
+
+    Raises:
+        BadPattern: The pattern for titles can't be one.
+        BadOption: The chosen lines can't be read, or the sheet has no row in them.
+    """
+    lines = chosen_lines(options.lines)
+    requests, problems = requests_of(
+        sheet,
+        template=options.template,
+        workspace=options.workspace,
+        allow_unknown_fields=options.allow_unknown_fields,
+        titles=TitlePattern(options.title) if options.title.strip() else None,
+        cut_titles=options.long_titles == "cut",
+        titled_by=is_file,
+    )
+    if lines is None:
+        return _counting_tasks(Checked(sheet, requests, problems))
+    rows = [row for row in sheet.rows if row.line in lines]
+    if sheet.rows and not rows:
+        first, last = sheet.rows[0].line, sheet.rows[-1].line
+        raise BadOption(f"lines is {options.lines!r}: the rows of {sheet.name} are on lines {first} to {last}")
+    others = {row.line for row in sheet.rows} - {row.line for row in rows}
+    return _counting_tasks(
+        Checked(
+            replace(sheet, rows=rows, notes=list(sheet.notes)),
+            [request for request in requests if request.line in lines],
+            [problem for problem in problems if problem.line not in others],
+        )
+    )
+
+
+def _counting_tasks(checked: Checked) -> Checked:
+    """The same, with a note of how many tasks its rows import."""
+    files = [request.steps.tasks for request in checked.requests if request.steps.tasks]
+    if files:
+        total = Labelled(
+            sum(file.labelled.predictions for file in files), sum(file.labelled.annotations for file in files)
+        )
+        rows, tasks = counted(len(files), "row"), counted(sum(file.count for file in files), "task")
+        _note(checked.sheet, f"{rows} {'imports' if len(files) == 1 else 'import'} {tasks}{total.told}.")
+    return checked
+
+
+def _note(sheet: Sheet, note: str) -> None:
+    if note not in sheet.notes:
+        sheet.notes.append(note)
+
+
+async def resolve_targets(checked: Checked, options: Options, studio: Studio) -> "Resolved":
+    """The targets of all rows that have no problem, and all problems.
+
+    Raises:
+        LabelStudioError: The studio did not answer.
+    """
+    problems = list(checked.problems)
+    named = [*map(_named, checked.requests), *_named_by_invalid_rows(checked, options)]
+    references = sorted({names.template for names in named if names.template})
+    templates, workspaces = await together(
+        (
+            resolve_templates(
+                references,
+                studio.client,
+                studio.edition,
+                folder=checked.sheet.folder,
+                asker=partial(_asker, checked.sheet, options),
+            ),
+            _workspaces({names.workspace for names in named if names.workspace}, studio),
+        )
+    )
+    for names in named:
+        found = (templates.get(names.template), workspaces.get(names.workspace))
+        problems += [_at(problem, names.line) for problem in found if isinstance(problem, Problem)]
+    targets = []
+    for each in checked.requests:
+        template, workspace = templates.get(each.template), workspaces.get(each.workspace)
+        own = _edition_problems(each, studio.edition)
+        own += _missing(each, studio.edition)
+        request, filled = each, template
+        if isinstance(template, Template):
+            request, filled, more = filled_by(each, template, cut_titles=options.long_titles == "cut")
+            own += more
+        if isinstance(filled, Template) and not isinstance(workspace, Problem) and not own:
+            place, name = (workspace.id, workspace.title) if workspace else (None, "")
+            target = target_of(request, filled, place, name, studio.edition)
+            mark = description_problem(target)
+            own += [mark] if mark else []
+            own += _task_problems(target)
+            _note_results(target, checked.sheet)
+            if not own:
+                targets.append(target)
+        problems += own
+    people, strangers = await _people(targets, studio)
+    problems += strangers
+    unknown = {problem.line for problem in strangers}
+    targets = [target for target in targets if target.request.line not in unknown]
+    twins = _twins(targets, checked)
+    lines = {problem.line for problem in twins}
+    problems = sorted([*problems, *twins], key=lambda problem: problem.line or 0)
+    return Resolved([target for target in targets if target.request.line not in lines], problems, people)
+
+
+def _task_problems(target: Target) -> list[Problem]:
+    """What the labelling interface asks of tasks that some of them do not have; the server would refuse all of them."""
+    tasks, interface = target.request.steps.tasks, target.settings.get("label_config")
+    if tasks is None or not isinstance(interface, str):
+        return []
+    lacking = [name for name in _shown_of_tasks(interface) if name not in tasks.keys]
+    if not lacking:
+        return []
+    message = (
+        f"not every task has {', '.join(lacking)} in its data, which the labelling interface shows: name the column so."
+    )
+    return [Problem("bad-step", message, target.request.line, "tasks", shown(file_name(tasks.where)))]
+
+
+def _note_results(target: Target, sheet: Sheet) -> None:
+    """Note what predictions and annotations of the row's tasks the labelling interface does not know."""
+    tasks, interface = target.request.steps.tasks, target.settings.get("label_config")
+    if tasks is not None and isinstance(interface, str):
+        for doubt in doubts(tasks.labelled, interface):
+            _note(sheet, f"{file_name(tasks.where)}: {doubt}")
+
+
+@lru_cache(maxsize=4)
+def _shown_of_tasks(interface: str) -> tuple[str, ...]:
+    """What an interface shows of a task's data: the plain `$names` of its objects, as Label Studio looks for them."""
+    try:
+        elements = ElementTree.fromstring(interface).iter()  # noqa: S314  # one with a document type was refused
+    except ElementTree.ParseError:
+        # The server says what is wrong with it.
+        return ()
+    named = (element.get("value", "") for element in elements if element.get("name"))
+    return tuple(dict.fromkeys(value[1:] for value in named if _OF_A_TASK.fullmatch(value)))
+
+
+_OF_A_TASK = re.compile(r"\$[A-Za-z_]\w*")
+
+
+class Resolved(NamedTuple):
+    """The rows of a sheet with every name resolved, what is wrong with others, and the people whom they name."""
+
+    targets: list[Target]
+    problems: list[Problem]
+    people: dict[str, int]
+
+
+async def _people(targets: Sequence[Target], studio: Studio) -> tuple[dict[str, int], list[Problem]]:
+    """Id of each person that rows name as a member, and a problem for each row that names a stranger."""
+    named = [target for target in targets if target.request.steps.members]
+    if not named:
+        return {}, []
+    if studio.edition is Edition.COMMUNITY:
+        message = (
+            "members of a project exist in Label Studio Enterprise alone, and this studio is Community: leave it out."
+        )
+        return {}, [Problem("enterprise-only-field", message, each.request.line, "members") for each in named]
+    people = {user.email.strip().lower(): user.id for user in await studio.client.users()}
+    problems = []
+    for target in named:
+        unknown = [member.email for member in target.request.steps.members if member.email not in people]
+        if unknown:
+            message = f"the studio knows nobody of the address {unknown[0]}: invite them first, or mend it."
+            problems.append(Problem("member-unknown", message, target.request.line, "members", shown(unknown[0])))
+    return people, problems
+
+
+def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tuple[Request, Template, list[Problem]]:
+    """A row with the title that its template gives it, its template filled by the row, and what is wrong with them."""
+    filled, problems = template.filled(request.variables)
+    problems = [replace(problem, line=request.line) for problem in problems]
+    if request.title or problems:
+        return request, filled, problems
+    title = cut(filled.title) if cut_titles else filled.title
+    if not title:
+        fault: tuple[str, str] | None = ("title-missing", f"the row needs a title: {shown(template.name)} gives none.")
+    else:
+        fault = fault_of_title(title)
+    if fault:
+        return request, filled, [Problem(*fault, line=request.line, column="title", value=shown(title) or None)]
+    return replace(request, title=title, whole_title=filled.title if title != filled.title else ""), filled, []
+
+
+def _asker(sheet: Sheet, options: Options, reference: str) -> Asker:
+    """Who names a template: whoever runs the batch, or a row."""
+    return options.asker if reference == options.template.strip() else sheet.rows_asker
+
+
+def check_files(checked: Checked, options: Options) -> list[Problem]:
+    """What is wrong with the template files of a sheet, and with its rows in them: as far as that can be told offline."""
+    templates = {
+        reference: read_template(reference, checked.sheet.folder, _asker(checked.sheet, options, reference))
+        for reference in sorted({request.template for request in checked.requests if is_file(request.template)})
+    }
+    problems: list[Problem] = []
+    for request in checked.requests:
+        template = templates.get(request.template)
+        if isinstance(template, Template):
+            problems += filled_by(request, template, cut_titles=options.long_titles == "cut")[2]
+        elif template is not None:
+            problems.append(replace(template, line=request.line))
+    return problems
+
+
+async def refused_interfaces(targets: Iterable[Target], studio: Studio) -> list[Problem]:
+    """A problem for each target whose labelling interface the studio does not take; each distinct one is asked about once.
+
+    Raises:
+        LabelStudioError: The studio did not answer.
+    """
+    rows: dict[str, list[Target]] = {}
+    for target in targets:
+        interface = target.settings.get("label_config")
+        if isinstance(interface, str) and interface:
+            rows.setdefault(interface, []).append(target)
+    faults = await asyncio.gather(*(studio.client.interface_faults(interface) for interface in rows))
+    return [
+        _refused(target, "; ".join(said))
+        for said, each in zip(faults, rows.values(), strict=True)
+        if said
+        for target in each
+    ]
+
+
+def _refused(target: Target, said: str) -> Problem:
+    own = "label_config" in target.request.overrides
+    if isinstance(target.settings.get("label_config"), FromFile):
+        said = "its reason may quote the file and is not shown here; paste the file into a project's settings to see it"
+    whose = "the row" if own else f"the template {shown(target.template.name)}"
+    message = f"the studio does not take the labelling interface of {whose}: {said}"
+    column = "label_config" if own else "template"
+    return Problem("interface-refused", message, line=target.request.line, column=column)
+
+
+def _twins(targets: Sequence[Target], checked: Checked) -> list[Problem]:
+    """Rows of one project that the sheet's own check could not see: one names the workspace by id, the other by name."""
+    known = {(problem.code, problem.line) for problem in checked.problems}
+    rows = ((target.request.line, target.workspace, target.request.title) for target in targets)
+    return [problem for problem in find_duplicates(rows) if (problem.code, problem.line) not in known]
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What a row names on the studio."""
+
+    line: int
+    template: str
+    workspace: str
+
+
+def _named(request: Request) -> _Names:
+    return _Names(request.line, request.template, request.workspace)
+
+
+def _named_by_invalid_rows(checked: Checked, options: Options) -> list[_Names]:
+    """What rows name that have problems already: a sheet is mended once, so all of its problems are told at once."""
+    valid = {request.line for request in checked.requests}
+    columns = {column.strip().lower(): column for column in checked.sheet.columns}
+    names = []
+    for row in checked.sheet.rows:
+        if row.line not in valid:
+            template, workspace = (row.cells.get(columns.get(name, "")) for name in ("template", "workspace"))
+            names.append(_Names(row.line, _text(template) or options.template, _text(workspace) or options.workspace))
+    return names
+
+
+def _text(cell: object) -> str:
+    return str(cell).strip() if isinstance(cell, str | int) else ""
+
+
+def _missing(request: Request, edition: Edition) -> list[Problem]:
+    """What every row must name; on Enterprise the vendor's contract asks for a workspace."""
+    needed = {"template": request.template}
+    if edition is Edition.ENTERPRISE:
+        needed["workspace"] = request.workspace
+    return [
+        Problem(
+            f"{noun}-missing",
+            f"the row names no {noun} and the batch has no default: fill the cell, or give --{noun}.",
+            line=request.line,
+            column=noun,
+        )
+        for noun, given in needed.items()
+        if not given
+    ]
+
+
+def _at(problem: Problem, line: int) -> Problem:
+    return Problem(problem.code, problem.message, line, problem.column, problem.value)
+
+
+def _edition_problems(request: Request, edition: Edition) -> list[Problem]:
+    """What Community would drop without a word."""
+    if edition is Edition.ENTERPRISE:
+        return []
+    return [community_problem(name, line=request.line) for name in request.overrides if name in ENTERPRISE_ONLY_FIELDS]
+
+
+async def _workspaces(references: set[str], studio: Studio) -> dict[str, Workspace | Problem]:
+    if not references:
+        return {}
+    if studio.edition is Edition.COMMUNITY:
+        message = (
+            "workspaces exist in Label Studio Enterprise alone, and this studio is Community: leave the column empty."
+        )
+        return {
+            reference: Problem("enterprise-only-workspace", message, column="workspace", value=shown(reference))
+            for reference in references
+        }
+    on_studio = await studio.client.workspaces()
+    titles = [workspace.title for workspace in on_studio]
+    return {
+        reference: _open(find(reference, on_studio, titles, kind="workspace"), reference) for reference in references
+    }
+
+
+def _open(found: Workspace | Problem, reference: str) -> Workspace | Problem:
+    if isinstance(found, Workspace) and found.is_archived:
+        message = (
+            f"workspace {found.title!r} (id {found.id}) is archived: name another, or take it out of the archive first."
+        )
+        return Problem("workspace-archived", message, column="workspace", value=shown(reference))
+    return found

@@ -1,0 +1,81 @@
+"""Which studio, and its token: from a Prefect block by name, or from the environment."""
+
+from typing import Self
+
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from pydantic import Field, SecretStr, ValidationError
+
+from label_studio_stencil.labelstudio.address import studio_address
+from label_studio_stencil.problems import StencilError
+from label_studio_stencil.settings import StudioSettings
+
+
+class CredentialsUnusable(StencilError):
+    """The block that was named does not exist, or does not hold what it should."""
+
+
+class LabelStudioCredentials(Block):
+    """Where a Label Studio server is, and a token for it.
+
+    Attributes:
+        url: Base URL, as a person opens it in the browser.
+        token: A personal access token or a legacy token. Prefect keeps it encrypted and shows it to nobody.
+    """
+
+    _block_type_name = "Label Studio Credentials"
+    _block_type_slug = "label-studio-credentials"
+    _description = "The address of a Label Studio server and a token for it."
+    # Prefect would take the class's docstring and show its reST as an example.
+    _code_example = 'credentials = LabelStudioCredentials.load("production")'
+
+    url: str = Field(title="URL", description="Base URL of the studio, such as https://label-studio.example.com")
+    token: SecretStr = Field(title="Token", description="A personal access token, or a legacy token")
+
+    def settings(self) -> StudioSettings:
+        """What a client is opened with.
+
+        Raises:
+            InvalidAddress: The URL can't be a studio's.
+        """
+        return StudioSettings(studio_address(self.url), SecretStr(self.token.get_secret_value().strip()))
+
+    @classmethod
+    async def named(cls, name: str) -> Self:
+        """The block of this name.
+
+        Raises:
+            CredentialsUnusable: There is none, or it has no URL or no token.
+        """
+        # `label-studio-credentials/production` is how Prefect's own commands write it.
+        short = name.strip().removeprefix(f"{cls._block_type_slug}/")
+        try:
+            async with get_client() as client:
+                document = await client.read_block_document_by_name(short, str(cls._block_type_slug))
+                block: Self = cls._from_block_document(document)
+        except ObjectNotFound:
+            raise CredentialsUnusable(
+                f"credentials: there is no block {short!r} of type Label Studio Credentials: make one in the Prefect UI "
+                "(Blocks), or by `python -m deployments.bootstrap --credentials NAME`."
+            ) from None
+        except ValidationError as error:
+            # Not chained: it repeats values.
+            fields = ", ".join(sorted({str(each["loc"][0]) for each in error.errors() if each["loc"]}))
+            raise CredentialsUnusable(f"credentials: the block {short!r} lacks or garbles: {fields}.") from None
+        if not block.token.get_secret_value().strip():
+            raise CredentialsUnusable(f"credentials: the block {short!r} has an empty token.")
+        return block
+
+
+async def studio_settings(credentials: str) -> StudioSettings:
+    """The studio that a block names or, with no name, the environment.
+
+    Raises:
+        CredentialsUnusable: There is no such block.
+        MissingSettings: Nothing was named, and the environment says nothing either.
+        InvalidAddress: The URL can't be a studio's.
+    """
+    if not credentials.strip():
+        return StudioSettings.from_environment()
+    return (await LabelStudioCredentials.named(credentials)).settings()

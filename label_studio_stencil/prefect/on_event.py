@@ -1,0 +1,130 @@
+"""Runs the sheet that an event `stencil.sheet.ready` names, or brings; the deployment says what an event may set.
+
+Requires what `create_projects` requires, and `STENCIL_ALLOW` on the worker, or `folders` in the deployment's parameters.
+"""
+
+from typing import Annotated, Any, Literal
+
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from label_studio_stencil.files import event as sender
+from label_studio_stencil.prefect.errors import failed_state
+from label_studio_stencil.prefect.flows import create_projects, source_name, tell_what_is_known
+from label_studio_stencil.prefect.parameters import BadParameters, checked_parameters, from_json, told
+from label_studio_stencil.prefect.sheet import named_by
+from label_studio_stencil.problems import StencilError
+from label_studio_stencil.report.report import Report
+
+#: Fields of an event that a deployment has to allow.
+Allowed = Literal["credentials", "output"]
+
+
+class Payload(BaseModel):
+    """What an event may set, in the types of JSON; `null` is what a field has that is left out.
+
+    Attributes:
+        sheet: Path or URL of the sheet, below what `STENCIL_ALLOW` on the worker or `folders` of the deployment lists.
+        csv_text: The sheet itself.
+        rows: The rows themselves.
+        template: Template of the rows that name none, by id or name.
+        workspace: Workspace of the rows that name none, by id or name.
+        title: Pattern for the titles of rows that have none.
+        mode: What happens to a project that exists.
+        dry_run: Whether nothing is written.
+        encoding: Encoding of a sheet of text.
+        worksheet: Worksheet of a workbook.
+        output: Where results are written to; where the deployment allows it.
+        credentials: Name of a credentials block; where the deployment allows it.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    sheet: str | None = None
+    csv_text: str | None = None
+    rows: list[dict[str, Any]] | None = None
+    template: str | int | None = None
+    workspace: str | int | None = None
+    title: str | None = None
+    mode: Literal["create", "update"] | None = None
+    dry_run: bool | None = None
+    encoding: str | None = None
+    worksheet: str | None = None
+    output: str | None = None
+    credentials: str | None = None
+
+
+def _run_name() -> str:
+    """`projects.csv`, with what is special about the run."""
+    event = flow_run.parameters.get("event")
+    known = event if isinstance(event, dict) else {}
+    return " ".join([source_name(known), *(["dry run"] if known.get("dry_run") is True else [])])
+
+
+@flow(
+    name="on-event",
+    flow_run_name=_run_name,
+    validate_parameters=False,
+    persist_result=False,
+    on_crashed=[tell_what_is_known],
+    on_cancellation=[tell_what_is_known],
+)
+@checked_parameters
+async def on_event(
+    event: Annotated[Any, BeforeValidator(from_json)],
+    folders: list[str] = [],  # noqa: B006 - the form needs it as it is
+    may_set: list[Allowed] = [],  # noqa: B006 - likewise
+    pinned: dict[str, Any] = {},  # noqa: B006 - likewise
+) -> Report:
+    """One project per row of the sheet that an event names or brings, and a report on every row.
+
+    Args:
+        event: The event's payload, an object with any of `sheet`, `csv_text`, `rows`, `template`, `workspace`, `title`, `mode`,
+            `dry_run`, `encoding` and `worksheet`, and what `may_set` allows. The deployment's trigger fills it.
+        folders: Folders and URLs that an event may name sheets in, beside what `STENCIL_ALLOW` lists on the worker.
+        may_set: What an event may set besides: `credentials`, `output`.
+        pinned: Parameters of `create_projects` that this deployment sets, and that no event can.
+    """
+    try:
+        given = _payload(event, may_set)
+        _check_pinned(pinned, given)
+        # What the event names is opened for its sender; what the deployment pins, for the deployment.
+        names = {"sheet" if name in ("csv_text", "rows") else name for name in given}
+        token = named_by.set(dict.fromkeys(names, sender(*folders)))
+    except StencilError as error:
+        return failed_state(error)  # type: ignore[return-value]
+    try:
+        # Within this run, and not as a run of its own: an event makes one run.
+        return await create_projects.fn(**pinned, **given)
+    finally:
+        named_by.reset(token)
+
+
+def _payload(event: object, may_set: list[Allowed]) -> dict[str, Any]:
+    """The parameters that an event sets.
+
+    Raises:
+        BadParameters: It sets what it may not, or has a value that can't be taken; names each.
+    """
+    if not isinstance(event, dict):
+        raise BadParameters("event: an object with sheet, csv_text or rows is needed.")
+    try:
+        payload = Payload.model_validate(event)
+    except ValidationError as error:
+        raise BadParameters(told(error, list(Payload.model_fields))) from None
+    given = {name: value for name, value in payload.model_dump(exclude_none=True).items() if value not in ("", [])}
+    for name in ("credentials", "output"):
+        if name in given and name not in may_set:
+            raise BadParameters(f"{name}: an event can't set it here; the deployment's parameter may_set allows it.")
+    # A number is an id.
+    return {name: str(value) if name in ("template", "workspace") else value for name, value in given.items()}
+
+
+def _check_pinned(pinned: dict[str, Any], given: dict[str, Any]) -> None:
+    unknown = sorted(pinned.keys() - create_projects.parameters.properties.keys())
+    if unknown:
+        raise BadParameters(f"pinned: create_projects has no parameter {', '.join(unknown)}.")
+    both = sorted(pinned.keys() & given.keys())
+    if both:
+        raise BadParameters(f"{', '.join(both)}: an event can't set it here, since the deployment pins it.")

@@ -1,0 +1,1 @@
+"""Undoes a batch: deletes the projects that it provably made and that nobody has worked on."""

@@ -1,0 +1,87 @@
+"""Whether a project is what the batch made and nothing else; pure.
+
+What it can't see, because no answer of Label Studio tells it: settings that an Enterprise template gave, but for the two that
+people write by hand (`WRITTEN_BY_HAND`); passwords, which results never hold; and what hangs on a project without being in it:
+members, storages, webhooks, connected models.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.models import Project
+from label_studio_stencil.plan.marker import Standing, resembles_mark, standing
+from label_studio_stencil.rows.comparison import differing
+
+#: Settings of an Enterprise template that a project is compared in: they are where an hour of somebody's work may be.
+WRITTEN_BY_HAND = ("label_config", "expert_instruction")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a project must be to be deleted.
+
+    Attributes:
+        title: Its title.
+        workspace: Id of its workspace; `None` where the edition has none.
+        settings: Its settings and description, as far as they can be known.
+        user: Id of the user who made it.
+        not_after: When it was there at the latest, by the studio's clock; `None` where that is not known.
+    """
+
+    title: str
+    workspace: int | None
+    settings: Mapping[str, JSON]
+    user: int
+    not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a project is kept: a stable slug, and a sentence."""
+
+    code: str
+    reason: str
+
+
+def doubt(expected: Expected, project: Project) -> Doubt | None:
+    """Why the project may not be the one that the batch made, as the batch made it; `None` where nothing speaks for that.
+
+    What the studio does not tell speaks for it: an absent answer is no proof.
+    """
+    return _other_project(expected, project) or _work(project) or _changed(expected, project)
+
+
+def _other_project(expected: Expected, project: Project) -> Doubt | None:
+    if project.title != expected.title:
+        return Doubt("renamed", f"its title is {project.title!r} now")
+    if project.workspace != expected.workspace:
+        return Doubt("moved", f"it is in workspace {project.workspace} now, and was made in {expected.workspace}")
+    if project.created_by != expected.user:
+        return Doubt("not-ours", f"user {project.created_by} made it, and the token is user {expected.user}'s")
+    if expected.not_after is not None and project.created_at > expected.not_after:
+        created = project.created_at.isoformat(timespec="seconds")
+        return Doubt("younger", f"it was created ({created}) after the results were written")
+    return None
+
+
+def _work(project: Project) -> Doubt | None:
+    if project.tasks:
+        return Doubt("has-work", "it holds tasks, annotations or predictions")
+    count = project.settings.get("task_number")
+    if isinstance(count, bool) or not isinstance(count, int):
+        return Doubt("work-unknown", "the studio does not say how many tasks it holds")
+    return None
+
+
+def _changed(expected: Expected, project: Project) -> Doubt | None:
+    if resembles_mark(project.description) or standing(project) is not Standing.FINISHED:
+        return Doubt("marked", "it bears the mark of a half-made project: run the sheet again to have it finished")
+    if "description" in project.lacks:
+        return Doubt("description-unknown", "Label Studio does not say what its description is")
+    differs = differing(expected.settings, {**project.settings, "description": project.description})
+    if differs:
+        names = ", ".join(sorted(differs))
+        return Doubt("changed", f"it was changed since, or its template was: {names} is not what row and template say")
+    return None

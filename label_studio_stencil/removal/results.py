@@ -1,0 +1,190 @@
+"""The results that a batch wrote, read back: which projects it says that it made, on which studio, from which rows."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from label_studio_stencil.files import PERSON, modified
+from label_studio_stencil.labelstudio.address import is_loopback, studio_address
+from label_studio_stencil.labelstudio.errors import InvalidAddress
+from label_studio_stencil.problems import Problem, StencilError
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.report import ADDED_COLUMNS
+from label_studio_stencil.sheet.model import Row, Sheet
+from label_studio_stencil.sheet.sources import read_sheet
+
+#: Columns without which a file tells nothing about projects.
+_NEEDED = ("outcome", "project_id", "project_url")
+#: A spreadsheet or pandas may have written the id as a decimal.
+_ID = re.compile(r"([0-9]{1,18})(?:\.0+)?")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_PORTS = {"http": 80, "https": 443}
+_STUDIOS_NAMED = 3
+
+Place = tuple[str, int | None, str]
+
+
+class NotResults(StencilError):
+    """The file is not the results of a batch on this studio, so nothing can be deleted by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one row of the results says.
+
+    Attributes:
+        line: Number in the results' own file, which names the row within it.
+        sheet_line: Number in the sheet of the batch, for people.
+        title: Title of the project.
+        outcome: What became of the row, as written.
+        project_id: Number of the project; `None` where there is none, or where id and address do not agree.
+        project_url: Address of the project.
+    """
+
+    line: int
+    sheet_line: int
+    title: str
+    outcome: str
+    project_id: int | None
+    project_url: str
+
+    @property
+    def created(self) -> bool:
+        """Whether the batch says that it made the project."""
+        return self.outcome == Outcome.CREATED
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The results of a batch.
+
+    Attributes:
+        name: What messages call the file.
+        rows: All rows.
+        made: The sheet again, of the rows that say `created` alone, without the columns that the report added.
+        unreadable: Rows that could not be read, by line, with the reason.
+        written: When the file was written last; `None` where that is not known.
+    """
+
+    name: str
+    rows: tuple[Result, ...]
+    made: Sheet
+    unreadable: dict[int, str]
+    written: datetime | None = None
+
+
+def read_results(source: str, *, folder: str = "") -> Results:
+    """The results in a file.
+
+    Args:
+        source: Path or URL of a `results.csv`.
+        folder: Folder of the batch's sheet, where `@path` cells and template files are; empty takes the file's own.
+
+    Raises:
+        SheetUnreadable: The file can't be read at all.
+        NotResults: It is not what a batch wrote.
+    """
+    sheet = read_sheet(source)
+    missing = [name for name in _NEEDED if name not in sheet.columns]
+    missing += [] if any(map(_is_title, sheet.columns)) else ["title"]
+    if missing:
+        raise NotResults(
+            f"{sheet.name} has no column {', '.join(missing)}: give a results.csv that a batch wrote (--output DIR)."
+        )
+    general = [problem for problem in sheet.problems if problem.line in (None, sheet.header_line)]
+    if general:
+        raise NotResults(f"{sheet.name}: {'; '.join(map(str, general))}")
+    unreadable = {problem.line: explained([problem]) for problem in sheet.problems if problem.line}
+    rows = tuple(_result(row) for row in sheet.rows)
+    created = {row.line for row in rows if row.created and row.line not in unreadable}
+    made = Sheet(
+        name=sheet.name,
+        columns=[name for name in sheet.columns if name not in ADDED_COLUMNS],
+        rows=[_input(row) for row in sheet.rows if row.line in created],
+        folder=Path(folder).resolve() if folder else sheet.folder,
+        rows_asker=PERSON.rows(str(Path(folder) / sheet.name)) if folder else sheet.rows_asker,
+        header_line=sheet.header_line,
+    )
+    return Results(sheet.name, rows, made, unreadable, modified(source))
+
+
+def check_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: bool = False) -> None:
+    """Returns where all projects that a batch says it made are on this studio.
+
+    `localhost`, `127.0.0.1` and `[::1]` are one host. The embedded sandbox has another port each time, so that an address
+    on this machine is all that can be asked for there.
+
+    Args:
+        name: What messages call the file.
+        rows: The rows of its results.
+        url: The studio's address.
+        sandbox: Whether it is the embedded sandbox.
+
+    Raises:
+        NotResults: Some are on another one.
+    """
+    here = _place(url)
+    elsewhere = dict.fromkeys(
+        studio
+        for row in rows
+        if row.created and (studio := studio_of(row.project_url))
+        if not (is_loopback(studio) if sandbox else _place(studio) == here)
+    )
+    if elsewhere:
+        studios = ", ".join(list(elsewhere)[:_STUDIOS_NAMED])
+        asked = "the embedded sandbox" if sandbox else url
+        raise NotResults(f"{name} is of the studio {studios}, and this is {asked}: nothing was deleted.")
+
+
+def studio_of(project_url: str) -> str:
+    """Address of the studio that a project's address is on; empty where it is no such address."""
+    try:
+        return studio_address(project_url)
+    except InvalidAddress:
+        return ""
+
+
+def _place(url: str) -> Place:
+    """What two addresses of one studio have in common: host, port and the path it is served under."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return "localhost" if host in _LOOPBACK else host, parts.port or _PORTS.get(parts.scheme), parts.path
+
+
+def _result(row: Row) -> Result:
+    url = _text(row, "project_url")
+    named = _ID.fullmatch(_text(row, "project_id"))
+    number = int(named[1]) if named else None
+    agree = number is not None and studio_of(url) and urlsplit(url).path.endswith(f"/projects/{number}")
+    line = _ID.fullmatch(_text(row, "line"))
+    return Result(
+        line=row.line,
+        sheet_line=int(line[1]) if line else row.line,
+        title=next((str(cell) for name, cell in row.cells.items() if _is_title(name)), ""),
+        outcome=_text(row, "outcome").casefold(),
+        project_id=number if agree else None,
+        project_url=url,
+    )
+
+
+def _is_title(column: str) -> bool:
+    return column.strip().casefold() == "title"
+
+
+def _text(row: Row, column: str) -> str:
+    cell = row.cells.get(column)
+    return "" if cell is None else str(cell).strip()
+
+
+def _input(row: Row) -> Row:
+    return Row(row.line, {name: cell for name, cell in row.cells.items() if name not in ADDED_COLUMNS})
+
+
+def explained(problems: Iterable[Problem]) -> str:
+    """The problems of one row in a sentence, without their place in the file and their codes."""
+    return "; ".join(
+        str(replace(problem, line=None)).removesuffix(f" [{problem.code}]").removesuffix(".") for problem in problems
+    )

@@ -1,0 +1,39 @@
+"""Cells of a sheet as text, whatever kind of sheet they came from."""
+
+import json
+from collections.abc import Mapping
+
+from label_studio_stencil.sheet.formulas import guard
+
+
+def cell_text(value: object) -> str:
+    """A cell as the files hold it: blank if missing, lists and objects as JSON, guarded where it must be."""
+    if isinstance(value, str):
+        return guard(value)
+    value = plain(value)
+    if is_missing(value):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping | list | tuple):
+        return guard(json.dumps(value, ensure_ascii=False, default=_for_json))
+    return guard(str(value))
+
+
+def plain(value: object) -> object:
+    """The value without NumPy's wrapping, in which Parquet files and DataFrames hold lists and numbers."""
+    unwrap = getattr(value, "tolist", None)
+    return unwrap() if callable(unwrap) else value
+
+
+def is_missing(value: object) -> bool:
+    """Whether there is no value: `None`, a float's NaN, or pandas' own marks."""
+    nan = isinstance(value, float) and value != value
+    return value is None or nan or type(value).__name__ in {"NAType", "NaTType"}
+
+
+def _for_json(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    unwrapped = plain(value)
+    return str(value) if unwrapped is value else unwrapped

@@ -1,0 +1,98 @@
+"""What can become of a row, and what is told about each row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import TypeAlias
+
+from label_studio_stencil.report.masking import masked_cell, masked_error
+
+Scalar: TypeAlias = bool | int | float | str | None
+
+
+class Outcome(StrEnum):
+    """What became of a row; every row has exactly one.
+
+    Attributes:
+        CREATED: The project was made by this batch.
+        RESUMED: A project that an earlier try left half made was completed.
+        UPDATED: The project existed and was brought to the row's overrides.
+        UNCHANGED: The project existed and had the row's overrides already.
+        EXISTS: The project existed and was left alone.
+        INVALID: The row is wrong; nothing was sent for it.
+        FAILED: The studio refused the row, or every try at it failed.
+        AMBIGUOUS: The project may or may not exist; the error says what to look at.
+        UNPROCESSED: The batch stopped before the row.
+    """
+
+    CREATED = "created"
+    RESUMED = "resumed"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    EXISTS = "exists"
+    INVALID = "invalid"
+    FAILED = "failed"
+    AMBIGUOUS = "ambiguous"
+    UNPROCESSED = "unprocessed"
+
+    @property
+    def well(self) -> bool:
+        """Whether the row's project is there, as the batch was asked to have it."""
+        return self in _WELL
+
+    @property
+    def written(self) -> bool:
+        """Whether this outcome means that the studio was changed."""
+        return self in _WRITTEN
+
+    def told(self, *, dry_run: bool) -> str:
+        """The outcome in a text: `would be created` instead of `created` where nothing was really written."""
+        return f"would be {self}" if dry_run and self.written else self.value
+
+
+_WRITTEN = frozenset({Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED})
+_WELL = _WRITTEN | {Outcome.UNCHANGED, Outcome.EXISTS}
+
+
+@dataclass(frozen=True, slots=True)
+class RowReport:
+    """What became of one row.
+
+    Attributes:
+        line: Number of the row in its file; the header is line 1.
+        title: Title of the project, as the row asked for it.
+        workspace: Name or id of the workspace, as the row asked for it; empty where it has none.
+        outcome: What became of the row; in a dry run, what would become of it.
+        project_id: Number of the project on the studio, where it is known.
+        project_url: Address of the project for people; empty where there is none.
+        attempts: How often the row was tried.
+        seconds: Time spent on the row, waits included.
+        error_code: Stable slug of what is wrong; empty where the row is well.
+        error: What is wrong, for people; empty where the row is well.
+        steps: What became of what it asks for beyond settings, in words.
+        cells: The input columns as they were read.
+        again: The input columns as a sheet in another folder would have to write them; `None` where that is the same.
+    """
+
+    line: int
+    title: str
+    workspace: str
+    outcome: Outcome
+    project_id: int | None = None
+    project_url: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+    error_code: str = ""
+    error: str = ""
+    steps: str = ""
+    cells: Mapping[str, object] = field(default_factory=dict)
+    again: Mapping[str, object] | None = None
+
+    def __repr__(self) -> str:
+        """All of it, without passwords."""
+        shown = {each.name: getattr(self, each.name) for each in fields(self)}
+        shown["error"] = masked_error(self)
+        for name in ("cells", "again"):
+            if shown[name]:
+                shown[name] = {column: masked_cell(column, cell) for column, cell in shown[name].items()}
+        return f"RowReport({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

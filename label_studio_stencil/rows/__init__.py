@@ -1,0 +1,1 @@
+"""Turns rows into requests: columns, titles, overrides, steps, with all problems collected."""

@@ -1,0 +1,118 @@
+"""What the columns of a sheet mean, and what is wrong with them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.rows.fields import FIELDS, READ_ONLY_FIELDS
+from label_studio_stencil.rows.payload import suggestion
+from label_studio_stencil.sheet.limits import MOST_IN_NAME
+
+#: The row's own columns; all others set fields or are carried through.
+OWN_COLUMNS = ("title", "workspace", "template", "overrides", "vars", "members", "tasks", "publish", "pin")
+
+#: What the name of a column that sets a variable of the template starts with.
+VARIABLE = "var."
+
+#: Characters that no name and no title has: controls, separators of lines, and half characters.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+#: Columns that a report adds; a sheet that has them is most likely a results.csv.
+_REPORT_COLUMNS = frozenset(
+    {"line", "outcome", "project_id", "project_url", "attempts", "seconds", "error_code", "error", "steps"}
+)
+
+
+#: What pandas and R call a column of row numbers when they read it back.
+_INDEX = re.compile(r"Unnamed: \d+|\.\.\.\d+|level_\d+|index")
+
+
+@dataclass
+class Columns:
+    """Which column, as the sheet writes it, holds what.
+
+    Attributes:
+        own: `title`, `workspace`, `template`, `overrides` and `vars`, as far as they are there.
+        fields: Field to column, for every column that sets one.
+        variables: Variable to column, for every column that sets one.
+        problems: What is wrong; where there is anything, no row can be trusted.
+        elsewhere: Whether rows may get their titles from a pattern or their template.
+    """
+
+    own: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    elsewhere: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether any column means something, so that this is a sheet."""
+        return bool(self.own or self.fields or self.variables)
+
+
+def columns_of(
+    names: Iterable[str], *, line: int | None, allow_unknown: bool, titles_elsewhere: bool = False
+) -> Columns:
+    """What these columns mean; case, spaces and hyphens in their names do not matter.
+
+    Args:
+        names: As the sheet writes them.
+        line: Line of the header, for the problems.
+        allow_unknown: Whether a column of an unknown name sets a field of that name.
+        titles_elsewhere: Whether rows may get their titles from a pattern or their template.
+    """
+    found = Columns(elsewhere=titles_elsewhere)
+    seen: dict[str, str] = {}
+    for name in names:
+        meaning = _meaning(name)
+        if meaning in seen:
+            same = "is there twice" if seen[meaning] == name else f"means what {shown(seen[meaning])!r} means"
+            message = f"the column {same}: keep one."
+            found.problems.append(Problem("duplicate-column", message, line=line, column=shown(name)))
+            continue
+        seen[meaning] = name
+        if meaning in OWN_COLUMNS:
+            found.own[meaning] = name
+        elif meaning in FIELDS:
+            found.fields[meaning] = name
+        elif meaning.startswith(VARIABLE):
+            found.variables[meaning.removeprefix(VARIABLE)] = name
+        elif not meaning.startswith("_"):
+            _place_stranger(found, name, meaning, line, allow_unknown)
+    return found
+
+
+def _meaning(name: str) -> str:
+    """The name that a column is known by; a carried column keeps its own."""
+    name = name.strip()
+    if name.startswith("_"):
+        return name
+    if name.casefold().startswith(VARIABLE):
+        return VARIABLE + name[len(VARIABLE) :].strip()
+    known = re.sub(r"[\s\-_]+", "_", name.casefold())
+    return known if known in OWN_COLUMNS or known in FIELDS or known in READ_ONLY_FIELDS else name
+
+
+def _place_stranger(found: Columns, name: str, meaning: str, line: int | None, allow_unknown: bool) -> None:
+    if not name or _INDEX.fullmatch(name):
+        code, message = (
+            "unknown-column",
+            "is this the index of a DataFrame? Leave it out (index=False), or name what it holds.",
+        )
+    elif len(name) > MOST_IN_NAME or CONTROL.search(" ".join(name.split())):
+        code, message = "unknown-column", "no field has such a long name, or a control character in its name: mend it."
+    elif meaning in READ_ONLY_FIELDS:
+        code, message = "read-only-field", "the server computes it, so it can't be set: remove the column."
+    elif name.casefold() in _REPORT_COLUMNS:
+        code = "unknown-column"
+        message = "this is a column of a report: feed failed.csv back, or remove the column."
+    elif allow_unknown:
+        found.fields[meaning] = name
+        return
+    else:
+        hint = suggestion(re.sub(r"[\s\-]+", "_", name), (*OWN_COLUMNS, *FIELDS))
+        end = "" if hint.endswith("?") else ", or start its name with _ to carry it through."
+        code, message = "unknown-column", f"this is not a field that can be set{hint}{end}"
+    found.problems.append(Problem(code, message, line=line, column=shown(name)))

@@ -1,0 +1,227 @@
+"""A row's values, checked field by field: the wire's payload, and every problem at once.
+
+A sheet of 100,000 rows says the same few values over and over, so answers for text are remembered.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from functools import lru_cache
+from typing import NamedTuple, cast
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.redaction import Secret
+from label_studio_stencil.rows.fields import FIELDS, READ_ONLY_FIELDS, ROW_FIELDS, FieldFacts
+from label_studio_stencil.rows.overrides import Overrides
+from label_studio_stencil.rows.values import Kind, anything
+
+#: Longest text whose answer is remembered, and how many; together they bound the memory.
+_REMEMBERED_LENGTH = 10_000
+_REMEMBERED = 4096
+
+#: Most faults of one value that are told; an object of a million unknown keys has a million.
+MOST_FAULTS = 100
+
+#: Pydantic's error types in our codes; our own validators raise errors that carry their code already.
+_CODES = {
+    "greater_than_equal": "out-of-range",
+    "less_than_equal": "out-of-range",
+    "too_long": "too-long",
+    "string_too_long": "too-long",
+    "missing": "missing-key",
+    "extra_forbidden": "unknown-key",
+}
+
+#: What people call things, where no likeness of letters would tell.
+_ALIASES = {
+    "name": "title",
+    "project": "title",
+    "project_name": "title",
+    "project_title": "title",
+    "workspace_id": "workspace",
+    "workspace_name": "workspace",
+    "template_id": "template",
+    "template_name": "template",
+    "config": "label_config",
+    "labeling_config": "label_config",
+    "labelling_config": "label_config",
+    "instruction": "expert_instruction",
+    "instructions": "expert_instruction",
+    "published": "is_published",
+    "overlap": "maximum_annotations",
+}
+
+
+class Fault(NamedTuple):
+    """What is wrong with one value; `path` leads into an object, such as `.s.overall`."""
+
+    code: str
+    message: str
+    path: str = ""
+
+
+class Checked(NamedTuple):
+    """A value as the wire wants it, or what is wrong with it."""
+
+    value: JSON
+    faults: tuple[Fault, ...] = ()
+
+
+_ADAPTERS: dict[str, TypeAdapter[object]] = {
+    name: TypeAdapter(cast("type[object]", info.annotation)) for name, info in Overrides.model_fields.items()
+}
+
+
+def parse_overrides(
+    values: Mapping[str, object], *, line: int | None, allow_unknown: bool
+) -> tuple[dict[str, JSON], list[Problem]]:
+    """The payload that sets these values, and every problem with them; each problem's column is the field.
+
+    Blank text means "not set", except for fields of text, where an explicit `""` empties the field; whoever
+    reads cells drops blank ones before. Null is a problem: servers answer 500 to some nulls, and no sheet
+    needs it.
+
+    Args:
+        values: Field name to value, as a spreadsheet, JSON or Python holds it.
+        line: The row's line, for the problems.
+        allow_unknown: Pass on fields, and keys of settings objects, that the model does not know.
+    """
+    payload: dict[str, JSON] = {}
+    problems: list[Problem] = []
+    for name, value in values.items():
+        facts = FIELDS.get(name)
+        if facts is None:
+            checked = _stranger(name, value, allow_unknown)
+        elif value is None:
+            checked = Checked(None, (Fault("null-value", _NULL.format(name=name)),))
+        elif isinstance(value, str) and facts.kind not in _TEXTUAL and not value.strip():
+            continue
+        else:
+            checked = check(name, value, allow_unknown=allow_unknown)
+        if checked.faults:
+            hidden = value is None or (facts is not None and facts.secret)
+            # Shown once: an object can have thousands of faults, and each of them would spell it out.
+            value_shown = None if hidden else shown(value)
+            problems += [_problem(name, value_shown, fault, line) for fault in checked.faults[:MOST_FAULTS]]
+        else:
+            hidden = facts is not None and facts.secret and isinstance(checked.value, str)
+            payload[name] = Secret(checked.value) if hidden else checked.value
+    return payload, problems
+
+
+_TEXTUAL = frozenset({Kind.TEXT, Kind.LINE, Kind.XML})
+_NULL = "{name} can't be null: leave it out to keep the template's value"
+
+
+def _problem(name: str, value_shown: str | None, fault: Fault, line: int | None) -> Problem:
+    return Problem(
+        fault.code,
+        fault.message + ("" if fault.message.endswith("?") else "."),
+        line=line,
+        column=name,
+        value=value_shown,
+    )
+
+
+def _stranger(name: str, value: object, allow_unknown: bool) -> Checked:
+    """The answer for a field that is not settable, or not known."""
+    if name in ROW_FIELDS:
+        return Checked(None, (Fault("row-field", f"{name} is not an override: give it a column of its own"),))
+    if name in READ_ONLY_FIELDS:
+        return Checked(None, (Fault("read-only-field", f"{name} is computed by the server: remove it"),))
+    if not allow_unknown:
+        message = f"{name} is not a field that can be set{suggestion(name, FIELDS)}"
+        return Checked(None, (Fault("unknown-field", message),))
+    if value is None:
+        return Checked(None, (Fault("null-value", _NULL.format(name=name)),))
+    try:
+        return Checked(anything(value))
+    except PydanticCustomError as error:
+        return Checked(None, (Fault(error.type, f"{name} {error.message()}"),))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`: did you mean ...?` with the nearest known name, or what to do where none is near."""
+    names = list(known)
+    alias = _ALIASES.get(name.casefold())
+    near = [alias] if alias in names else difflib.get_close_matches(name.casefold(), names, n=1)
+    return f": did you mean {near[0]}?" if near else "; if your server knows it, use --allow-unknown-fields"
+
+
+def check(name: str, value: object, *, allow_unknown: bool = False) -> Checked:
+    """One field's value as the wire wants it, or what is wrong with it.
+
+    Raises:
+        KeyError: No field has this name.
+    """
+    facts = FIELDS[name]
+    if not isinstance(value, str) or facts.secret or len(value) > _REMEMBERED_LENGTH:
+        return _checked(facts, value, allow_unknown)
+    found = _remembered(name, value, allow_unknown)
+    # A settings object belongs to its row: rows must not share one that somebody may change.
+    return found if not isinstance(found.value, dict | list) else found._replace(value=deepcopy(found.value))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _remembered(name: str, value: str, allow_unknown: bool) -> Checked:
+    return _checked(FIELDS[name], value, allow_unknown)
+
+
+def _checked(facts: FieldFacts, value: object, allow_unknown: bool) -> Checked:
+    adapter = _ADAPTERS[facts.name]
+    try:
+        found = adapter.validate_python(value)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False)
+        if allow_unknown and all(each["type"] == "extra_forbidden" for each in errors):
+            return _with_strangers(facts, value, errors)
+        return Checked(None, tuple(_fault(facts, each) for each in errors))
+    return Checked(cast("JSON", adapter.dump_python(found, mode="json", exclude_unset=True)))
+
+
+def _fault(facts: FieldFacts, error: ErrorDetails) -> Fault:
+    code = _CODES.get(error["type"], error["type"] if "-" in error["type"] else "bad-object")
+    path = "".join(f".{part}" for part in error["loc"])
+    place = f"{facts.name}{path}"
+    if path:
+        return Fault(code, f"{place} {_NESTED.get(code) or _sentence(error['msg'])}", path)
+    if code in ("out-of-range", "too-long"):
+        length = f", not {len(str(error['input']))}" if code == "too-long" else ""
+        return Fault(code, f"{place} takes {facts.allowed}{length}")
+    return Fault(code, f"{place} {_sentence(error['msg'])}")
+
+
+_NESTED = {
+    "unknown-key": "is not a setting that is known: check its spelling",
+    "missing-key": "is missing",
+}
+
+
+def _sentence(message: str) -> str:
+    """Pydantic's sentence so that it goes on after the field's name."""
+    message = message.removeprefix("Input ")
+    return message[:1].lower() + message[1:]
+
+
+def _with_strangers(facts: FieldFacts, value: object, errors: list[ErrorDetails]) -> Checked:
+    """The settings object checked without its unknown keys, and then with them again."""
+    known = deepcopy(cast("dict[str, object]", anything(value)))
+    strangers = [(each["loc"], cast("JSON", each["input"])) for each in errors]
+    for loc, _ in strangers:
+        del _inner(known, loc)[loc[-1]]
+    checked = _checked(facts, known, allow_unknown=False)
+    if not checked.faults:
+        for loc, stranger in strangers:
+            _inner(cast("dict[str, object]", checked.value), loc)[loc[-1]] = stranger
+    return checked
+
+
+def _inner(whole: dict[str, object], loc: tuple[int | str, ...]) -> dict[int | str, object]:
+    found: object = whole
+    for part in loc[:-1]:
+        found = cast("dict[int | str, object]", found)[part]
+    return cast("dict[int | str, object]", found)

@@ -1,0 +1,194 @@
+"""Predictions and annotations within tasks: counted, and checked as far as the labelling interface tells.
+
+What Label Studio refuses is refused here, and so are predictions that it answers with status 500 once their tasks are imported
+(measured on Community 1.23.2). It imports results of any name, type and value: those are a note. Messages name places,
+and quote nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.problems import counted
+
+#: Most kinds of results in a file that are checked against the interface; real files have a few.
+MOST_KINDS = 1000
+
+#: Controls whose results have the control's own name as their type.
+_TYPED = frozenset(
+    (
+        "brush",
+        "brushlabels",
+        "choices",
+        "datetime",
+        "ellipse",
+        "ellipselabels",
+        "hypertextlabels",
+        "keypoint",
+        "keypointlabels",
+        "number",
+        "pairwise",
+        "paragraphlabels",
+        "polygon",
+        "polygonlabels",
+        "ranker",
+        "rating",
+        "rectangle",
+        "rectanglelabels",
+        "taxonomy",
+        "textarea",
+        "timeserieslabels",
+    )
+)
+_SHOWN_BY_NOBODY = "Label Studio may refuse them, and shows nothing of them where it does not"
+
+
+class BadLabels(ValueError):
+    """Predictions or annotations that Label Studio does not take, with their place."""
+
+
+class Kind(NamedTuple):
+    """What results have in common, as far as it is checked; empty where it is missing or no text."""
+
+    from_name: str
+    to_name: str
+    type: str
+    has_value: bool
+
+
+class Seen(NamedTuple):
+    """How many results of a kind there are, and where the first one is."""
+
+    number: int
+    place: str
+
+
+class Labelled(NamedTuple):
+    """What the tasks of a file have beside their data.
+
+    Attributes:
+        predictions: How many.
+        annotations: How many.
+        kinds: Their results, by kind.
+        notes: Sentences about what Label Studio may take otherwise than meant.
+    """
+
+    predictions: int = 0
+    annotations: int = 0
+    kinds: tuple[tuple[Kind, Seen], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The counts: ` with 2 predictions and 1 annotation`; empty where there are none."""
+        parts = [(self.predictions, "prediction"), (self.annotations, "annotation")]
+        told = " and ".join(counted(number, noun) for number, noun in parts if number)
+        return told and f" with {told}"
+
+
+NOTHING = Labelled()
+
+
+def labelled(tasks: Sequence[JSON]) -> Labelled:
+    """What tasks have beside their data.
+
+    Raises:
+        BadLabels: Label Studio does not take it.
+    """
+    numbers = {"predictions": 0, "annotations": 0}
+    kinds: dict[Kind, Seen] = {}
+    notes: dict[str, str] = {}
+    for number, task in enumerate(tasks, start=1):
+        if not isinstance(task, Mapping):
+            continue
+        for key in numbers:
+            if key not in task:
+                continue
+            if "data" not in task:
+                notes.setdefault(
+                    key, f"Task {number} has {key} and no data: Label Studio takes them as data of the task."
+                )
+                continue
+            listed = task[key]
+            if not isinstance(listed, list):
+                raise BadLabels(f"the {key} of task {number} are not a list")
+            numbers[key] += len(listed)
+            for position, each in enumerate(listed, start=1):
+                place = f"{key[:-1]} {position} of task {number}"
+                for kind, where in _results(each, place, predicted=key == "predictions"):
+                    seen = kinds.get(kind)
+                    if seen or len(kinds) < MOST_KINDS:
+                        kinds[kind] = Seen(seen.number + 1, seen.place) if seen else Seen(1, where)
+    return Labelled(numbers["predictions"], numbers["annotations"], tuple(kinds.items()), tuple(notes.values()))
+
+
+def _results(each: JSON, place: str, *, predicted: bool) -> Iterator[tuple[Kind, str]]:
+    if not isinstance(each, Mapping):
+        raise BadLabels(f"{place} is not an object")
+    if "result" not in each:
+        raise BadLabels(f"{place} has no result")
+    results = each["result"]
+    if predicted and isinstance(results, Mapping | str | int):
+        # Label Studio makes a list of these itself.
+        return
+    if not isinstance(results, list):
+        raise BadLabels(f"the result of {place} is not a list")
+    for position, result in enumerate(results, start=1):
+        where = f"result {position} in {place}"
+        if not isinstance(result, Mapping):
+            if predicted:
+                raise BadLabels(f"{where} is not an object")
+            result = {}
+        if result.get("type") == "relation":
+            continue
+        from_name, to_name, kind = (_text(result.get(key)) for key in ("from_name", "to_name", "type"))
+        has_value = isinstance(result.get("value"), Mapping)
+        yield Kind(from_name, to_name, kind, has_value), where
+
+
+def _text(value: JSON) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def doubts(found: Labelled, interface: str) -> list[str]:
+    """Sentences on results that do not belong to a labelling interface."""
+    names = _named_in(interface) if found.kinds else {}
+    if not names:
+        return []
+    faults: dict[str, Seen] = {}
+    for kind, seen in found.kinds:
+        fault = _fault(kind, names)
+        if fault:
+            before = faults.get(fault)
+            faults[fault] = Seen(before.number + seen.number, before.place) if before else seen
+    return [
+        f"{counted(seen.number, 'result')} {fault}, first {seen.place}: {_SHOWN_BY_NOBODY}."
+        for fault, seen in faults.items()
+    ]
+
+
+def _fault(kind: Kind, names: Mapping[str, str]) -> str:
+    tag = names.get(kind.from_name, "")
+    if not tag:
+        return "with a from_name that no control of the labelling interface has"
+    if kind.to_name not in names:
+        return "with a to_name that nothing in the labelling interface has"
+    if tag in _TYPED and kind.type.lower() != tag:
+        return "with a type that is not that of the control"
+    return "" if kind.has_value else "without an object as the value"
+
+
+@lru_cache(maxsize=4)
+def _named_in(interface: str) -> dict[str, str]:
+    """What an interface names: controls with their tag in lower case, others without; nothing where names are made per task."""
+    try:
+        elements = list(ElementTree.fromstring(interface).iter())  # noqa: S314  # one with a document type was refused
+    except ElementTree.ParseError:
+        # The server says what is wrong with it.
+        return {}
+    named = {element.get("name", ""): element for element in elements if element.get("name")}
+    if any("{{" in name for name in named):
+        return {}
+    return {name: element.tag.lower() if element.get("toName") else "" for name, element in named.items()}

@@ -1,0 +1,104 @@
+"""`@path` in a cell of text: the file that it names, as far as the sheet's rows may open it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from label_studio_stencil.files import Asker, Missing, NotAllowed, TooLarge, Unusable, file_name, locate, read
+from label_studio_stencil.problems import shown
+from label_studio_stencil.rows.steps import BadStep, TaskFile
+from label_studio_stencil.rows.task_files import open_tasks
+
+#: Largest file that a cell may refer to, in bytes.
+MOST_IN_FILE = 10_000_000
+#: Codes of problems with a file, by what keeps it from being read.
+_CODES: dict[type[Unusable], str] = {
+    NotAllowed: "outside-folder",
+    Missing: "file-not-found",
+    TooLarge: "file-too-large",
+}
+
+
+class Text(NamedTuple):
+    """The text that a cell stands for, or, with a `code`, the sentence that says what is wrong with it."""
+
+    value: str
+    code: str = ""
+
+
+class References:
+    """Reads what cells refer to, each file once.
+
+    Args:
+        folder: Where relative paths start; `None` where the source has no folder.
+        asker: What the sheet's rows may open.
+    """
+
+    def __init__(self, folder: Path | None, asker: Asker) -> None:
+        self._folder = folder
+        self._asker = asker
+        self._read: dict[str, Text] = {}
+        self._contents: dict[str, Text] = {}
+        self._tasks: dict[str, TaskFile | BadStep] = {}
+        self.notes: list[str] = []
+
+    def resolved(self, cell: str) -> Text:
+        """The text of the file for `@path`, the literal `@...` for `@@...`, and any other cell as it is."""
+        reference = cell.strip()
+        if not reference.startswith("@"):
+            return Text(cell)
+        if reference.startswith("@@"):
+            return Text(reference[1:])
+        if reference not in self._read:
+            self._read[reference] = self._file(reference[1:].strip())
+        return self._read[reference]
+
+    def tasks(self, reference: str) -> TaskFile:
+        """The file of tasks that a cell names by a path or a URL; read once, to count them.
+
+        Raises:
+            BadStep: It can't be read, or holds no tasks.
+        """
+        where = reference.strip()
+        if where not in self._tasks:
+            try:
+                self._tasks[where] = self._task_file(where)
+            except BadStep as error:
+                self._tasks[where] = error
+        found = self._tasks[where]
+        if isinstance(found, BadStep):
+            raise found
+        return found
+
+    def _task_file(self, where: str) -> TaskFile:
+        if "://" not in where:
+            if self._folder is None:
+                raise BadStep("tasks names a file, and this source has no folder to read from: give a URL")
+            where = str(self._folder / where)
+        try:
+            found = open_tasks(where, self._asker)
+        except Unusable as error:
+            raise BadStep(str(error).rstrip(".")) from None
+        self.notes += [f"{file_name(where)}: {note}" for note in found.notes]
+        return TaskFile(where, len(found.tasks), found.digest, self._asker, found.keys, found.labelled)
+
+    def _file(self, reference: str) -> Text:
+        if self._folder is None:
+            message = "@ names a file, and this source has no folder to read from; for the text itself write @@"
+            return Text(message, "file-reference")
+        try:
+            found = self._asker.check(locate(str(self._folder / reference))).path
+            if found not in self._contents:
+                # A file has any number of names, and one text in memory.
+                self._contents[found] = self._content(found)
+            return self._contents[found]
+        except Unusable as error:
+            hint = "; for a text that starts with @ write @@" if isinstance(error, Missing) else ""
+            message = f"{shown(reference)} can't be read: {error.reason.rstrip('.')}{hint}"
+            return Text(message, _CODES.get(type(error), "file-unreadable"))
+
+    def _content(self, path: str) -> Text:
+        content = read(path, self._asker, most=MOST_IN_FILE)
+        try:
+            return Text(content.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            return Text(f"{file_name(path)} is not UTF-8 text: save it as UTF-8", "file-not-text")

@@ -1,0 +1,449 @@
+"""The rows of a sheet as requests, with everything that is wrong with them at once."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pydantic_core import PydanticCustomError
+
+from label_studio_stencil.json_value import JSON, NotJSONError, json_of
+from label_studio_stencil.letters import without_unseen
+from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.redaction import FromFile
+from label_studio_stencil.rows.columns import CONTROL, OWN_COLUMNS, Columns, columns_of
+from label_studio_stencil.rows.fields import TEXT_FIELDS
+from label_studio_stencil.rows.payload import parse_overrides, suggestion
+from label_studio_stencil.rows.references import References
+from label_studio_stencil.rows.request import Request
+from label_studio_stencil.rows.steps import BadStep, Steps, members_in
+from label_studio_stencil.rows.titles import TitlePattern, TitleUnmade, cut, fault_of_title, folded
+from label_studio_stencil.rows.values import boolean, text
+from label_studio_stencil.sheet.leftovers import MISSING_IN_SETTINGS, MISSING_IN_TITLES, MISSING_STARTS, is_missing
+from label_studio_stencil.sheet.legible import legible
+from label_studio_stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
+from label_studio_stencil.sheet.model import Row, Sheet
+from label_studio_stencil.sheet.sharing import Shared
+from label_studio_stencil.sheet.tables import is_blank
+
+# The same ones for all rows that have none: a sheet may have a hundred thousand.
+_NO_VARIABLES: dict[str, object] = {}
+_NO_STEPS = Steps()
+
+
+def requests_of(
+    sheet: Sheet,
+    *,
+    template: str = "",
+    workspace: str = "",
+    allow_unknown_fields: bool = False,
+    workspaces_required: bool = False,
+    titles: TitlePattern | None = None,
+    cut_titles: bool = False,
+    titled_by: Callable[[str], bool] = lambda template: False,
+) -> tuple[list[Request], list[Problem]]:
+    """The requests of the valid rows, and all problems: of reading first, of columns next, then of rows.
+
+    A row with a problem gives no request; a problem with the columns, or too many problems, leave none at all. What a
+    problem says can be printed, whatever the sheet holds.
+
+    Args:
+        sheet: The sheet as read.
+        template: Template of rows that name none.
+        workspace: Workspace of rows that name none.
+        allow_unknown_fields: Pass on fields that the model does not know.
+        workspaces_required: Whether a row without a workspace is a problem.
+        titles: What makes the titles of rows that have none.
+        cut_titles: Whether a title that is too long is cut, with a hash at its end; else it is a problem.
+        titled_by: Whether a template may give a title to a row that has none: then the request has none yet.
+    """
+    if not sheet.columns:
+        # Nothing shows that this is a sheet, so nothing of it is quoted.
+        return [], _told([replace(each, value=None) for each in sheet.problems])
+    columns = columns_of(
+        sheet.columns,
+        line=sheet.header_line,
+        allow_unknown=allow_unknown_fields,
+        titles_elsewhere=titles is not None or _any_titled_by_template(sheet, template, titled_by),
+    )
+    in_pattern = titles.columns(sheet.columns) if titles else {}
+    if "title" not in columns.own and not (columns.elsewhere and (columns.known or in_pattern)):
+        return [], _told([_no_title(sheet)])
+    for name in titles.names if titles else ():
+        if name not in in_pattern:
+            message = f"the pattern of the titles names the column {shown(name)}, and the sheet has none of this name."
+            columns.problems.append(Problem("column-missing", message, line=sheet.header_line))
+    references = References(sheet.folder, sheet.rows_asker)
+    checker = _Checker(
+        titles=_Titles(titles, in_pattern, cut_titles, titled_by),
+        columns=columns,
+        references=references,
+        defaults={"template": _word(template) or "", "workspace": _word(workspace) or ""},
+        required={"template"} | ({"workspace"} if workspaces_required else set()),
+        allow_unknown=allow_unknown_fields,
+    )
+    unreadable = {problem.line for problem in sheet.problems}
+    checked: list[tuple[Request, list[Problem]]] = []
+    found = len(sheet.problems) + len(columns.problems)
+    for row in sheet.rows:
+        if row.line not in unreadable and found <= MOST_PROBLEMS:
+            checked.append(checker.request(row))
+            found += len(checked[-1][1])
+    keys = (
+        (each.line, each.workspace, each.title) for each, problems in checked if each.title and not _untitled(problems)
+    )
+    columns.problems += checker.missing.problems()
+    sheet.notes += [note for note in references.notes if note not in sheet.notes]
+    rows_problems = [problem for _, problems in checked for problem in problems] + find_duplicates(keys)
+    rows_problems.sort(key=lambda problem: problem.line or 0)
+    bad = {problem.line for problem in rows_problems}
+    requests = [request for request, _ in checked if request.line not in bad]
+    problems = [*sheet.problems, *columns.problems, *rows_problems]
+    useless = (
+        columns.problems or len(problems) > MOST_PROBLEMS or (sheet.header_line and sheet.header_line in unreadable)
+    )
+    return ([] if useless else requests), _told(problems)
+
+
+def _no_title(sheet: Sheet) -> Problem:
+    """The one problem of what may be no sheet at all: it quotes nothing of it, not even the names of its columns."""
+    near = [
+        number for number, name in enumerate(sheet.columns, 1) if "mean title?" in suggestion(name.strip(), OWN_COLUMNS)
+    ]
+    hint = f" Is it column {near[0]}?" if near else ""
+    for row in sheet.rows[:_MOST_ABOVE_HEADER]:
+        if any(isinstance(cell, str) and cell.strip().casefold() == "title" for cell in row.cells.values()):
+            hint = f" Line {row.line} looks like the header: remove what is above it."
+            break
+    message = f"the sheet needs a column named title, or the batch a pattern (--title).{hint}"
+    return Problem("column-missing", message, line=sheet.header_line)
+
+
+#: Rows that headings above a header may take.
+_MOST_ABOVE_HEADER = 30
+
+
+def _told(problems: list[Problem]) -> list[Problem]:
+    """The problems as they are told: printable, and no more than anybody reads."""
+    if len(problems) > MOST_PROBLEMS:
+        message = f"the sheet has more than {MOST_PROBLEMS:,} problems, and the rest of it was not looked at."
+        problems = [Problem("too-many-problems", message), *problems[:MOST_PROBLEMS]]
+    return [legible(problem) for problem in problems]
+
+
+def _untitled(problems: Iterable[Problem]) -> bool:
+    return any(problem.code.startswith("title-") for problem in problems)
+
+
+def find_duplicates(items: Iterable[tuple[int, str | int | None, str]]) -> list[Problem]:
+    """A problem for each row whose workspace and title are those of an earlier row, or look like them.
+
+    Args:
+        items: Line, workspace (its id, or the reference as text) and title of each row.
+    """
+    first: dict[tuple[str, str], tuple[int, str]] = {}
+    problems: list[Problem] = []
+    for line, workspace, title in items:
+        key = ("" if workspace is None else str(workspace).strip(), folded(title))
+        earlier_line, earlier = first.setdefault(key, (line, title))
+        if earlier_line == line:
+            continue
+        if earlier == title:
+            code = "duplicate-row"
+            message = f"lines {earlier_line} and {line} ask for the same project: remove one or change its title."
+        else:
+            code = "near-duplicate-row"
+            message = f"lines {earlier_line} and {line} differ only in case, spacing or the form of letters"
+            message += f" ({shown(earlier)!r}): remove one, or change its title."
+        problems.append(Problem(code, message, line=line, column="title", value=shown(title)))
+    return problems
+
+
+def _any_titled_by_template(sheet: Sheet, default: str, titled_by: Callable[[str], bool]) -> bool:
+    column = next((name for name in sheet.columns if name.strip().casefold() == "template"), "")
+    return any(titled_by(_word(row.cells.get(column)) or default) for row in sheet.rows)
+
+
+class _Missing:
+    """Asks once a column about cells that say in a word that they have no value."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        self._columns = tuple(columns)
+        self._found: dict[str, list[tuple[int, str]]] = {}
+
+    def without(self, row: Row) -> Row:
+        """The row with such cells blank, so that nothing else is said of them."""
+        cells = row.cells
+        found = [
+            name
+            for name in self._columns
+            if isinstance(cell := cells.get(name), str)
+            and cell[:1] in MISSING_STARTS
+            and is_missing(cell, MISSING_IN_SETTINGS)
+        ]
+        if not found:
+            return row
+        for name in found:
+            self._found.setdefault(name, []).append((row.line, str(cells[name]).strip()))
+        return Row(row.line, {**cells, **dict.fromkeys(found, "")})
+
+    def problems(self) -> list[Problem]:
+        """A problem for each column; of the sheet, since no row can be carried out before it is answered."""
+        return [self._problem(name, cells) for name, cells in self._found.items()]
+
+    def _problem(self, name: str, cells: Sequence[tuple[int, str]]) -> Problem:
+        words = ", ".join(dict.fromkeys(word for _, word in cells))
+        which = (
+            f"line {cells[0][0]} says"
+            if len(cells) == 1
+            else f"{len(cells):,} rows say, the first on line {cells[0][0]},"
+        )
+        message = (
+            f"{which} {words}: empty the cell if there is no value; a text of this kind is set in the column overrides."
+        )
+        return Problem("missing-value", message, column=name, value=cells[0][1])
+
+
+class _Titles(NamedTuple):
+    """Where titles come from."""
+
+    pattern: TitlePattern | None
+    columns: Mapping[str, str]
+    cut: bool
+    titled_by: Callable[[str], bool]
+
+
+class _Checker:
+    """Turns rows of one sheet into requests."""
+
+    def __init__(
+        self,
+        *,
+        titles: _Titles,
+        columns: Columns,
+        references: References,
+        defaults: Mapping[str, str],
+        required: Set[str],
+        allow_unknown: bool,
+    ) -> None:
+        self._titles = titles
+        self._columns = columns
+        self._references = references
+        self._defaults = defaults
+        self._required = required
+        self._allow_unknown = allow_unknown
+        own = [column for name, column in columns.own.items() if name != "title"]
+        self.missing = _Missing([*own, *columns.fields.values(), *columns.variables.values()])
+
+        self._shared = Shared()
+
+    def request(self, row: Row) -> tuple[Request, list[Problem]]:
+        """The request as far as the row is valid, and what is wrong with it."""
+        given, row = row, self.missing.without(row)
+        problems: list[Problem] = []
+        named: list[Problem] = []
+        workspace, template = (self._reference(kind, row, named) for kind in ("workspace", "template"))
+        whole = self._title(row, template, problems)
+        problems += named
+        title = cut(whole) if self._titles.cut else whole
+        found = Request(
+            line=row.line,
+            title=title,
+            workspace=workspace,
+            template=template,
+            overrides=self._kept_once(self._overrides(row, problems)),
+            cells=given.cells,
+            variables=self._variables(row, problems) or _NO_VARIABLES,
+            whole_title=whole if whole != title else "",
+            steps=self._steps(row, problems),
+        )
+        return found, problems
+
+    def _title(self, row: Row, template: str, problems: list[Problem]) -> str:
+        """The whole title; empty where there is none, or the template has it."""
+        column = self._columns.own.get("title")
+        cell = row.cells.get(column) if column is not None else None
+        title = _word(cell)
+        fault: tuple[str, str] | None = None
+        if title is None or (len(title) < 6 and title.casefold() in ("true", "false")):
+            fault = ("title-not-text", "the title must be text.")
+        elif is_missing(title, MISSING_IN_TITLES):
+            fault = ("title-missing", f"{title!r} is what programs write for a missing value: give the row a title.")
+        elif not title and self._titles.pattern and self._titles.columns.keys() < set(self._titles.pattern.names):
+            # The sheet as a whole has that problem.
+            return ""
+        elif not title and self._titles.pattern:
+            try:
+                title = cell = self._titles.pattern.title(row.cells, self._titles.columns)
+            except TitleUnmade as error:
+                fault = ("title-missing", f"{error}: fill it, or give the row a title.")
+        elif not title and self._titles.titled_by(template):
+            return ""
+        elif not title:
+            # Without the column the sheet as a whole has that problem.
+            fault = ("title-missing", "the row needs a title.") if column is not None else None
+        if title and not fault:
+            fault = fault_of_title(cut(title) if self._titles.cut else title)
+        if fault:
+            value = None if fault[0] == "title-missing" else shown(cell)
+            problems.append(Problem(*fault, line=row.line, column=column or "title", value=value))
+        return title or ""
+
+    def _variables(self, row: Row, problems: list[Problem]) -> dict[str, object]:
+        """What the row sets in its template, by the columns of their own and the column `vars`."""
+        found = {
+            name: row.cells[column]
+            for name, column in self._columns.variables.items()
+            if not is_blank(row.cells.get(column))
+        }
+        column = self._columns.own.get("vars")
+        cell = row.cells.get(column) if column is not None else None
+        if is_blank(cell):
+            return found
+        code, reason = "not-an-object", 'takes a JSON object, for example {"customer": "Alder"}'
+        try:
+            value = json_of(cell) if isinstance(cell, str) else cell
+        except NotJSONError as error:
+            code, reason, value = "not-json", f"{reason}; {error}", None
+        if not isinstance(value, Mapping):
+            problems.append(Problem(code, f"vars {reason}.", line=row.line, column=column, value=shown(cell)))
+            return found
+        for name, part in value.items():
+            if name in found and found[name] != part:
+                message = f"{shown(name)} has another value in its own column: keep one of them."
+                problems.append(Problem("conflicting-field", message, line=row.line, column=f"{column}.{shown(name)}"))
+            elif part is not None:
+                found[str(name)] = part
+        return found
+
+    def _steps(self, row: Row, problems: list[Problem]) -> Steps:
+        """What the row asks for beyond settings."""
+        cells = {
+            name: row.cells.get(column)
+            for name in ("members", "tasks", "publish", "pin")
+            if (column := self._columns.own.get(name)) is not None and not is_blank(row.cells.get(column))
+        }
+        if not cells:
+            return _NO_STEPS
+        found: dict[str, Any] = {}
+        for name, cell in cells.items():
+            try:
+                if name == "members":
+                    found[name] = members_in(text(cell))
+                elif name == "tasks":
+                    found[name] = self._references.tasks(text(cell))
+                else:
+                    found[name] = boolean(cell)
+            except (BadStep, PydanticCustomError) as error:
+                reason = error.message() if isinstance(error, PydanticCustomError) else str(error)
+                message = f"{name} {reason}." if isinstance(error, PydanticCustomError) else f"{reason}."
+                column = self._columns.own[name]
+                problems.append(Problem("bad-step", message, line=row.line, column=column, value=shown(cell)))
+        return Steps(**found)
+
+    def _reference(self, kind: str, row: Row, problems: list[Problem]) -> str:
+        column = self._columns.own.get(kind)
+        cell = row.cells.get(column) if column is not None else None
+        word = _word(cell)
+        word = without_unseen(word).strip() if word else word
+        if word is None or len(word) > MOST_IN_NAME or CONTROL.search(word):
+            message = (
+                f"a {kind} is named by its id or its name, without line breaks and in {MOST_IN_NAME:,} characters."
+            )
+            value = shown(cell)
+            problems.append(Problem("bad-reference", message, line=row.line, column=column, value=value))
+            return ""
+        found = word or self._defaults[kind]
+        if not found and kind in self._required:
+            message = f"the row names no {kind}, and there is no default: fill in the column or use --{kind}."
+            problems.append(Problem(f"{kind}-missing", message, line=row.line, column=column or kind))
+        return found
+
+    def _kept_once(self, overrides: dict[str, JSON]) -> dict[str, JSON]:
+        """These overrides, or the same ones of an earlier row."""
+        if any(not isinstance(value, str | int | float) for value in overrides.values()):
+            return overrides
+        # True is 1 to Python, and so is 1.0.
+        key = tuple((name, type(value), value) for name, value in overrides.items())
+        return self._shared.value(key, overrides)
+
+    def _overrides(self, row: Row, problems: list[Problem]) -> dict[str, JSON]:
+        cells = {
+            name: row.cells[column]
+            for name, column in self._columns.fields.items()
+            if not is_blank(row.cells.get(column))
+        }
+        found, own_problems = self._parsed(cells, row.line)
+        names = self._columns.fields
+        problems += [replace(each, column=names.get(each.column or "")) for each in own_problems]
+        column = self._columns.own.get("overrides")
+        if column is None or is_blank(row.cells.get(column)):
+            return found
+        more, more_problems = self._object(row, column)
+        problems += more_problems
+        for name in found.keys() & more.keys():
+            if found[name] != more[name]:
+                message = f"{name} has another value in its own column: keep one of them."
+                problems.append(Problem("conflicting-field", message, line=row.line, column=f"{column}.{name}"))
+        return found | more
+
+    def _object(self, row: Row, column: str) -> tuple[dict[str, JSON], list[Problem]]:
+        """What the cell of the overrides column sets."""
+        cell = row.cells[column]
+        code, reason = "not-an-object", 'takes a JSON object, for example {"maximum_annotations": 2}'
+        try:
+            value = json_of(cell) if isinstance(cell, str) else cell
+        except NotJSONError as error:
+            code, reason, value = "not-json", f"{reason}; {error}", None
+        if not isinstance(value, Mapping):
+            return {}, [Problem(code, f"overrides {reason}.", line=row.line, column=column, value=shown(cell))]
+        fault = _fault_of_names([str(name) for name in value])
+        if fault:
+            return {}, [Problem("unknown-field", fault, line=row.line, column=column, value=shown(cell))]
+        found, problems = self._parsed({str(name): part for name, part in value.items()}, row.line)
+        return found, [replace(each, column=f"{column}.{shown(each.column or '')}") for each in problems]
+
+    def _parsed(self, values: dict[str, object], line: int) -> tuple[dict[str, JSON], list[Problem]]:
+        problems = []
+        files: dict[str, str] = {}
+        for name in values.keys() & TEXT_FIELDS:
+            value = values[name]
+            if isinstance(value, str) and value.lstrip().startswith("@"):
+                text = self._references.resolved(value)
+                if text.code:
+                    message = f"{name}: {text.value}."
+                    problems.append(Problem(text.code, message, line=line, column=name, value=shown(value)))
+                    del values[name]
+                else:
+                    values[name] = text.value
+                    if not value.strip().startswith("@@"):
+                        files[name] = shown(value)
+        found, more = parse_overrides(values, line=line, allow_unknown=self._allow_unknown)
+        found |= {name: FromFile(found[name]) for name in found.keys() & files.keys()}
+        # What is wrong with a file's text is told by the file's name.
+        more = [replace(each, value=files.get(each.column or "", each.value)) for each in more]
+        return found, problems + more
+
+
+def _fault_of_names(names: Sequence[str]) -> str:
+    """What is wrong with the names in an overrides object, apart from which they are; empty where nothing is."""
+    if len(names) > MOST_COLUMNS:
+        return f"overrides names {len(names):,} fields, and at most {MOST_COLUMNS:,} are read."
+    strange = next((name for name in names if len(name) > MOST_IN_NAME or CONTROL.search(name)), None)
+    if strange is not None:
+        return f"no field has a name like {shown(strange)!r}: so long, or with a control character."
+    return ""
+
+
+def _word(cell: object) -> str | None:
+    """A title or reference, normalised and stripped: empty for a blank cell, `None` for one that is no text."""
+    if is_blank(cell):
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    if isinstance(cell, Decimal):
+        cell = format(cell, "f")
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float) or cell in (math.inf, -math.inf):
+        return None
+    return normalised(str(cell).strip()).strip()

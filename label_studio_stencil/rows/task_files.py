@@ -1,0 +1,155 @@
+"""A file of tasks: JSON as Label Studio takes it, or a table in any format that a sheet can have."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from label_studio_stencil.files import Asker, file_name, read
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.rows.predictions import BadLabels, Labelled, labelled
+from label_studio_stencil.rows.steps import MOST_IN_FILE, BadStep, digest_of, tasks_in
+from label_studio_stencil.sheet.formats import table_of
+from label_studio_stencil.sheet.leftovers import note_formula_errors
+from label_studio_stencil.sheet.model import SheetUnreadable, Table
+from label_studio_stencil.sheet.sources import split_worksheet
+
+#: Most tasks that Label Studio takes in one import.
+MOST_TASKS = 250_000
+#: Most bytes of a request that Label Studio takes (measured on Community 1.23.2).
+MOST_SENT = 250 * 1024 * 1024
+#: Most memory that the values of a JSON file may need, in bytes, and what each object, list and further value needs at most.
+MOST_MEMORY = 2_000_000_000
+_NEEDS = ((b"{", 232), (b"[", 88), (b",", 32))
+
+
+class Tasks(NamedTuple):
+    """What a file of tasks holds.
+
+    Attributes:
+        tasks: As Label Studio takes them.
+        keys: What the data of all of them have.
+        notes: Sentences about how the file was read.
+        labelled: Predictions and annotations within the tasks.
+        digest: Of what was read, 16 hex digits; empty where it was no file.
+    """
+
+    tasks: list[JSON]
+    keys: frozenset[str]
+    notes: tuple[str, ...] = ()
+    labelled: Labelled = Labelled()
+    digest: str = ""
+
+
+def open_tasks(where: str, asker: Asker) -> Tasks:
+    """The tasks of a file at a path or URL; `tasks.xlsx#Name` names a worksheet.
+
+    Raises:
+        Unusable: It can't be opened, or is too large.
+        BadStep: It holds no tasks, more than Label Studio takes, or something else.
+    """
+    path, worksheet = split_worksheet(where)
+    content = read(path, asker, most=MOST_IN_FILE)
+    found = read_tasks(content, file_name(path), worksheet)
+    return found._replace(digest=digest_of(content + f"#{worksheet}".encode() if worksheet else content))
+
+
+def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:
+    """The tasks of a file: a JSON list, JSON lines, or a table with a column for each field of the data.
+
+    Args:
+        content: The whole file.
+        name: Its name; its extension counts where the content does not show the format.
+        worksheet: Worksheet of a workbook; empty takes the first that is visible.
+
+    Raises:
+        BadStep: It holds no tasks, more than Label Studio takes, or something else.
+    """
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
+        _refuse_costly(content, name)
+        found = Tasks(tasks_in(content, name), frozenset())
+    else:
+        found = _of_table(content, name, worksheet)
+    if len(found.tasks) > MOST_TASKS:
+        raise BadStep(
+            f"{name} holds {len(found.tasks):,} tasks, and Label Studio takes {MOST_TASKS:,} at once: split it"
+        )
+    _refuse_large(found.tasks, name)
+    try:
+        more = labelled(found.tasks)
+    except BadLabels as error:
+        raise BadStep(f"{name}: {error}; Label Studio refuses such a file, or imports its tasks alone") from None
+    return found._replace(keys=_keys_of_all(found.tasks), labelled=more, notes=(*found.notes, *more.notes))
+
+
+def _refuse_costly(content: bytes, name: str) -> None:
+    """Refuse a JSON file whose values need far more memory than its text."""
+    if sum(content.count(mark) * needs for mark, needs in _NEEDS) > MOST_MEMORY:
+        raise BadStep(f"{name} holds more values than fit into {MOST_MEMORY // 1_000_000:,} MB of memory: split it")
+
+
+def _refuse_large(tasks: list[JSON], name: str) -> None:
+    """Refuse tasks that come to more than one request, or can't be in one."""
+    size = 0
+    try:
+        for task in tasks:
+            size += len(json.dumps(task, allow_nan=False, separators=(",", ":"))) + 1
+            if size > MOST_SENT:
+                raise BadStep(f"{name} comes to more than {MOST_SENT // 1_000_000} MB as it is sent: split it")
+    except RecursionError:
+        raise BadStep(f"{name} is nested too deeply") from None
+    except ValueError as error:
+        if isinstance(error, BadStep):
+            raise
+        raise BadStep(f"{name} holds NaN or Infinity, which JSON does not have: write null") from None
+
+
+def _of_table(content: bytes, name: str, worksheet: str) -> Tasks:
+    suffix = PurePosixPath(name.partition("?")[0]).suffix.lower().removeprefix(".")
+    try:
+        table = table_of(content, name, suffix, worksheet=worksheet)
+    except SheetUnreadable as error:
+        raise BadStep(f"{name}: {_without_option(str(error))}") from None
+    note_formula_errors(table)
+    if table.problems:
+        raise BadStep(f"{name} can't be read as tasks: {_first(table)}")
+    if not table.rows:
+        raise BadStep(f"{name} holds no tasks")
+    tasks: list[JSON] = [{column: _sendable(cell) for column, cell in row.cells.items()} for row in table.rows]
+    return Tasks(tasks, frozenset(), tuple(f"{_without_option(note)}." for note in table.notes))
+
+
+def _without_option(message: str) -> str:
+    """The sentence without the advice to name an encoding, which counts for the sheet alone."""
+    return (
+        re.split(r",? or name its encoding|, name its encoding", message)[0].replace("If that is wrong", "").strip(" .")
+    )
+
+
+def _first(table: Table) -> str:
+    """The first problem, which quotes nothing of the file, and how many there are."""
+    first, rest = table.problems[0], len(table.problems) - 1
+    place = f"line {first.line}: " if first.line else ""
+    return f"{place}{first.message.rstrip('.')}" + (f" (and {rest:,} more)" if rest else "")
+
+
+def _sendable(cell: object) -> JSON:
+    if cell is None or isinstance(cell, str | bool | int | float):
+        return cell
+    if isinstance(cell, list):
+        return [_sendable(part) for part in cell]
+    if isinstance(cell, Mapping):
+        return {str(name): _sendable(part) for name, part in cell.items()}
+    return str(cell)
+
+
+def _keys_of_all(tasks: list[JSON]) -> frozenset[str]:
+    keys: set[str] | None = None
+    for task in tasks:
+        data = task.get("data", task) if isinstance(task, Mapping) else {}
+        names = data.keys() if isinstance(data, Mapping) else ()
+        keys = set(names) if keys is None else keys & set(names)
+        if not keys:
+            break
+    return frozenset(keys or ())

@@ -1,0 +1,147 @@
+"""What a title can be, and titles made from a pattern over the columns of a sheet."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from string import Formatter
+
+from pydantic_core import PydanticCustomError
+
+from label_studio_stencil.letters import name_of, unseen_in
+from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.rows.columns import CONTROL, VARIABLE
+from label_studio_stencil.rows.values import integer, number
+from label_studio_stencil.sheet.limits import normalised
+from label_studio_stencil.sheet.tables import is_blank
+
+#: Lengths of a title in code points, as the server counts (measured on Community 1.23.2: after trimming).
+SHORTEST_TITLE, LONGEST_TITLE = 3, 50
+
+#: Hex digits of its hash that a title ends in where it was cut.
+_DIGITS = 8
+_SPEC = re.compile(r"(?:.?[<>=^])?[ +-]?0?\d{0,2}[,_]?(?:\.\d{1,2})?[bdefgnosxEFGX%]?")
+
+
+#: Characters that nobody sees: a title with one looks like the title without.
+_INVISIBLE = re.compile(
+    "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0]"
+)
+
+
+def folded(title: str) -> str:
+    """The title as one reads it: without case, kinds of blanks, forms of letters and what nobody sees."""
+    if title.isascii():
+        return " ".join(title.lower().split())
+    title = _INVISIBLE.sub("", title)
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", title).casefold()).split())
+
+
+class BadPattern(StencilError):
+    """A pattern for titles that can't be used."""
+
+
+class TitleUnmade(ValueError):
+    """A row whose title can't be made from the pattern, with the reason in words."""
+
+
+def fault_of_title(title: str) -> tuple[str, str] | None:
+    """The code and the sentence of what is wrong with a title; nothing where it can be one."""
+    if CONTROL.search(title):
+        return "title-control-character", "the title holds a line break or another control character: remove it."
+    unseen = unseen_in(title)
+    if unseen:
+        place = f"after {shown(title[: unseen[0]])!r}" if title[: unseen[0]].strip() else "at its start"
+        message = f"the title holds a letter that nobody sees, {name_of(title[unseen[0]])}, {place}: remove it."
+        return "title-unseen-letter", message
+    if "\ufffd" in title:
+        return (
+            "title-control-character",
+            "the title holds \ufffd in the place of a letter that was lost: write the letter.",
+        )
+    if len(title) < SHORTEST_TITLE:
+        message = f"the title has {len(title)} characters, and at least {SHORTEST_TITLE} are needed."
+        return "title-too-short", message
+    if len(title) > LONGEST_TITLE:
+        return "title-too-long", f"the title has {len(title)} characters, and at most {LONGEST_TITLE} are taken."
+    return None
+
+
+def cut(title: str) -> str:
+    """A title that is too long, as short as it must be: its beginning, and what tells it from others that begin like it."""
+    if len(title) <= LONGEST_TITLE:
+        return title
+    digits = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+    return f"{title[: LONGEST_TITLE - _DIGITS - 1].rstrip()} {digits}"
+
+
+class TitlePattern:
+    """A pattern such as `{customer} {year}-{batch:02d}`.
+
+    The names in it are columns of the sheet; `{customer}` also means `_customer` and `var.customer`. What follows a colon is
+    Python's format, of a text or, where it ends in `d`, `f` and the like, of a number.
+
+    Raises:
+        BadPattern: It is malformed.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        try:
+            self._parts = list(Formatter().parse(pattern))
+        except ValueError as error:
+            raise BadPattern(f"title {shown(pattern)!r}: {error}; a brace itself is written twice.") from None
+        for _, name, spec, conversion in self._parts:
+            if name is not None and not name.strip():
+                raise BadPattern(f"title {shown(pattern)!r}: {{}} names no column; write {{column}}.")
+            if conversion or (spec and not _SPEC.fullmatch(spec)):
+                end = f"!{conversion}" if conversion else f":{shown(spec)}"
+                raise BadPattern(
+                    f"title {shown(pattern)!r}: {{{name}{end}}} has a format that is not known; one is :02d."
+                )
+        self.names = tuple(dict.fromkeys(name.strip() for _, name, _, _ in self._parts if name is not None))
+
+    def columns(self, columns: Iterable[str]) -> dict[str, str]:
+        """Name in the pattern to column of the sheet; a name that no column has is missing."""
+        known: dict[str, str] = {}
+        for column in columns:
+            plain = column.strip().casefold()
+            for name in (plain, plain.removeprefix("_"), plain.removeprefix(VARIABLE)):
+                known.setdefault(name, column)
+        return {name: known[name.casefold()] for name in self.names if name.casefold() in known}
+
+    def title(self, cells: Mapping[str, object], columns: Mapping[str, str]) -> str:
+        """The title of a row, however long.
+
+        Args:
+            cells: The row.
+            columns: As `columns` gave them.
+
+        Raises:
+            TitleUnmade: A cell is blank, or no number where the pattern asks for one.
+        """
+        made = []
+        for text, name, spec, _ in self._parts:
+            made.append(text)
+            if name is not None:
+                made.append(_formatted(name.strip(), cells.get(columns[name.strip()]), spec or ""))
+        return normalised(" ".join("".join(made).split()))
+
+
+def _formatted(name: str, cell: object, spec: str) -> str:
+    if is_blank(cell):
+        raise TitleUnmade(f"the title needs {name}, and its cell is blank")
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    try:
+        if spec[-1:] and spec[-1] in "bdnoxX":
+            return format(integer(cell), spec)
+        if spec[-1:] and spec[-1] in "efgEFG%":
+            return format(float(number(cell)), spec)
+        return format(str(cell).strip(), spec)
+    except PydanticCustomError as error:
+        raise TitleUnmade(
+            f"the title needs {name} as a number, and it {error.message()}, not {shown(cell)!r}"
+        ) from None
+    except (ValueError, OverflowError) as error:
+        raise TitleUnmade(f"{name} can't be formatted as {spec!r}: {error}") from None

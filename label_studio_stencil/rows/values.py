@@ -1,0 +1,231 @@
+"""What a spreadsheet writes, turned into what a setting is, where nothing is lost on the way.
+
+Sheets hold `TRUE`, `yes`, `3.0`, ` 3 ` and `{"a": 1}` as text; JSON lines and data frames hold the values
+themselves. Each kind of setting has one function here that accepts both, and raises `PydanticCustomError`
+with a stable code and a sentence otherwise. They are the validators of `label_studio_stencil.rows.overrides`, which adds
+limits and choices.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from enum import StrEnum
+from xml.parsers import expat
+
+from pydantic_core import PydanticCustomError
+
+from label_studio_stencil.json_value import JSON, NotJSONError, json_of
+from label_studio_stencil.letters import without_unseen
+
+
+class Kind(StrEnum):
+    """What a setting holds; the value is the word that messages and help use."""
+
+    BOOLEAN = "true or false"
+    INTEGER = "a whole number"
+    DECIMAL = "a decimal number"
+    CHOICE = "a choice"
+    LINE = "text"
+    TEXT = "long text"
+    XML = "XML"
+    COLOUR = "a colour"
+    MOMENT = "a date and time"
+    OBJECT = "a JSON object"
+    ANYTHING = "any JSON"
+
+
+_TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
+_FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
+#: Possessive: a million digits and a letter would else be tried in every division.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]{1,4})?")
+_COMMA_DECIMAL = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[ ,.'\u2019\u00a0\u202f][0-9]{3})+")
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+#: Largest power of ten that a number may have before it is called out of range instead of being spelled out; with two
+#: places it fits the 28 digits that decimals are rounded within.
+_MOST_DIGITS = 25
+
+
+def fault(code: str, message: str) -> PydanticCustomError:
+    """A validation error with our code and our sentence."""
+    # The message goes in as a parameter: a brace in a cell's value would otherwise be read as a placeholder.
+    return PydanticCustomError(code, "{message}", {"message": message})
+
+
+def boolean(value: object) -> bool:
+    """True or false from what spreadsheets, JSON and people write for them."""
+    if isinstance(value, bool):
+        return value
+    word = without_unseen(str(value)).strip().lower() if isinstance(value, str | int | float) else ""
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise fault("not-a-boolean", "takes true or false (also yes/no, 1/0)")
+
+
+def number(value: object) -> Decimal:
+    """The number that a cell holds, exact; a float counts with the 15 digits that spreadsheets keep."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise fault("not-a-number", "takes a number")
+    if isinstance(value, int):
+        return Decimal(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise fault("not-a-number", "takes a number that is finite")
+        return Decimal(format(value, ".15g"))
+    text = without_unseen(value).strip()
+    if _NUMBER.fullmatch(text):
+        return Decimal(text)
+    raise fault("not-a-number", "takes a number" + _number_hint(text))
+
+
+def _number_hint(text: str) -> str:
+    """What to write instead of a number with a percent sign, a decimal comma or grouped thousands."""
+    if text.endswith("%"):
+        return f", without the percent sign, not {text[:20]}"
+    if _COMMA_DECIMAL.fullmatch(text):
+        return f" with a point for decimals: write {text.replace(',', '.')}"
+    if _GROUPED.fullmatch(text):
+        digits = re.sub("[^0-9+-]", "", text)
+        return f" without separators of thousands: write {digits}"
+    return ""
+
+
+def integer(value: object) -> int:
+    """A whole number; `3.0` and `1E3` are whole, `3.5` and true are not."""
+    found = number(value)
+    if found.adjusted() > _MOST_DIGITS:
+        raise fault("out-of-range", "takes a smaller number")
+    if found != found.to_integral_value():
+        raise fault("not-a-number", "takes a whole number")
+    return int(found)
+
+
+def two_places(value: object) -> Decimal:
+    """A decimal with two places, as the wire writes it; more places would be lost, so they are refused."""
+    found = number(value)
+    if found.adjusted() > _MOST_DIGITS:
+        raise fault("out-of-range", "takes a smaller number")
+    rounded = found.quantize(Decimal("0.01"))
+    if rounded != found:
+        raise fault("too-precise", "takes at most two decimal places")
+    return abs(rounded) if rounded == 0 else rounded
+
+
+def text(value: object) -> str:
+    """Text; a number becomes its digits, since spreadsheets turn digits into numbers."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    if isinstance(value, bool):
+        # As spreadsheets show it.
+        value = str(value).upper()
+    if isinstance(value, Decimal) and value.is_finite():
+        value = format(value, "f")
+    if isinstance(value, int | float) and math.isfinite(value):
+        value = str(value)
+    if not isinstance(value, str):
+        raise fault("not-text", "takes text")
+    if _UNSENDABLE.search(value):
+        raise fault("control-character", "holds a NUL or half a character, which no server takes: remove it")
+    return value
+
+
+def choice(allowed: Sequence[str], value: object) -> str:
+    """The choice as the server spells it; case does not matter here, though it does there."""
+    word = without_unseen(text(value)).strip()
+    for one in allowed:
+        if one.casefold() == word.casefold():
+            return one
+    raise fault("not-a-choice", f"takes one of: {', '.join(allowed)}")
+
+
+def colour(value: object) -> str:
+    """A colour as `#RRGGBB`, the one form that Label Studio takes (measured on Community 1.23.2)."""
+    word = without_unseen(text(value)).strip()
+    if not _COLOUR.fullmatch(word):
+        raise fault("not-a-colour", "takes a colour as #RRGGBB, for example #FF8800")
+    return word
+
+
+def moment(value: object) -> datetime:
+    """A point in time, in UTC; one without a zone is UTC already, as the server would read it."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(without_unseen(value).strip())
+        except ValueError:
+            value = None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if not isinstance(value, datetime):
+        raise fault("not-a-date", "takes a date and time in ISO 8601, for example 2026-11-24T09:30:00Z")
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise fault("not-a-date", "takes a date and time of the years 1 to 9999") from None
+
+
+def xml(value: object) -> str:
+    """Well-formed XML without a document type, which the server refuses (measured on Community 1.23.2)."""
+    source = text(value)
+    body = source.lstrip()
+    before = source[: len(source) - len(body)].count("\n")
+    parser = expat.ParserCreate("utf-8")
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    try:
+        parser.Parse(body.rstrip(), True)
+    except expat.ExpatError as error:
+        reason = expat.ErrorString(error.code)
+        place = f"XML line {error.lineno + before}, column {error.offset + 1}"
+        raise fault("bad-xml", f"takes well-formed XML; at {place}: {reason}") from None
+    return source
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise fault("bad-xml", "takes XML without <!DOCTYPE>, which the server refuses: remove the declaration")
+
+
+def json_object(value: object) -> object:
+    """A JSON object from itself or from its text; what is in it is the schema's matter."""
+    if isinstance(value, str):
+        try:
+            value = json_of(value)
+        except NotJSONError as error:
+            raise fault("not-json", f"takes a JSON object; {error}") from None
+    if not isinstance(value, dict):
+        raise fault("not-an-object", 'takes a JSON object, for example {"name": 1}')
+    return sendable(value)
+
+
+def anything(value: object) -> JSON:
+    """Any JSON value; text that reads as JSON is that JSON, other text stays text."""
+    if not isinstance(value, str):
+        return sendable(value)
+    try:
+        return sendable(json_of(value))
+    except NotJSONError as error:
+        if value.lstrip()[:1] in ("{", "["):
+            raise fault("not-json", f"starts like JSON, but {error}") from None
+    return text(value)
+
+
+def sendable(value: object, depth: int = 0) -> JSON:
+    """The value itself, once all of it is known to be JSON that can be sent."""
+    if isinstance(value, str):
+        return text(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if depth > 50:
+        raise fault("not-json", "nests too deeply")
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        return {text(name): sendable(part, depth + 1) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [sendable(part, depth + 1) for part in value]
+    raise fault("not-json", f"holds a value that JSON can't say ({type(value).__name__})")

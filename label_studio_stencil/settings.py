@@ -1,0 +1,87 @@
+"""Which studio, and how hard to ask it: what the environment says, and the defaults that fit a server.
+
+Needs `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`, unless the embedded sandbox is used.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from label_studio_stencil.labelstudio.address import keep_alive_for, studio_address
+from label_studio_stencil.labelstudio.models import Edition
+from label_studio_stencil.problems import StencilError
+
+__all__ = [
+    "MissingSettings",
+    "StudioSettings",
+    "default_max_concurrency",
+    "default_requests_per_second",
+    "keep_alive_for",
+]
+
+URL_VARIABLE = "LABEL_STUDIO_URL"
+TOKEN_VARIABLE = "LABEL_STUDIO_API_KEY"  # noqa: S105
+
+#: The vendor's own cloud.
+CLOUD_DOMAINS = ("humansignal.com", "heartex.com")
+#: Requests per second there: the vendor documents 15 for each user, and people at their screens need some.
+CLOUD_REQUESTS_PER_SECOND = 10.0
+
+#: Requests at once; one on Community, whose SQLite makes duplicates by itself when asked concurrently.
+MAX_CONCURRENCY = 4
+COMMUNITY_MAX_CONCURRENCY = 1
+
+
+class MissingSettings(StencilError):
+    """The environment does not say which studio to talk to, or with what token."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudioSettings:
+    """Where the studio is, and the token for it.
+
+    Attributes:
+        url: The studio's base URL, without a slash at its end.
+        token: A personal access token or a legacy token.
+    """
+
+    url: str
+    token: SecretStr
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """The studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name; blank counts as missing.
+
+        Raises:
+            MissingSettings: One of them is missing, or both.
+            InvalidAddress: `LABEL_STUDIO_URL` can't be a studio's.
+        """
+        found = {name: environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE)}
+        missing = [name for name, value in found.items() if not value]
+        if missing:
+            raise MissingSettings(
+                f"Set {URL_VARIABLE} to the address of your Label Studio and {TOKEN_VARIABLE} to your token; "
+                f"missing: {' and '.join(missing)}. With --sandbox neither is needed."
+            )
+        return cls(url=studio_address(found[URL_VARIABLE]), token=SecretStr(found[TOKEN_VARIABLE]))
+
+
+def has_environment(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment says anything of a studio."""
+    return any(environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE))
+
+
+def default_requests_per_second(url: str) -> float:
+    """The highest rate that suits the server at `url`: 10 on the vendor's cloud, elsewhere 0 (none)."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    cloud = any(host == domain or host.endswith(f".{domain}") for domain in CLOUD_DOMAINS)
+    return CLOUD_REQUESTS_PER_SECOND if cloud else 0.0
+
+
+def default_max_concurrency(edition: Edition) -> int:
+    """How many requests at once suit a server of this edition."""
+    return COMMUNITY_MAX_CONCURRENCY if edition is Edition.COMMUNITY else MAX_CONCURRENCY

@@ -1,0 +1,1 @@
+"""Reads a sheet from any source into rows."""

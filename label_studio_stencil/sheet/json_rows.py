@@ -1,0 +1,172 @@
+"""JSON to rows with the lines they start on: JSON lines, an array of objects, or objects one after the other."""
+
+from collections.abc import Mapping
+
+from label_studio_stencil.json_value import JSON, NotJSONError, json_at, json_of
+from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.sheet.limits import (
+    MOST_CELLS,
+    MOST_PROBLEMS,
+    nests_too_deeply,
+    note_large_cells,
+    refuse_too_large,
+)
+from label_studio_stencil.sheet.model import Row, SheetUnreadable, Table
+from label_studio_stencil.sheet.text import lines_of
+
+_BLANK = " \t\r\n"
+
+
+def read_json(text: str) -> Table:
+    """The rows of JSON; a line of JSON lines that is no object is a problem, and the rest is read.
+
+    Raises:
+        SheetUnreadable: The text is too large, or its JSON is no list of rows.
+    """
+    if sum(map(text.count, ",[{")) > MOST_CELLS:
+        raise SheetUnreadable(
+            f"The text has more than {MOST_CELLS:,} JSON values, and no more are read: split the sheet."
+        )
+    rows = _Rows()
+    start = _after_blanks(text, 0)
+    if text[start : start + 1] == "[":
+        _read_array(text, start, rows)
+    elif _spans_lines(text, start):
+        _read_objects(text, start, rows)
+    else:
+        for number, line in enumerate(lines_of(text), start=1):
+            if line.strip() and not rows.full:
+                rows.read(number, line)
+    rows.refuse_other_shapes()
+    rows.table.columns = list(rows.columns)
+    return rows.table
+
+
+class _Rows:
+    """The table as far as it is read."""
+
+    def __init__(self) -> None:
+        self.table = Table(header_line=None)
+        self.columns: dict[str, None] = {}
+        self._values = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether there are more problems than anybody reads."""
+        return len(self.table.problems) > MOST_PROBLEMS
+
+    def read(self, number: int, line: str) -> None:
+        """Add the row that one line says."""
+        try:
+            self.add(number, json_of(line), line)
+        except NotJSONError as error:
+            self.refuse(number, line, str(error), "write one object a line")
+
+    def add(self, number: int, value: JSON, source: str) -> None:
+        """Add a row, unless it says nothing."""
+        self._values += 1
+        if not isinstance(value, dict):
+            self.refuse(number, source, "it is JSON, but not an object", "write an object for each row")
+        elif nests_too_deeply(value):
+            self.refuse(number, source, "it nests too deeply", "write settings as Label Studio has them")
+        elif all(part is None or (isinstance(part, str) and not part.strip()) for part in value.values()):
+            self.columns.update(dict.fromkeys(value))
+        else:
+            cells: dict[str, object] = dict(value)
+            note_large_cells(self.table, number, cells)
+            self._append(number, cells)
+
+    def refuse(self, number: int, source: str, reason: str, advice: str) -> None:
+        """Add a row that can't be read."""
+        message = f"the row is not a JSON object: {reason}; {advice}."
+        self.table.problems.append(Problem("not-a-row", message, line=number, value=shown(source)))
+        self._append(number, {})
+
+    def stop(self, number: int, reason: str) -> None:
+        """Say where the text stops being JSON; nobody knows the rows that follow."""
+        message = f"the JSON is broken on line {number}, and what follows was not read: {reason}."
+        self.table.problems.append(Problem("not-a-row", message))
+
+    def _append(self, number: int, cells: dict[str, object]) -> None:
+        self.columns.update(dict.fromkeys(cells))
+        self.table.rows.append(Row(number, cells))
+        refuse_too_large(len(self.table.rows), len(self.columns))
+
+    def refuse_other_shapes(self) -> None:
+        """Raise where the one object that was read is a table, and not a row of one."""
+        if self._values != 1 or len(self.table.rows) != 1 or self.table.problems:
+            return
+        cells = self.table.rows[0].cells
+        if any(name.strip().casefold() == "title" and not isinstance(cell, dict) for name, cell in cells.items()):
+            return
+        if all(isinstance(cell, dict) for cell in cells.values()):
+            raise SheetUnreadable(
+                "The JSON is one object of columns or of rows by number, as DataFrame.to_json writes it: write rows, with "
+                "to_json(path, orient='records', lines=True)."
+            )
+        if any(isinstance(cell, list) and cell and isinstance(cell[0], Mapping | list) for cell in cells.values()):
+            raise SheetUnreadable("The JSON is one object that holds the rows in a list: save that list alone.")
+
+
+def _after_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _BLANK:
+        at += 1
+    return at
+
+
+def _spans_lines(text: str, start: int) -> bool:
+    """Whether the first value is an object that goes on for several lines, as people and programs indent them."""
+    end = text.find("\n", start)
+    if end < 0 or text[start : start + 1] != "{":
+        return False
+    try:
+        json_of(text[start:end])
+    except NotJSONError:
+        try:
+            return json_at(text, start)[1] > end
+        except NotJSONError:
+            return False
+    return False
+
+
+def _read_array(text: str, start: int, rows: _Rows) -> None:
+    """The items of an array."""
+    line, seen, at = 1, 0, _after_blanks(text, start + 1)
+    while text[at : at + 1] != "]" and not rows.full:
+        line, seen = line + text.count("\n", seen, at), at
+        if not (end := _read_value(text, at, line, rows)):
+            return
+        at = _after_blanks(text, end)
+        if text[at : at + 1] == ",":
+            at = _after_blanks(text, at + 1)
+        elif text[at : at + 1] != "]":
+            rows.stop(line + text.count("\n", seen, at), "a comma or the end of the list is missing")
+            return
+    rest = _after_blanks(text, at + 1)
+    if rest < len(text) and not rows.full:
+        rows.stop(line + text.count("\n", seen, rest), "something follows the list")
+
+
+def _read_objects(text: str, start: int, rows: _Rows) -> None:
+    """Objects one after the other, wherever their lines end."""
+    line, seen, at = 1, 0, start
+    while at < len(text) and not rows.full:
+        line, seen = line + text.count("\n", seen, at), at
+        if not (end := _read_value(text, at, line, rows)):
+            return
+        at = _after_blanks(text, end)
+
+
+def _read_value(text: str, at: int, line: int, rows: _Rows) -> int:
+    """The end of the value that starts here, which is added as a row; 0 where it is broken."""
+    try:
+        value, end = json_at(text, at)
+    except NotJSONError as error:
+        rows.stop(line, f"in the value that starts there, {error}")
+        return 0
+    if isinstance(value, list) and not rows.table.rows:
+        raise SheetUnreadable(
+            "The JSON is a list of lists: write an object for each row, with the names of the columns."
+        )
+    rows.add(line, value, text[at : min(end, at + 400)])
+    return end

@@ -1,0 +1,186 @@
+"""Any source of a sheet, opened: a path, a URL, standard input, bytes, a data frame or a list of dicts."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, Union, cast
+from urllib.parse import unquote
+
+from label_studio_stencil.files import (
+    PERSON,
+    STANDARD_INPUT,
+    Asker,
+    Readable,
+    Unusable,
+    drained,
+    file_name,
+    folder_of,
+    read,
+)
+from label_studio_stencil.letters import without_unseen
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.redaction import holds_secrets, marked, visible
+from label_studio_stencil.sheet import formats, tables
+from label_studio_stencil.sheet.leftovers import note_formula_errors
+from label_studio_stencil.sheet.model import Row, Sheet, SheetUnreadable, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Source: TypeAlias = Union[str, Path, bytes, BinaryIO, Sequence[Mapping[str, object]], "pd.DataFrame"]
+
+#: Largest source, in bytes; it is held in memory.
+MOST_BYTES = 500_000_000
+
+#: Extensions of files that are sheets, whatever else lies beside them: not those of a text that a cell may refer to as `@path`.
+EXTENSIONS = frozenset(formats.FORMATS) - {"txt", "json", "excel"}
+
+
+def read_sheet(
+    source: Source,
+    *,
+    name: str = "",
+    format: str = "",  # noqa: A002  # users know the word
+    encoding: str = "",
+    worksheet: str = "",
+    asker: Asker = PERSON,
+) -> Sheet:
+    """The sheet that a source holds, with what was wrong with single rows in `problems`.
+
+    Args:
+        source: A path or a URL, `-` for standard input, the content as bytes or a binary file, a DataFrame of pandas or polars,
+            a table of pyarrow, or a sequence of dicts. The rows of the last three are numbered as if they stood under a
+            header: the first is line 2. `book.xlsx#Projects` names a worksheet.
+        name: What messages call it; empty takes the file's name.
+        format: `csv`, `tsv`, `json`, `excel`, `ods` or `parquet`; empty goes by the name's extension, then by the
+            content.
+        encoding: Encoding of text, by any name that Python knows; empty goes by the content.
+        worksheet: Worksheet of a workbook, by name; empty takes the one after `#`, or the first that is visible.
+        asker: Who names the source; `label_studio_stencil.files` says what that one, and the rows of the sheet, may open.
+
+    Raises:
+        SheetUnreadable: The source as a whole can't be read, or may not be opened.
+    """
+    where, named = split_worksheet(str(source)) if isinstance(source, str | Path) else ("", "")
+    if named and worksheet and named != worksheet:
+        raise SheetUnreadable(f"Two worksheets are named, {named!r} after # and {worksheet!r}: leave one out.")
+    try:
+        sheet = _read(source, where, _How(name, format, encoding, worksheet or named), asker)
+        return replace(sheet, rows_asker=asker.rows(where))
+    except Unusable as error:
+        raise SheetUnreadable(str(error)) from None
+
+
+class _How(NamedTuple):
+    """How a source is to be read: its name, its format or extension, its encoding, its worksheet."""
+
+    name: str
+    given: str
+    encoding: str
+    worksheet: str
+
+
+def _read(source: Source, where: str, how: _How, asker: Asker) -> Sheet:
+    if isinstance(source, str | Path):
+        label = how.name or ("<stdin>" if where == STANDARD_INPUT else file_name(where))
+        how = how._replace(given=how.given or _extension(file_name(where)))
+        return _from_bytes(read(where, asker, most=MOST_BYTES), label, how, folder_of(where))
+    if isinstance(source, bytes):
+        return _from_bytes(source, how.name or "<bytes>", how)
+    if _is_frame(source):
+        return _sheet(tables.read_frame(cast("pd.DataFrame", source)), how.name or "DataFrame")
+    if hasattr(source, "__arrow_c_stream__"):
+        return _sheet(tables.read_arrow(source), how.name or type(source).__name__)
+    if hasattr(source, "read"):
+        label = how.name or _label(getattr(source, "name", ""))
+        return _from_bytes(drained(cast("Readable", source), label, MOST_BYTES), label, how)
+    if isinstance(source, Sequence):
+        return _sheet(tables.read_records(source), how.name or "rows")
+    if hasattr(source, "collect"):
+        raise SheetUnreadable(f"A {type(source).__name__} holds no rows yet: give what its collect() returns.")
+    raise SheetUnreadable(
+        f"A {type(source).__name__} is no source of a sheet: give a path, a DataFrame, or a list of dicts, one for each row."
+    )
+
+
+def split_worksheet(where: str) -> tuple[str, str]:
+    """The file of `book.xlsx#Projects`, and its worksheet; a file of that very name is one without."""
+    file, mark, worksheet = where.rpartition("#")
+    if not mark or _extension(file.partition("?")[0]) not in formats.WORKBOOKS:
+        return where, ""
+    if "://" in where:
+        return file, unquote(worksheet)
+    return (where, "") if Path(where).exists() else (file, worksheet)
+
+
+def _is_frame(source: object) -> bool:
+    """Whether this is a data frame; asked without importing pandas, which most runs never need."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
+def _label(opened_as: object) -> str:
+    return Path(opened_as).name if isinstance(opened_as, str) and opened_as else "<file>"
+
+
+def _extension(label: str) -> str:
+    return Path(label).suffix.lower().removeprefix(".") if label else ""
+
+
+def _from_bytes(content: bytes, label: str, how: _How, folder: Path | None = None) -> Sheet:
+    """The sheet in these bytes; content that is of another format than it should be wins."""
+    if not content.strip():
+        raise SheetUnreadable(f"{visible(label)} is empty.")
+    given = how.given or _extension(label)
+    try:
+        table = formats.table_of(content, label, given, encoding=how.encoding, worksheet=how.worksheet)
+    except SheetUnreadable as error:
+        raise SheetUnreadable(f"{visible(label)}: {error}") from error
+    return _sheet(table, label, folder=folder, digest=hashlib.sha256(content).hexdigest())
+
+
+def _sheet(table: Table, name: str, *, folder: Path | None = None, digest: str = "") -> Sheet:
+    _clean_names(table)
+    note_formula_errors(table)
+    secret = [column for column in dict.fromkeys(table.columns) if holds_secrets(column)]
+    for row in table.rows if secret else ():
+        row.cells.update({column: marked(column, row.cells[column]) for column in secret if column in row.cells})
+    problems = table.problems
+    if not table.rows and not problems:
+        problems = [Problem("empty-sheet", "the sheet has no row: add one below the header.")]
+    return Sheet(
+        name=visible(name),
+        columns=table.columns,
+        rows=table.rows,
+        problems=problems,
+        folder=folder,
+        digest=digest or _digest(table),
+        header_line=table.header_line,
+        notes=[visible(note) for note in table.notes],
+    )
+
+
+def _clean_names(table: Table) -> None:
+    """Take letters that nobody sees from the names of columns, in every row."""
+    names = {name: without_unseen(name).strip() for name in table.columns}
+    changed = {name for name, clean in names.items() if name != clean}
+    if not changed:
+        return
+    table.columns = [names[name] for name in table.columns]
+    table.rows = [
+        Row(row.line, {names.get(name, name): cell for name, cell in row.cells.items()})
+        if changed & row.cells.keys()
+        else row
+        for row in table.rows
+    ]
+
+
+def _digest(table: Table) -> str:
+    """A hash of rows that never were bytes: of what they hold, in order."""
+    digest = hashlib.sha256(json.dumps(table.columns).encode())
+    for row in table.rows:
+        digest.update(f"{row.line}{json.dumps(row.cells, default=repr, sort_keys=True)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,340 @@
+"""What all workbooks have in common: worksheets to choose from, rows under a header, and limits on what they unpack to."""
+
+import copy
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from typing import IO, NamedTuple
+
+from label_studio_stencil.letters import without_unseen
+from label_studio_stencil.problems import Problem, counted, shown
+from label_studio_stencil.sheet.formulas import unguard
+from label_studio_stencil.sheet.limits import MOST_PROBLEMS, MOST_UNPACKED, note_large_cells, refuse_too_large
+from label_studio_stencil.sheet.model import Row, SheetUnreadable, Table
+from label_studio_stencil.sheet.nameless import Nameless
+from label_studio_stencil.sheet.tables import date_text
+
+#: Most files in a workbook: each takes a few hundred bytes of memory before anything is read.
+MOST_PARTS = 10_000
+#: Most elements and attributes in a workbook, about seven for a cell: each takes 100 to 300 bytes while it is parsed.
+MOST_MARKS = 10_000_000
+#: And most of them between two rows or two texts, which is what stays in memory at once.
+MOST_BETWEEN_ROWS = 1_000_000
+
+#: Entities multiply what a part holds; no spreadsheet program writes any.
+_ENTITIES = tuple("<!ENTITY".encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
+_ROW_OR_TEXT = re.compile(rb"<(?:\w+:)?(?:row|si|table-row)[\s/>]")
+_PIECE = 1 << 16
+#: Longer than any mark that is looked for, which may lie across two pieces.
+_OVERLAP = 32
+#: Lines and ranges that a note names.
+_MOST_NAMED = 5
+
+
+def measured(content: bytes, kind: str) -> bool:
+    """Whether any part has a formula, once all of them are known to be of a size that can be read.
+
+    Args:
+        content: The workbook.
+        kind: What it should be, for messages.
+
+    Raises:
+        SheetUnreadable: They are too large, or packed otherwise than a spreadsheet program does.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _Measure().of(archive)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
+        # A `RuntimeError` is what a part with a password raises, or a way of packing that is not known.
+        raise SheetUnreadable(f"This is not {kind}, or it is damaged.") from error
+
+
+def refuse_too_many_parts(content: bytes) -> None:
+    """Returns where a zip can be opened at all.
+
+    Raises:
+        SheetUnreadable: It holds too many files.
+    """
+    if content.count(b"PK\x01\x02") > MOST_PARTS:
+        raise SheetUnreadable(f"The file is a zip of more than {MOST_PARTS:,} files, and no more are read.")
+
+
+class _Measure:
+    """What the parts of a workbook hold, added up."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._marks = 0
+        self._formulas = False
+
+    def of(self, archive: zipfile.ZipFile) -> bool:
+        """Whether any part has a formula."""
+        for entry in archive.infolist():
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                # Other methods are unpacked in pieces of whatever size the packer chose.
+                raise zipfile.BadZipFile(entry.filename)
+            # Reading ends at the size that the archive declares, which need not be the true one.
+            one_more = copy.copy(entry)
+            one_more.file_size += 1
+            before = self._size
+            with archive.open(one_more) as part:
+                self._part(part)
+            if self._size - before != entry.file_size:
+                raise zipfile.BadZipFile(entry.filename)
+        return self._formulas
+
+    def _part(self, part: IO[bytes]) -> None:
+        since_row = 0
+        end = b""
+        while piece := part.read(_PIECE):
+            self._size += len(piece)
+            marks = piece.count(b"<") + piece.count(b"=")
+            self._marks += marks
+            text = end + piece
+            since_row = marks if _ROW_OR_TEXT.search(text) else since_row + marks
+            self._formulas = self._formulas or _FORMULA.search(text) is not None
+            self._refuse(since_row, text)
+            end = text[-_OVERLAP:]
+
+    def _refuse(self, since_row: int, text: bytes) -> None:
+        if self._size > MOST_UNPACKED:
+            raise SheetUnreadable(
+                f"The workbook unpacks to more than {MOST_UNPACKED // 10**6} MB, and no more are read: remove what is "
+                "no row, or save the sheet as CSV."
+            )
+        if self._marks > MOST_MARKS or since_row > MOST_BETWEEN_ROWS:
+            raise SheetUnreadable(
+                f"The workbook has more than {MOST_MARKS:,} XML elements and attributes, of which a cell has about seven, "
+                f"or {MOST_BETWEEN_ROWS:,} outside of rows, and no more are read: save the sheet as CSV."
+            )
+        if any(mark in text for mark in _ENTITIES):
+            raise SheetUnreadable(
+                "The workbook declares XML entities, which no spreadsheet program does: save it anew."
+            )
+
+
+# Which worksheet.
+
+
+class Worksheet(NamedTuple):
+    """A worksheet that may be read."""
+
+    name: str
+    visible: bool
+
+
+def chosen(worksheets: Sequence[Worksheet], wanted: str) -> int:
+    """Which worksheet is read: the one that is wanted, or the first that is visible.
+
+    Raises:
+        SheetUnreadable: There is none of this name, or none at all.
+    """
+    if not worksheets:
+        raise SheetUnreadable("The workbook has no worksheet.")
+    if not wanted.strip():
+        return next((place for place, each in enumerate(worksheets) if each.visible), 0)
+    for same in (str, _folded):
+        fitting = [place for place, each in enumerate(worksheets) if same(each.name) == same(wanted)]
+        if fitting:
+            return fitting[0]
+    names = ", ".join(shown(repr(each.name)) for each in worksheets[:20])
+    raise SheetUnreadable(f"The workbook has no worksheet {shown(wanted)!r}; it has {names}.")
+
+
+def _folded(name: str) -> str:
+    return " ".join(without_unseen(name).casefold().split())
+
+
+def note_others(table: Table, worksheets: Sequence[Worksheet], place: int, filled: Sequence[int]) -> None:
+    """Adds a note that names the worksheets that were not read.
+
+    Args:
+        table: What was read.
+        worksheets: All of them.
+        place: The one that was read.
+        filled: Those that hold anything.
+
+    Raises:
+        SheetUnreadable: Nothing was read, and others hold something.
+    """
+    read = worksheets[place].name
+    others = [worksheets[each] for each in filled if each != place]
+    if not others:
+        return
+    told = [f"{shown(each.name)!r}{'' if each.visible else ' (hidden)'}" for each in others]
+    names = ", ".join(told[:_MOST_NAMED]) + (f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else "")
+    way = f"--worksheet, or #{shown(others[0].name)} after the file's name, chooses another"
+    if not table.rows and not table.problems:
+        raise SheetUnreadable(f"The worksheet {shown(read)!r} has no rows, and {names} {_have(told)}: {way}.")
+    table.notes.append(f"The worksheet {shown(read)!r} was read, and {names} {_were(told)} not; {way}.")
+
+
+def _have(names: Sequence[str]) -> str:
+    return "has some" if len(names) == 1 else "have some"
+
+
+def _were(names: Sequence[str]) -> str:
+    return "was" if len(names) == 1 else "were"
+
+
+# Rows.
+
+
+class UnsavedFormula:
+    """A cell with a formula whose value was not saved, as programs leave them that can't calculate."""
+
+
+UNSAVED = UnsavedFormula()
+
+
+@dataclass
+class Layout:
+    """What a worksheet shows otherwise than its cells say.
+
+    Attributes:
+        hidden_rows: Their numbers; the first is 1.
+        hidden_columns: Likewise.
+        merged: Row and column of a cell that spans rows below it, to the last of them.
+    """
+
+    hidden_rows: set[int] = field(default_factory=set)
+    hidden_columns: set[int] = field(default_factory=set)
+    merged: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+def table_of(records: Iterable[Sequence[object]], layout: Layout) -> Table:
+    """The rows under the first that is not blank, numbered as the spreadsheet program numbers them.
+
+    Args:
+        records: All rows from the first on, blank ones too.
+        layout: What the worksheet hides, and what is merged: a value counts for all rows that it spans, as a person sees it.
+    """
+    table = Table()
+    header: list[str] = []
+    nameless = Nameless((), 1)
+    spans = _Spans(layout.merged)
+    width = 0
+    for line, values in enumerate(records, start=1):
+        # Rows and columns may be numbered as one likes, and what lies between is filled up.
+        width += len(values)
+        refuse_too_large(line, len(table.columns), cells=width)
+        cells = [None if value is None else _cell(value) for value in values]
+        if all(cell is None or cell == "" for cell in cells):
+            continue
+        if not header:
+            header = [_name(cell, line, table.problems) for cell in cells]
+            table.columns = [name for name in header if name]
+            table.header_line = line
+            nameless = Nameless(header, line)
+            refuse_too_large(0, len(table.columns))
+            continue
+        row = _row(line, header, spans.filled(line, cells), table.problems, nameless)
+        note_large_cells(table, line, row.cells)
+        table.rows.append(row)
+        if len(table.problems) + nameless.count > MOST_PROBLEMS:
+            break
+    if nameless.count:
+        table.problems += nameless.problems(len(table.rows))
+        table.problems.sort(key=lambda problem: problem.line or 0)
+    _note_layout(table, header, layout, spans)
+    return table
+
+
+class _Spans:
+    """Fills the rows that a merged cell spans with its value."""
+
+    def __init__(self, merged: Mapping[tuple[int, int], int]) -> None:
+        self._merged: dict[int, list[tuple[int, int]]] = {}
+        for (row, column), last in merged.items():
+            self._merged.setdefault(row, []).append((column, last))
+        self._open: dict[int, tuple[object, int, int]] = {}
+        self.used: dict[tuple[int, int], int] = {}
+
+    def filled(self, line: int, cells: list[object]) -> list[object]:
+        for column, (value, first, last) in list(self._open.items()):
+            if line > last:
+                del self._open[column]
+            elif value is not None and cells[column - 1 : column] in ([], [None], [""]):
+                cells += [None] * (column - len(cells))
+                cells[column - 1] = value
+                self.used[column, first] = line
+        for column, last in self._merged.get(line, ()):
+            self._open[column] = (cells[column - 1] if column <= len(cells) else None, line, last)
+        return cells
+
+
+def _note_layout(table: Table, header: Sequence[str], layout: Layout, spans: _Spans) -> None:
+    hidden = [row.line for row in table.rows if row.line in layout.hidden_rows]
+    if hidden:
+        rows = counted(len(hidden), "row")
+        table.notes.append(
+            f"{rows} hidden in the worksheet {_count(hidden, 'is', 'are')} read like the others: {_lines(hidden)}."
+        )
+    columns = [name for place, name in enumerate(header, start=1) if name and place in layout.hidden_columns]
+    if columns:
+        names = ", ".join(repr(shown(name)) for name in columns[:_MOST_NAMED])
+        more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
+        table.notes.append(f"Columns hidden in the worksheet are read like the others: {names}{more}.")
+    if spans.used:
+        firsts = sorted({first for _, first in spans.used})
+        table.notes.append(f"Merged cells count for each of the rows that they span; the first {_lines(firsts)}.")
+
+
+def _count(items: Sequence[object], one: str, more: str) -> str:
+    return one if len(items) == 1 else more
+
+
+def _lines(lines: Sequence[int]) -> str:
+    told = ", ".join(map(str, lines[:_MOST_NAMED]))
+    more = f" and {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
+    return f"{_count(lines, 'line', 'lines')} {told}{more}"
+
+
+def _name(cell: object, line: int, problems: list[Problem]) -> str:
+    if cell is UNSAVED:
+        problems.append(_unsaved(line, None))
+    return "" if cell is None or cell is UNSAVED else unguard(str(cell)).strip()
+
+
+def _unsaved(line: int, column: str | None) -> Problem:
+    message = (
+        "no value is saved for the cell's formula: open the workbook in a spreadsheet program and save it, or write"
+    )
+    return Problem("formula-unsaved", f"{message} the value itself.", line=line, column=column)
+
+
+def _row(line: int, header: Sequence[str], cells: list[object], problems: list[Problem], nameless: Nameless) -> Row:
+    row: dict[str, object] = dict.fromkeys((name for name in header if name), "")
+    extra = []
+    for position, cell in enumerate(cells):
+        if cell is None or cell == "":
+            continue
+        name = header[position] if position < len(header) else ""
+        if not name:
+            extra.append(position)
+        elif cell is UNSAVED:
+            problems.append(_unsaved(line, name))
+        else:
+            row[name] = cell
+    if extra:
+        first = cells[extra[0]]
+        nameless.add(line, extra, "" if first is UNSAVED else first)
+    return Row(line, row)
+
+
+def _cell(value: object) -> object:
+    """A cell as a person sees it: 3.0 is 3, a date is ISO 8601, and blanks are nothing."""
+    if isinstance(value, str):
+        return unguard(value) if value.strip() else None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return int(value)
+    if isinstance(value, date):
+        return date_text(value)
+    if isinstance(value, time):
+        return value.isoformat()
+    return str(value) if isinstance(value, timedelta) else value

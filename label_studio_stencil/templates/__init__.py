@@ -1,0 +1,1 @@
+"""Reads templates of each kind and renders them for a row."""

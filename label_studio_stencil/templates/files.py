@@ -1,0 +1,262 @@
+"""Template files: a template as code, in YAML, on a disk or at a URL, on its own or built upon another one.
+
+Beside any project setting a file has `name`, `title`, `variables`, `extends` (another file, from its own folder) and
+`label_config_file` (the labelling interface beside it).
+"""
+
+import posixpath
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from label_studio_stencil.files import PERSON, Asker, Unusable, read
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.rows.fields import FIELDS as OVERRIDABLE
+from label_studio_stencil.rows.payload import parse_overrides
+from label_studio_stencil.rows.references import MOST_IN_FILE as MOST_IN_TEXT
+from label_studio_stencil.templates.model import Template, digest_of
+from label_studio_stencil.templates.rendering import FIELDS, Unrenderable, has_placeholders, literal, names_in
+from label_studio_stencil.templates.variables import BadVariable, Variable, variable
+from label_studio_stencil.templates.yaml_text import Readable, read_yaml
+
+FILE = "file:"
+
+#: Settings that mean something on one server alone.
+_OF_ITS_SERVER = frozenset({"organization", "workspace"})
+
+#: Largest template file, in bytes; a labelling interface beside it may be as large as any text that a cell refers to.
+_MOST_IN_FILE = 1_000_000
+_MOST_EXTENDED = 10
+_SUFFIXES = (".yaml", ".yml")
+
+
+class BadFile(ValueError):
+    """A template file that can't be used, with a stable code and the reason in words."""
+
+    def __init__(self, reason: str, *, code: str = "template-invalid") -> None:
+        self.code = code
+        super().__init__(reason)
+
+
+def is_file(reference: str) -> bool:
+    """Whether a reference names a template file, or a URL that one is at."""
+    return reference.startswith(FILE) or _path_of(reference).lower().endswith(_SUFFIXES)
+
+
+def from_anywhere(reference: str, folder: Path | None) -> str:
+    """The reference as a sheet in another folder has to write it: a template file with its whole path."""
+    if not is_file(reference) or folder is None:
+        return reference
+    where = _located(reference, folder)
+    return where if "://" in where else f"{FILE}{Path(where).resolve()}"
+
+
+def read_template(reference: str, folder: Path | None, asker: Asker = PERSON) -> Template | Problem:
+    """The template that a file holds, for both editions, or the problem that it has.
+
+    Args:
+        reference: `ner.yaml`, `file:ner.yaml` or a URL.
+        folder: Where relative paths start; `None` means the current folder.
+        asker: Who names it; what the file names in turn lies in its own folder, and is opened as what a row names.
+    """
+    try:
+        return _template(reference, _located(reference, folder), asker)
+    except BadFile as error:
+        if error.code == "template-unknown":
+            return Problem(
+                error.code, f"the template file can't be read: {error}.", column="template", value=shown(reference)
+            )
+        return Problem(
+            error.code, f"the template file is not right: {error}", column="template", value=shown(reference)
+        )
+
+
+def _path_of(reference: str) -> str:
+    return urlsplit(reference).path if "://" in reference else reference
+
+
+def _located(reference: str, folder: Path | None) -> str:
+    where = reference.removeprefix(FILE).strip()
+    if "://" in where or folder is None:
+        return where
+    return str(folder / where)
+
+
+def _template(reference: str, where: str, asker: Asker) -> Template:
+    faults: list[str] = []
+    content = _extended(where, asker, faults, depth=0)
+    name = str(content.pop("name", None) or Path(_path_of(where)).stem)
+    title = content.pop("title", None)
+    variables = _variables(content.pop("variables", None), faults)
+    texts = {
+        field: text for field in FIELDS if isinstance(text := content.get(field, ""), str) and has_placeholders(text)
+    }
+    given = {key: value for key, value in content.items() if key not in texts}
+    fields, problems = parse_overrides(given, line=None, allow_unknown=False)
+    faults += [f"{problem.column}: {problem.message}" for problem in problems]
+    # A blank text means nothing to a setting that is no text.
+    faults += [_EMPTY.format(name=key) for key in given.keys() - fields.keys() - {each.column for each in problems}]
+    if title is not None and has_placeholders(str(title)):
+        texts["title"] = str(title)
+    _check_placeholders(texts, variables, faults)
+    if faults:
+        raise BadFile("; ".join(fault.rstrip(".") for fault in dict.fromkeys(faults)) + ".")
+    description = fields.pop("description", "")
+    return Template(
+        reference=reference,
+        name=name,
+        identity=f"file:{digest_of({**fields, **texts})}",
+        fields=fields,
+        description=str(description),
+        title="" if title is None or "title" in texts else str(title),
+        variables=variables,
+        texts=texts,
+    )
+
+
+_EMPTY = "{name} is empty: leave it out, or give it a value"
+
+
+def _extended(where: str, asker: Asker, faults: list[str], depth: int) -> dict[str, object]:
+    """What a file says on top of those that it extends; its own word counts, and variables are joined.
+
+    What is wrong with single values is added to `faults`.
+    """
+    if depth > _MOST_EXTENDED:
+        raise BadFile(f"`extends` goes more than {_MOST_EXTENDED} files deep, or round in a circle")
+    content = _mapping(where, asker, faults)
+    if asker.places is None:
+        asker = asker.rows(where)
+    interface = content.pop("label_config_file", None)
+    if interface is not None:
+        if "label_config" in content:
+            raise BadFile("it has both label_config and label_config_file: keep one of them")
+        content["label_config"] = _text(_beside(where, interface), asker, MOST_IN_TEXT)
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    below = _extended(_beside(where, base), asker, faults, depth + 1)
+    variables = {**_declared(below.get("variables")), **_declared(content.get("variables"))}
+    # A name is a file's own, unlike its settings.
+    below.pop("name", None)
+    return {**below, **content, **({"variables": variables} if variables else {})}
+
+
+def _declared(value: object) -> Mapping[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise BadFile("`variables` must be a mapping of names")
+    return {str(name): declared for name, declared in value.items()}
+
+
+def _variables(declared: object, faults: list[str]) -> dict[str, Variable]:
+    found = {}
+    for name, each in _declared(declared).items():
+        try:
+            found[name] = variable(name, each)
+        except BadVariable as error:
+            faults.append(str(error))
+            found[name] = Variable(name)
+    return found
+
+
+def _check_placeholders(texts: Mapping[str, str], variables: Mapping[str, Variable], faults: list[str]) -> None:
+    used: set[str] = set()
+    for field, text in texts.items():
+        try:
+            names = names_in(text)
+        except Unrenderable as error:
+            faults.append(f"{field}: {error}. Braces of the text's own go between {{% raw %}} and {{% endraw %}}")
+            used |= variables.keys()
+            continue
+        undeclared = sorted(names - variables.keys())
+        known = f"; declared are {', '.join(variables)}" if variables else ""
+        faults += [f"{field} uses {name}, which `variables` does not declare{known}" for name in undeclared]
+        used |= names
+    faults += [
+        f"`variables` declares {name}, which no text uses: remove it" for name in sorted(variables.keys() - used)
+    ]
+
+
+def _beside(where: str, other: object) -> str:
+    """A file that a template file names, from that one's folder, and from nowhere outside it."""
+    name = str(other).strip().removeprefix(FILE)
+    parts = name.replace("\\", "/").split("/")
+    if not name or "://" in name or name.startswith(("/", "~")) or ".." in parts or ":" in parts[0]:
+        raise BadFile(f"{shown(name)!r}: a template file names others in its own folder or below it")
+    if "://" in where:
+        start, _, path = where.partition("://")
+        return f"{start}://{posixpath.join(posixpath.dirname(path.partition('?')[0]), name)}"
+    return str(Path(where).parent / name)
+
+
+def _mapping(where: str, asker: Asker, faults: list[str]) -> dict[str, object]:
+    try:
+        found = read_yaml(_text(where, asker, _MOST_IN_FILE))
+    except yaml.YAMLError as error:
+        # The place, and not the line itself: the file may be somebody else's, named by mistake or on purpose.
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise BadFile(f"{place}{_unquoted(str(getattr(error, 'problem', None) or error))}") from None
+    if not isinstance(found.value, dict):
+        raise BadFile("it must be a mapping with `name`, `label_config` and settings")
+    faults += found.faults
+    content = {str(key): value for key, value in found.value.items()}
+    told = {fault.partition(" ")[0] for fault in found.faults}
+    faults += [_EMPTY.format(name=key) for key, value in content.items() if value is None and key not in told]
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def _unquoted(reason: str) -> str:
+    """What YAML's parser says, without what it quotes of the file; its own names of things stand in angle brackets."""
+    return re.sub(r"""(['"])(?!<)(?:(?!\1).){2,}\1""", "...", reason)
+
+
+def _text(where: str, asker: Asker, most: int) -> str:
+    try:
+        return read(where, asker, most=most).decode("utf-8-sig")
+    except Unusable as error:
+        raise BadFile(str(error).rstrip("."), code="template-unknown") from None
+    except UnicodeDecodeError:
+        raise BadFile("it is not UTF-8 text", code="template-unknown") from None
+
+
+def exported(name: str, fields: Mapping[str, JSON], description: str) -> str:
+    """The YAML of a template file that makes a project with these settings."""
+    content: dict[str, object] = {"name": name}
+    if description:
+        content["description"] = literal(description)
+    # In the order of the model, whatever the server's: so that two exports can be compared.
+    for key, value in ((key, fields[key]) for key in OVERRIDABLE if key in fields):
+        known = None if key in _OF_ITS_SERVER or _is_derived(key, value) else _settable(key, value)
+        if known is not None:
+            content[key] = literal(known) if key in FIELDS and isinstance(known, str) else known
+    return yaml.dump(content, Dumper=Readable, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _is_derived(name: str, value: JSON) -> bool:
+    """Whether a setting is what the server makes of the labelling interface by itself: weights that are all one."""
+    if name != "control_weights" or not isinstance(value, dict):
+        return False
+    controls = [control for control in value.values() if isinstance(control, dict)]
+    labels = [control.get("labels") for control in controls]
+    weights = [control.get("overall") for control in controls]
+    weights += [weight for each in labels if isinstance(each, dict) for weight in each.values()]
+    return all(weight == 1 for weight in weights)
+
+
+def _settable(name: str, value: JSON) -> JSON:
+    """A setting without the parts that a server tells and does not take; nothing where all of it is such."""
+    if not isinstance(value, dict):
+        return None if _problems_of(name, value) else value
+    known = {key: value[key] for key in sorted(value) if not _problems_of(name, {key: value[key]})}
+    return known or None
+
+
+def _problems_of(name: str, value: JSON) -> list[Problem]:
+    return parse_overrides({name: value}, line=None, allow_unknown=False)[1]

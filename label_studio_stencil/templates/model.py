@@ -1,0 +1,111 @@
+"""A template, resolved: what projects are made from, and, of a template file, what a row's variables make of it."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.rows.payload import parse_overrides
+from label_studio_stencil.templates.rendering import TooSlow, Unrenderable, render
+from label_studio_stencil.templates.variables import BadVariable, Variable
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What projects are made from, resolved.
+
+    Attributes:
+        reference: As the sheet has it.
+        name: For people.
+        identity: Kind, id and version in one string: it changes when what the template makes changes.
+        id: Id of the project template that the studio instantiates, or `None` where the settings are in `fields`.
+        fields: Settings that Stencil itself writes, for kinds that the studio can't instantiate.
+        description: The description that a project gets where its row sets none.
+        title: The title that a project gets where its row sets none; only a template file has one.
+        variables: What rows can set in it; only a template file has any.
+        texts: Its texts with placeholders, by field; they are not in `fields`, `description` and `title`.
+        slow: What was told of the first row for which it took too long to be filled; no other row tries again.
+    """
+
+    reference: str
+    name: str
+    identity: str
+    id: int | None = None
+    fields: Mapping[str, JSON] = field(default_factory=dict)
+    description: str = ""
+    title: str = ""
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    slow: list[Problem] = field(default_factory=list, compare=False, repr=False)
+
+    def filled(self, cells: Mapping[str, object]) -> "tuple[Template, list[Problem]]":
+        """The template with its placeholders filled by a row, and what is wrong with that.
+
+        Args:
+            cells: Variable to cell; blank ones are left out.
+        """
+        problems = [self._unknown(name) for name in cells if name not in self.variables]
+        values: dict[str, JSON] = {}
+        for variable in self.variables.values():
+            if variable.name not in cells:
+                if variable.required:
+                    problems.append(self._missing(variable))
+                else:
+                    values[variable.name] = variable.default
+                continue
+            try:
+                values[variable.name] = variable.value(cells[variable.name])
+            except BadVariable as error:
+                message = f"{variable.name} {error}."
+                value = shown(cells[variable.name])
+                problems.append(Problem("variable-invalid", message, column=f"var.{variable.name}", value=value))
+        if problems or not self.texts:
+            return self, problems
+        return self._rendered(values)
+
+    def _rendered(self, values: Mapping[str, JSON]) -> "tuple[Template, list[Problem]]":
+        if self.slow:
+            return self, self.slow[:1]
+        texts: dict[str, str] = {}
+        for name, text in self.texts.items():
+            try:
+                texts[name] = render(name, text, values)
+            except Unrenderable as error:
+                found = Problem("template-invalid", f"{name} of {self.name}: {error}.", column="template")
+                if isinstance(error, TooSlow):
+                    self.slow.append(found)
+                return self, [found]
+        title, description = texts.pop("title", self.title), texts.pop("description", self.description)
+        fields, problems = parse_overrides({**self.fields, **texts}, line=None, allow_unknown=True)
+        problems = [
+            Problem(each.code, f"{each.column} of {self.name}, as this row fills it, {each.message}", column="template")
+            for each in problems
+        ]
+        identity = f"{self.identity}:{digest_of(values)}"
+        filled = replace(self, fields=fields, description=description, title=title.strip(), identity=identity, texts={})
+        return filled, problems
+
+    def _unknown(self, name: str) -> Problem:
+        close = difflib.get_close_matches(name, list(self.variables), n=3)
+        if close:
+            hint = f"did you mean {', '.join(close)}?"
+        elif self.variables:
+            hint = f"it has {', '.join(self.variables)}."
+        else:
+            hint = "it has none."
+        message = f"the template {shown(self.name)} has no variable {shown(name)}: {hint}"
+        return Problem("variable-unknown", message, column=f"var.{name}")
+
+    def _missing(self, variable: Variable) -> Problem:
+        hint = f" ({variable.help})" if variable.help else ""
+        name = variable.name
+        message = f"the template {shown(self.name)} needs a value for {name}{hint}: fill the column var.{name}."
+        return Problem("variable-missing", message, column=f"var.{variable.name}")
+
+
+def digest_of(value: Mapping[str, JSON]) -> str:
+    """16 hex digits of what a mapping says."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,121 @@
+"""Templates that the studio holds: its project templates, its projects, and the labelling interfaces of its gallery."""
+
+from collections.abc import Iterable
+
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.errors import Rejected
+from label_studio_stencil.labelstudio.models import Edition, Project
+from label_studio_stencil.names import find
+from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS, FIELDS, SECRET_FIELDS
+from label_studio_stencil.templates.model import Template, digest_of
+
+PROJECT = "project:"
+GALLERY = "gallery:"
+
+#: Settings of a project that are its own and not a template's: where it stands, and what its server decided for it.
+_NOT_COPIED = frozenset({"pinned_at", "model_version", "is_published", "is_draft", "created_by"}) | SECRET_FIELDS
+
+
+async def from_server(references: Iterable[str], studio: LabelStudio) -> dict[str, Template | Problem]:
+    """The project templates of Enterprise, by id or name."""
+    on_server = await studio.project_templates()
+    names = [template.name for template in on_server]
+    found: dict[str, Template | Problem] = {}
+    for reference in references:
+        item = find(reference, on_server, names, kind="template")
+        if isinstance(item, Problem):
+            found[reference] = item
+            continue
+        description = item.project_settings.get("description")
+        found[reference] = Template(
+            reference=reference,
+            name=item.name,
+            identity=f"template:{item.id}:{item.version}",
+            id=item.id,
+            description=description if isinstance(description, str) else "",
+        )
+    return found
+
+
+def enterprise_only(reference: str) -> Problem:
+    """The problem of a reference to a project template on Community."""
+    message = (
+        "project templates exist in Label Studio Enterprise alone, and this studio is Community: name a template file "
+        "(`ner.yaml`) or an existing project (`project:17`)."
+    )
+    return Problem("enterprise-only-template", message, column="template", value=shown(reference))
+
+
+async def from_gallery(references: Iterable[str], studio: LabelStudio) -> dict[str, Template | Problem]:
+    """The labelling interfaces that the studio's package brings (`GET /api/templates/`), by name."""
+    entries = await studio.gallery()
+    names = [entry.title for entry in entries]
+    found: dict[str, Template | Problem] = {}
+    for reference in references:
+        item = find(reference.removeprefix(GALLERY).strip(), entries, names, kind="template")
+        if isinstance(item, Problem):
+            found[reference] = Problem(item.code, item.message, column="template", value=shown(reference))
+            continue
+        fields: dict[str, JSON] = {"label_config": item.config}
+        found[reference] = Template(
+            reference=reference, name=item.title, identity=f"gallery:{digest_of(fields)}", fields=fields
+        )
+    return found
+
+
+async def from_project(reference: str, studio: LabelStudio, edition: Edition) -> Template | Problem:
+    """What an existing project lends to others: its settings and labelling interface."""
+    wanted = reference.removeprefix(PROJECT).strip()
+    project = await (_project_with_id(int(wanted), studio) if _is_id(wanted) else _project_named(wanted, studio))
+    if isinstance(project, Problem):
+        return project
+    fields = {name: _content(value) for name, value in project.settings.items() if _copied(name, value, edition)}
+    if not fields.get("control_weights"):
+        fields.pop("control_weights", None)
+    return Template(
+        reference=reference,
+        name=project.title,
+        identity=f"project:{project.id}:{digest_of(fields)}",
+        fields=fields,
+        description=project.description,
+    )
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+async def _project_with_id(wanted: int, studio: LabelStudio) -> Project | Problem:
+    try:
+        return await studio.project(wanted)
+    except Rejected as rejected:
+        if rejected.status != 404:
+            raise
+        message = f"the studio shows this token no project {wanted}; its id stands in the project's address."
+        return Problem("template-unknown", message, column="template", value=f"{PROJECT}{wanted}")
+
+
+async def _project_named(wanted: str, studio: LabelStudio) -> Project | Problem:
+    candidates: list[Project] = []
+    number, more = 1, True
+    while more:
+        page = await studio.list_page(number, title=wanted, fields=("id", "title"))
+        candidates += page.projects
+        number, more = number + 1, page.has_next
+    found = find(wanted, candidates, [project.title for project in candidates], kind="template")
+    return found if isinstance(found, Problem) else await studio.project(found.id)
+
+
+def _copied(name: str, value: JSON, edition: Edition) -> bool:
+    known = name in FIELDS and name not in _NOT_COPIED and name != "description"
+    takes = edition is Edition.ENTERPRISE or name not in ENTERPRISE_ONLY_FIELDS
+    return known and takes and value is not None
+
+
+def _content(value: JSON) -> JSON:
+    """A setting without what ties it to its project: nested settings have ids of their own, and nulls that mean not set."""
+    if not isinstance(value, dict):
+        return value
+    return {key: part for key, part in value.items() if key not in ("id", "project") and part is not None}
