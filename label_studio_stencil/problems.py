@@ -4,7 +4,9 @@ Every check of a sheet, a template or a workspace collects problems instead of r
 mends the sheet once. A problem names its place, carries a stable code that scripts may rely on, and says what to do.
 """
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 #: Longest part of a cell's value that a message repeats; a cell may hold a megabyte.
@@ -32,11 +34,60 @@ class Problem:
 
     def __str__(self) -> str:
         """One line: place, value, sentence, code."""
-        place = [f"line {self.line}"] if self.line is not None else []
-        place += [f"column {self.column}"] if self.column is not None else []
-        shown = f" {self.value!r}:" if self.value is not None else ""
-        prefix = f"{', '.join(place)}:" if place else ""
-        return f"{prefix}{shown} {self.message} [{self.code}]".strip()
+        return str(ProblemGroup((self,)))
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemGroup:
+    """Problems that have one cause, shown as one.
+
+    Attributes:
+        problems: All of them, at least one. They have one column and one code, and their messages differ in numbers alone.
+    """
+
+    problems: tuple[Problem, ...]
+
+    @property
+    def lines(self) -> str:
+        """Where they are: `7`, or `2, 3, 4 and 597 more`; empty where they are the whole sheet's."""
+        return listed([str(each.line) for each in self.problems if each.line is not None], most=3)
+
+    @property
+    def values(self) -> str:
+        """Their values: `'a', 'b' and 3 more`; empty where they have none."""
+        return listed(list(dict.fromkeys(repr(each.value) for each in self.problems if each.value is not None)), most=5)
+
+    @property
+    def message(self) -> str:
+        """What is wrong with the first of them, and what to do; where the others differ, it is an example."""
+        first = self.problems[0].message
+        return first if all(each.message == first for each in self.problems) else f"for example, {first}"
+
+    def __str__(self) -> str:
+        """One line: places, values, sentence, code."""
+        first, lines = self.problems[0], self.lines
+        place = [f"{'line' if len(self.problems) == 1 else 'lines'} {lines}"] if lines else []
+        place += [f"column {first.column}"] if first.column is not None else []
+        shown = [f"{', '.join(place)}:"] if place else []
+        shown += [f"{self.values}:"] if self.values else []
+        return " ".join([*shown, self.message, f"[{first.code}]"])
+
+
+def grouped(problems: Iterable[Problem]) -> list[ProblemGroup]:
+    """The problems by their cause, in the order of the first of each: a whole column may be wrong in one way.
+
+    What a line has twice has two causes.
+    """
+    groups: dict[object, list[Problem]] = {}
+    times: Counter[object] = Counter()
+    for problem in problems:
+        cause = (problem.code, problem.column, _NUMBER.sub("0", problem.message))
+        times[cause, problem.line] += 1
+        groups.setdefault((cause, times[cause, problem.line]), []).append(problem)
+    return [ProblemGroup(tuple(group)) for group in groups.values()]
+
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class StencilError(Exception):
@@ -56,17 +107,27 @@ class InvalidSheet(StencilError):
         self.sheet = sheet
         self.problems = tuple(problems)
         self.notes = tuple(notes)
-        shown = "\n".join(f"  {problem}" for problem in self.problems[:MOST_SHOWN])
-        rest = len(self.problems) - MOST_SHOWN
-        more = f"\n  ... and {rest} more" if rest > 0 else ""
+        shown = "\n".join(f"  {line}" for line in problem_lines(self.problems))
         noted = "".join(f"\n  Note: {note}" for note in self.notes)
-        super().__init__(
-            f"{sheet}: {counted(len(self.problems), 'problem')}; nothing was created.\n{shown}{more}{noted}"
-        )
+        super().__init__(f"{sheet}: {counted(len(self.problems), 'problem')}; nothing was created.\n{shown}{noted}")
 
 
-#: Problems that the text of an `InvalidSheet` spells out; `problems` holds all of them.
+#: Groups of problems that people are shown.
 MOST_SHOWN = 200
+
+
+def problem_lines(problems: Iterable[Problem]) -> list[str]:
+    """A line for each cause of problems, and one that counts what is left out."""
+    groups = grouped(problems)
+    rest = sum(len(group.problems) for group in groups[MOST_SHOWN:])
+    more = [f"... and {counted(rest, 'more problem')}"] if rest else []
+    return [*map(str, groups[:MOST_SHOWN]), *more]
+
+
+def listed(items: Sequence[str], *, most: int) -> str:
+    """`a`, `a and b`, or `a, b, c and 597 more`: at most so many of them by name."""
+    *head, last = [*items[:most], *([f"{len(items) - most:,} more"] if len(items) > most else [])] or [""]
+    return f"{', '.join(head)} and {last}" if head else last
 
 
 def counted(number: int, noun: str) -> str:

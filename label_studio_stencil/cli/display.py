@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from label_studio_stencil.batch import Batch, batch_listener
-from label_studio_stencil.problems import Problem
+from label_studio_stencil.problems import Problem, problem_lines
 from label_studio_stencil.redaction import redact, visible
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 from label_studio_stencil.report.report import Report
@@ -82,8 +82,8 @@ class Display:
             return
         for note in notes if problems else ():
             self.note(f"{sheet}: {note}")
-        for problem in problems:
-            self.error(f"{sheet}: {problem}")
+        for line in problem_lines(problems):
+            self.error(f"{sheet}: {line}")
 
     def report(self, report: Report) -> None:
         """The closing table: rows that are not well first, then, of a plan, the others; then the counts."""

@@ -207,7 +207,7 @@ async def _people(targets: Sequence[Target], studio: Studio) -> tuple[dict[str, 
     for target in named:
         unknown = [member.email for member in target.request.steps.members if member.email not in people]
         if unknown:
-            message = f"the studio knows nobody of the address {unknown[0]}: invite them first, or mend it."
+            message = "Label Studio has no user with this e-mail address: invite them first, or correct it."
             problems.append(Problem("member-unknown", message, target.request.line, "members", shown(unknown[0])))
     return people, problems
 

@@ -20,7 +20,7 @@ from label_studio_stencil.files import PERSON, Asker
 from label_studio_stencil.prefect.artifacts import update_artifact
 from label_studio_stencil.prefect.errors import failing_in_words
 from label_studio_stencil.prefect.repeated import repeated
-from label_studio_stencil.problems import InvalidSheet, Problem, counted
+from label_studio_stencil.problems import InvalidSheet, Problem, counted, grouped
 from label_studio_stencil.report.files import ResultFiles, write_results
 from label_studio_stencil.report.markdown import defused, problem_table
 from label_studio_stencil.report.report import Report
@@ -90,7 +90,7 @@ async def publish_problems(invalid: InvalidSheet) -> None:
     """How a sheet was read and what is wrong with it, as a table artifact: bounded, and harmless whatever the sheet holds."""
     told = f"{counted(len(invalid.problems), 'problem')} in {invalid.sheet}; nothing was created"
     notes = [Problem("note", note) for note in invalid.notes[:MOST_NOTES]]
-    table = problem_table([*notes, *invalid.problems[:MOST_ROWS]])
+    table = problem_table([*grouped(notes), *grouped(invalid.problems)[:MOST_ROWS]])
     await acreate_table_artifact(table, key=PROBLEMS_KEY, description=described(told))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from label_studio_stencil.problems import Problem
+from label_studio_stencil.problems import ProblemGroup
 from label_studio_stencil.report.masking import masked_error
 from label_studio_stencil.report.summary import duration
 
@@ -30,6 +30,7 @@ NOTES = 50
 
 _TITLE_LENGTH = 80
 _REASON_LENGTH = 300
+_VALUES_LENGTH = 200
 _NOTE_LENGTH = 500
 _URL_LENGTH = 500
 _NOT_WELL_BYTES = 100_000
@@ -73,17 +74,18 @@ def defused(text: str, length: int) -> str:
     return _SYNTAX.sub("\\g<0>\u2060", cut(text, length))
 
 
-def problem_table(problems: Iterable[Problem]) -> list[dict[str, str | int | None]]:
-    """Problems as the rows of a table artifact, the first ones, as many as fit into `MOST_BYTES`."""
-    table: list[dict[str, str | int | None]] = []
+def problem_table(groups: Iterable[ProblemGroup]) -> list[dict[str, str]]:
+    """Problems as the rows of a table artifact, one a cause: the first ones, as many as fit into `MOST_BYTES`."""
+    table: list[dict[str, str]] = []
     budget = MOST_BYTES
-    for problem in problems:
-        row: dict[str, str | int | None] = {
-            "line": problem.line,
+    for group in groups:
+        problem = group.problems[0]
+        row = {
+            "line": group.lines,
             "column": defused(problem.column or "", _TITLE_LENGTH),
-            "value": defused(problem.value or "", _TITLE_LENGTH),
+            "value": defused(group.values, _VALUES_LENGTH),
             "code": problem.code,
-            "what to do": defused(problem.message, _NOTE_LENGTH),
+            "what to do": defused(group.message, _NOTE_LENGTH),
         }
         # With what stands between two of them.
         budget -= len(json.dumps(row)) + len(", ")

@@ -93,7 +93,6 @@ def requests_of(
     keys = (
         (each.line, each.workspace, each.title) for each, problems in checked if each.title and not _untitled(problems)
     )
-    columns.problems += checker.missing.problems()
     sheet.notes += [note for note in references.notes if note not in sheet.notes]
     rows_problems = [problem for _, problems in checked for problem in problems] + find_duplicates(keys)
     rows_problems.sort(key=lambda problem: problem.line or 0)
@@ -154,8 +153,10 @@ def find_duplicates(items: Iterable[tuple[int, str | int | None, str]]) -> list[
             message = f"lines {earlier_line} and {line} ask for the same project: remove one or change its title."
         else:
             code = "near-duplicate-row"
-            message = f"lines {earlier_line} and {line} differ only in case, spacing or the form of letters"
-            message += f" ({shown(earlier)!r}): remove one, or change its title."
+            message = (
+                f"the titles of lines {earlier_line} and {line} differ only in case, spacing or the form of letters: "
+            )
+            message += "remove one row, or change its title."
         problems.append(Problem(code, message, line=line, column="title", value=shown(title)))
     return problems
 
@@ -163,46 +164,6 @@ def find_duplicates(items: Iterable[tuple[int, str | int | None, str]]) -> list[
 def _any_titled_by_template(sheet: Sheet, default: str, titled_by: Callable[[str], bool]) -> bool:
     column = next((name for name in sheet.columns if name.strip().casefold() == "template"), "")
     return any(titled_by(_word(row.cells.get(column)) or default) for row in sheet.rows)
-
-
-class _Missing:
-    """Asks once a column about cells that say in a word that they have no value."""
-
-    def __init__(self, columns: Iterable[str]) -> None:
-        self._columns = tuple(columns)
-        self._found: dict[str, list[tuple[int, str]]] = {}
-
-    def without(self, row: Row) -> Row:
-        """The row with such cells blank, so that nothing else is said of them."""
-        cells = row.cells
-        found = [
-            name
-            for name in self._columns
-            if isinstance(cell := cells.get(name), str)
-            and cell[:1] in MISSING_STARTS
-            and is_missing(cell, MISSING_IN_SETTINGS)
-        ]
-        if not found:
-            return row
-        for name in found:
-            self._found.setdefault(name, []).append((row.line, str(cells[name]).strip()))
-        return Row(row.line, {**cells, **dict.fromkeys(found, "")})
-
-    def problems(self) -> list[Problem]:
-        """A problem for each column; of the sheet, since no row can be carried out before it is answered."""
-        return [self._problem(name, cells) for name, cells in self._found.items()]
-
-    def _problem(self, name: str, cells: Sequence[tuple[int, str]]) -> Problem:
-        words = ", ".join(dict.fromkeys(word for _, word in cells))
-        which = (
-            f"line {cells[0][0]} says"
-            if len(cells) == 1
-            else f"{len(cells):,} rows say, the first on line {cells[0][0]},"
-        )
-        message = (
-            f"{which} {words}: empty the cell if there is no value; a text of this kind is set in the column overrides."
-        )
-        return Problem("missing-value", message, column=name, value=cells[0][1])
 
 
 class _Titles(NamedTuple):
@@ -234,14 +195,13 @@ class _Checker:
         self._required = required
         self._allow_unknown = allow_unknown
         own = [column for name, column in columns.own.items() if name != "title"]
-        self.missing = _Missing([*own, *columns.fields.values(), *columns.variables.values()])
-
+        self._settings = (*own, *columns.fields.values(), *columns.variables.values())
         self._shared = Shared()
 
     def request(self, row: Row) -> tuple[Request, list[Problem]]:
         """The request as far as the row is valid, and what is wrong with it."""
-        given, row = row, self.missing.without(row)
         problems: list[Problem] = []
+        given, row = row, self._without_missing(row, problems)
         named: list[Problem] = []
         workspace, template = (self._reference(kind, row, named) for kind in ("workspace", "template"))
         whole = self._title(row, template, problems)
@@ -259,6 +219,23 @@ class _Checker:
             steps=self._steps(row, problems),
         )
         return found, problems
+
+    def _without_missing(self, row: Row, problems: list[Problem]) -> Row:
+        """The row without cells that only say that they have no value, so that nothing else is said of them."""
+        cells = row.cells
+        found = {
+            name: ""
+            for name in self._settings
+            if isinstance(cell := cells.get(name), str)
+            and cell[:1] in MISSING_STARTS
+            and is_missing(cell, MISSING_IN_SETTINGS)
+        }
+        for name in found:
+            message = "programs write this where there is no value: empty the cell, or set such a text in the column overrides."
+            problems.append(
+                Problem("missing-value", message, line=row.line, column=name, value=str(cells[name]).strip())
+            )
+        return Row(row.line, {**cells, **found}) if found else row
 
     def _title(self, row: Row, template: str, problems: list[Problem]) -> str:
         """The whole title; empty where there is none, or the template has it."""

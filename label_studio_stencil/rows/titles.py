@@ -52,8 +52,8 @@ def fault_of_title(title: str) -> tuple[str, str] | None:
         return "title-control-character", "the title holds a line break or another control character: remove it."
     unseen = unseen_in(title)
     if unseen:
-        place = f"after {shown(title[: unseen[0]])!r}" if title[: unseen[0]].strip() else "at its start"
-        message = f"the title holds a letter that nobody sees, {name_of(title[unseen[0]])}, {place}: remove it."
+        name, place = name_of(title[unseen[0]]), unseen[0] + 1
+        message = f"the title holds an invisible character, {name}, at position {place}: remove it."
         return "title-unseen-letter", message
     if "\ufffd" in title:
         return (

@@ -22,7 +22,7 @@ CODES: dict[str, str] = {
     "variable-missing": "The row does not set a variable that its template needs.",
     "variable-invalid": "The template's variable can't have this value.",
     "bad-step": "The row asks for a step that can't be: members, tasks, publish or pin.",
-    "member-unknown": "The studio knows nobody of this e-mail address.",
+    "member-unknown": "Label Studio has no user with this e-mail address.",
     "interface-refused": "The studio does not take the labelling interface.",
     # Title, workspace and template.
     "title-missing": "The row has no title.",
@@ -30,7 +30,7 @@ CODES: dict[str, str] = {
     "title-too-long": "The title has more than 50 characters.",
     "title-not-text": "The title is neither text nor a number.",
     "title-control-character": "The title holds a line break or another control character.",
-    "title-unseen-letter": "The title holds a letter that nobody sees, such as one of no width.",
+    "title-unseen-letter": "The title holds an invisible character, such as a zero-width space.",
     "bad-reference": "The template or workspace is neither text nor an id.",
     "template-missing": "Neither the row nor the batch names a template.",
     "workspace-missing": "Neither the row nor the batch names a workspace.",

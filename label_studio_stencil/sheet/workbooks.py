@@ -11,7 +11,7 @@ from datetime import date, time, timedelta
 from typing import IO, NamedTuple
 
 from label_studio_stencil.letters import without_unseen
-from label_studio_stencil.problems import Problem, counted, shown
+from label_studio_stencil.problems import Problem, counted, listed, shown
 from label_studio_stencil.sheet.formulas import unguard
 from label_studio_stencil.sheet.limits import MOST_PROBLEMS, MOST_UNPACKED, note_large_cells, refuse_too_large
 from label_studio_stencil.sheet.model import Row, SheetUnreadable, Table
@@ -167,7 +167,7 @@ def note_others(table: Table, worksheets: Sequence[Worksheet], place: int, fille
     if not others:
         return
     told = [f"{shown(each.name)!r}{'' if each.visible else ' (hidden)'}" for each in others]
-    names = ", ".join(told[:_MOST_NAMED]) + (f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else "")
+    names = listed(told, most=_MOST_NAMED)
     way = f"--worksheet, or #{shown(others[0].name)} after the file's name, chooses another"
     if not table.rows and not table.problems:
         raise SheetUnreadable(f"The worksheet {shown(read)!r} has no rows, and {names} {_have(told)}: {way}.")
@@ -277,9 +277,8 @@ def _note_layout(table: Table, header: Sequence[str], layout: Layout, spans: _Sp
         )
     columns = [name for place, name in enumerate(header, start=1) if name and place in layout.hidden_columns]
     if columns:
-        names = ", ".join(repr(shown(name)) for name in columns[:_MOST_NAMED])
-        more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
-        table.notes.append(f"Columns hidden in the worksheet are read like the others: {names}{more}.")
+        names = listed([repr(shown(name)) for name in columns], most=_MOST_NAMED)
+        table.notes.append(f"Columns hidden in the worksheet are read like the others: {names}.")
     if spans.used:
         firsts = sorted({first for _, first in spans.used})
         table.notes.append(f"Merged cells count for each of the rows that they span; the first {_lines(firsts)}.")
@@ -290,9 +289,7 @@ def _count(items: Sequence[object], one: str, more: str) -> str:
 
 
 def _lines(lines: Sequence[int]) -> str:
-    told = ", ".join(map(str, lines[:_MOST_NAMED]))
-    more = f" and {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
-    return f"{_count(lines, 'line', 'lines')} {told}{more}"
+    return f"{_count(lines, 'line', 'lines')} {listed([str(line) for line in lines], most=_MOST_NAMED)}"
 
 
 def _name(cell: object, line: int, problems: list[Problem]) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from label_studio_stencil.problems import Problem
+from label_studio_stencil.problems import Problem, grouped
 from label_studio_stencil.report.markdown import MOST_BYTES, cut, defused, escape, problem_table, web_address
 from label_studio_stencil.report.outcomes import Outcome
 from tests.report.reports import report, row
@@ -168,8 +168,8 @@ def test_no_bracket_of_a_tag_is_left_in_an_escaped_text(text: str) -> None:
 
 def test_problems_are_harmless_in_their_table_and_bounded() -> None:
     nasty = "![x](https://evil.example/p.png) <img src=x> [a](javascript:b)\n\x1b[2J"
-    problems = [Problem("bad-step", nasty * 50, line=line, column=nasty, value=nasty) for line in range(100_000)]
-    table = problem_table(problems)
+    problems = [Problem("bad-step", nasty * 50, line=1, column=nasty, value=nasty) for _ in range(10_000)]
+    table = problem_table(grouped(problems))
     assert 100 < len(table) < 1000
     assert len(json.dumps(table)) <= MOST_BYTES
     for cell in (str(cell) for each in table for cell in each.values()):

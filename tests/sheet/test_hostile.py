@@ -754,7 +754,7 @@ UNSEEN = [
 def test_a_title_with_what_nobody_sees_is_a_problem_that_shows_where(mark: str) -> None:
     _, [problem] = judged([{"title": "abc é"}, {"title": f"abc{mark} é"}])
     assert (problem.code, problem.line) == ("title-unseen-letter", 3)
-    assert f"(U+{ord(mark):04X}), after 'abc'" in problem.message
+    assert f"(U+{ord(mark):04X}), at position 4" in problem.message
 
 
 @pytest.mark.parametrize("mark", UNSEEN, ids=ascii)

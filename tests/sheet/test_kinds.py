@@ -49,7 +49,7 @@ KINDS = [
         "a missing value, many times",
         ["title", "description"],
         [[f"row {n}", "NaN"] for n in range(9)],
-        [("missing-value", "description")],
+        [("missing-value", "description")] * 9,
     ),
     *(
         Kind(f"{word} as a setting", ["title", "description"], [["abc", word]], [("missing-value", "description")])

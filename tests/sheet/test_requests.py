@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from label_studio_stencil.files import Asker
-from label_studio_stencil.problems import Problem
+from label_studio_stencil.problems import Problem, problem_lines
 from label_studio_stencil.rows import references as references_module
 from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.requests import find_duplicates, requests_of
@@ -46,7 +47,7 @@ ONE_OF_EACH: list[tuple[str, bytes | str, int | None, str | None]] = [
     ("title-too-long", f"title\n{'é' * 51}\n", 2, "title"),
     ("title-not-text", '{"title": true}', 1, "title"),
     ("title-unseen-letter", "title\nab\u200bc\n", 2, "title"),
-    ("missing-value", "title,description\nabc,NaN\n", None, "description"),
+    ("missing-value", "title,description\nabc,NaN\n", 2, "description"),
     ("title-control-character", 'title\n"ab\nc"\n', 2, "title"),
     ("bad-reference", '{"title": "abc", "workspace": [1]}', 1, "workspace"),
     ("duplicate-row", "title\nabc\nabc\n", 3, "title"),
@@ -332,3 +333,26 @@ def test_overrides_that_are_alike_are_kept_once_and_those_that_only_compare_so_a
     assert not problems
     assert [(type(each.overrides["new"]), each.overrides["new"]) for each in found] == [(type(v), v) for v in values]
     assert found[0].overrides is found[4].overrides
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("title,pin", lambda n: f"Row {n},perhaps"),
+        ("title,agreement_threshold", lambda n: f'Row {n},"0,{n % 90 + 10}"'),
+        ("title,color", lambda n: f"Row {n},#REF!"),
+        ("title,color", lambda n: f"Row {n},NaN"),
+        ("title", lambda n: "x" * (51 + n)),
+        ("title", lambda n: f"{'x' * (n % 20)}\u200by {n}"),
+        ("title", lambda n: f"Row {n // 2 * 2}"),
+        ("title", lambda n: f"{'row' if n % 2 else 'Row'} {chr(0x4E00 + n // 2)}"),
+        ("title,overrides", lambda n: f'Row {n},{{x" : {n}'),
+        ("title", lambda n: f"Row {n}" + ",one more" * (n % 3 > 0)),
+        ("title,description", lambda n: f"Row {n},@texts/{n}.txt"),
+    ],
+    ids=["boolean", "number", "error", "missing", "long", "unseen", "twice", "alike", "json", "cells", "file"],
+)
+def test_what_is_wrong_with_every_row_in_one_way_is_shown_as_one(header: str, cells: Callable[[int], str]) -> None:
+    _, problems = checked("\n".join([header, *map(cells, range(600))]))
+    assert len(problems) >= 300
+    assert len(problem_lines(problems)) == 1

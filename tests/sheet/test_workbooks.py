@@ -54,7 +54,7 @@ def test_the_first_visible_worksheet_is_read_and_the_others_that_hold_anything_a
     sheet = read_sheet(content)
     assert titles(sheet) == ["def"]
     [note] = sheet.notes
-    assert "'Projects' was read, and 'old' (hidden), 'Next year' were not" in note
+    assert "'Projects' was read, and 'old' (hidden) and 'Next year' were not" in note
     assert "--worksheet" in note
 
 
