@@ -2,9 +2,12 @@
 
 A project whose steps are not done says so at the end of its description, and that line is taken off last, together with
 publication and pin. Tasks are imported into an empty project alone, and their number has to be right afterwards. Before they
-are sent, the line says so; then it holds the id of the import, which Enterprise carries out later. So whoever comes next knows
-whether any were sent, and asks what became of them: others are sent only where Label Studio says that those failed. Where no id
-is known, their number is waited for, and they are never sent again.
+are sent, the line says so. Whoever finds that alone waits a while for Label Studio to count them, and never sends others.
+
+Enterprise answers an import with an id and carries it out later. The id is written into the line only where the tasks are not
+counted a moment after the answer: then it tells whoever comes next what became of them, and others are sent where Label Studio
+says that those failed. A batch that dies before its id is written leaves a line without one, so the worst that the saved
+request can cost is a row that a person has to look at; it can't make tasks twice.
 
 The projects that this batch made it goes on with at once. What another one left it claims once the lease is over; until then
 that other one may be at it. A claim is a batch's name in the line, and counts when it still stands a minute later: by
@@ -41,12 +44,16 @@ from label_studio_stencil.rows.task_files import open_tasks
 
 #: Waits before tasks are counted, or the state of an import is asked for, in seconds; the last is repeated.
 _COUNTS_AGAIN = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+#: How many of these waits come before the id of an import is written.
+_BEFORE_ITS_ID = 3
 #: Seconds for which an import is waited for of which Label Studio says that it goes on.
 _LONGEST_IMPORT = 600.0
 #: What a project that was read ahead is judged by.
 _DECISIVE = {"title", "description", "tasks"}
 #: Projects that are read with one that is needed, since their rows come next.
 _AHEAD = 19
+#: Projects at most that are read with those since their tasks are being imported; a page has 100.
+_IMPORTING_AT_ONCE = 80
 #: Times that a write is sent which was not carried out, or which may be written twice.
 _MOST_TRIES = 8
 
@@ -83,6 +90,11 @@ class _Reading:
     project: Project
     pending: Pending | None
     at: float
+
+    @property
+    def key(self) -> str:
+        """What its workspace and title come to."""
+        return key_of(self.project.workspace, self.project.title)
 
     @property
     def sent(self) -> Sent | None:
@@ -132,6 +144,8 @@ class StepRunner:
         # Rows of which the batch knows nothing unusual, in their order, and those of their projects that were read ahead.
         self._ahead: dict[int, Ticket] = {}
         self._seen: dict[int, _Reading] = {}
+        # Rows whose tasks were sent and are not counted yet: they are read with those.
+        self._importing: dict[int, Ticket] = {}
         # Until when a line whose answer was lost may still be written, by project.
         self._lands_until: dict[int, float] = {}
         self._reads = asyncio.Lock()
@@ -316,9 +330,10 @@ class StepRunner:
             if rejected.status == 404:
                 raise StepFailed("somebody has deleted it: run the row again to make it anew") from rejected
             raise
-        if key_of(project.workspace, project.title) != ticket.target.key:
+        reading = self._reading(ticket, project, asked)
+        if reading.key != ticket.target.key:
             raise StepFailed("somebody has renamed or moved it: look at it")
-        return self._reading(ticket, project, asked)
+        return reading
 
     def _reading(self, ticket: Ticket, project: Project, at: float) -> _Reading:
         return _Reading(project, pending_of(project.description, ticket.target.key), at)
@@ -372,9 +387,13 @@ class StepRunner:
         if answer is None or answer.number is None:
             known = answer is not None and answer.task_count == tasks.count
             return reading if known else await self._counted(ticket, reading, tasks, lost)
-        # Where the answer is lost, this batch knows it all the same.
-        with contextlib.suppress(Stale, Throttled, Unsure):
-            reading = await self._note(ticket, reading, Sent(tasks.digest[:8], answer.number))
+        reading = await self._soon_counted(ticket, reading, tasks)
+        if reading.project.tasks != tasks.count:
+            # Where the answer is lost, this batch knows it all the same.
+            with contextlib.suppress(Stale, Throttled, Unsure):
+                if self._is_old(reading):
+                    reading = await self._still_ours(ticket)
+                reading = await self._note(ticket, reading, Sent(tasks.digest[:8], answer.number))
         if reading.project.tasks == tasks.count:
             return reading
         reading, state = await self._carried_out(ticket, reading, answer.number)
@@ -453,15 +472,43 @@ class StepRunner:
             reading = self._seen.pop(number, None)
             self._ahead.pop(number, None)
             if reading is None or self._is_old(reading):
-                rows = {number: ticket, **dict(itertools.islice(self._ahead.items(), _AHEAD))}
-                at = self._clock.now()
-                page = await self._studio.list_page(1, ids=rows, fields=LIGHT_FIELDS)
-                for found in page.projects:
-                    if found.id in rows and not _DECISIVE & set(found.lacks):
-                        pending = pending_of(found.description, rows[found.id].target.key)
-                        self._seen[found.id] = _Reading(found, pending, at)
+                await self._see({number: ticket, **dict(itertools.islice(self._ahead.items(), _AHEAD))})
                 reading = self._seen.pop(number, None)
         return reading or await self._read(ticket)
+
+    async def _see(self, rows: Mapping[int, Ticket]) -> None:
+        """Read the projects of these rows, and of those whose tasks are not counted yet, in one request."""
+        wanted = {**rows, **dict(itertools.islice(self._importing.items(), _IMPORTING_AT_ONCE))}
+        at = self._clock.now()
+        page = await self._studio.list_page(1, ids=wanted, fields=LIGHT_FIELDS)
+        for found in page.projects:
+            if found.id in wanted and not _DECISIVE & set(found.lacks):
+                self._seen[found.id] = self._reading(wanted[found.id], found, at)
+
+    async def _soon_counted(self, ticket: Ticket, reading: _Reading, tasks: TaskFile) -> _Reading:
+        """The project as it was read last, before the id of the import that was sent into it is worth a request."""
+        number, sent = reading.project.id, reading.pending
+        self._importing[number] = ticket
+        try:
+            for seconds in _COUNTS_AGAIN[:_BEFORE_ITS_ID]:
+                if reading.project.tasks == tasks.count or self._list_lag():
+                    break
+                await self._clock.sleep(seconds)
+                due = self._clock.now()
+                async with self._reads:
+                    seen = self._seen.get(number)
+                    if seen is None or (seen.at < due and seen.project.tasks != tasks.count):
+                        await self._see({number: ticket})
+                        seen = self._seen.get(number)
+                if seen is None or (seen.pending, seen.key) != (sent, ticket.target.key):
+                    break
+                reading = seen
+        except (Throttled, Unsure):
+            pass
+        finally:
+            del self._importing[number]
+            self._seen.pop(number, None)
+        return reading
 
     async def _still_ours(self, ticket: Ticket) -> _Reading:
         """The project as it is now, which had steps to do a little while ago."""
@@ -608,11 +655,11 @@ def _is_plain(ticket: Ticket) -> bool:
 
 def _is_as_made(ticket: Ticket, reading: _Reading) -> bool:
     """Whether the project is as this batch made it: empty, nothing sent, and nobody at its steps."""
-    project, pending = reading.project, reading.pending
+    pending = reading.pending
     return (
-        not project.tasks
+        not reading.project.tasks
         and pending == (pending.description if pending else "", ticket.target.intent, None, None)
-        and key_of(project.workspace, project.title) == ticket.target.key
+        and reading.key == ticket.target.key
     )
 
 
