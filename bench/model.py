@@ -139,8 +139,8 @@ def _nearest(runs: Sequence[Measured], quantity: str, terms: Iterable[str]) -> d
 
 
 @dataclass(frozen=True, slots=True)
-class Studio:
-    """How fast a studio answers, and how it is asked.
+class Instance:
+    """How fast a Label Studio answers, and how it is asked.
 
     Attributes:
         name: What people call it.
@@ -175,21 +175,21 @@ PART_START, READ_ROW = 2.7, 32e-6
 PART_WAIT = 5.0
 
 
-def seconds(model: Model, rows: int, studio: Studio) -> float:
+def seconds(model: Model, rows: int, label_studio: Instance) -> float:
     """How long a batch takes, from the command to its report.
 
     Args:
         model: Its costs.
         rows: Of the sheet.
-        studio: The studio; its parts have a machine of their own each.
+        label_studio: Label Studio; its parts have a machine of their own each.
     """
     known = drivers(rows)
     costs = model.coefficients
     processor = costs["processor"]["rows"] / costs["requests"]["rows"]
     requests = model.predicted("requests", known)
     # Each reads the sheet, and knows what exists by a page at least.
-    in_parts = PART_WAIT + PART_START + READ_ROW * rows if studio.parts > 1 else 0.0
-    return START + READ_ROW * rows + in_parts + requests / studio.requests_per_second(processor)
+    in_parts = PART_WAIT + PART_START + READ_ROW * rows if label_studio.parts > 1 else 0.0
+    return START + READ_ROW * rows + in_parts + requests / label_studio.requests_per_second(processor)
 
 
 def as_measured(model: Model, rows: int) -> dict[str, float]:

@@ -10,22 +10,22 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from bench.model import Measured, Model, Studio, as_measured, seconds
+from bench.model import Instance, Measured, Model, as_measured, seconds
 
 #: Quantities and their names; what is drawn as a line is the model, and dots are what was measured.
 COUNTS = (
-    ("requests", "requests to the studio"),
+    ("requests", "requests to Label Studio"),
     ("database rows", "rows in Prefect's database"),
     ("events", "of them events"),
     ("task_run", "of them task runs"),
 )
-STUDIOS = (
-    Studio("Community, one at a time", latency=0.042, at_once=1),
-    Studio("15 requests a second, one process or many", rate=15),
-    Studio("50 ms, 4 at once", latency=0.05, at_once=4),
-    Studio("50 ms, 16 at once", latency=0.05, at_once=16),
-    Studio("no wait, one process", at_once=64),
-    Studio("no wait, 4 parts on 4 machines", at_once=64, parts=4),
+LABEL_STUDIOS = (
+    Instance("Community, one at a time", latency=0.042, at_once=1),
+    Instance("15 requests a second, one process or many", rate=15),
+    Instance("50 ms, 4 at once", latency=0.05, at_once=4),
+    Instance("50 ms, 16 at once", latency=0.05, at_once=16),
+    Instance("no wait, one process", at_once=64),
+    Instance("no wait, 4 parts on 4 machines", at_once=64, parts=4),
 )
 MARKS = ((60, "a minute"), (3_600, "an hour"), (86_400, "a day"))
 COLOURS = ("#1F6FEB", "#C2410C", "#15803D", "#7C3AED", "#374151", "#DB2777")
@@ -67,10 +67,10 @@ def _draw_counts(axes: Any, rows: "np.ndarray[Any, Any]", model: Model, runs: Se
 
 
 def _draw_times(axes: Any, rows: "np.ndarray[Any, Any]", model: Model) -> None:
-    for studio, colour in zip(STUDIOS, COLOURS, strict=True):
-        dashed = "--" if studio.parts > 1 else "-"
-        taken = [seconds(model, int(each), studio) for each in rows]
-        axes.plot(rows, taken, dashed, color=colour, linewidth=1.6, label=studio.name)
+    for label_studio, colour in zip(LABEL_STUDIOS, COLOURS, strict=True):
+        dashed = "--" if label_studio.parts > 1 else "-"
+        taken = [seconds(model, int(each), label_studio) for each in rows]
+        axes.plot(rows, taken, dashed, color=colour, linewidth=1.6, label=label_studio.name)
     axes.set_title("How long it takes (modelled)", loc="left", fontsize=10)
     axes.set_yticks([value for value, _ in MARKS], [name for _, name in MARKS])
     axes.minorticks_off()

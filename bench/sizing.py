@@ -24,7 +24,7 @@ from pathlib import Path
 from starlette.responses import Response
 
 from bench.contestants import write_sheet
-from bench.model import Measured, Model, Studio, as_measured, part_task_runs, seconds, survey
+from bench.model import Instance, Measured, Model, as_measured, part_task_runs, seconds, survey
 from bench.prefect_database import EVENTS, Contents, connections, contents
 from label_studio_sandbox import Call, Proceed, Sandbox
 from scripts.postgres import postgres_server
@@ -43,23 +43,23 @@ QUIET = 7.0
 #: Seconds between two looks at the connections to its database.
 LOOK = 0.25
 
-STUDIOS = (
-    Studio("10 requests a second", rate=10),
-    Studio("15 requests a second", rate=15),
-    Studio("15 requests a second, 4 parts", rate=15, parts=4),
+LABEL_STUDIOS = (
+    Instance("10 requests a second", rate=10),
+    Instance("15 requests a second", rate=15),
+    Instance("15 requests a second, 4 parts", rate=15, parts=4),
     # Measured on Community 1.23.2 on SQLite: 100 rows in 9 s.
-    Studio("Community, one at a time", latency=0.042, at_once=1),
-    Studio("50 ms, 4 at once", latency=0.05, at_once=4),
-    Studio("50 ms, 16 at once", latency=0.05, at_once=16),
-    Studio("no wait, one process", at_once=64),
-    Studio("50 ms, 4 parts of 4 at once", latency=0.05, at_once=4, parts=4),
-    Studio("no wait, 4 parts on 4 machines", at_once=64, parts=4),
+    Instance("Community, one at a time", latency=0.042, at_once=1),
+    Instance("50 ms, 4 at once", latency=0.05, at_once=4),
+    Instance("50 ms, 16 at once", latency=0.05, at_once=16),
+    Instance("no wait, one process", at_once=64),
+    Instance("50 ms, 4 parts of 4 at once", latency=0.05, at_once=4, parts=4),
+    Instance("no wait, 4 parts on 4 machines", at_once=64, parts=4),
 )
 #: Whose time is measured too: rows, and the flags of the command.
 TIMED = (
-    (Studio("15 requests a second", rate=15), 300, ("--requests-per-second", "15")),
-    (Studio("50 ms, 4 at once", latency=0.05, at_once=4), 1_000, ("--max-concurrency", "4")),
-    (Studio("50 ms, 16 at once", latency=0.05, at_once=16), 1_000, ("--max-concurrency", "16")),
+    (Instance("15 requests a second", rate=15), 300, ("--requests-per-second", "15")),
+    (Instance("50 ms, 4 at once", latency=0.05, at_once=4), 1_000, ("--max-concurrency", "4")),
+    (Instance("50 ms, 16 at once", latency=0.05, at_once=16), 1_000, ("--max-concurrency", "16")),
 )
 
 #: A batch without project events, and else as the command runs it: the flow's parameter has no flag.
@@ -116,7 +116,7 @@ class Bench:
         self.batch(5)
 
     def batch(self, rows: int, *, project_events: bool = True) -> Measured:
-        """What a batch on a fresh studio costs."""
+        """What a batch on a fresh Label Studio costs."""
         counted = Counted()
         before, server = self._settled(), _server_processor()
         with Sandbox(interceptors=[counted], log_requests=False) as sandbox, self._watched() as seen:
@@ -220,13 +220,13 @@ class Bench:
             while not over.wait(LOOK):
                 seen.append(asyncio.run(connections(url)))
 
-        looker = threading.Thread(target=look, daemon=True)
-        looker.start()
+        looks = threading.Thread(target=look, daemon=True)
+        looks.start()
         try:
             yield seen
         finally:
             over.set()
-            looker.join()
+            looks.join()
 
 
 def _memory(process: int) -> float:
@@ -282,8 +282,10 @@ def measured(kinds: Sequence[str], sizes: Sequence[int]) -> tuple[list[Measured]
             if kind == kinds[0]:
                 rows = min(max(sizes), 3_000)
                 others[f"requests of a rerun of {rows:,} rows"] = float(on.rerun(rows))
-                for studio, rows, flags in TIMED:
-                    others[f"seconds of {rows:,} rows, {studio.name}"] = on.timed(rows, studio.latency, flags)
+                for label_studio, rows, flags in TIMED:
+                    others[f"seconds of {rows:,} rows, {label_studio.name}"] = on.timed(
+                        rows, label_studio.latency, flags
+                    )
     return runs, others
 
 
@@ -313,10 +315,8 @@ def tell(runs: Sequence[Measured], others: Mapping[str, float]) -> Model:
     _tell_times(model)
     for what, value in others.items():
         print(f"measured: {what}: {value:,.1f}")
-    for studio, rows, _ in TIMED:
-        print(
-            f"modelled: seconds of {rows:,} rows, {studio.name}: {seconds(model, rows, studio):,.1f} from the command"
-        )
+    for label_studio, rows, _ in TIMED:
+        print(f"modelled: seconds of {rows:,} rows, {label_studio.name}: {seconds(model, rows, label_studio):,.1f}")
     return model
 
 
@@ -334,8 +334,10 @@ def _tell_costs(kind: str, model: Model, checked: Model, largest: Measured) -> N
 
 def _tell_times(model: Model) -> None:
     print(f"\n{'':34}" + "".join(f"{rows:>12,}" for rows in TOLD))
-    for studio in STUDIOS:
-        print(f"{studio.name:34}" + "".join(f"{duration(seconds(model, rows, studio)):>12}" for rows in TOLD))
+    for label_studio in LABEL_STUDIOS:
+        print(
+            f"{label_studio.name:34}" + "".join(f"{duration(seconds(model, rows, label_studio)):>12}" for rows in TOLD)
+        )
     print(f"{'survey of 100,000 projects':34}" + "".join(f"{survey(rows, 100_000):>12,}" for rows in TOLD))
     for parts in (4, 16, 64):
         print(f"{f'task runs, {parts} parts':34}" + "".join(f"{part_task_runs(rows, parts):>12,}" for rows in TOLD))

@@ -1,6 +1,6 @@
 """Automations to use as they are or to start from.
 
-    python -m deployments.automations alert BLOCK                           notify when a batch ends with rows that are not well
+    python -m deployments.automations alert BLOCK                           notify when rows of a batch need attention
     python -m deployments.automations watch BLOCK DEPLOYMENT --within 25h   notify when no run of a deployment completes in time
     python -m deployments.automations react DEPLOYMENT                      run a deployment for each project that was created
 
@@ -25,14 +25,14 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
-from deployments.worded import in_words
+from deployments.worded import user_errors
 from label_studio_stencil.prefect.events import BATCH_FAILED, PROJECT_CREATED
 from label_studio_stencil.problems import StencilError
 
 #: What a deployment is told of a project.
 PASSED_ON = ("project_id", "project_url", "title", "workspace", "template")
 
-ALERT = "stencil: alert on rows that are not well"
+ALERT = "stencil: alert on rows that need attention"
 WATCH = "stencil: alert when no run of {deployment} completes"
 REACT = "stencil: run {deployment} for each new project"
 SILENT = "stencil: a run that falls silent counts as crashed"
@@ -56,14 +56,14 @@ class NotThere(StencilError):
 
 
 async def alert(block: str) -> Automation:
-    """Notify by a notification block (`slack-webhook/team`) when a batch ends with rows that are not well.
+    """Notify by a notification block (`slack-webhook/team`) when a batch ends with rows that need attention.
 
     Raises:
         NotThere: There is no such block.
     """
     return await _made(
         ALERT,
-        "The message carries the counts, and the lines that are not well.",
+        "The message carries the counts, and the lines that need attention.",
         EventTrigger(expect={BATCH_FAILED}, posture=Posture.Reactive, threshold=1),
         SendNotification(
             block_document_id=await _notification_block(block),
@@ -257,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0, or 2 where something is missing."""
     parser = argparse.ArgumentParser(prog="python -m deployments.automations", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="alert|watch|react")
-    alerts = verbs.add_parser("alert", help="notify when a batch ends with rows that are not well")
+    alerts = verbs.add_parser("alert", help="notify when rows of a batch need attention")
     watches = verbs.add_parser("watch", help="notify when no run of a deployment completes in time")
     for each in (alerts, watches):
         each.add_argument("block", metavar="BLOCK", help="a notification block, as TYPE/NAME")
@@ -292,7 +292,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(f"Made the automation {automation.name!r}.\n")
         return 0
 
-    return in_words(run)
+    return user_errors(run)
 
 
 if __name__ == "__main__":

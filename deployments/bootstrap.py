@@ -2,10 +2,10 @@
 
 A work pool, the work queue `batches` that lets one batch run at a time, the global concurrency
 limit `label-studio` that holds the rate of all runs together, an automation that counts silent runs as crashed, and a
-credentials block with the studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name, once it has answered. What exists is
-left as it is, but for the block, which takes what the environment says now.
+credentials block for the Label Studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name, once it has answered. What
+exists is left as it is, but for the block, which takes what the environment says now.
 
-With `--alert BLOCK`, automations that notify by this block: when rows are not well, and when the nightly deployment has not
+With `--alert BLOCK`, automations that notify by this block: when rows need attention, and when the nightly deployment has not
 completed for 25 hours. `--watch watch-inbox/inbox=30m` says for which deployments instead, and how long.
 """
 
@@ -26,18 +26,18 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from deployments.automations import SILENT, alert, count_silent_as_crashed, period, watch
-from deployments.worded import in_words
-from label_studio_stencil.access import open_studio
+from deployments.worded import user_errors
+from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.files import ALLOW
 from label_studio_stencil.options import Options
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
 from label_studio_stencil.prefect.limits import LIMIT_NAME
 from label_studio_stencil.problems import StencilError
-from label_studio_stencil.settings import StudioSettings, default_requests_per_second
+from label_studio_stencil.settings import LabelStudioSettings, default_requests_per_second
 
 POOL = "stencil"
 QUEUE = "batches"
-#: Requests per second of all runs together, on a studio of one's own: what a small one answers without being slower to people.
+#: Requests per second of all runs together, on a server of one's own: what a small one answers without slowing people down.
 RATE = 50
 #: The deployment that is watched unless others are named, and its period: a day, and an hour for the run.
 NIGHTLY = ("create-projects/nightly", timedelta(hours=25))
@@ -57,22 +57,22 @@ async def bootstrap(
 
     Args:
         block: Name of the credentials block.
-        rate: Requests per second of all runs together; 0 takes what suits the studio, or leaves what is there.
+        rate: Requests per second of all runs together; 0 takes what suits Label Studio, or leaves what is there.
         notify: The notification block for alerts, as TYPE/NAME; empty makes none.
         watched: Within which period a run of each of these deployments has to complete.
 
     Raises:
         NotThere: There is no such notification block.
         NoServer: No Prefect server is named.
-        MissingSettings: The environment names no studio.
-        LabelStudioError: The studio does not answer, or refuses the token.
+        MissingSettings: The environment names no Label Studio.
+        LabelStudioError: Label Studio does not answer, or refuses the token.
     """
     if not PREFECT_API_URL.value():
         raise NoServer(
             "PREFECT_API_URL names no Prefect server: start one (`make ui`) and export the line that it prints."
         )
-    settings = StudioSettings.from_environment()
-    told = [await _studio_answers(settings)]
+    settings = LabelStudioSettings.from_environment()
+    told = [await _label_studio_answers(settings)]
     async with get_client() as client:
         told.append(await _pool(client))
         told.append(await _queue(client))
@@ -86,10 +86,12 @@ async def bootstrap(
     return told
 
 
-async def _studio_answers(settings: StudioSettings) -> str:
-    async with open_studio(settings, Options()) as studio:
-        user = await studio.client.whoami()
-        return f"studio: {studio.name} ({studio.edition.value}) answers, and the token is {user.email}'s"
+async def _label_studio_answers(settings: LabelStudioSettings) -> str:
+    async with open_label_studio(settings, Options()) as label_studio:
+        user = await label_studio.client.whoami()
+        return (
+            f"Label Studio: {label_studio.name} ({label_studio.edition.value}) answers, and the token is {user.email}'s"
+        )
 
 
 async def _pool(client: PrefectClient) -> str:
@@ -126,7 +128,7 @@ async def _limit(client: PrefectClient, url: str, rate: int) -> str:
     return f"global concurrency limit {LIMIT_NAME}: {wanted} requests per second"
 
 
-async def _block(settings: StudioSettings, name: str) -> str:
+async def _block(settings: LabelStudioSettings, name: str) -> str:
     await LabelStudioCredentials.aregister_type_and_schema()
     await LabelStudioCredentials(url=settings.url, token=settings.token).asave(name, overwrite=True)
     return f"credentials block {name}: holds {settings.url} and the token"
@@ -165,14 +167,14 @@ def main(arguments: list[str] | None = None) -> int:
     if not _BLOCK_NAME.fullmatch(chosen.credentials):
         parser.error(f"argument --credentials: {chosen.credentials!r}: lower-case letters, digits and dashes alone")
     if chosen.rate < 0:
-        parser.error(f"argument --rate: {chosen.rate}: give a number from 1, or 0 for what suits the studio")
+        parser.error(f"argument --rate: {chosen.rate}: give a number from 1, or 0 for what suits Label Studio")
 
     def run() -> int:
         lines = asyncio.run(bootstrap(chosen.credentials, chosen.rate, chosen.alert, dict(chosen.watch or [NIGHTLY])))
         sys.stdout.writelines(f"{line}\n" for line in lines)
         return 0
 
-    return in_words(run)
+    return user_errors(run)
 
 
 if __name__ == "__main__":

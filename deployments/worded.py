@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from label_studio_stencil.problems import StencilError
 
 
-def in_words(call: Callable[[], int]) -> int:
+def user_errors(call: Callable[[], int]) -> int:
     """The exit code of a command; 2, with a sentence, where it could not be carried out."""
     server = f"The Prefect server that PREFECT_API_URL names ({PREFECT_API_URL.value()})"
     try:

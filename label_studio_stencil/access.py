@@ -1,4 +1,4 @@
-"""Opens the studio that a batch works on, with the limits that the options and the edition ask for."""
+"""Opens Label Studio that a batch works on, with the limits that the options and the edition ask for."""
 
 import contextlib
 import os
@@ -12,12 +12,12 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.labelstudio.pacing import Clock, Pacer, SystemClock, Toll
 from label_studio_stencil.options import Options
-from label_studio_stencil.settings import StudioSettings, default_max_concurrency, default_requests_per_second
+from label_studio_stencil.settings import LabelStudioSettings, default_max_concurrency, default_requests_per_second
 
 
 @dataclass(frozen=True, slots=True)
-class Studio:
-    """An open studio, and what is known of it.
+class Instance:
+    """An open Label Studio, and what is known of it.
 
     Attributes:
         client: The open client.
@@ -35,14 +35,14 @@ class Studio:
 
 
 @contextlib.asynccontextmanager
-async def open_studio(
-    settings: StudioSettings,
+async def open_label_studio(
+    settings: LabelStudioSettings,
     options: Options,
     *,
     sandbox: bool = False,
     clock: Clock | None = None,
     toll: Toll | None = None,
-) -> AsyncIterator[Studio]:
+) -> AsyncIterator[Instance]:
     """A client with the limits that the options and the edition ask for.
 
     Args:
@@ -53,7 +53,7 @@ async def open_studio(
         toll: Awaited by each request before it leaves: a limit that is shared with others elsewhere.
 
     Raises:
-        LabelStudioError: The studio did not answer, or refused the token.
+        LabelStudioError: Label Studio did not answer, or refused the token.
     """
     rate = options.requests_per_second
     pacer = Pacer(
@@ -67,19 +67,19 @@ async def open_studio(
         if not options.max_concurrency:
             pacer.max_concurrency = default_max_concurrency(version.edition)
         name = f"the embedded sandbox ({client.url})" if sandbox else client.url
-        yield Studio(client, version.edition, pacer, name, sandbox)
+        yield Instance(client, version.edition, pacer, name, sandbox)
 
 
 @contextlib.asynccontextmanager
 async def open_sandbox(
     options: Options, *, data: Path | None = None, toll: Toll | None = None
-) -> AsyncIterator[Studio]:
+) -> AsyncIterator[Instance]:
     """The embedded sandbox, started for the time of a batch.
 
     Args:
-        options: As for `open_studio`.
+        options: As for `open_label_studio`.
         data: File that its projects are kept in; by default `STENCIL_SANDBOX_DATA`, else `.stencil/sandbox.sqlite3`.
-        toll: As for `open_studio`.
+        toll: As for `open_label_studio`.
     """
     # Only who runs on the sandbox pays for importing a web server.
     from label_studio_sandbox import Sandbox
@@ -87,9 +87,9 @@ async def open_sandbox(
     path = data or Path(os.environ.get("STENCIL_SANDBOX_DATA") or DEFAULT_SANDBOX_DATA)
     path.parent.mkdir(parents=True, exist_ok=True)
     with Sandbox(path) as sandbox:
-        settings = StudioSettings(url=sandbox.url, token=SecretStr(sandbox.token))
-        async with open_studio(settings, options, sandbox=True, toll=toll) as studio:
-            yield studio
+        settings = LabelStudioSettings(url=sandbox.url, token=SecretStr(sandbox.token))
+        async with open_label_studio(settings, options, sandbox=True, toll=toll) as label_studio:
+            yield label_studio
 
 
 #: Where the embedded sandbox keeps its projects between batches, from the current folder.

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from label_studio_stencil.access import Studio
+from label_studio_stencil.access import Instance
 from label_studio_stencil.concurrency import together
-from label_studio_stencil.engine.context import Unsettled
+from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.engine.engine import Engine
 from label_studio_stencil.engine.steps import StepRunner
 from label_studio_stencil.engine.stop import Stopping
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class BatchFailed(StencilError):
-    """The batch ended, and too many of its rows are not well; `report` tells of each."""
+    """The batch ended, and too many of its rows need attention; `report` tells of each."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -66,16 +66,16 @@ class Batch:
         self,
         checked: Checked,
         options: Options,
-        studio: Studio,
+        label_studio: Instance,
         engine: Engine,
         problems: Sequence[Problem],
         steps: StepRunner,
     ) -> None:
         self._steps = steps
-        self.sheet, self.options, self.studio, self.engine = checked.sheet, options, studio, engine
+        self.sheet, self.options, self.label_studio, self.engine = checked.sheet, options, label_studio, engine
         self.stopping = engine.stopping
         self.started = datetime.now(UTC)
-        self._clock = studio.pacer.clock
+        self._clock = label_studio.pacer.clock
         self._began = self._clock.now()
         self.most_failures = most_failures(options.max_failures, len(self.sheet.rows))
         self._invalid: dict[int, list[Problem]] = {}
@@ -100,14 +100,14 @@ class Batch:
 
     def groups(self) -> list[Group]:
         """The rows that have something to do, in order: each a group up to `MOST_GROUPS`, then at most as many groups."""
-        tickets = [ticket for ticket in self.engine.tickets if not ticket.settled]
+        tickets = [ticket for ticket in self.engine.tickets if not ticket.done]
         grouped = len(tickets) > MOST_GROUPS
         size = max(LEAST_GROUPED, math.ceil(len(tickets) / MOST_GROUPS)) if grouped else 1
         return [_group(tickets[start : start + size]) for start in range(0, len(tickets), size)]
 
-    async def finish_staked(self) -> None:
+    async def complete_placeholders(self) -> None:
         """Finish what a cancellation cut off, and say of the rest what is not done."""
-        await self.engine.finish_staked()
+        await self.engine.complete_placeholders()
         self._steps.leave(self.engine.tickets, self.stopping.reason)
 
     @property
@@ -127,7 +127,7 @@ class Batch:
         """Rows that did not end well."""
         return len(self._failed)
 
-    def note_settled(self, ticket: Ticket) -> None:
+    def note_done(self, ticket: Ticket) -> None:
         """Count a row that did not end well, and stop the batch where they are too many."""
         # The sweep may settle a row more than once.
         (self._failed.add if ticket.outcome in _BAD else self._failed.discard)(ticket.target.request.line)
@@ -148,13 +148,13 @@ class Batch:
             rows=tuple(sorted(rows, key=lambda row: row.line)),
             sheet=self.sheet.name,
             columns=tuple(self.sheet.columns) if self._title_column else ("title", *self.sheet.columns),
-            studio=self.studio.name,
-            edition=self.studio.edition.value,
-            sandbox=self.studio.sandbox,
+            label_studio=self.label_studio.name,
+            edition=self.label_studio.edition.value,
+            sandbox=self.label_studio.sandbox,
             batch=self.engine.batch,
             started=self.started,
             seconds=self._clock.now() - self._began,
-            requests=self.studio.client.requests_sent,
+            requests=self.label_studio.client.requests_sent,
             mode=self.options.mode.value,
             dry_run=self.options.dry_run,
             notes=(*self.sheet.notes, *_lookalikes(self.engine.tickets), *self.engine.notes),
@@ -173,14 +173,14 @@ class Batch:
             workspace=target.workspace_name or target.request.workspace,
             outcome=outcome,
             project_id=project,
-            project_url=f"{self.studio.client.url}/projects/{project}" if project is not None else "",
+            project_url=f"{self.label_studio.client.url}/projects/{project}" if project is not None else "",
             attempts=ticket.attempts,
             seconds=ticket.seconds,
             error_code=ticket.error_code,
             error=ticket.error,
             steps=ticket.steps,
             cells=self._cells(target.request),
-            again=None if outcome.well else self._again(target.request),
+            again=None if outcome.ok else self._again(target.request),
         )
 
     def _cells(self, request: Request) -> Mapping[str, object]:
@@ -209,7 +209,7 @@ class Batch:
 
 _PLANNED = {
     Action.CREATE: Outcome.CREATED,
-    Action.FINISH: Outcome.RESUMED,
+    Action.RESUME: Outcome.RESUMED,
     Action.UPDATE: Outcome.UPDATED,
     Action.UNCHANGED: Outcome.UNCHANGED,
     Action.EXISTS: Outcome.EXISTS,
@@ -219,65 +219,67 @@ _PLANNED = {
 #: Outcomes that count as failures.
 _BAD = frozenset({Outcome.FAILED, Outcome.AMBIGUOUS})
 
-#: What writes settings, so that the studio has to take them.
-_WRITING = frozenset({Action.CREATE, Action.FINISH, Action.UPDATE})
+#: What writes settings, so that Label Studio has to take them.
+_WRITING = frozenset({Action.CREATE, Action.RESUME, Action.UPDATE})
 
 #: Called with each batch as it is prepared in this context: how a progress bar gets to see it.
 batch_listener: ContextVar[Callable[[Batch], None] | None] = ContextVar("batch_listener", default=None)
 
 
-async def prepare(checked: Checked, options: Options, studio: Studio, *, patience: Patience | None = None) -> Batch:
-    """Resolve every name, find every problem that only the studio can show, and plan; nothing is written.
+async def prepare(
+    checked: Checked, options: Options, label_studio: Instance, *, patience: Patience | None = None
+) -> Batch:
+    """Resolve every name, find every problem that only Label Studio can show, and plan; nothing is written.
 
     Raises:
         InvalidSheet: The sheet has problems, and `skip_invalid` was not given or does not help.
         BadOption: An option has a value that it can't have.
-        LabelStudioError: The studio did not answer.
+        LabelStudioError: Label Studio did not answer.
     """
     most_failures(options.max_failures, 0)
     fields = listed_fields(checked.requests, options.mode)
     (targets, problems, people), newest = await together(
-        (resolve_targets(checked, options, studio), newest_page(studio.client, fields))
+        (resolve_targets(checked, options, label_studio), newest_page(label_studio.client, fields))
     )
     stops = [problem for problem in problems if problem.line is None or not options.skip_invalid]
     if stops:
         raise InvalidSheet(checked.sheet.name, problems, checked.sheet.notes)
     surveyed = await survey(
-        studio.client,
+        label_studio.client,
         targets,
         options.mode,
         newest,
-        at_once=studio.pacer.max_concurrency,
+        at_once=label_studio.pacer.max_concurrency,
         allow_lookalikes=options.allow_lookalikes,
     )
     written = (each.target for each in surveyed.planned if each.action in _WRITING)
-    refused = await refused_interfaces(written, studio)
+    refused = await refused_interfaces(written, label_studio)
     if refused and not options.skip_invalid:
         every = sorted([*problems, *refused], key=lambda problem: problem.line or 0)
         raise InvalidSheet(checked.sheet.name, every, checked.sheet.notes)
     bad = {problem.line for problem in refused}
     engine = Engine(
-        studio.client,
+        label_studio.client,
         [each for each in surveyed.planned if each.target.request.line not in bad],
         covered=surveyed.covered,
         ordered=surveyed.ordered,
-        clock=studio.pacer.clock,
+        clock=label_studio.pacer.clock,
         patience=patience,
         stopping=Stopping(),
         longest_outage=options.longest_outage,
     )
     steps = StepRunner(
-        studio.client,
+        label_studio.client,
         people,
-        studio.pacer.clock,
+        label_studio.pacer.clock,
         engine.patience,
         engine.waits,
         batch=engine.batch,
-        at_once=studio.pacer.max_concurrency,
+        at_once=label_studio.pacer.max_concurrency,
         list_lag=lambda: engine.list_lag,
     )
-    batch = Batch(checked, options, studio, engine, [*problems, *refused], steps)
-    engine.when_settled(batch.note_settled)
+    batch = Batch(checked, options, label_studio, engine, [*problems, *refused], steps)
+    engine.when_done(batch.note_done)
     listener = batch_listener.get()
     if listener is not None:
         listener(batch)
@@ -287,7 +289,7 @@ async def prepare(checked: Checked, options: Options, studio: Studio, *, patienc
 async def provision(
     checked: Checked,
     options: Options,
-    studio: Studio,
+    label_studio: Instance,
     *,
     patience: Patience | None = None,
     retries: Retries | None = None,
@@ -296,16 +298,16 @@ async def provision(
 
     Raises:
         InvalidSheet: As `prepare`.
-        LabelStudioError: The studio did not answer while the batch was planned.
+        LabelStudioError: Label Studio did not answer while the batch was planned.
     """
-    batch = await prepare(checked, options, studio, patience=patience)
+    batch = await prepare(checked, options, label_studio, patience=patience)
     if options.dry_run:
         return batch.report()
     under_way = asyncio.Semaphore(groups_at_once(batch))
 
     async def carry_out(group: Group) -> None:
         async with under_way:
-            await _until_settled(batch, group, retries or Retries())
+            await _until_done(batch, group, retries or Retries())
 
     await asyncio.gather(*(carry_out(group) for group in batch.groups()))
     await batch.engine.sweep()
@@ -313,24 +315,24 @@ async def provision(
     return batch.report()
 
 
-async def _until_settled(batch: Batch, group: Group, retries: Retries) -> None:
+async def _until_done(batch: Batch, group: Group, retries: Retries) -> None:
     for delay in retries.delays:
         try:
             await batch.engine.attempt(group.tickets)
-        except Unsettled as unsettled:
-            await batch.studio.pacer.clock.sleep(max(unsettled.seconds, spread(delay, retries.jitter)))
+        except RowsWaiting as unsettled:
+            await batch.label_studio.pacer.clock.sleep(max(unsettled.seconds, spread(delay, retries.jitter)))
         else:
             return
-    with contextlib.suppress(Unsettled):
+    with contextlib.suppress(RowsWaiting):
         await batch.engine.attempt(group.tickets)
     batch.engine.give_up(group.tickets)
 
 
 def groups_at_once(batch: Batch) -> int:
-    """How many groups to have under way: enough rows to fill the windows that are staked, looked at and finished."""
+    """How many groups to have under way: enough rows to fill the windows that are created, looked at and finished."""
     groups = batch.groups()
     size = max((len(group.tickets) for group in groups), default=1)
-    # Two at least, or nothing would be staked while the last window of a large one is finished.
+    # Two at least, or nothing would be created while the last window of a large one is finished.
     return max(2, math.ceil(4 * batch.engine.patience.window / size))
 
 

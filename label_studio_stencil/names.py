@@ -9,11 +9,11 @@ from label_studio_stencil.problems import Problem, shown
 
 
 class Named(Protocol):
-    """Anything on the studio that has a name and, as a rule, an id."""
+    """Anything on Label Studio that has a name and, as a rule, an id."""
 
     @property
     def id(self) -> int | None:
-        """The studio's id."""
+        """Label Studio's id."""
         ...
 
 
@@ -29,7 +29,7 @@ def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str)
 
     Args:
         reference: Id or name, as the sheet has it.
-        items: What the studio holds.
+        items: What Label Studio holds.
         names: The items' names, in the same order.
         kind: The word for such an item (`template`, `workspace`), used in the message and the code.
     """
@@ -57,7 +57,7 @@ def _unknown(reference: str, items: Sequence[Named], names: Sequence[str], kind:
     if near:
         return f"no {kind} has this id or name; the nearest are {', '.join(ids[name] for name in near)}."
     if not items:
-        return f"no {kind} has this id or name: the studio shows this token none like it."
+        return f"no {kind} has this id or name: Label Studio shows this token none like it."
     return f"no {kind} has this id or name; `stencil {kind} list` shows all {len(items)}."
 
 

@@ -24,7 +24,7 @@ class Mode(StrEnum):
 
 
 class FailWhen(StrEnum):
-    """Which rows that are not well make the batch a failed one."""
+    """Which rows that need attention make the batch a failed one."""
 
     ANY = "any"
     ALL = "all"
@@ -115,5 +115,5 @@ def chosen_lines(text: str) -> range | None:
 
 def failed(counts: Mapping[Outcome, int], fail_when: FailWhen) -> bool:
     """Whether a batch with so many rows of each outcome counts as failed."""
-    ok, not_ok = (any(count for outcome, count in counts.items() if outcome.well is well) for well in (True, False))
+    ok, not_ok = (any(count for outcome, count in counts.items() if outcome.ok is ok) for ok in (True, False))
     return not_ok and (fail_when is FailWhen.ANY or (fail_when is FailWhen.ALL and not ok))

@@ -9,25 +9,25 @@ class Patience:
     """Durations (seconds) and counts of the protocol.
 
     Attributes:
-        settle: Waits before the first, second, ... look for a create or a PATCH whose answer was lost.
+        unanswered: Waits before the first, second, ... look for a create or a PATCH whose answer was lost.
         rivals: Wait between two looks at rivals, so that the other owner shows itself. Longer than a PATCH may take plus the
-            lag of the studio's list.
+            lag of Label Studio's list.
         patch: How long after the look that it was decided by the answer to a PATCH is waited for, shorter than `rivals`: rivals
             that saw the same wait so long before they finish another project.
         late: How long after a lost answer its write may still land.
-        lease: Age at which another batch's half-made project of another intent counts as abandoned.
+        lease: Age at which another batch's placeholder of another intent counts as abandoned.
         fresh: Age at which a look is too old to decide by; half of `rivals`.
         read: Age at which a reading of one project is too old to delete it by.
         lag: First wait before a list that does not show our own projects yet is read again; each further one is longer.
         longest_lag: How long such a list is waited for.
         longest_lag_at_stop: The same, where the batch is to stop.
         most_sends: Creates that are sent for one row at most.
-        window: Staked rows that share a look; below the 100 of a page, so that one page shows them and what was staked
+        window: created rows that share a look; below the 100 of a page, so that one page shows them and what was created
             while it was read.
         overlap: Ids below the lowest wanted one that a look reads too, since ids are given before commits.
     """
 
-    settle: tuple[float, ...] = (2.0, 8.0)
+    unanswered: tuple[float, ...] = (2.0, 8.0)
     rivals: float = 30.0
     patch: float = 25.0
     late: float = 60.0

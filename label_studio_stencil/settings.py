@@ -1,4 +1,4 @@
-"""Which studio, and how hard to ask it: what the environment says, and the defaults that fit a server.
+"""Which Label Studio, and how hard to ask it: what the environment says, and the defaults that fit a server.
 
 Needs `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`, unless the embedded sandbox is used.
 """
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from label_studio_stencil.labelstudio.address import keep_alive_for, studio_address
+from label_studio_stencil.labelstudio.address import base_address, keep_alive_for
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.problems import StencilError
 
 __all__ = [
+    "LabelStudioSettings",
     "MissingSettings",
-    "StudioSettings",
     "default_max_concurrency",
     "default_requests_per_second",
     "keep_alive_for",
@@ -37,15 +37,15 @@ COMMUNITY_MAX_CONCURRENCY = 1
 
 
 class MissingSettings(StencilError):
-    """The environment does not say which studio to talk to, or with what token."""
+    """The environment does not say which Label Studio to talk to, or with what token."""
 
 
 @dataclass(frozen=True, slots=True)
-class StudioSettings:
-    """Where the studio is, and the token for it.
+class LabelStudioSettings:
+    """Where Label Studio is, and the token for it.
 
     Attributes:
-        url: The studio's base URL, without a slash at its end.
+        url: Label Studio's base URL, without a slash at its end.
         token: A personal access token or a legacy token.
     """
 
@@ -54,11 +54,11 @@ class StudioSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name; blank counts as missing.
+        """Label Studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name; blank counts as missing.
 
         Raises:
             MissingSettings: One of them is missing, or both.
-            InvalidAddress: `LABEL_STUDIO_URL` can't be a studio's.
+            InvalidAddress: `LABEL_STUDIO_URL` can't be a Label Studio's.
         """
         found = {name: environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE)}
         missing = [name for name, value in found.items() if not value]
@@ -67,11 +67,11 @@ class StudioSettings:
                 f"Set {URL_VARIABLE} to the address of your Label Studio and {TOKEN_VARIABLE} to your token; "
                 f"missing: {' and '.join(missing)}. With --sandbox neither is needed."
             )
-        return cls(url=studio_address(found[URL_VARIABLE]), token=SecretStr(found[TOKEN_VARIABLE]))
+        return cls(url=base_address(found[URL_VARIABLE]), token=SecretStr(found[TOKEN_VARIABLE]))
 
 
 def has_environment(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment says anything of a studio."""
+    """Whether the environment says anything of a Label Studio."""
     return any(environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE))
 
 

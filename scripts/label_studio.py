@@ -43,7 +43,7 @@ QUIET = {
 }
 
 
-class StudioDidNotStart(Exception):
+class LabelStudioDidNotStart(Exception):
     """The server ended, answered at another place than asked, or did not answer in time."""
 
 
@@ -68,7 +68,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Studio:
+class Instance:
     """A server that answers: where, with which token, and where its data and log are."""
 
     url: str
@@ -92,7 +92,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(executable: Path, data: Path, port: int) -> Iterator[Studio]:
+def running(executable: Path, data: Path, port: int) -> Iterator[Instance]:
     """A Community server on `port` with its data in `data`; stopped when the block ends.
 
     Raises:
@@ -114,9 +114,9 @@ def running(executable: Path, data: Path, port: int) -> Iterator[Studio]:
             start_new_session=True,
         )
         try:
-            studio = Studio(f"http://{HOST}:{port}", account, data, log_path, process)
-            _wait_until_it_answers(studio)
-            yield studio
+            label_studio = Instance(f"http://{HOST}:{port}", account, data, log_path, process)
+            _wait_until_it_answers(label_studio)
+            yield label_studio
         finally:
             stop(process)
 
@@ -164,19 +164,21 @@ def _environment(data: Path, account: Account) -> dict[str, str]:
     )
 
 
-def _wait_until_it_answers(studio: Studio) -> None:
+def _wait_until_it_answers(label_studio: Instance) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(f"{studio.url}/health"):
-        if (code := studio.process.poll()) is not None:
-            raise StudioDidNotStart(f"Label Studio ended with code {code}.\n{_tail(studio)}")
+    while not _answers(f"{label_studio.url}/health"):
+        if (code := label_studio.process.poll()) is not None:
+            raise LabelStudioDidNotStart(f"Label Studio ended with code {code}.\n{_tail(label_studio)}")
         if time.monotonic() > deadline:
-            raise StudioDidNotStart(f"Label Studio did not answer in {START_SECONDS:.0f} s.\n{_tail(studio)}")
+            raise LabelStudioDidNotStart(
+                f"Label Studio did not answer in {START_SECONDS:.0f} s.\n{_tail(label_studio)}"
+            )
         time.sleep(POLL_SECONDS)
     # When its port is taken it silently goes to the next one, and whoever holds ours would answer instead.
-    if f"server at {studio.url}/" not in studio.log.read_text(encoding="utf-8", errors="replace"):
-        raise StudioDidNotStart(f"Another server answers at {studio.url}.\n{_tail(studio)}")
-    if not _answers(f"{studio.url}/api/current-user/whoami", token=studio.token):
-        raise StudioDidNotStart(f"Label Studio refuses the token in {studio.data}; delete that folder.")
+    if f"server at {label_studio.url}/" not in label_studio.log.read_text(encoding="utf-8", errors="replace"):
+        raise LabelStudioDidNotStart(f"Another server answers at {label_studio.url}.\n{_tail(label_studio)}")
+    if not _answers(f"{label_studio.url}/api/current-user/whoami", token=label_studio.token):
+        raise LabelStudioDidNotStart(f"Label Studio refuses the token in {label_studio.data}; delete that folder.")
 
 
 def _answers(url: str, token: str | None = None) -> bool:
@@ -190,8 +192,8 @@ def _answers(url: str, token: str | None = None) -> bool:
         return False
 
 
-def _tail(studio: Studio, lines: int = 15) -> str:
-    return "\n".join(studio.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+def _tail(label_studio: Instance, lines: int = 15) -> str:
+    return "\n".join(label_studio.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -210,24 +212,26 @@ def _serve(executable: Path, data: Path, port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as taken:
-            raise StudioDidNotStart(f"Port {port} is taken: stop what listens there, or choose another.") from taken
+            raise LabelStudioDidNotStart(
+                f"Port {port} is taken: stop what listens there, or choose another."
+            ) from taken
     first = not (data / "label_studio.sqlite3").exists()
     print(
         "Label Studio Community is starting" + (" (half a minute the first time) ..." if first else " ..."),
         flush=True,
     )
-    with running(executable, data, port) as studio:
+    with running(executable, data, port) as label_studio:
         print(
-            f"It listens on {studio.url}, its log is {studio.log}.",
-            f"Sign in as {studio.account.email} with {studio.account.password}",
+            f"It listens on {label_studio.url}, its log is {label_studio.log}.",
+            f"Sign in as {label_studio.account.email} with {label_studio.account.password}",
             "In another terminal:",
-            f"  export LABEL_STUDIO_URL={studio.url} LABEL_STUDIO_API_KEY={studio.token}",
+            f"  export LABEL_STUDIO_URL={label_studio.url} LABEL_STUDIO_API_KEY={label_studio.token}",
             "Ctrl-C stops it.",
             sep="\n",
             flush=True,
         )
-        code = studio.process.wait()
-        raise StudioDidNotStart(f"Label Studio ended by itself with code {code}.\n{_tail(studio)}")
+        code = label_studio.process.wait()
+        raise LabelStudioDidNotStart(f"Label Studio ended by itself with code {code}.\n{_tail(label_studio)}")
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
@@ -246,7 +250,7 @@ def main() -> int:
         _serve(asked.executable, asked.data, asked.port)
     except KeyboardInterrupt:
         print("\nLabel Studio has stopped.")
-    except StudioDidNotStart as problem:
+    except LabelStudioDidNotStart as problem:
         print(problem, file=sys.stderr)
         return 2
     return 0

@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from label_studio_stencil.batch import BatchFailed
 from label_studio_stencil.inbox.errors import InboxUnusable
 from label_studio_stencil.inbox.folder import Inbox, WaitingSheet, is_sheet, problems_csv
-from label_studio_stencil.inbox.outcomes import Fate, Handled, Poll, SheetsLeft, fate_of
+from label_studio_stencil.inbox.outcomes import Handled, Poll, SheetOutcome, SheetsLeft, outcome_of
 from label_studio_stencil.labelstudio.errors import Unauthorized, Unsure
 from label_studio_stencil.problems import InvalidSheet, Problem
 from label_studio_stencil.report.files import OutputUnwritable
@@ -25,7 +25,7 @@ from label_studio_stencil.sheet.sources import read_sheet
 from tests.report.reports import report, row
 
 AT = datetime(2026, 11, 24, 10, 15, 30, tzinfo=UTC)
-WELL = report(row(2))
+OK = report(row(2))
 REFUSED = InvalidSheet("a.csv", [Problem("title-too-short", "too short.", line=2, column="title", value="=ab")])
 
 
@@ -118,7 +118,7 @@ def test_sheets_wait_in_the_order_of_their_times_and_none_from_below_is_among_th
 def test_a_sheet_is_settled_when_it_was_not_changed_lately(place: str, age: float, settled: bool) -> None:
     put(place, "a.csv", age=age)
     inbox = Inbox(place)
-    assert only(inbox).settled(inbox.now(), 10) is settled
+    assert only(inbox).is_quiet(inbox.now(), 10) is settled
 
 
 def test_age_counts_by_the_file_systems_own_clock(memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_age_counts_by_the_file_systems_own_clock(memory: MemoryFileSystem, monk
     newest = memory.modified
     monkeypatch.setattr(memory, "modified", lambda path: newest(path) if path.endswith(".csv") else behind)
     inbox = Inbox("memory://in")
-    assert not only(inbox).settled(inbox.now(), 10)
+    assert not only(inbox).is_quiet(inbox.now(), 10)
 
 
 def test_looking_leaves_nothing_behind(place: str) -> None:
@@ -144,29 +144,29 @@ def test_what_happens_to_a_sheet_after_a_look_is_seen(place: str) -> None:
     sheet = only(inbox)
     assert inbox.change(sheet) is None
     put(place, "a.csv", content="title\nabd\n", age=30)
-    assert inbox.change(sheet) is Fate.WRITING
+    assert inbox.change(sheet) is SheetOutcome.WRITING
     put(place, "a.csv", content="title\nabc\nabd\n", age=60)
-    assert inbox.change(sheet) is Fate.WRITING
+    assert inbox.change(sheet) is SheetOutcome.WRITING
     system, path = fsspec.core.url_to_fs(f"{place}/a.csv")
     system.rm_file(path)
-    assert inbox.change(sheet) is Fate.GONE
+    assert inbox.change(sheet) is SheetOutcome.GONE
 
 
 def test_a_sheet_that_went_well_lies_in_done_with_its_results(place: str) -> None:
     put(place, "a.csv")
     inbox = Inbox(place)
-    handled = inbox.put_away(only(inbox), WELL, AT)
+    handled = inbox.put_away(only(inbox), OK, AT)
     folder = "done/2026-11-24T101530Z-a.csv"
     assert files(place) == [f"{folder}/a.csv", f"{folder}/failed.csv", f"{folder}/results.csv"]
     assert content(place, f"{folder}/a.csv") == "title\nabc\n"
-    assert handled == Handled("a.csv", Fate.DONE, WELL.sentence, f"{inbox.name}/{folder}")
+    assert handled == Handled("a.csv", SheetOutcome.DONE, OK.sentence, f"{inbox.name}/{folder}")
 
 
 def test_a_sheet_with_rows_that_are_not_well_lies_in_failed(place: str) -> None:
     put(place, "a.csv")
     inbox = Inbox(place)
     bad = report(row(2), row(3, Outcome.FAILED))
-    assert inbox.put_away(only(inbox), BatchFailed(bad), AT).fate is Fate.FAILED
+    assert inbox.put_away(only(inbox), BatchFailed(bad), AT).outcome is SheetOutcome.FAILED
     folder = "failed/2026-11-24T101530Z-a.csv"
     assert files(place) == [f"{folder}/a.csv", f"{folder}/failed.csv", f"{folder}/results.csv"]
     assert content(place, f"{folder}/failed.csv") == "title\r\nProject 3\r\n"
@@ -200,7 +200,7 @@ def test_the_same_name_twice_in_a_second_makes_two_folders(place: str) -> None:
 def test_a_sheet_named_as_a_file_of_results_is_kept_beside_them(place: str, name: str) -> None:
     put(place, name, content="title\nmended\n")
     inbox = Inbox(place)
-    inbox.put_away(only(inbox), WELL, AT)
+    inbox.put_away(only(inbox), OK, AT)
     folder = f"done/2026-11-24T101530Z-{name}"
     assert content(place, f"{folder}/sheet-{name}") == "title\nmended\n"
     assert len(files(place)) == 3
@@ -213,7 +213,7 @@ def test_names_that_are_patterns_or_long_are_names(place: str, name: str) -> Non
     inbox = Inbox(place)
     sheet = inbox.waiting()[0]
     assert len(read_sheet(sheet.url).rows) == 1
-    handled = inbox.put_away(sheet, WELL, AT)
+    handled = inbox.put_away(sheet, OK, AT)
     assert [found for found in files(place) if "/" not in found] == ["a1.csv"]
     assert content(handled.folder, name) == "title\nabc\n"
 
@@ -223,7 +223,7 @@ def test_a_sheet_that_changed_while_it_was_run_stays(place: str) -> None:
     inbox = Inbox(place)
     sheet = only(inbox)
     put(place, "a.csv", content="title\nabc\nmore\n", age=0)
-    assert inbox.put_away(sheet, WELL, AT).fate is Fate.WRITING
+    assert inbox.put_away(sheet, OK, AT).outcome is SheetOutcome.WRITING
     assert files(place) == ["a.csv"]
 
 
@@ -240,7 +240,7 @@ def test_a_sheet_that_changed_while_it_was_run_stays(place: str) -> None:
 def test_what_is_no_fault_of_the_sheet_leaves_it_where_it_is(place: str, error: Exception) -> None:
     put(place, "a.csv")
     inbox = Inbox(place)
-    assert inbox.put_away(only(inbox), error, AT).fate is Fate.LEFT
+    assert inbox.put_away(only(inbox), error, AT).outcome is SheetOutcome.LEFT
     assert files(place) == ["a.csv"]
 
 
@@ -248,9 +248,9 @@ def test_a_file_that_is_no_table_fails_but_a_missing_package_is_no_fault_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "book.xlsx").write_bytes(b"PK\x03\x04 and then nothing")
-    assert fate_of(unreadable(tmp_path / "book.xlsx"))[0] is Fate.FAILED
+    assert outcome_of(unreadable(tmp_path / "book.xlsx"))[0] is SheetOutcome.FAILED
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
-    assert fate_of(unreadable(tmp_path / "book.xlsx"))[0] is Fate.LEFT
+    assert outcome_of(unreadable(tmp_path / "book.xlsx"))[0] is SheetOutcome.LEFT
 
 
 def unreadable(path: Path) -> SheetUnreadable:
@@ -265,7 +265,7 @@ def test_a_sheet_is_there_until_its_results_are(place: str) -> None:
     sheet = only(inbox)
     put(place, "done", content="a file where a folder is needed")
     with pytest.raises(OutputUnwritable):
-        inbox.put_away(sheet, WELL, AT)
+        inbox.put_away(sheet, OK, AT)
     assert content(place, "a.csv") == "title\nabc\n"
 
 
@@ -274,7 +274,7 @@ def test_a_copy_that_fell_short_keeps_the_sheet(memory: MemoryFileSystem, monkey
     inbox = Inbox("memory://in")
     monkeypatch.setattr(memory, "cp_file", lambda _, target: memory.pipe_file(target, b"tit"))
     with pytest.raises(InboxUnusable, match="not as large"):
-        inbox.put_away(only(inbox), WELL, AT)
+        inbox.put_away(only(inbox), OK, AT)
     assert content("memory://in", "a.csv") == "title\nabc\n"
 
 
@@ -289,7 +289,7 @@ def test_a_file_system_that_can_only_move_moves(memory: MemoryFileSystem, monkey
     monkeypatch.setattr(memory, "mv", move)
     put("memory://in", "a.csv")
     inbox = Inbox("memory://in")
-    inbox.put_away(only(inbox), WELL, AT)
+    inbox.put_away(only(inbox), OK, AT)
     assert [name.rpartition("/")[2] for name in files("memory://in")] == ["a.csv", "failed.csv", "results.csv"]
 
 
@@ -337,13 +337,20 @@ def test_one_inbox_has_one_key_however_it_is_written(tmp_path: Path, monkeypatch
 
 
 def test_a_polls_sentence_counts() -> None:
-    fates = [Fate.DONE, Fate.WRITING, Fate.FAILED, Fate.GONE, Fate.LEFT, Fate.DONE]
-    poll = Poll(tuple(Handled("a.csv", fate, "no answer") for fate in fates))
+    outcomes = [
+        SheetOutcome.DONE,
+        SheetOutcome.WRITING,
+        SheetOutcome.FAILED,
+        SheetOutcome.GONE,
+        SheetOutcome.LEFT,
+        SheetOutcome.DONE,
+    ]
+    poll = Poll(tuple(Handled("a.csv", outcome, "no answer") for outcome in outcomes))
     counts = "4 sheets: 2 done, 1 failed, 1 left for the next time; 1 still being written; 1 taken away meanwhile"
     assert poll.sentence == counts
     assert str(SheetsLeft(poll)) == f"{counts}\n  a.csv: no answer"
     assert Poll().sentence == "no new sheet"
-    assert Poll((Handled("a.csv", Fate.WRITING),)).sentence == "no new sheet; 1 still being written"
+    assert Poll((Handled("a.csv", SheetOutcome.WRITING),)).sentence == "no new sheet; 1 still being written"
 
 
 def test_a_link_is_no_sheet_and_one_that_takes_a_sheets_place_opens_nothing_outside(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ import pytest
 from pydantic import SecretStr
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.access import open_studio
+from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.options import BadOption, Options, chosen_lines
 from label_studio_stencil.plan.targets import check
 from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.soak.batches import projects
 
@@ -19,8 +19,8 @@ SHEET = b"title,template,workspace\n" + b"".join(b"Row %d,1,1\n" % number for nu
 
 async def carried_out(sandbox: Sandbox, lines: str, sheet: bytes = SHEET) -> Report:
     options = Options(lines=lines)
-    async with open_studio(StudioSettings(sandbox.url, SecretStr(sandbox.token)), options) as studio:
-        return await provision(check(read_sheet(sheet), options), options, studio)
+    async with open_label_studio(LabelStudioSettings(sandbox.url, SecretStr(sandbox.token)), options) as label_studio:
+        return await provision(check(read_sheet(sheet), options), options, label_studio)
 
 
 async def test_the_chosen_lines_alone_are_carried_out_and_reported() -> None:
@@ -33,7 +33,7 @@ async def test_the_chosen_lines_alone_are_carried_out_and_reported() -> None:
 async def test_ranges_that_overlap_make_each_project_once() -> None:
     with Sandbox() as sandbox:
         for lines in ("2-7", "5-11", "7"):
-            assert (await carried_out(sandbox, lines)).well
+            assert (await carried_out(sandbox, lines)).ok
         assert sorted(project["title"] for project in projects(sandbox)) == sorted(
             f"Row {number}" for number in range(2, 12)
         )

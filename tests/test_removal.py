@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from starlette.responses import Response
 
 from label_studio_sandbox import Answer, Call, Interceptor, Proceed, Sandbox
-from label_studio_stencil.access import open_sandbox, open_studio
+from label_studio_stencil.access import open_label_studio, open_sandbox
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
 from label_studio_stencil.labelstudio.models import UNKNOWN_DATE, Project
@@ -28,10 +28,10 @@ from label_studio_stencil.plan.marker import Mark
 from label_studio_stencil.plan.targets import check
 from label_studio_stencil.removal import removal as removing
 from label_studio_stencil.removal.proof import Expected, doubt
-from label_studio_stencil.removal.results import check_studio, read_results
+from label_studio_stencil.removal.results import check_label_studio, read_results
 from label_studio_stencil.report.files import write_results
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 
 ROW = {"title": "Reviews", "template": "1", "workspace": "1", "maximum_annotations": "4"}
@@ -42,7 +42,7 @@ maximum_annotations: 2
 """
 
 
-class Studio:
+class Instance:
     """A running sandbox, and what a test does to it."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
@@ -60,9 +60,9 @@ class Studio:
             writer.writerows(rows)
 
         async def create() -> Report:
-            settings = StudioSettings(self.sandbox.url, SecretStr(self.sandbox.token))
-            async with open_studio(settings, Options()) as studio:
-                return await provision(check(read_sheet(sheet), Options()), Options(), studio)
+            settings = LabelStudioSettings(self.sandbox.url, SecretStr(self.sandbox.token))
+            async with open_label_studio(settings, Options()) as label_studio:
+                return await provision(check(read_sheet(sheet), Options()), Options(), label_studio)
 
         files = write_results(asyncio.run(create()), output or str(self.folder / "out"))
         self.sandbox.clear_requests()
@@ -87,7 +87,7 @@ class Studio:
         self.http.close()
 
 
-Start = Callable[..., Studio]
+Start = Callable[..., Instance]
 Remove = Callable[..., tuple[int, dict[str, Any]]]
 
 
@@ -95,19 +95,19 @@ Remove = Callable[..., tuple[int, dict[str, Any]]]
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def started(*interceptors: Interceptor) -> Studio:
+        def started(*interceptors: Interceptor) -> Instance:
             sandbox = stack.enter_context(Sandbox(interceptors=interceptors))
             monkeypatch.setenv("LABEL_STUDIO_URL", sandbox.url)
             monkeypatch.setenv("LABEL_STUDIO_API_KEY", sandbox.token)
-            studio = Studio(sandbox, tmp_path)
-            stack.callback(studio.close)
-            return studio
+            label_studio = Instance(sandbox, tmp_path)
+            stack.callback(label_studio.close)
+            return label_studio
 
         yield started
 
 
 @pytest.fixture
-def studio(start: Start) -> Studio:
+def label_studio(start: Start) -> Instance:
     return start()
 
 
@@ -123,8 +123,8 @@ def remove(capsys: pytest.CaptureFixture[str]) -> Remove:
     return removed
 
 
-def fates(report: dict[str, Any]) -> list[str]:
-    return [row["fate"] for row in report["rows"]]
+def outcomes(report: dict[str, Any]) -> list[str]:
+    return [row["outcome"] for row in report["rows"]]
 
 
 def codes(report: dict[str, Any]) -> list[str]:
@@ -149,46 +149,52 @@ def rewrite(results: str, old: str, new: str) -> None:
 # What is deleted
 
 
-def test_exactly_the_projects_that_the_batch_created_are_deleted(studio: Studio, remove: Remove) -> None:
-    others = {studio.make("Existing"), studio.make("Reviews 9"), studio.make("Reviews 1", workspace=2)}
-    results = studio.batch(*({**ROW, "title": title} for title in ("Reviews 1", "Existing", "Reviews 2")))
+def test_exactly_the_projects_that_the_batch_created_are_deleted(label_studio: Instance, remove: Remove) -> None:
+    others = {
+        label_studio.make("Existing"),
+        label_studio.make("Reviews 9"),
+        label_studio.make("Reviews 1", workspace=2),
+    }
+    results = label_studio.batch(*({**ROW, "title": title} for title in ("Reviews 1", "Existing", "Reviews 2")))
     code, report = remove(results, "--yes")
-    assert (code, fates(report)) == (0, ["removed", "left alone", "removed"])
-    assert studio.ids() == others
-    assert len(studio.asked("DELETE")) == 2
+    assert (code, outcomes(report)) == (0, ["removed", "left alone", "removed"])
+    assert label_studio.ids() == others
+    assert len(label_studio.asked("DELETE")) == 2
 
 
-def test_each_deletion_follows_a_read_of_its_project(studio: Studio, remove: Remove) -> None:
-    results = studio.batch(*({**ROW, "title": f"Reviews {number}"} for number in range(5)))
+def test_each_deletion_follows_a_read_of_its_project(label_studio: Instance, remove: Remove) -> None:
+    results = label_studio.batch(*({**ROW, "title": f"Reviews {number}"} for number in range(5)))
     remove(results, "--yes", "--max-concurrency", "1")
-    asked = [(request.method, request.path) for request in studio.sandbox.requests]
+    asked = [(request.method, request.path) for request in label_studio.sandbox.requests]
     deletions = [index for index, (method, _) in enumerate(asked) if method == "DELETE"]
     assert len(deletions) == 5
     assert [asked[index - 1] for index in deletions] == [("GET", asked[index][1]) for index in deletions]
 
 
-def test_without_yes_nothing_is_written(studio: Studio, remove: Remove) -> None:
-    results = studio.batch(ROW)
+def test_without_yes_nothing_is_written(label_studio: Instance, remove: Remove) -> None:
+    results = label_studio.batch(ROW)
     code, report = remove(results)
-    assert (code, fates(report)) == (0, ["would be removed"])
-    assert {request.method for request in studio.sandbox.requests} == {"GET"}
+    assert (code, outcomes(report)) == (0, ["would be removed"])
+    assert {request.method for request in label_studio.sandbox.requests} == {"GET"}
 
 
-def test_a_second_run_finds_everything_gone(studio: Studio, remove: Remove) -> None:
-    results = studio.batch(ROW, {**ROW, "title": "Contracts"})
+def test_a_second_run_finds_everything_gone(label_studio: Instance, remove: Remove) -> None:
+    results = label_studio.batch(ROW, {**ROW, "title": "Contracts"})
     remove(results, "--yes")
     code, report = remove(results, "--yes")
-    assert (code, fates(report)) == (0, ["gone", "gone"])
-    assert len(studio.asked("DELETE")) == 2
+    assert (code, outcomes(report)) == (0, ["gone", "gone"])
+    assert len(label_studio.asked("DELETE")) == 2
 
 
-def test_the_examples_of_every_template_and_kind_of_override_can_be_removed(studio: Studio, remove: Remove) -> None:
+def test_the_examples_of_every_template_and_kind_of_override_can_be_removed(
+    label_studio: Instance, remove: Remove
+) -> None:
     example = Path(__file__).resolve().parents[1] / "examples"
-    shutil.copytree(example / "texts", studio.folder / "texts")
+    shutil.copytree(example / "texts", label_studio.folder / "texts")
     with (example / "projects.csv").open(encoding="utf-8", newline="") as file:
-        results = studio.batch(*csv.DictReader(file))
-    code, report = remove(results, "--yes", "--folder", str(studio.folder))
-    assert (code, set(fates(report)), studio.ids()) == (0, {"removed"}, set())
+        results = label_studio.batch(*csv.DictReader(file))
+    code, report = remove(results, "--yes", "--folder", str(label_studio.folder))
+    assert (code, set(outcomes(report)), label_studio.ids()) == (0, {"removed"}, set())
 
 
 @pytest.mark.parametrize(
@@ -203,15 +209,15 @@ def test_the_examples_of_every_template_and_kind_of_override_can_be_removed(stud
     ],
 )
 def test_cells_that_the_results_write_differently_are_understood(
-    studio: Studio, remove: Remove, row: dict[str, str]
+    label_studio: Instance, remove: Remove, row: dict[str, str]
 ) -> None:
-    assert remove(studio.batch({**ROW, **row}), "--yes")[0] == 0
-    assert studio.ids() == set()
+    assert remove(label_studio.batch({**ROW, **row}), "--yes")[0] == 0
+    assert label_studio.ids() == set()
 
 
-def test_results_are_read_from_a_url(studio: Studio, remove: Remove) -> None:
-    assert remove(studio.batch(ROW, output="memory://removal/out"), "--yes")[0] == 0
-    assert studio.ids() == set()
+def test_results_are_read_from_a_url(label_studio: Instance, remove: Remove) -> None:
+    assert remove(label_studio.batch(ROW, output="memory://removal/out"), "--yes")[0] == 0
+    assert label_studio.ids() == set()
 
 
 # What is kept
@@ -230,66 +236,66 @@ def test_results_are_read_from_a_url(studio: Studio, remove: Remove) -> None:
     ],
 )
 def test_a_project_that_was_changed_since_is_kept(
-    studio: Studio, remove: Remove, change: dict[str, Any], code: str
+    label_studio: Instance, remove: Remove, change: dict[str, Any], code: str
 ) -> None:
-    results = studio.batch(ROW, {**ROW, "title": "Contracts"})
-    studio.change(project_of(results), **change)
+    results = label_studio.batch(ROW, {**ROW, "title": "Contracts"})
+    label_studio.change(project_of(results), **change)
     exit_code, report = remove(results, "--yes")
-    assert (exit_code, fates(report), codes(report)) == (1, ["kept", "removed"], [code, ""])
-    assert studio.ids() == {project_of(results)}
+    assert (exit_code, outcomes(report), codes(report)) == (1, ["kept", "removed"], [code, ""])
+    assert label_studio.ids() == {project_of(results)}
 
 
-def test_a_project_that_holds_tasks_is_kept(studio: Studio, remove: Remove) -> None:
-    results = studio.batch(ROW)
-    studio.http.post(f"/api/projects/{project_of(results)}/import", json=[{"text": "x"}]).raise_for_status()
+def test_a_project_that_holds_tasks_is_kept(label_studio: Instance, remove: Remove) -> None:
+    results = label_studio.batch(ROW)
+    label_studio.http.post(f"/api/projects/{project_of(results)}/import", json=[{"text": "x"}]).raise_for_status()
     code, report = remove(results, "--yes")
-    assert (code, codes(report), studio.asked("DELETE")) == (1, ["has-work"], [])
+    assert (code, codes(report), label_studio.asked("DELETE")) == (1, ["has-work"], [])
 
 
 def test_a_project_of_another_user_is_kept(start: Start, remove: Remove) -> None:
     async def somebody_else(call: Call, proceed: Proceed) -> Response:
         return Answer({"id": 2}).response() if call.path.endswith("/whoami") else await proceed()
 
-    studio = start(somebody_else)
-    code, report = remove(studio.batch(ROW), "--yes")
-    assert (code, codes(report), studio.asked("DELETE")) == (1, ["not-ours"], [])
+    label_studio = start(somebody_else)
+    code, report = remove(label_studio.batch(ROW), "--yes")
+    assert (code, codes(report), label_studio.asked("DELETE")) == (1, ["not-ours"], [])
 
 
-def test_a_project_that_is_younger_than_the_results_is_kept(studio: Studio, remove: Remove) -> None:
-    results = studio.batch(ROW)
+def test_a_project_that_is_younger_than_the_results_is_kept(label_studio: Instance, remove: Remove) -> None:
+    results = label_studio.batch(ROW)
     os.utime(results, (0, 0))
     assert codes(remove(results, "--yes")[1]) == ["younger"]
-    assert studio.asked("DELETE") == []
+    assert label_studio.asked("DELETE") == []
 
 
 @pytest.mark.parametrize("outcome", ["resumed", "updated", "unchanged", "exists", "failed", "would be created", ""])
-def test_only_rows_that_say_created_are_taken(studio: Studio, remove: Remove, outcome: str) -> None:
-    results = studio.batch(ROW)
+def test_only_rows_that_say_created_are_taken(label_studio: Instance, remove: Remove, outcome: str) -> None:
+    results = label_studio.batch(ROW)
     rewrite(results, ",created,", f",{outcome},")
     code, report = remove(results, "--yes")
-    assert (code, fates(report), studio.asked("DELETE")) == (0, ["left alone"], [])
+    assert (code, outcomes(report), label_studio.asked("DELETE")) == (0, ["left alone"], [])
 
 
-def test_a_row_whose_id_and_address_disagree_is_kept(studio: Studio, remove: Remove) -> None:
-    results = studio.batch(ROW)
-    rewrite(results, f",created,{project_of(results)},", f",created,{studio.make('Reviews')},")
+def test_a_row_whose_id_and_address_disagree_is_kept(label_studio: Instance, remove: Remove) -> None:
+    results = label_studio.batch(ROW)
+    rewrite(results, f",created,{project_of(results)},", f",created,{label_studio.make('Reviews')},")
     assert codes(remove(results, "--yes")[1]) == ["no-project"]
-    assert studio.asked("DELETE") == []
+    assert label_studio.asked("DELETE") == []
 
 
-def test_a_row_whose_sheet_named_a_file_needs_its_folder(studio: Studio, remove: Remove) -> None:
-    (studio.folder / "guide.md").write_text("Read it twice.")
-    results = studio.batch({**ROW, "expert_instruction": "@guide.md"})
+def test_a_row_whose_sheet_named_a_file_needs_its_folder(label_studio: Instance, remove: Remove) -> None:
+    (label_studio.folder / "guide.md").write_text("Read it twice.")
+    results = label_studio.batch({**ROW, "expert_instruction": "@guide.md"})
     code, report = remove(results, "--yes")
     assert (code, codes(report)) == (1, ["file-not-found"])
-    assert fates(remove(results, "--yes", "--folder", str(studio.folder))[1]) == ["removed"]
+    assert outcomes(remove(results, "--yes", "--folder", str(label_studio.folder))[1]) == ["removed"]
 
 
-def test_a_row_that_named_no_template_needs_the_batchs_own(studio: Studio, remove: Remove) -> None:
-    results = studio.batch(ROW)
+def test_a_row_that_named_no_template_needs_the_batchs_own(label_studio: Instance, remove: Remove) -> None:
+    results = label_studio.batch(ROW)
     rewrite(results, "Reviews,1,1,4", "Reviews,,1,4")
     assert codes(remove(results, "--yes")[1]) == ["template-missing"]
-    assert fates(remove(results, "--yes", "--template", "Sentiment Analysis")[1]) == ["removed"]
+    assert outcomes(remove(results, "--yes", "--template", "Sentiment Analysis")[1]) == ["removed"]
 
 
 PROJECT = Project(7, "Reviews", "", 1, datetime(2026, 1, 2, tzinfo=UTC), 1, 0, {"task_number": 0})
@@ -312,7 +318,7 @@ def test_what_the_studio_does_not_tell_proves_nothing(project: Project, code: st
     assert (found.code if found else "") == code
 
 
-# Another studio, another file
+# Another Label Studio, another file
 
 
 @pytest.mark.parametrize(
@@ -323,21 +329,23 @@ def test_what_the_studio_does_not_tell_proves_nothing(project: Project, code: st
         pytest.param("{url}/other", id="another path"),
     ],
 )
-def test_results_of_another_studio_delete_nothing(studio: Studio, remove: Remove, address: str) -> None:
-    results = studio.batch(ROW, {**ROW, "title": "Contracts"})
-    foreign = address.format(url=studio.sandbox.url)
+def test_results_of_another_studio_delete_nothing(label_studio: Instance, remove: Remove, address: str) -> None:
+    results = label_studio.batch(ROW, {**ROW, "title": "Contracts"})
+    foreign = address.format(url=label_studio.sandbox.url)
     rewrite(
-        results, f"{studio.sandbox.url}/projects/{project_of(results)}", f"{foreign}/projects/{project_of(results)}"
+        results,
+        f"{label_studio.sandbox.url}/projects/{project_of(results)}",
+        f"{foreign}/projects/{project_of(results)}",
     )
     code, printed = remove(results, "--yes")
     assert code == 2
     assert foreign in printed["error"]
-    assert studio.asked("DELETE") == []
+    assert label_studio.asked("DELETE") == []
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
-def test_this_machine_has_three_names(studio: Studio, remove: Remove, host: str) -> None:
-    results = studio.batch(ROW)
+def test_this_machine_has_three_names(label_studio: Instance, remove: Remove, host: str) -> None:
+    results = label_studio.batch(ROW)
     if host != "127.0.0.1":
         rewrite(results, "127.0.0.1", host)
     assert remove(results, "--yes")[0] == 0
@@ -349,11 +357,11 @@ def test_the_embedded_sandbox_takes_results_of_an_earlier_start(
     monkeypatch.setenv("STENCIL_SANDBOX_DATA", str(tmp_path / "sandbox.sqlite3"))
 
     async def create() -> Report:
-        async with open_sandbox(Options()) as studio:
-            return await provision(check(read_sheet([ROW]), Options()), Options(), studio)
+        async with open_sandbox(Options()) as label_studio:
+            return await provision(check(read_sheet([ROW]), Options()), Options(), label_studio)
 
     results = write_results(asyncio.run(create()), str(tmp_path)).results
-    assert fates(remove(results, "--yes", "--sandbox")[1]) == ["removed"]
+    assert outcomes(remove(results, "--yes", "--sandbox")[1]) == ["removed"]
     rewrite(results, "http://127.0.0.1:", "http://labels.example.com:")
     assert remove(results, "--yes", "--sandbox")[0] == 2
 
@@ -366,17 +374,17 @@ def test_the_embedded_sandbox_takes_results_of_an_earlier_start(
         pytest.param("", id="nothing"),
     ],
 )
-def test_a_file_that_is_no_results_is_refused(studio: Studio, remove: Remove, content: str) -> None:
-    path = studio.folder / "file.csv"
-    path.write_text(content.format(url=studio.sandbox.url))
+def test_a_file_that_is_no_results_is_refused(label_studio: Instance, remove: Remove, content: str) -> None:
+    path = label_studio.folder / "file.csv"
+    path.write_text(content.format(url=label_studio.sandbox.url))
     assert remove(str(path), "--yes")[0] == 2
 
 
-def test_an_https_port_may_be_left_out(studio: Studio) -> None:
-    results = studio.batch(ROW)
-    rewrite(results, studio.sandbox.url, "https://labels.example.com:443/ls")
+def test_an_https_port_may_be_left_out(label_studio: Instance) -> None:
+    results = label_studio.batch(ROW)
+    rewrite(results, label_studio.sandbox.url, "https://labels.example.com:443/ls")
     rows = read_results(results).rows
-    check_studio("results.csv", rows, "https://LABELS.example.com/ls")
+    check_label_studio("results.csv", rows, "https://LABELS.example.com/ls")
 
 
 # Faults
@@ -414,7 +422,7 @@ async def refused(_proceed: Proceed) -> Response:
 
 
 @pytest.mark.parametrize(
-    ("fault", "fate", "deletions"),
+    ("fault", "outcome", "deletions"),
     [
         pytest.param(carried_out_and_lost, "removed", 1, id="carried out, and the answer lost"),
         pytest.param(lost, "failed", 1, id="lost"),
@@ -423,14 +431,14 @@ async def refused(_proceed: Proceed) -> Response:
     ],
 )
 def test_a_deletion_whose_answer_is_unclear_is_looked_after_and_not_sent_again(
-    start: Start, remove: Remove, monkeypatch: pytest.MonkeyPatch, fault: Any, fate: str, deletions: int
+    start: Start, remove: Remove, monkeypatch: pytest.MonkeyPatch, fault: Any, outcome: str, deletions: int
 ) -> None:
     monkeypatch.setattr(removing, "SETTLE", 0)
-    studio = start(OnDelete(fault))
-    code, report = remove(studio.batch(ROW), "--yes")
-    assert (code, fates(report)) == (0 if fate == "removed" else 1, [fate])
-    assert len(studio.asked("DELETE")) == deletions
-    assert bool(studio.ids()) == (fate == "failed")
+    label_studio = start(OnDelete(fault))
+    code, report = remove(label_studio.batch(ROW), "--yes")
+    assert (code, outcomes(report)) == (0 if outcome == "removed" else 1, [outcome])
+    assert len(label_studio.asked("DELETE")) == deletions
+    assert bool(label_studio.ids()) == (outcome == "failed")
 
 
 def test_a_page_of_a_proxy_is_no_proof_that_a_project_is_gone(start: Start, remove: Remove) -> None:
@@ -438,18 +446,18 @@ def test_a_page_of_a_proxy_is_no_proof_that_a_project_is_gone(start: Start, remo
         one = call.method == "GET" and "id" in call.params and "/projects/" in call.path
         return Response("<html>Not found</html>", 404, media_type="text/html") if one else await proceed()
 
-    studio = start(not_found)
-    code, report = remove(studio.batch(ROW), "--yes")
-    assert (code, fates(report), studio.asked("DELETE")) == (1, ["failed"], [])
+    label_studio = start(not_found)
+    code, report = remove(label_studio.batch(ROW), "--yes")
+    assert (code, outcomes(report), label_studio.asked("DELETE")) == (1, ["failed"], [])
 
 
 def test_no_deletion_goes_out_by_a_read_that_has_grown_old(
-    studio: Studio, remove: Remove, monkeypatch: pytest.MonkeyPatch
+    label_studio: Instance, remove: Remove, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results = studio.batch(ROW)
+    results = label_studio.batch(ROW)
     monkeypatch.setattr(removing, "FRESH", -1.0)
     code, report = remove(results, "--yes")
-    assert (code, codes(report), studio.asked("DELETE")) == (1, ["throttled"], [])
+    assert (code, codes(report), label_studio.asked("DELETE")) == (1, ["throttled"], [])
 
 
 def test_ctrl_c_stops_between_rows(start: Start, remove: Remove) -> None:
@@ -457,11 +465,11 @@ def test_ctrl_c_stops_between_rows(start: Start, remove: Remove) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         return await proceed()
 
-    studio = start(OnDelete(interrupting))
-    results = studio.batch(*({**ROW, "title": f"Reviews {number}"} for number in range(4)))
+    label_studio = start(OnDelete(interrupting))
+    results = label_studio.batch(*({**ROW, "title": f"Reviews {number}"} for number in range(4)))
     code, report = remove(results, "--yes", "--max-concurrency", "1")
-    assert (code, fates(report)) == (130, ["removed", "unprocessed", "unprocessed", "unprocessed"])
-    assert len(studio.ids()) == 3
+    assert (code, outcomes(report)) == (130, ["removed", "unprocessed", "unprocessed", "unprocessed"])
+    assert len(label_studio.ids()) == 3
 
 
 # Community, and people
@@ -472,17 +480,17 @@ def test_on_community_the_whole_template_is_compared(start: Start, remove: Remov
         version = Answer({"release": "1.23.2", "edition": "Community"})
         return version.response() if call.path == "/api/version/" else await proceed()
 
-    studio = start(community)
-    (studio.folder / "ner.yaml").write_text(YAML)
-    results = studio.batch({"title": "One", "template": "ner.yaml"}, {"title": "Two", "template": "ner.yaml"})
-    studio.change(project_of(results), maximum_annotations=3)
-    code, report = remove(results, "--yes", "--folder", str(studio.folder))
-    assert (code, fates(report), codes(report)) == (1, ["kept", "removed"], ["changed", ""])
+    label_studio = start(community)
+    (label_studio.folder / "ner.yaml").write_text(YAML)
+    results = label_studio.batch({"title": "One", "template": "ner.yaml"}, {"title": "Two", "template": "ner.yaml"})
+    label_studio.change(project_of(results), maximum_annotations=3)
+    code, report = remove(results, "--yes", "--folder", str(label_studio.folder))
+    assert (code, outcomes(report), codes(report)) == (1, ["kept", "removed"], ["changed", ""])
 
 
-def test_a_person_is_told_what_is_kept_and_why(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
-    results = studio.batch(ROW, {**ROW, "title": "Contracts"})
-    studio.change(project_of(results), maximum_annotations=5)
+def test_a_person_is_told_what_is_kept_and_why(label_studio: Instance, capsys: pytest.CaptureFixture[str]) -> None:
+    results = label_studio.batch(ROW, {**ROW, "title": "Contracts"})
+    label_studio.change(project_of(results), maximum_annotations=5)
     assert main(["remove", results]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "maximum_annotations" in printed

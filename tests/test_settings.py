@@ -3,8 +3,8 @@ import pytest
 from label_studio_stencil.labelstudio.errors import InvalidAddress
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.settings import (
+    LabelStudioSettings,
     MissingSettings,
-    StudioSettings,
     default_max_concurrency,
     default_requests_per_second,
 )
@@ -14,7 +14,7 @@ TOKEN = {"LABEL_STUDIO_API_KEY": " 0123456789abcdef\n"}
 
 
 def test_two_variables_name_the_studio() -> None:
-    settings = StudioSettings.from_environment({**URL, **TOKEN})
+    settings = LabelStudioSettings.from_environment({**URL, **TOKEN})
     assert settings.url == "https://studio.test"
     assert settings.token.get_secret_value() == "0123456789abcdef"
     assert "0123456789abcdef" not in repr(settings)
@@ -32,7 +32,7 @@ def test_two_variables_name_the_studio() -> None:
 )
 def test_what_is_missing_is_named_beside_both_variables(environ: dict[str, str], missing: str) -> None:
     with pytest.raises(MissingSettings) as caught:
-        StudioSettings.from_environment(environ)
+        LabelStudioSettings.from_environment(environ)
     message = str(caught.value)
     assert missing in message
     assert "LABEL_STUDIO_URL to" in message
@@ -43,12 +43,12 @@ def test_what_is_missing_is_named_beside_both_variables(environ: dict[str, str],
 def test_the_environment_is_read_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_URL", "https://other.test")
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "abc")
-    assert StudioSettings.from_environment().url == "https://other.test"
+    assert LabelStudioSettings.from_environment().url == "https://other.test"
 
 
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidAddress):
-        StudioSettings.from_environment({"LABEL_STUDIO_URL": "studio.test", **TOKEN})
+        LabelStudioSettings.from_environment({"LABEL_STUDIO_URL": "studio.test", **TOKEN})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.model import Measured, Model, Studio, drivers, groups, seconds, survey
+from bench.model import Instance, Measured, Model, drivers, groups, seconds, survey
 from label_studio_stencil.batch import Batch
 
 SMALL = (100, 300, 1_000, 3_000)
@@ -39,7 +39,7 @@ def foreseeing() -> Model:
 @pytest.mark.parametrize("rows", [0, 1, 100, 101, 149, 4_999, 5_000, 5_001, 12_345, 100_000])
 def test_rows_are_grouped_as_a_batch_groups_them(rows: int) -> None:
     request = SimpleNamespace(title="a title", line=2)
-    ticket = SimpleNamespace(settled=False, target=SimpleNamespace(request=request))
+    ticket = SimpleNamespace(done=False, target=SimpleNamespace(request=request))
     batch = SimpleNamespace(engine=SimpleNamespace(tickets=[ticket] * rows))
 
     assert groups(rows) == len(Batch.groups(batch))  # type: ignore[arg-type]
@@ -71,21 +71,21 @@ def test_nothing_gets_cheaper_by_growing() -> None:
 def test_parts_bring_nothing_where_the_rate_is_limited() -> None:
     model = foreseeing()
 
-    alone, four = (seconds(model, 10_000, Studio("limited", rate=15, parts=parts)) for parts in (1, 4))
+    alone, four = (seconds(model, 10_000, Instance("limited", rate=15, parts=parts)) for parts in (1, 4))
     assert alone < four < 1.02 * alone
 
 
 def test_parts_divide_the_time_where_one_process_is_the_limit() -> None:
     model = foreseeing()
 
-    alone, four = (seconds(model, 1_000_000, Studio("fast", at_once=64, parts=parts)) for parts in (1, 4))
+    alone, four = (seconds(model, 1_000_000, Instance("fast", at_once=64, parts=parts)) for parts in (1, 4))
     assert 3.5 < alone / four < 4
 
 
 @pytest.mark.parametrize(
     ("rows", "projects", "requests"),
     [
-        pytest.param(100, 0, 1, id="an empty studio is a page"),
+        pytest.param(100, 0, 1, id="an empty Label Studio is a page"),
         pytest.param(1_000, 950, 10, id="a short list is read"),
         pytest.param(100, 100_000, 101, id="few titles are looked up in a long one"),
     ],

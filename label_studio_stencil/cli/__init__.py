@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 
 #: Exit codes.
-ALL_WELL, NOT_WELL, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130
+ALL_OK, NEEDS_ATTENTION, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130
 
 #: Set in the environment, it shows where what nobody has foreseen came from.
 TRACEBACK = "STENCIL_TRACEBACK"

@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="stencil",
         description="Label Studio projects in bulk from templates: one project per row of a sheet, exactly one.",
-        epilog="The studio is the one that LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name; --sandbox needs neither. "
+        epilog="Label Studio is the one that LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name; --sandbox needs neither. "
         "Exit codes: 0 all rows are well, 1 some are not, 2 nothing was done, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"stencil {__version__}")
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
     create = verbs.add_parser("create", help="create one project per row of a sheet")
     _sheet(create)
-    _studio(create)
+    _label_studio(create)
     _rows(create)
     _batch(create)
     create.add_argument("--verbose", action="store_true", help="show Prefect's log")
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
     plan = verbs.add_parser("plan", help="show what each row is going to do, and write nothing")
     _sheet(plan)
-    _studio(plan)
+    _label_studio(plan)
     _rows(plan)
     plan.set_defaults(command=commands.plan, output="", max_failures="", longest_outage=0.0)
 
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _dry_run(emit)
     _output(emit)
     emit.add_argument(
-        "--credentials", default="", metavar="NAME", help="the Prefect block that names the studio and its token"
+        "--credentials", default="", metavar="NAME", help="the Prefect block that names Label Studio and its token"
     )
     emit.set_defaults(command=emitting.emit)
 
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     remove.add_argument("results", metavar="RESULTS", help="the results.csv of the batch: a path or a URL")
     remove.add_argument("--yes", action="store_true", help="delete them, instead of showing what would be deleted")
-    _studio(remove)
+    _label_studio(remove)
     remove.add_argument("--template", default="", metavar="REF", help="as the batch had it")
     remove.add_argument("--workspace", default="", metavar="REF", help="as the batch had it")
     remove.add_argument(
@@ -69,17 +69,19 @@ def parser() -> argparse.ArgumentParser:
     _limits(remove)
     remove.set_defaults(command=removing.remove)
 
-    check = verbs.add_parser("check", help="find what is wrong with a sheet; on the studio too, where one is named")
+    check = verbs.add_parser("check", help="find what is wrong with a sheet; on Label Studio too, where one is named")
     _sheet(check)
-    _studio(check)
+    _label_studio(check)
     _rows(check)
-    check.add_argument("--offline", action="store_true", help="ask no studio")
+    check.add_argument("--offline", action="store_true", help="ask no Label Studio")
     check.set_defaults(command=commands.check, max_failures="", longest_outage=0.0)
 
-    _template(verbs.add_parser("template", help="templates: those of the studio, and files"))
-    group = verbs.add_parser("workspace", help="the studio's workspaces").add_subparsers(required=True, metavar="list")
-    listing = group.add_parser("list", help="list the studio's workspaces")
-    _studio(listing)
+    _template(verbs.add_parser("template", help="templates: those of Label Studio, and files"))
+    group = verbs.add_parser("workspace", help="Label Studio's workspaces").add_subparsers(
+        required=True, metavar="list"
+    )
+    listing = group.add_parser("list", help="list Label Studio's workspaces")
+    _label_studio(listing)
     listing.set_defaults(command=commands.workspace_list)
 
     sandbox = verbs.add_parser("sandbox", help="serve the sandbox, a stand-in for Label Studio Enterprise")
@@ -105,13 +107,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _template(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar="list|show|preview|export|publish")
-    listing = verbs.add_parser("list", help="list the templates of the studio: project templates and gallery")
-    _studio(listing)
+    listing = verbs.add_parser("list", help="list the templates of Label Studio: project templates and gallery")
+    _label_studio(listing)
     listing.set_defaults(command=templating.show_all)
 
     show = verbs.add_parser("show", help="show what a template sets, and its variables")
     _reference(show)
-    _studio(show)
+    _label_studio(show)
     show.set_defaults(command=templating.show)
 
     preview = verbs.add_parser(
@@ -121,12 +123,12 @@ def _template(parser: argparse.ArgumentParser) -> None:
     _variables(preview)
     preview.add_argument("--sheet", default="", metavar="SHEET", help="the sheet that --row is of")
     preview.add_argument("--row", type=int, default=0, metavar="N", help="line of the sheet; the header is line 1")
-    _studio(preview)
+    _label_studio(preview)
     preview.set_defaults(command=templating.preview)
 
     export = verbs.add_parser("export", help="print a project as a template file")
     export.add_argument("project", metavar="PROJECT", help="id or title")
-    _studio(export)
+    _label_studio(export)
     export.set_defaults(command=templating.export)
 
     publish = verbs.add_parser("publish", help="make a project template of a template file (Enterprise)")
@@ -135,7 +137,7 @@ def _template(parser: argparse.ArgumentParser) -> None:
         "--workspace", required=True, metavar="REF", help="where the project that it is taken from is made"
     )
     _variables(publish)
-    _studio(publish)
+    _label_studio(publish)
     publish.set_defaults(command=templating.publish)
 
 
@@ -163,8 +165,8 @@ def _sheet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
-def _studio(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sandbox", action="store_true", help="run on the embedded sandbox instead of a studio")
+def _label_studio(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sandbox", action="store_true", help="run on the embedded sandbox instead of a Label Studio")
     if not any("--json" in action.option_strings for action in parser._actions):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -258,7 +260,7 @@ def _batch(parser: argparse.ArgumentParser) -> None:
         "--fail-when",
         choices=[each.value for each in FailWhen],
         default=FailWhen.ANY.value,
-        help="which rows that are not well make the batch a failed one (default: any)",
+        help="which rows that need attention make the batch a failed one (default: any)",
     )
 
 

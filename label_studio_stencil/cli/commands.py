@@ -8,7 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 
-from label_studio_stencil.access import Studio, open_sandbox, open_studio
+from label_studio_stencil.access import Instance, open_label_studio, open_sandbox
 from label_studio_stencil.batch import Batch, BatchFailed, batch_listener, prepare
 from label_studio_stencil.cli.display import Display
 from label_studio_stencil.cli.interrupts import stop_at_interrupt
@@ -20,7 +20,7 @@ from label_studio_stencil.plan.targets import check as check_sheet
 from label_studio_stencil.problems import InvalidSheet, Problem, StencilError, counted
 from label_studio_stencil.report.files import check_output, write_results
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.settings import StudioSettings, has_environment
+from label_studio_stencil.settings import LabelStudioSettings, has_environment
 from label_studio_stencil.sheet.model import Sheet
 from label_studio_stencil.sheet.sources import read_sheet
 
@@ -48,10 +48,10 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
     if chosen.dry_run:
         return plan(chosen, display)
     if not chosen.sandbox:
-        StudioSettings.from_environment()
+        LabelStudioSettings.from_environment()
     if chosen.output:
         check_output(chosen.output)
-    # A sheet with problems is refused before Prefect is started for it, and with all that the studio knows of it.
+    # A sheet with problems is refused before Prefect is started for it, and with all that Label Studio knows of it.
     sheet = _sheet(chosen)
     if not chosen.skip_invalid:
         try:
@@ -74,8 +74,8 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
             display.error(f"The result files were not written: {report.output_error}")
         elif chosen.output:
             display.note(f"results.csv and failed.csv are in {chosen.output}")
-        elif not report.well:
-            display.note("--output DIR writes the rows that are not well to failed.csv, to be mended and run again.")
+        elif not report.ok:
+            display.note("--output DIR writes the rows that need attention to failed.csv, to be mended and run again.")
     return code
 
 
@@ -154,7 +154,7 @@ def _run_flow(
         if chosen.output:
             write_results(report, chosen.output)
         return report, 1
-    return report, 0 if report.well else 1
+    return report, 0 if report.ok else 1
 
 
 async def reach_prefect() -> None:
@@ -168,7 +168,7 @@ async def reach_prefect() -> None:
 
 
 async def _interruptible(flow: object, parameters: dict[str, object]) -> Report:
-    """The flow, with Ctrl-C and SIGTERM as a cancellation: the first finishes what is staked, the second ends the process."""
+    """The flow, with Ctrl-C and SIGTERM as a cancellation: the first completes placeholders, the second ends the process."""
     from prefect import tags
 
     listener = batch_listener.get()
@@ -196,7 +196,7 @@ def plan(chosen: argparse.Namespace, display: Display) -> int:
     except InvalidSheet as invalid:
         _tell_problems(invalid, display)
         return 2
-    display.code = 0 if report.well else 1
+    display.code = 0 if report.ok else 1
     display.report(report)
     return display.code
 
@@ -211,12 +211,12 @@ def _checked(chosen: argparse.Namespace) -> Checked:
 
 async def _plan(chosen: argparse.Namespace, checked: Checked) -> Report:
     options = _options(chosen, dry_run=True)
-    async with studio_of(chosen, options) as studio:
-        return (await prepare(checked, options, studio)).report()
+    async with label_studio_of(chosen, options) as label_studio:
+        return (await prepare(checked, options, label_studio)).report()
 
 
 def check(chosen: argparse.Namespace, display: Display) -> int:
-    """Find what is wrong with a sheet: on the studio too, where one is named and `--offline` is not given."""
+    """Find what is wrong with a sheet: on Label Studio too, where one is named and `--offline` is not given."""
     options = _options(chosen, dry_run=True)
     checked = _checked(chosen)
     online = not chosen.offline and (chosen.sandbox or has_environment())
@@ -237,33 +237,33 @@ def check(chosen: argparse.Namespace, display: Display) -> int:
         display.problems(checked.sheet.name, (), checked.sheet.notes)
     for note in checked.sheet.notes:
         display.say(f"{checked.sheet.name}: {note}")
-    end = "" if online else " Templates and workspaces of a studio were not looked up."
+    end = "" if online else " Templates and workspaces of a Label Studio were not looked up."
     display.say(f"{checked.sheet.name}: {rows}, no problems.{end}")
     return 0
 
 
 def workspace_list(chosen: argparse.Namespace, display: Display) -> int:
-    """List the workspaces of the studio."""
+    """List the workspaces of Label Studio."""
 
-    async def rows(studio: Studio) -> list[dict[str, object]]:
-        if studio.edition is Edition.COMMUNITY:
-            raise StencilError("Workspaces exist in Label Studio Enterprise alone, and this studio is Community.")
+    async def rows(label_studio: Instance) -> list[dict[str, object]]:
+        if label_studio.edition is Edition.COMMUNITY:
+            raise StencilError("Workspaces exist in Label Studio Enterprise alone, and this Label Studio is Community.")
         return [
             {"id": each.id, "title": each.title, "archived": each.is_archived}
-            for each in await studio.client.workspaces()
+            for each in await label_studio.client.workspaces()
         ]
 
     return listed(chosen, display, rows)
 
 
 def listed(
-    chosen: argparse.Namespace, display: Display, rows: Callable[[Studio], Awaitable[Sequence[dict[str, object]]]]
+    chosen: argparse.Namespace, display: Display, rows: Callable[[Instance], Awaitable[Sequence[dict[str, object]]]]
 ) -> int:
-    """Show what the studio has, a line for each."""
+    """Show what Label Studio has, a line for each."""
 
     async def found() -> Sequence[dict[str, object]]:
-        async with studio_of(chosen, Options()) as studio:
-            return await rows(studio)
+        async with label_studio_of(chosen, Options()) as label_studio:
+            return await rows(label_studio)
 
     items = asyncio.run(found())
     if display.machine:
@@ -287,9 +287,11 @@ def serve_sandbox(chosen: argparse.Namespace, display: Display) -> int:
     return serve(port=chosen.port, data=chosen.data, token=chosen.token, latency_ms=chosen.latency_ms, faults=faults)
 
 
-def studio_of(chosen: argparse.Namespace, options: Options) -> AbstractAsyncContextManager[Studio]:
-    """The studio that a command is about: the sandbox, or the one that the environment names."""
-    return open_sandbox(options) if chosen.sandbox else open_studio(StudioSettings.from_environment(), options)
+def label_studio_of(chosen: argparse.Namespace, options: Options) -> AbstractAsyncContextManager[Instance]:
+    """Label Studio that a command is about: the sandbox, or the one that the environment names."""
+    return (
+        open_sandbox(options) if chosen.sandbox else open_label_studio(LabelStudioSettings.from_environment(), options)
+    )
 
 
 def _options(chosen: argparse.Namespace, *, dry_run: bool) -> Options:

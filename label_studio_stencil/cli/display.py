@@ -86,13 +86,13 @@ class Display:
             self.error(f"{sheet}: {line}")
 
     def report(self, report: Report) -> None:
-        """The closing table: rows that are not well first, then, of a plan, the others; then the counts."""
+        """The closing table: rows that need attention first, then, of a plan, the others; then the counts."""
         if self.machine:
             self._json_report(report)
             return
         # Rows that the batch did not come to are counted, not listed: it stopped before them, and nothing is wrong with them.
-        bad = [row for row in report.rows if not row.outcome.well and not _not_reached(row)]
-        rows = bad + ([row for row in report.rows if row.outcome.well] if report.dry_run else [])
+        bad = [row for row in report.rows if not row.outcome.ok and not _not_reached(row)]
+        rows = bad + ([row for row in report.rows if row.outcome.ok] if report.dry_run else [])
         if rows:
             self.table(
                 ("line", "outcome", "title", "workspace", "project", "why"),
@@ -102,7 +102,7 @@ class Display:
             self.say(f"... and {len(rows) - MOST_ROWS} more rows")
         for note in report.notes:
             self.say(note)
-        self.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.studio})")
+        self.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.label_studio})")
 
     @contextmanager
     def progress(self) -> Iterator[list[Batch]]:

@@ -1,7 +1,7 @@
 """A Prefect server for the time of one command, where none is named.
 
 Prefect would start one by itself, but in the process group of the terminal: Ctrl-C would end it at once, before the batch has
-finished what is staked and told what became of the rest. Ours is in a session of its own, and ends after the batch.
+completed its placeholders and reported the rest. Ours is in a session of its own, and ends after the batch.
 """
 
 import os

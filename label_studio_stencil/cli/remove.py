@@ -4,13 +4,13 @@ import argparse
 import asyncio
 import signal
 
-from label_studio_stencil.access import open_sandbox, open_studio
+from label_studio_stencil.access import open_label_studio, open_sandbox
 from label_studio_stencil.cli.display import MOST_ROWS, Display
 from label_studio_stencil.options import Options
 from label_studio_stencil.removal.removal import Removal
-from label_studio_stencil.removal.report import Fate, RemovalReport, RemovalRow
+from label_studio_stencil.removal.report import RemovalOutcome, RemovalReport, RemovalRow
 from label_studio_stencil.removal.results import Results, read_results
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 
 #: Why a row can't be compared where a file that it names was not found.
 _FILE_CODES = frozenset({"file-reference", "file-not-found", "outside-folder", "template-unknown"})
@@ -26,7 +26,7 @@ def remove(chosen: argparse.Namespace, display: Display) -> int:
     _show(report, display, files_elsewhere=not chosen.folder)
     if report.stopped == _INTERRUPTED:
         return 130
-    return 0 if report.dry_run or report.well else 1
+    return 0 if report.dry_run or report.ok else 1
 
 
 _INTERRUPTED = "interrupted"
@@ -43,9 +43,13 @@ async def _interruptible(chosen: argparse.Namespace, results: Results) -> Remova
     removals: list[Removal] = []
 
     async def run() -> RemovalReport:
-        opened = open_sandbox(options) if chosen.sandbox else open_studio(StudioSettings.from_environment(), options)
-        async with opened as studio:
-            removals.append(Removal(results, options, studio, dry_run=not chosen.yes))
+        opened = (
+            open_sandbox(options)
+            if chosen.sandbox
+            else open_label_studio(LabelStudioSettings.from_environment(), options)
+        )
+        async with opened as label_studio:
+            removals.append(Removal(results, options, label_studio, dry_run=not chosen.yes))
             return await removals[0].run()
 
     running = asyncio.ensure_future(run())
@@ -70,20 +74,20 @@ def _show(report: RemovalReport, display: Display, *, files_elsewhere: bool) -> 
     if display.machine:
         display.json(report.to_json())
         return
-    order = list(Fate)
-    rows = sorted(report.rows, key=lambda row: (order.index(row.fate), row.line))
+    order = list(RemovalOutcome)
+    rows = sorted(report.rows, key=lambda row: (order.index(row.outcome), row.line))
     if rows:
-        display.table(("line", "fate", "title", "project", "why"), [_cells(row) for row in rows[:MOST_ROWS]])
+        display.table(("line", "outcome", "title", "project", "why"), [_cells(row) for row in rows[:MOST_ROWS]])
     if len(rows) > MOST_ROWS:
         display.say(f"... and {len(rows) - MOST_ROWS} more rows; --json shows all")
     if files_elsewhere and any(row.code in _FILE_CODES for row in report.rows):
         display.say("Files that rows name are looked for beside the results: --folder names the folder of the sheet.")
-    display.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.studio})")
-    if report.dry_run and report.counts[Fate.WOULD_BE_REMOVED]:
+    display.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.label_studio})")
+    if report.dry_run and report.counts[RemovalOutcome.WOULD_BE_REMOVED]:
         display.say("Nothing was deleted: --yes deletes what would be removed.")
 
 
 def _cells(row: RemovalRow) -> tuple[str, ...]:
     project = "" if row.project_id is None else str(row.project_id)
     why = f"{row.why} [{row.code}]" if row.why else ""
-    return (str(row.line), row.fate.value, row.title, project, why)
+    return (str(row.line), row.outcome.value, row.title, project, why)

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from label_studio_stencil.access import Studio
+from label_studio_stencil.access import Instance
 from label_studio_stencil.batch import provision
-from label_studio_stencil.cli.commands import listed, studio_of
+from label_studio_stencil.cli.commands import label_studio_of, listed
 from label_studio_stencil.cli.display import Display
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Options
@@ -30,18 +30,18 @@ class TemplateUnusable(StencilError):
 
 
 def show_all(chosen: argparse.Namespace, display: Display) -> int:
-    """List the templates of the studio, as references."""
+    """List the templates of Label Studio, as references."""
 
-    async def rows(studio: Studio) -> list[dict[str, object]]:
+    async def rows(label_studio: Instance) -> list[dict[str, object]]:
         found: list[dict[str, object]] = []
-        if studio.edition is Edition.ENTERPRISE:
+        if label_studio.edition is Edition.ENTERPRISE:
             found += [
                 {"reference": str(each.id), "name": each.name, "description": each.description or "project template"}
-                for each in await studio.client.project_templates()
+                for each in await label_studio.client.project_templates()
             ]
         return found + [
             {"reference": f"gallery:{each.title}", "name": each.title, "description": each.group}
-            for each in await studio.client.gallery()
+            for each in await label_studio.client.gallery()
         ]
 
     code = listed(chosen, display, rows)
@@ -73,7 +73,7 @@ def show(chosen: argparse.Namespace, display: Display) -> int:
         )
         return 0
     if template.id is not None:
-        display.say(f"{template.name}: project template {template.id}; the studio sets what it holds.")
+        display.say(f"{template.name}: project template {template.id}; Label Studio sets what it holds.")
         return 0
     display.say(f"{template.name} ({template.reference})")
     if variables:
@@ -168,27 +168,27 @@ def publish(chosen: argparse.Namespace, display: Display) -> int:
 
 async def _published(chosen: argparse.Namespace, template: Template) -> tuple[int, int]:
     options = Options(template=chosen.reference, workspace=chosen.workspace)
-    async with studio_of(chosen, options) as studio:
-        if studio.edition is Edition.COMMUNITY:
+    async with label_studio_of(chosen, options) as label_studio:
+        if label_studio.edition is Edition.COMMUNITY:
             raise TemplateUnusable(
-                "Project templates exist in Label Studio Enterprise alone, and this studio is Community."
+                "Project templates exist in Label Studio Enterprise alone, and this Label Studio is Community."
             )
-        taken = [each.id for each in await studio.client.project_templates() if each.name == template.name]
+        taken = [each.id for each in await label_studio.client.project_templates() if each.name == template.name]
         if taken:
             raise TemplateUnusable(
                 f"there is a project template {template.name!r} already, id {taken[0]}: give the file another `name`."
             )
         title = template.name[: LONGEST_TITLE - len(_SOURCE)].rstrip() + _SOURCE
         row = {"title": title, "vars": _values(chosen.var)} if chosen.var else {"title": title}
-        report = await provision(check(read_sheet([row], name="publish"), options), options, studio)
+        report = await provision(check(read_sheet([row], name="publish"), options), options, label_studio)
         made = report.rows[0]
-        if not made.outcome.well or made.project_id is None:
+        if not made.outcome.ok or made.project_id is None:
             raise TemplateUnusable(f"the project that it is to be taken from was not made: {made.error}")
         if made.outcome is Outcome.EXISTS:
             raise TemplateUnusable(
                 f"project {made.project_id} is called {title!r} already, and may be something else: rename or delete it."
             )
-        found = await studio.client.create_project_template(
+        found = await label_studio.client.create_project_template(
             template.name, project=made.project_id, description=template.description
         )
         return found.id, made.project_id
@@ -197,8 +197,10 @@ async def _published(chosen: argparse.Namespace, template: Template) -> tuple[in
 async def _resolved(chosen: argparse.Namespace, reference: str) -> Template:
     if is_file(reference):
         return _read(reference)
-    async with studio_of(chosen, Options()) as studio:
-        found = (await resolve_templates([reference], studio.client, studio.edition, folder=None))[reference]
+    async with label_studio_of(chosen, Options()) as label_studio:
+        found = (await resolve_templates([reference], label_studio.client, label_studio.edition, folder=None))[
+            reference
+        ]
     return _usable(found)
 
 

@@ -1,6 +1,6 @@
 """Writes what a row asks for, one PATCH a project, and holds what came of it against the row.
 
-The PATCH of a half-made project writes its settings and final description, and so takes the mark off, the proof that it is
+The PATCH of a placeholder writes its settings and final description, and so takes the mark off, the proof that it is
 ours. So it goes out only while rivals are as they were seen and the look that it was decided by is fresh; and where its answer
 was lost, it counts for nothing until the project was read again.
 """
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
-from label_studio_stencil.engine.context import Means, NotYet
+from label_studio_stencil.engine.context import Context, NotYet
 from label_studio_stencil.engine.creation import COMPLAINTS
-from label_studio_stencil.engine.deletion import Clearer
+from label_studio_stencil.engine.deletion import Deletion
 from label_studio_stencil.engine.look import Look, Stale
 from label_studio_stencil.engine.ticket import Ticket, batch_of, settings_of
 from label_studio_stencil.json_value import JSON
@@ -23,28 +23,28 @@ from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.comparison import differing
 
 
-class Finisher:
-    """Finishes half-made projects of a batch's rows, and updates those that existed.
+class Completion:
+    """Finishes placeholders of a batch's rows, and updates those that existed.
 
     Args:
-        means: What the batch works with.
-        clearer: Takes away what is half made of a row whose settings the studio refuses.
+        context: What the batch works with.
+        deletion: Removes the placeholder of a row whose settings Label Studio refuses.
     """
 
-    def __init__(self, means: Means, clearer: Clearer) -> None:
-        self._batch, self._studio, self._looker = means.batch, means.studio, means.looker
-        self._clock, self._patience, self._settle = means.clock, means.patience, means.settler.settle
-        self._clearer = clearer
+    def __init__(self, context: Context, deletion: Deletion) -> None:
+        self._batch, self._label_studio, self._looks = context.batch, context.label_studio, context.looks
+        self._clock, self._patience, self._decide = context.clock, context.patience, context.outcomes.decide
+        self._deletion = deletion
 
-    # What is half made
+    # Placeholders
 
-    async def finish(self, ticket: Ticket, project: Project, look: Look) -> bool:
+    async def apply_settings(self, ticket: Ticket, project: Project, look: Look) -> bool:
         """Write settings and final description; whether that settled the row.
 
         Raises:
             NotYet: The answer was lost.
             Stale: The look grew old before the write.
-            Throttled: The studio asked for a pause.
+            Throttled: Label Studio asked for a pause.
         """
         ticket.foreign = batch_of(project) != self._batch
         if not await self.unchanged(ticket, project):
@@ -67,19 +67,19 @@ class Finisher:
         except Unsure as unsure:
             if unsure.sent:
                 _lost(ticket, project)
-            raise NotYet(self._patience.settle[0], str(unsure)) from unsure
+            raise NotYet(self._patience.unanswered[0], str(unsure)) from unsure
         except asyncio.CancelledError:
             _lost(ticket, project)
             raise
-        if self._looker.lacking(echo) or not _is_as_asked(echo, ticket.target.key, settings):
+        if self._looks.lacking(echo) or not _is_as_asked(echo, ticket.target.key, settings):
             # An answer may be a stale copy, or be cut short: the project itself decides.
             ticket.patched |= {project.id}
-            current = await self._looker.read(project.id)
-            if current is None or standing(current) is not Standing.FINISHED:
+            current = await self._looks.read(project.id)
+            if current is None or standing(current) is not Standing.COMPLETE:
                 return False
             echo = current
-        self._looker.proven.add(project.id)
-        self._looker.remember(_light(echo, ticket), self._clock.now())
+        self._looks.proven.add(project.id)
+        self._looks.remember(_light(echo, ticket), self._clock.now())
         self._check(ticket, echo, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
         return True
 
@@ -89,7 +89,7 @@ class Finisher:
         if ticket.foreign:
             seen[project.id] = project.description
         for number, description in seen.items():
-            current = await self._looker.read(number)
+            current = await self._looks.read(number)
             if current is None or current.description != description or standing(current) is not Standing.MARKED:
                 ticket.rivals = None
                 return False
@@ -99,34 +99,34 @@ class Finisher:
         """The project as the PATCH left it; the answer is not waited for longer than rivals wait for each other."""
 
         def before() -> None:
-            self._looker.check_fresh(look)
+            self._looks.check_fresh(look)
             age = self._clock.now() - look.began
             limit.reschedule(asyncio.get_running_loop().time() + self._patience.patch - age)
 
         try:
             async with asyncio.timeout(None) as limit:
-                return await self._studio.update_project(project.id, fields, before=before)
+                return await self._label_studio.update_project(project.id, fields, before=before)
         except TimeoutError as error:
             reason = f"no answer to the PATCH of project {project.id} in time"
             raise Unsure(reason, method="PATCH", reason=reason) from error
 
     async def _refused(self, ticket: Ticket, project: Project, rejected: Rejected) -> bool:
-        """A 4xx: the project is gone, so that the row is resolved anew; or the row has failed, and what is half made goes."""
+        """A 4xx: the project is gone and the row is resolved anew; or the row has failed and its placeholder goes."""
         ticket.bound = None
         ticket.patched -= {project.id}
         if rejected.status == HTTPStatus.NOT_FOUND:
-            self._looker.forget(project.id)
+            self._looks.forget(project.id)
             ticket.known = tuple(number for number in ticket.known if number != project.id)
             return False
         if rejected.status not in COMPLAINTS:
             # A firewall may have said it in place of Label Studio's own answer.
-            current = await self._looker.read(project.id)
+            current = await self._looks.read(project.id)
             if current is None or standing(current) is not Standing.MARKED:
                 _lost(ticket, project)
                 return False
         # Kept, in case its removal has to be tried again.
         ticket.refusal = str(rejected)
-        await self._clearer.refuse(ticket, ticket.refusal)
+        await self._deletion.refuse(ticket, ticket.refusal)
         return True
 
     # What is finished
@@ -137,31 +137,29 @@ class Finisher:
         Raises:
             Stale: The project is gone.
         """
-        current = await self._looker.read(project.id)
+        current = await self._looks.read(project.id)
         if current is None:
             raise Stale
         if differing(ticket.target.settings, settings_of(current)):
-            self._settle(ticket, Outcome.EXISTS, project.id)
+            self._decide(ticket, Outcome.EXISTS, project.id)
             return
-        self._looker.proven.add(project.id)
+        self._looks.proven.add(project.id)
         self._check(ticket, current, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
 
     def _check(self, ticket: Ticket, project: Project, outcome: Outcome) -> None:
-        """Compare the finished project with the row: a project that is not as asked for is not well."""
+        """Compare the finished project with the row: a project that is not as asked for fails the row."""
         target = ticket.target
         if key_of(project.workspace, project.title) != target.key:
             reason = f"project {project.id} was renamed or moved while it was being made: look at it"
-            self._settle(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+            self._decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
             return
         differs = differing(target.settings, settings_of(project))
         if differs:
             names = ", ".join(sorted(differs))
-            reason = (
-                f"project {project.id} was made, but the studio did not keep {names} as the row has it: set it by hand"
-            )
-            self._settle(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
+            reason = f"project {project.id} was made, but Label Studio did not keep {names} as the row has it: set it by hand"
+            self._decide(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
             return
-        self._settle(ticket, outcome, project.id)
+        self._decide(ticket, outcome, project.id)
 
     # What existed
 
@@ -170,35 +168,35 @@ class Finisher:
 
         Raises:
             NotYet: The answer was lost.
-            LabelStudioError: The studio asked for a pause, does not take the token any more, or did not answer a read.
+            LabelStudioError: Label Studio asked for a pause, does not take the token any more, or did not answer a read.
         """
         project, changes = ticket.planned.projects[0], ticket.planned.changes
         if project.id in ticket.patched:
-            current = await self._studio.project(project.id)
+            current = await self._label_studio.project(project.id)
             if not differing(changes, settings_of(current)):
-                self._settle(ticket, Outcome.UPDATED, project.id)
+                self._decide(ticket, Outcome.UPDATED, project.id)
                 return
         try:
-            echo = await self._studio.update_project(project.id, changes)
+            echo = await self._label_studio.update_project(project.id, changes)
         except Rejected as rejected:
-            self._settle(ticket, Outcome.FAILED, project.id, "rejected", str(rejected))
+            self._decide(ticket, Outcome.FAILED, project.id, "rejected", str(rejected))
             return
         except Unsure as unsure:
             if unsure.sent:
                 ticket.patched |= {project.id}
-            raise NotYet(self._patience.settle[0], str(unsure)) from unsure
+            raise NotYet(self._patience.unanswered[0], str(unsure)) from unsure
         if not _is_as_asked(echo, ticket.target.key, changes):
             ticket.patched |= {project.id}
-            echo = await self._studio.project(project.id)
+            echo = await self._label_studio.project(project.id)
         differs = differing(changes, settings_of(echo))
         if key_of(echo.workspace, echo.title) != ticket.target.key:
             reason = f"project {project.id} was renamed or moved while it was being updated: look at it"
-            self._settle(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+            self._decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
         elif differs:
-            reason = f"the studio did not keep {', '.join(sorted(differs))} as the row has it"
-            self._settle(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
+            reason = f"Label Studio did not keep {', '.join(sorted(differs))} as the row has it"
+            self._decide(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
         else:
-            self._settle(ticket, Outcome.UPDATED, project.id)
+            self._decide(ticket, Outcome.UPDATED, project.id)
 
 
 def _is_as_asked(project: Project, key: str, settings: Mapping[str, JSON]) -> bool:

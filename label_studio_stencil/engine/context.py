@@ -1,14 +1,14 @@
-"""What the parts of the engine share: the means that they work with, and the settling of rows.
+"""What the parts of the engine share: their context, and how a row gets its outcome.
 
-Whoever stakes, finishes, clears or sweeps may come to the end of a row. So that nobody who waits for outcomes misses one, and
-a row that is stopped, put off or given up is told in the same words wherever that happened, they all settle it here.
+Creation, completion, deletion and sweep may each decide a row. They all do it here, so that nobody who waits for outcomes
+misses one, and a row that is stopped, put off or given up has the same message wherever that happened.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from label_studio_stencil.engine.look import Looker
+from label_studio_stencil.engine.look import Looks
 from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.engine.waits import Waits
@@ -23,7 +23,7 @@ from label_studio_stencil.report.outcomes import Outcome
 logger = logging.getLogger(__name__)
 
 
-class Unsettled(StencilError):
+class RowsWaiting(StencilError):
     """Some rows of a group have no outcome yet, and may have one if they are tried again."""
 
     def __init__(self, tickets: Sequence[Ticket], seconds: float) -> None:
@@ -42,7 +42,7 @@ class NotYet(Exception):
         super().__init__(reason)
 
 
-class Settler:
+class Outcomes:
     """Gives tickets their outcomes.
 
     Args:
@@ -53,20 +53,20 @@ class Settler:
 
     def __init__(self, clock: Clock, stopping: Stopping, waits: Waits) -> None:
         self._clock, self._stopping, self._waits = clock, stopping, waits
-        self._settled: Callable[[Ticket], None] = lambda ticket: None
+        self._done: Callable[[Ticket], None] = lambda ticket: None
 
-    def when_settled(self, call: Callable[[Ticket], None]) -> None:
+    def when_done(self, call: Callable[[Ticket], None]) -> None:
         """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
-        self._settled = call
+        self._done = call
 
-    def settle(
+    def decide(
         self, ticket: Ticket, outcome: Outcome, project: int | None = None, code: str = "", error: str = ""
     ) -> None:
         """Give a ticket its outcome, and pass it on to whoever waits for that."""
-        ticket.settle(outcome, project, code, error)
+        ticket.decide(outcome, project, code, error)
         if ticket.began is not None:
             ticket.seconds = self._clock.now() - ticket.began
-        self._settled(ticket)
+        self._done(ticket)
 
     def take_over(self, ticket: Ticket) -> None:
         """Settle what needs no write; leftovers beside a finished project are the sweep's."""
@@ -74,9 +74,9 @@ class Settler:
         ticket.odd = len(projects) > 1 and ticket.planned.action is not Action.AMBIGUOUS
         match ticket.planned.action:
             case Action.EXISTS:
-                ticket.settle(Outcome.EXISTS, projects[0].id)
+                ticket.decide(Outcome.EXISTS, projects[0].id)
             case Action.UNCHANGED:
-                ticket.settle(Outcome.UNCHANGED, projects[0].id)
+                ticket.decide(Outcome.UNCHANGED, projects[0].id)
             case Action.AMBIGUOUS if not projects:
                 self.lookalike(ticket, ticket.planned.alike[0])
             case Action.AMBIGUOUS:
@@ -86,8 +86,8 @@ class Settler:
 
     def twins(self, ticket: Ticket, ids: Sequence[int]) -> None:
         """There are several, and none of them is ours to choose from."""
-        reason = "more than one project of this workspace and title exists, or a half-made one was changed by hand"
-        self.settle(ticket, Outcome.AMBIGUOUS, ids[0], "twins", with_ids(reason, ids))
+        reason = "more than one project of this workspace and title exists, or a placeholder was changed by hand"
+        self.decide(ticket, Outcome.AMBIGUOUS, ids[0], "twins", with_ids(reason, ids))
 
     def lookalike(self, ticket: Ticket, project: Project) -> None:
         """There is no project of the row's title, but one whose title looks the same."""
@@ -95,7 +95,7 @@ class Settler:
             f"project {project.id} has another title that looks the same ({shown(project.title)!a}): rename one of them, or "
             "run the row with --allow-lookalikes"
         )
-        self.settle(ticket, Outcome.AMBIGUOUS, project.id, "lookalike", reason)
+        self.decide(ticket, Outcome.AMBIGUOUS, project.id, "lookalike", reason)
 
     def put_off(self, ticket: Ticket, seconds: float, reason: str) -> None:
         """The row waits for its next attempt; what is known of it by now is noted, should the batch end here."""
@@ -107,62 +107,62 @@ class Settler:
         self._waits.waiting(seconds, reason)
 
     def stopped(self, ticket: Ticket) -> None:
-        """The batch stops: a row that has no outcome yet stays unprocessed, and what is half made of it is said."""
-        if ticket.settled:
+        """The batch stops: a row that has no outcome yet stays unprocessed, and its placeholder is named."""
+        if ticket.done:
             return
         reason = self._stopping.reason or "cancelled"
-        if not ticket.started or not ticket.on_studio:
-            self.settle(ticket, Outcome.UNPROCESSED, code="stopped", error=f"the batch stopped first: {reason}")
+        if not ticket.started or not ticket.may_exist:
+            self.decide(ticket, Outcome.UNPROCESSED, code="stopped", error=f"the batch stopped first: {reason}")
             return
         error = f"the batch stopped: {reason}; {_left(ticket)}"
-        self.settle(ticket, Outcome.UNPROCESSED, _half_made(ticket), "stopped", error)
+        self.decide(ticket, Outcome.UNPROCESSED, _half_made(ticket), "stopped", error)
 
     def away(self, ticket: Ticket) -> None:
         """The batch stops since Label Studio is away: of a row whose create was not answered it can't be told what is there."""
         if not ticket.known and any(send.lost for send in ticket.sends):
             reason = f"{self._stopping.reason}, and a create of this row was not answered: {_left(ticket)}"
-            self.settle(ticket, Outcome.AMBIGUOUS, None, "unanswered", reason)
+            self.decide(ticket, Outcome.AMBIGUOUS, None, "unanswered", reason)
         else:
             self.stopped(ticket)
 
     def give_up(self, tickets: Iterable[Ticket]) -> None:
         """Settle those that still have no outcome: they were tried as often as they are to be."""
         for ticket in tickets:
-            if not ticket.settled:
+            if not ticket.done:
                 self.leave(ticket, f"given up after {ticket.attempts} attempts: {ticket.waiting_for}")
 
     def leave(self, ticket: Ticket, reason: str) -> None:
-        """No more tries: what may be on the studio is said, the rest has failed."""
-        if not ticket.on_studio:
-            self.settle(ticket, Outcome.FAILED, code="gave-up", error=reason)
+        """No more tries: what may be on Label Studio is said, the rest has failed."""
+        if not ticket.may_exist:
+            self.decide(ticket, Outcome.FAILED, code="gave-up", error=reason)
             return
         ids = tuple(sorted(ticket.known))
         said = with_ids(f"{reason}; a rerun settles it", ids)
-        self.settle(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, "gave-up", said)
+        self.decide(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, "gave-up", said)
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class Context:
     """What the parts of one batch's engine work with.
 
     Attributes:
         batch: Name of the batch, which its marks bear.
-        studio: An open client.
+        label_studio: An open client.
         clock: What time it is.
         patience: Waits and counts.
         stopping: Whether the batch is to stop.
-        looker: What was seen of the studio, and what this batch can prove to be its own.
-        settler: Gives rows their outcomes.
+        looks: What was seen of Label Studio, and what this batch can prove to be its own.
+        outcomes: Gives rows their outcomes.
         waits: Says what is waited for.
     """
 
     batch: str
-    studio: LabelStudio
+    label_studio: LabelStudio
     clock: Clock
     patience: Patience
     stopping: Stopping
-    looker: Looker
-    settler: Settler
+    looks: Looks
+    outcomes: Outcomes
     waits: Waits
 
 
@@ -177,12 +177,12 @@ def _half_made(ticket: Ticket) -> int | None:
 
 
 def _left(ticket: Ticket) -> str:
-    """What of a row is on the studio, and what comes of it."""
+    """What of a row is on Label Studio, and what comes of it."""
     project = _half_made(ticket)
     if ticket.planned.action is Action.UPDATE:
         return f"project {project} may not have been updated; a rerun sees to it"
     if project is not None:
-        return f"project {project} is half made, and a rerun finishes it"
+        return f"project {project} is a placeholder, and a rerun finishes it"
     if any(send.lost for send in ticket.sends):
         return "a create of it was not answered yet, and a rerun finishes or removes what it makes"
-    return "nothing of it is on the studio"
+    return "nothing of it is on Label Studio"

@@ -6,7 +6,7 @@ answered or unsure. Whether another may follow is not decided here but by the lo
 
 from http import HTTPStatus
 
-from label_studio_stencil.engine.context import Means, NotYet
+from label_studio_stencil.engine.context import Context, NotYet
 from label_studio_stencil.engine.ticket import Answer, Send, Ticket
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
@@ -23,13 +23,13 @@ class Halted(Exception):
     """The batch was stopped while the create waited for its turn."""
 
 
-class Staker:
+class Creation:
     """Stakes the rows of a batch."""
 
-    def __init__(self, means: Means) -> None:
-        self._batch, self._studio, self._looker = means.batch, means.studio, means.looker
-        self._stopping = means.stopping
-        self._clock, self._patience, self._settle = means.clock, means.patience, means.settler.settle
+    def __init__(self, context: Context) -> None:
+        self._batch, self._label_studio, self._looks = context.batch, context.label_studio, context.looks
+        self._stopping = context.stopping
+        self._clock, self._patience, self._decide = context.clock, context.patience, context.outcomes.decide
         # Ids that answers gave: none is given twice.
         self._answered: set[int] = set()
 
@@ -41,10 +41,10 @@ class Staker:
             NotYet: The answer was lost.
             LabelStudioError: The create never left, the token is not taken any more, or Label Studio is away for too long.
         """
-        send = Send(new_id(), floor=self._looker.covered, at=self._clock.wall())
+        send = Send(new_id(), floor=self._looks.covered, at=self._clock.wall())
         ticket.sends = (*ticket.sends, send)
         ticket.looks = 0
-        self._looker.expect(send)
+        self._looks.expect(send)
         try:
             project = await self._create(ticket, send)
         except (Halted, LongOutage):
@@ -59,23 +59,23 @@ class Staker:
                 send.answer, send.counted = Answer.REFUSED, False
                 raise
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-                # The studio said no. A proxy may have said it for a create that it had passed on: look, then send again.
+                # Label Studio said no. A proxy may have said it for a create that it had passed on: look, then send again.
                 send.answer, send.counted = Answer.REFUSED, False
                 return
             send.answer, ticket.odd = Answer.UNSURE, True
-            raise NotYet(self._patience.settle[0], str(error)) from error
+            raise NotYet(self._patience.unanswered[0], str(error)) from error
         except Unauthorized:
             send.answer = Answer.REFUSED
             raise
         else:
             send.ended = self._clock.now()
-            await self._staked(ticket, send, project)
+            await self._created(ticket, send, project)
 
     async def _create(self, ticket: Ticket, send: Send) -> Project:
         target = ticket.target
         title, mark = target.request.title, target.mark(self._batch, send.name)
         if target.template.id is not None:
-            return await self._studio.create_from_template(
+            return await self._label_studio.create_from_template(
                 target.template.id,
                 title=title,
                 description=mark,
@@ -84,13 +84,13 @@ class Staker:
             )
         place: dict[str, JSON] = {} if target.workspace is None else {"workspace": target.workspace}
         fields = {**target.at_creation, **place, "title": title, "description": mark}
-        return await self._studio.create_project(fields, before=self._check_going)
+        return await self._label_studio.create_project(fields, before=self._check_going)
 
     def _check_going(self) -> None:
         if self._stopping:
             raise Halted
 
-    async def _staked(self, ticket: Ticket, send: Send, project: Project) -> None:
+    async def _created(self, ticket: Ticket, send: Send, project: Project) -> None:
         """A 201; it has to name the project that was asked for, or nobody would know it again.
 
         Where the answer says anything else, the project itself is read: an answer may be cut short, or be a stale copy.
@@ -100,12 +100,12 @@ class Staker:
             LabelStudioError: Label Studio did not answer.
         """
         known = project.id <= send.floor or project.id in self._answered
-        if not known and not self._looker.lacking(project) and self._is_ours(ticket, send, project):
+        if not known and not self._looks.lacking(project) and self._is_ours(ticket, send, project):
             self._take(ticket, send, project)
             return
         send.answer = Answer.UNSURE
         try:
-            current = await self._looker.read(project.id)
+            current = await self._looks.read(project.id)
         except LabelStudioError:
             ticket.odd = True
             raise
@@ -114,13 +114,13 @@ class Staker:
         if current is None or (mark.send != send.name if mark is not None else known or not same):
             ticket.odd = True
             reason = f"Label Studio answered the create with project {project.id}, which another request made"
-            raise NotYet(self._patience.settle[0], reason)
+            raise NotYet(self._patience.unanswered[0], reason)
         self._take(ticket, send, current)
         if not same:
             reason = (
                 f"Label Studio made project {project.id} with another title or workspace than was asked for: look at it"
             )
-            self._settle(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+            self._decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
         elif mark is None:
             self._unmarked(ticket, current)
 
@@ -130,10 +130,10 @@ class Staker:
         return same and mark is not None and mark.send == send.name
 
     def _take(self, ticket: Ticket, send: Send, project: Project) -> None:
-        send.answer, send.project, send.seen = Answer.STAKED, project.id, True
+        send.answer, send.project, send.seen = Answer.CREATED, project.id, True
         ticket.known = (*ticket.known, project.id)
         self._answered.add(project.id)
-        self._looker.answered(project)
+        self._looks.answered(project)
 
     def _unmarked(self, ticket: Ticket, project: Project) -> None:
         reason = (
@@ -142,7 +142,7 @@ class Staker:
         )
         # Nor will it keep any other.
         self._stopping.stop("Label Studio does not keep the description of a new project")
-        self._settle(ticket, Outcome.AMBIGUOUS, project.id, "mark-not-kept", reason)
+        self._decide(ticket, Outcome.AMBIGUOUS, project.id, "mark-not-kept", reason)
 
     def _rejected(self, ticket: Ticket, send: Send, rejected: Rejected) -> None:
         """A 4xx: the row has failed.
@@ -153,4 +153,4 @@ class Staker:
         send.answer, send.error = Answer.REJECTED, str(rejected)
         complaint = rejected.status in COMPLAINTS and "title" not in rejected.fields
         if complaint and not any(earlier.lost for earlier in ticket.sends):
-            self._settle(ticket, Outcome.FAILED, code="rejected", error=send.error)
+            self._decide(ticket, Outcome.FAILED, code="rejected", error=send.error)

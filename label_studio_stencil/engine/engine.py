@@ -1,12 +1,12 @@
 """Carries out rows, exactly once: the state machine of a batch.
 
-A row is a *stake* (a create whose description is its mark), a *look* at the newest projects, and a *finish* (one PATCH that
-writes settings and final description, and so takes the mark off). No create is sent again without a look that began after
-the last one failed. The engine makes one attempt at a row; what may pass by waiting is raised as `Unsettled`, and the loop
-round it (Prefect's task retries, or `provision`) comes back for the rows without an outcome.
+Each row takes three steps: create a *placeholder*, whose description is the marker; *look* at the newest projects; and *apply
+settings*, one PATCH that writes settings and final description, and so removes the marker. No create is sent again
+without a look that began after the last one failed. The engine makes one attempt at a row; what may pass by waiting is raised
+as `RowsWaiting`, and the loop round it (Prefect's task retries, or `provision`) comes back for the rows without an outcome.
 
-Here is the order of the steps. What a look shows is decided by `resolving`; each step has a module of its own (`staking`,
-`looking`, `finishing`, `clearing`, `sweeping`), and whichever ends a row settles it through `settling`.
+The order of the steps is here. `protocol` decides what to do about what a look shows; `creation`, `look`, `completion`,
+`deletion` and `sweep` each hold one step, and give rows their outcomes through `context`.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from label_studio_stencil.concurrency import together
-from label_studio_stencil.engine.completion import Finisher
-from label_studio_stencil.engine.context import Means, NotYet, Settler, Unsettled, with_ids
-from label_studio_stencil.engine.creation import Halted, Staker
-from label_studio_stencil.engine.deletion import Clearer
-from label_studio_stencil.engine.look import Look, Looker, Stale
+from label_studio_stencil.engine.completion import Completion
+from label_studio_stencil.engine.context import Context, NotYet, Outcomes, RowsWaiting, with_ids
+from label_studio_stencil.engine.creation import Creation, Halted
+from label_studio_stencil.engine.deletion import Deletion
+from label_studio_stencil.engine.look import Look, Looks, Stale
 from label_studio_stencil.engine.protocol import (
     Abandoned,
+    ApplySettings,
     Circumstances,
+    CreatePlaceholder,
     Decision,
     Done,
-    Finish,
     Refused,
-    Stake,
     Twins,
     Unclear,
     Wait,
@@ -64,7 +64,7 @@ class Engine:
 
     def __init__(
         self,
-        studio: LabelStudio,
+        label_studio: LabelStudio,
         planned: Sequence[Planned],
         *,
         covered: int,
@@ -77,7 +77,7 @@ class Engine:
         """Take over a plan.
 
         Args:
-            studio: An open client.
+            label_studio: An open client.
             planned: The rows; those that need no write are settled at once.
             covered: Highest project id that the plan has read.
             ordered: Whether the plan saw the list newest first.
@@ -90,50 +90,52 @@ class Engine:
         self.patience = patience or Patience()
         self.stopping = stopping or Stopping()
         self.tickets = tuple(Ticket(each, known=tuple(project.id for project in each.projects)) for each in planned)
-        self._studio, self._clock = studio, clock
+        self._label_studio, self._clock = label_studio, clock
         self.waits = Waits(clock)
-        studio.pacer.paused = lambda seconds: self.waits.waiting(
+        label_studio.pacer.paused = lambda seconds: self.waits.waiting(
             seconds, "Label Studio was asked too fast, and asks for a pause"
         )
-        studio.outage.limit = longest_outage
-        studio.outage.is_hurried = lambda: bool(self.stopping)
-        studio.outage.tell = lambda text: self.waits.tell(text)
-        self._looker = Looker(
-            studio,
+        label_studio.outage.limit = longest_outage
+        label_studio.outage.is_hurried = lambda: bool(self.stopping)
+        label_studio.outage.tell = lambda text: self.waits.tell(text)
+        self._looks = Looks(
+            label_studio,
             clock,
             self.patience,
             keys=(each.target.key for each in planned),
             workspaces=(each.target.workspace for each in planned),
             covered=covered,
             ordered=ordered,
-            to_stake=sum(each.action is Action.CREATE for each in planned),
+            to_create=sum(each.action is Action.CREATE for each in planned),
             stopping=self.stopping,
             waits=self.waits,
         )
-        self._settler = Settler(clock, self.stopping, self.waits)
-        means = Means(self.batch, studio, clock, self.patience, self.stopping, self._looker, self._settler, self.waits)
-        self._staker, self._clearer = Staker(means), Clearer(means)
-        self._finisher = Finisher(means, self._clearer)
+        self._outcomes = Outcomes(clock, self.stopping, self.waits)
+        context = Context(
+            self.batch, label_studio, clock, self.patience, self.stopping, self._looks, self._outcomes, self.waits
+        )
+        self._creation, self._deletion = Creation(context), Deletion(context)
+        self._completion = Completion(context, self._deletion)
         self._sweeper = Sweeper(
-            means, self.tickets, finisher=self._finisher, clearer=self._clearer, attempt=self._attempt
+            context, self.tickets, completion=self._completion, deletion=self._deletion, attempt=self._attempt
         )
         for ticket in self.tickets:
-            self._settler.take_over(ticket)
+            self._outcomes.take_over(ticket)
 
     @property
     def notes(self) -> list[str]:
         """What a person has to know of the batch beside the outcomes of its rows."""
         unordered = "Label Studio does not list its newest projects first, so each look read the whole list."
-        return [*([] if self._looker.ordered else [unordered]), *self._sweeper.notes]
+        return [*([] if self._looks.ordered else [unordered]), *self._sweeper.notes]
 
     @property
     def list_lag(self) -> float:
         """Seconds that lists were seen to be behind what is written."""
-        return self._looker.lag
+        return self._looks.lag
 
-    def when_settled(self, call: Callable[[Ticket], None]) -> None:
+    def when_done(self, call: Callable[[Ticket], None]) -> None:
         """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
-        self._settler.when_settled(call)
+        self._outcomes.when_done(call)
 
     # One attempt
 
@@ -141,37 +143,37 @@ class Engine:
         """Make one attempt at each ticket that has no outcome yet.
 
         Raises:
-            Unsettled: Some of them still have none, and may have one if they are tried again.
+            RowsWaiting: Some of them still have none, and may have one if they are tried again.
         """
         rows = list(tickets)
         try:
-            await together(self._attempt(ticket) for ticket in rows if not ticket.settled)
+            await together(self._attempt(ticket) for ticket in rows if not ticket.done)
         except asyncio.CancelledError:
             # Those whose turn had not come did not notice.
             for ticket in rows:
-                self._settler.stopped(ticket)
+                self._outcomes.stopped(ticket)
             raise
-        waiting = [ticket for ticket in rows if not ticket.settled]
+        waiting = [ticket for ticket in rows if not ticket.done]
         if waiting:
             seconds = max(0.0, min(ticket.not_before for ticket in waiting) - self._clock.now())
-            raise Unsettled(waiting, seconds)
+            raise RowsWaiting(waiting, seconds)
 
-    async def finish_staked(self) -> None:
-        """Finish what was cut off: one more attempt at each row that was stopped and has something on the studio.
+    async def complete_placeholders(self) -> None:
+        """Finish what was cut off: one more attempt at each row that was stopped and has something on Label Studio.
 
         To be called once the batch is stopping and nothing else of it runs any more.
         """
-        cut_off = [ticket for ticket in self.tickets if ticket.outcome in _CUT_OFF and ticket.on_studio]
+        cut_off = [ticket for ticket in self.tickets if ticket.outcome in _CUT_OFF and ticket.may_exist]
         for ticket in cut_off:
             ticket.reopen()
-        with contextlib.suppress(Unsettled):
+        with contextlib.suppress(RowsWaiting):
             await self.attempt(cut_off)
         for ticket in cut_off:
-            self._settler.stopped(ticket)
+            self._outcomes.stopped(ticket)
 
     def give_up(self, tickets: Iterable[Ticket]) -> None:
         """Settle those that still have no outcome: they were tried as often as they are to be."""
-        self._settler.give_up(tickets)
+        self._outcomes.give_up(tickets)
 
     async def sweep(self) -> None:
         """Look after the rows to which anything odd happened, until two looks agree that each has one project."""
@@ -179,7 +181,7 @@ class Engine:
 
     async def _attempt(self, ticket: Ticket) -> None:
         if self.stopping and not ticket.started:
-            self._settler.stopped(ticket)
+            self._outcomes.stopped(ticket)
             return
         ticket.attempts += 1
         began = self._clock.now()
@@ -188,87 +190,87 @@ class Engine:
             if ticket.not_before > began:
                 await self._clock.sleep(ticket.not_before - began)
             updates = ticket.planned.action is Action.UPDATE
-            await (self._finisher.update(ticket) if updates else self._advance(ticket))
+            await (self._completion.update(ticket) if updates else self._advance(ticket))
         except Halted:
-            self._settler.stopped(ticket)
+            self._outcomes.stopped(ticket)
         except NotYet as later:
-            self._settler.put_off(ticket, later.seconds, later.reason)
+            self._outcomes.put_off(ticket, later.seconds, later.reason)
         except Unauthorized as error:
             self.stopping.stop(str(error))
-            self._settler.stopped(ticket)
+            self._outcomes.stopped(ticket)
         except ListUnusable as error:
             self.stopping.stop(str(error))
-            self._settler.stopped(ticket)
+            self._outcomes.stopped(ticket)
         except LongOutage as error:
             self.stopping.stop(str(error))
-            self._settler.away(ticket)
+            self._outcomes.away(ticket)
         except (Unsure, Throttled) as error:
-            self._settler.put_off(ticket, 0.0, str(error))
+            self._outcomes.put_off(ticket, 0.0, str(error))
         except LabelStudioError as error:
-            self._settler.leave(ticket, str(error))
+            self._outcomes.leave(ticket, str(error))
         except asyncio.CancelledError:
-            self._settler.stopped(ticket)
+            self._outcomes.stopped(ticket)
             raise
 
     # The steps of a row that is created
 
     async def _advance(self, ticket: Ticket) -> None:
         """Take a row that has no finished project to one."""
-        stake = not ticket.on_studio and not ticket.sends
+        create = not ticket.may_exist and not ticket.sends
         for _ in range(_MOST_ROUNDS):
-            look = await (self._stake(ticket) if stake else self._look(ticket))
+            look = await (self._create(ticket) if create else self._look(ticket))
             if look is None:
                 return
             decision = await self._decide(ticket, look)
             logger.debug("line %s: %s", ticket.target.request.line, decision)
-            if isinstance(decision, Stake):
-                stake = True
+            if isinstance(decision, CreatePlaceholder):
+                create = True
                 continue
-            stake = False
+            create = False
             try:
                 if await self._carry_out(ticket, decision, look):
                     return
             except (Stale, Throttled):
                 continue
-        raise NotYet(self.patience.settle[0], "the studio keeps the batch waiting")
+        raise NotYet(self.patience.unanswered[0], "Label Studio keeps the batch waiting")
 
-    async def _stake(self, ticket: Ticket) -> Look | None:
-        """Send a create and look; nothing where the studio refused the row."""
-        async with self._looker.place():
+    async def _create(self, ticket: Ticket) -> Look | None:
+        """Send a create and look; nothing where Label Studio refused the row."""
+        async with self._looks.place():
             if self.stopping:
-                self._settler.stopped(ticket)
+                self._outcomes.stopped(ticket)
                 return None
             self._hurry()
             first = ticket.planned.action is Action.CREATE and not ticket.sends
-            async with self._looker.staking(first=first):
-                await self._staker.send(ticket)
-            return None if ticket.settled else await self._look(ticket)
+            async with self._looks.creating(first=first):
+                await self._creation.send(ticket)
+            return None if ticket.done else await self._look(ticket)
 
     def _hurry(self) -> None:
         """Let the last creates go before what finishes the rows before them: else nothing is left to send during the last look.
 
         Not where that would take so long that what was decided by the look before grows old.
         """
-        pacer = self._studio.pacer
-        if self._looker.to_stake <= pacer.max_concurrency and pacer.backlog() < self.patience.fresh / 4:
+        pacer = self._label_studio.pacer
+        if self._looks.to_create <= pacer.max_concurrency and pacer.backlog() < self.patience.fresh / 4:
             pacer.eager = True
 
     async def _look(self, ticket: Ticket) -> Look:
         """A look that covers whatever the row's sends made and no answer named."""
-        return await self._looker.look(min((send.floor for send in ticket.sends if send.lost), default=math.inf))
+        return await self._looks.look(min((send.floor for send in ticket.sends if send.lost), default=math.inf))
 
     async def _decide(self, ticket: Ticket, look: Look) -> Decision:
         for number in sorted(ticket.patched):
-            await self._looker.read(number)
-        projects = await self._looker.siblings(ticket.target.key, ticket.known, look)
+            await self._looks.read(number)
+        projects = await self._looks.siblings(ticket.target.key, ticket.known, look)
         ticket.known = tuple(project.id for project in projects)
         ticket.odd = ticket.odd or len(projects) > 1
-        patience = self.patience.behind(self._looker.lag)
-        at = Circumstances(self.batch, self._clock.now(), self._server_time(), self._looker.proven, patience)
+        patience = self.patience.behind(self._looks.lag)
+        at = Circumstances(self.batch, self._clock.now(), self._server_time(), self._looks.proven, patience)
         return resolve(ticket, Siblings.of(projects), at)
 
     def _server_time(self) -> datetime:
-        return self._studio.server_time() or datetime.now(UTC)
+        return self._label_studio.server_time() or datetime.now(UTC)
 
     async def _carry_out(self, ticket: Ticket, decision: Decision, look: Look) -> bool:
         """Do what was decided; whether that settled the row.
@@ -276,23 +278,23 @@ class Engine:
         Raises:
             NotYet: It has to wait.
             Stale: The look grew old before the write.
-            Throttled: The studio asked for a pause before the write.
+            Throttled: Label Studio asked for a pause before the write.
         """
         match decision:
             case Wait(seconds, reason):
                 raise NotYet(seconds, reason)
             case Unclear(code, reason, ids):
-                self._settler.settle(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, code, with_ids(reason, ids))
+                self._outcomes.decide(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, code, with_ids(reason, ids))
             case Yield(project):
-                self._settler.settle(ticket, Outcome.EXISTS, project.id)
+                self._outcomes.decide(ticket, Outcome.EXISTS, project.id)
             case Done(project):
-                await self._finisher.check_done(ticket, project)
-            case Finish(project):
-                return await self._finisher.finish(ticket, project, look)
+                await self._completion.check_done(ticket, project)
+            case ApplySettings(project):
+                return await self._completion.apply_settings(ticket, project, look)
             case Refused(reason):
-                await self._clearer.refuse(ticket, reason)
+                await self._deletion.refuse(ticket, reason)
             case Abandoned(project) | Twins(project):
-                return await self._clearer.clear(ticket, decision, project)
-            case Stake():
+                return await self._deletion.clear(ticket, decision, project)
+            case CreatePlaceholder():
                 return False
         return True

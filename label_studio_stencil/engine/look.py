@@ -1,4 +1,4 @@
-"""Looks at the studio's newest projects, shared by all rows that wait for one.
+"""Looks at Label Studio's newest projects, shared by all rows that wait for one.
 
 Databases share one write to disk among the transactions that commit together; here the rows whose create was answered
 share one listing. A row asks for a look that begins after its create, gives its place up, and is woken with the rest.
@@ -31,7 +31,7 @@ from label_studio_stencil.labelstudio.pacing import Clock
 from label_studio_stencil.plan.marker import key_of
 from label_studio_stencil.policy import Patience
 
-#: Windows under way: one is staked while the other's look is read.
+#: Windows under way: one is created while the other's look is read.
 WINDOWS = 2
 
 #: So many are as soon read one by one.
@@ -78,14 +78,14 @@ class Stale(Exception):
     """The look that a write was decided by is too old by now: look again."""
 
 
-class Looker:
-    """Reads the studio for a batch, and remembers the projects of the batch's keys as they were last seen.
+class Looks:
+    """Reads Label Studio for a batch, and remembers the projects of the batch's keys as they were last seen.
 
     Attributes:
-        covered: Highest id that was read so far; whatever the studio had below it was read then, or when the batch was planned.
+        covered: Highest id that was read so far; everything below it was read then, or when the batch was planned.
         base: Highest id that existed when the batch was planned.
         reached: Id down to which looks have read since the last create was answered; infinite where none has.
-        to_stake: Rows of which no create was sent yet.
+        to_create: Rows of which no create was sent yet.
         proven: Ids of projects whose marks this process saw and took off itself.
         ordered: Whether the list comes newest first. Where it does not, each look reads all of it.
         lag: Seconds that the list was seen to be behind what was written, at most.
@@ -94,7 +94,7 @@ class Looker:
 
     def __init__(
         self,
-        studio: LabelStudio,
+        label_studio: LabelStudio,
         clock: Clock,
         patience: Patience,
         *,
@@ -102,25 +102,25 @@ class Looker:
         workspaces: Iterable[int | None],
         covered: int,
         ordered: bool,
-        to_stake: int,
+        to_create: int,
         stopping: Stopping,
         waits: Waits,
     ) -> None:
         """Start from what the plan has read.
 
         Args:
-            studio: Where to look.
+            label_studio: Where to look.
             clock: What time it is.
             patience: Window, overlap and waits.
             keys: The batch's keys; other projects are not remembered.
             workspaces: Where its rows have their projects.
             covered: Highest id that the plan has read.
             ordered: Whether the plan saw the list newest first.
-            to_stake: Rows that the plan will have created.
+            to_create: Rows that the plan will have created.
             stopping: Whether the batch is to stop.
             waits: Says what is waited for.
         """
-        self._studio, self._clock, self._patience = studio, clock, patience
+        self._label_studio, self._clock, self._patience = label_studio, clock, patience
         self._stopping, self._waits = stopping, waits
         self._workspaces = frozenset(workspaces)
         self.ordered = ordered
@@ -129,10 +129,10 @@ class Looker:
         self.covered = covered
         self.base = covered
         self.reached: float = covered
-        self.to_stake = to_stake
+        self.to_create = to_create
         self._had_last = False
         self._places = asyncio.Semaphore(WINDOWS * patience.window)
-        self._staking = self._staked = 0
+        self._creating = self._created = 0
         self._waiting: list[tuple[float, asyncio.Future[Look]]] = []
         self._reader: asyncio.Task[None] | None = None
         self._quiet = asyncio.Lock()
@@ -157,7 +157,7 @@ class Looker:
             yield
 
     @asynccontextmanager
-    async def staking(self, *, first: bool) -> AsyncIterator[None]:
+    async def creating(self, *, first: bool) -> AsyncIterator[None]:
         """Says that a create is under way, for which a look that is not full yet is worth waiting.
 
         Args:
@@ -166,14 +166,14 @@ class Looker:
         while not self.ordered and self._reader is not None:
             # A list without an order is whole only while nothing is made.
             await asyncio.wait([self._reader])
-        self._staking += 1
-        self._staked += 1
-        self.to_stake -= first
+        self._creating += 1
+        self._created += 1
+        self.to_create -= first
         self.reached = math.inf
         try:
             yield
         finally:
-            self._staking -= 1
+            self._creating -= 1
             self._start()
 
     @asynccontextmanager
@@ -271,7 +271,7 @@ class Looker:
         """A look that begins after this call, and covers all that no look has covered yet, and every id above `floor`.
 
         Raises:
-            LabelStudioError: The studio did not answer.
+            LabelStudioError: Label Studio did not answer.
         """
         future: asyncio.Future[Look] = asyncio.get_running_loop().create_future()
         self._waiting.append((floor, future))
@@ -287,7 +287,7 @@ class Looker:
             look: The look that the row decides by.
 
         Raises:
-            LabelStudioError: The studio did not answer.
+            LabelStudioError: Label Studio did not answer.
         """
         for number in sorted({*self._ids.get(key, ()), *known}):
             if self.confirmed_at(number) < look.began:
@@ -298,7 +298,7 @@ class Looker:
         """The project by its id, which outranks any list; `None` where it is gone.
 
         Raises:
-            LabelStudioError: The studio did not answer, or left out what decisions are made by.
+            LabelStudioError: Label Studio did not answer, or left out what decisions are made by.
         """
         began = self._clock.now()
 
@@ -307,7 +307,7 @@ class Looker:
             began = self._clock.now()
 
         try:
-            project = await self._studio.project(number, before=leaves)
+            project = await self._label_studio.project(number, before=leaves)
             if lacking := self.lacking(project):
                 reason = f"the answer about project {number} does not say its {' and '.join(lacking)}"
                 raise Unsure(reason, method="GET", path=f"/api/projects/{number}/", reason=reason)
@@ -334,9 +334,9 @@ class Looker:
         # Whoever was cancelled waits no more.
         self._waiting = [each for each in self._waiting if not each[1].done()]
         # What a look decides has to be written while it is fresh.
-        window = min(self._patience.window, self._studio.pacer.rate * self._patience.fresh / 2)
+        window = min(self._patience.window, self._label_studio.pacer.rate * self._patience.fresh / 2)
         full = len(self._waiting) >= window and self.ordered
-        if self._reader is None and self._waiting and (full or not self._staking):
+        if self._reader is None and self._waiting and (full or not self._creating):
             self._reader = asyncio.create_task(self._serve())
 
     def _start_last(self) -> None:
@@ -345,7 +345,7 @@ class Looker:
         Only where that takes a few pages; and once: where another create follows, something was odd, and it looks anyway.
         """
         few = self.covered - self.base <= PAGES_AT_ONCE * PAGE_SIZE
-        due = self.to_stake <= 0 and not self._staking and self.reached > self.base
+        due = self.to_create <= 0 and not self._creating and self.reached > self.base
         if self._reader is None and due and few and not self._had_last:
             self._had_last = True
             self._reader = asyncio.create_task(self._serve())
@@ -436,13 +436,13 @@ class Looker:
         # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
         due = {number for number, answered in self._ours.items() if answered <= answered_by}
         floor = min(floor, self.covered, *due) - self._patience.overlap
-        staked = None if self._staking else self._staked
+        created = None if self._creating else self._created
         self._unknown.clear()
         seen = await self._pages(floor, began)
         unknown = sorted(self._unknown)
         await together(self._read_unknown(number) for number in unknown)
         self.covered = max(self.covered, *seen) if seen else self.covered
-        if staked == self._staked:
+        if created == self._created:
             self.reached = min(self.reached, floor)
         self._ours = {number: at for number, at in self._ours.items() if number not in seen}
         return due - seen
@@ -467,7 +467,7 @@ class Looker:
             except OutOfOrder:
                 self._waits.tell("The project list does not come newest first: all of it is read at each look.")
                 self.ordered = False
-        projects, self.ordered = await whole_list(self._studio, LOOK_FIELDS)
+        projects, self.ordered = await whole_list(self._label_studio, LOOK_FIELDS)
         for project in projects:
             self._take_listed(project, began)
         return {project.id for project in projects}
@@ -516,7 +516,7 @@ class Looker:
         """
         if not page.has_next or page.projects[-1].id <= floor:
             return []
-        several = 1 if self._staking else min(most, _pages_left(page, number, floor))
+        several = 1 if self._creating else min(most, _pages_left(page, number, floor))
         if several > _FEW_PAGES:
             found = await together(self._page(number + each) for each in range(1, several + 1))
             again = await self._page(1)
@@ -525,7 +525,7 @@ class Looker:
         return [await self._page(number + 1)]
 
     async def _page(self, number: int) -> ProjectPage:
-        return await self._studio.list_page(number, ordering="-id", fields=LOOK_FIELDS)
+        return await self._label_studio.list_page(number, ordering="-id", fields=LOOK_FIELDS)
 
 
 def _checked(page: ProjectPage, seen: Set[int], lowest: float, *, made: int) -> float:

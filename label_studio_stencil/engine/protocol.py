@@ -1,7 +1,7 @@
 """Decides what to do about a row, given the projects of its key that a look showed; pure.
 
 The order of the cases is the protocol: what somebody else may have worked on is never touched, one finished project is
-yielded to, and of several half-made ones every owner picks the same winner by the same rule.
+yielded to, and of several placeholders every owner picks the same winner by the same rule.
 """
 
 from collections.abc import Set
@@ -29,15 +29,15 @@ class Yield:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class ApplySettings:
     """Take the mark off this project and write its settings."""
 
     project: Project
 
 
 @dataclass(frozen=True, slots=True)
-class Stake:
-    """Nothing of the row is on the studio: send a create."""
+class CreatePlaceholder:
+    """Nothing of the row is on the label_studio: send a create."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Twins:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The studio refused the row's create or its settings: what is half made of it goes, and it has failed."""
+    """Label Studio refused the row's create or its settings: its placeholder goes, and it has failed."""
 
     reason: str
 
@@ -78,7 +78,7 @@ class Unclear:
     ids: tuple[int, ...]
 
 
-Decision = Done | Yield | Finish | Stake | Wait | Abandoned | Twins | Refused | Unclear
+Decision = Done | Yield | ApplySettings | CreatePlaceholder | Wait | Abandoned | Twins | Refused | Unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Circumstances:
     Attributes:
         batch: Our batch.
         now: Monotonic seconds.
-        server_time: The studio's clock.
+        server_time: Label Studio's clock.
         proven: Ids whose marks we saw and took off ourselves in this process.
         patience: Waits and counts.
     """
@@ -104,10 +104,10 @@ def resolve(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
     """What to do about a row; notes on the ticket what the next decision needs of this one."""
     if siblings.touched:
         return Unclear("touched", _touched(siblings), siblings.ids)
-    if len(siblings.finished) == 1:
-        found = siblings.finished[0]
+    if len(siblings.complete) == 1:
+        found = siblings.complete[0]
         return Done(found) if found.id in at.proven or found.id in ticket.patched else Yield(found)
-    if siblings.finished:
+    if siblings.complete:
         return _twins(ticket, siblings, at)
     if ticket.refusal:
         return Refused(ticket.refusal)
@@ -118,7 +118,7 @@ def resolve(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
 
 def _touched(siblings: Siblings) -> str:
     ids = ", ".join(str(project.id) for project in siblings.touched)
-    return f"somebody has worked on project {ids} while it was half made: finish or delete it by hand, then run the row again"
+    return f"somebody has worked on placeholder {ids}: complete or delete it by hand, then run the row again"
 
 
 def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
@@ -126,25 +126,25 @@ def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
     if ticket.twins_since is None:
         ticket.twins_since, ticket.odd = at.now, True
         return Wait(at.patience.rivals, "two finished projects were seen")
-    for project in reversed(siblings.finished[1:]):
+    for project in reversed(siblings.complete[1:]):
         if (project.id in at.proven or project.id in ticket.patched) and not project.tasks:
             return Twins(project)
     if at.now - ticket.twins_since < 3 * at.patience.rivals:
         return Wait(at.patience.rivals, "two finished projects were seen, and neither is provably ours")
     reason = (
-        f"{len(siblings.finished)} projects of this workspace and title exist: keep one, delete or rename the others"
+        f"{len(siblings.complete)} projects of this workspace and title exist: keep one, delete or rename the others"
     )
     return Unclear("twins", reason, siblings.ids)
 
 
 def _half_made(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances) -> Decision:
-    """Only half-made ones: finish the winner, once no other owner can be about to finish another."""
+    """Only placeholders: finish the winner, once no other owner can be about to finish another."""
     winner = winner_of(ticket, marked)
     if len(marked) > 1:
         ticket.odd = True
     batches = {batch_of(project) for project in marked}
     if batches == {at.batch}:
-        return Finish(winner)
+        return ApplySettings(winner)
     ticket.odd = True
     if _other_intent(ticket, winner):
         age = (at.server_time - winner.created_at).total_seconds()
@@ -152,18 +152,18 @@ def _half_made(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances) -
             return Abandoned(winner)
         remaining = min(at.patience.rivals, at.patience.lease - age + 1.0)
         return Wait(remaining, f"another batch is making project {winner.id} of this title with other settings")
-    alone = len(batches) == 1 and not any(send.lost or send.answer is Answer.STAKED for send in ticket.sends)
+    alone = len(batches) == 1 and not any(send.lost or send.answer is Answer.CREATED for send in ticket.sends)
     state = {project.id: project.description for project in marked}
     ticket.parked = ticket.parked + 1 if ticket.rivals == state else 0
     # Whoever made the winner finishes it; the others give it twice the time, so that two do not write at once.
     if alone or ticket.parked >= (1 if batch_of(winner) == at.batch else 2):
-        return Finish(winner)
+        return ApplySettings(winner)
     ticket.rivals = state
     return Wait(at.patience.rivals, "another batch is making the same project")
 
 
 def winner_of(ticket: Ticket, marked: tuple[Project, ...]) -> Project:
-    """The half-made project that every owner finishes: the lowest of those that stand for their sends.
+    """The placeholder that every owner finishes: the lowest of those that stand for their sends.
 
     One to which we have sent a PATCH stays ours to finish, or that PATCH, landing late, would make a second one finished.
 
@@ -192,15 +192,17 @@ def _nothing(ticket: Ticket, at: Circumstances) -> Decision:
     """Nothing was seen: wait for what may still land, then send again, and not for ever."""
     last = ticket.sends[-1] if ticket.sends else None
     if last is None or last.answer is Answer.REFUSED:
-        return Stake()
+        return CreatePlaceholder()
     if last.answer is Answer.REJECTED:
         return Refused(last.error)
-    if last.answer is not Answer.STAKED:
+    if last.answer is not Answer.CREATED:
         ticket.looks += 1
-        if ticket.looks < len(at.patience.settle):
-            return Wait(at.patience.settle[ticket.looks], "the create's answer was lost and nothing is seen of it yet")
+        if ticket.looks < len(at.patience.unanswered):
+            return Wait(
+                at.patience.unanswered[ticket.looks], "the create's answer was lost and nothing is seen of it yet"
+            )
     if ticket.sends_counted < at.patience.most_sends:
-        return Stake()
+        return CreatePlaceholder()
     if not any(send.lost for send in ticket.sends):
         reason = f"its project was removed {len(ticket.sends)} times while it was being made: ask who else works here"
         return Unclear("removed", reason, ())

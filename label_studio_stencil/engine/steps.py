@@ -114,7 +114,7 @@ class StepRunner:
     """Does the steps of a batch's rows.
 
     Args:
-        studio: Where.
+        label_studio: Where.
         people: Id of each person that rows name, by e-mail address in lower case.
         clock: What tells the time and sleeps.
         patience: Durations.
@@ -126,7 +126,7 @@ class StepRunner:
 
     def __init__(
         self,
-        studio: LabelStudio,
+        label_studio: LabelStudio,
         people: Mapping[str, int],
         clock: Clock,
         patience: Patience,
@@ -137,7 +137,7 @@ class StepRunner:
         list_lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._list_lag = list_lag
-        self._studio, self._people, self._clock, self._patience = studio, people, clock, patience
+        self._label_studio, self._people, self._clock, self._patience = label_studio, people, clock, patience
         self._batch, self._waits = batch, waits
         # What is read must not wait long for the write that is decided by it, and files of tasks are large.
         self._turns = asyncio.Semaphore(at_once)
@@ -151,15 +151,15 @@ class StepRunner:
         self._reads = asyncio.Lock()
 
     async def carry_out(self, tickets: Iterable[Ticket]) -> None:
-        """Do the steps of the rows that are well and ask for any; a row whose steps are not done is not well."""
+        """Do the steps of the rows that are well and ask for any; a row whose steps are not done needs attention."""
         due = [ticket for ticket in tickets if self.are_due(ticket)]
         self._ahead = {ticket.project or 0: ticket for ticket in due if _is_plain(ticket)}
         await together(self._row(ticket) for ticket in due)
 
     def are_due(self, ticket: Ticket) -> bool:
         """Whether the row is well, asks for steps, and is not known to have them done."""
-        well = ticket.outcome is not None and ticket.outcome.well
-        return bool(ticket.target.request.steps) and well and not _listed_as_done(ticket)
+        ok = ticket.outcome is not None and ticket.outcome.ok
+        return bool(ticket.target.request.steps) and ok and not _listed_as_done(ticket)
 
     def leave(self, tickets: Iterable[Ticket], reason: str) -> None:
         """Say of the rows of a batch that stopped that their steps are not done, or that nobody has seen whether they are."""
@@ -172,7 +172,7 @@ class StepRunner:
         try:
             ticket.steps = await self._done(ticket)
             if ticket.steps and ticket.outcome in (Outcome.EXISTS, Outcome.UNCHANGED):
-                ticket.settle(Outcome.RESUMED, ticket.project)
+                ticket.decide(Outcome.RESUMED, ticket.project)
         except (StepFailed, LabelStudioError) as error:
             said = str(error)
             self._failed(ticket, said if isinstance(error, StepFailed) else f"{said}; {_GO_ON}")
@@ -183,7 +183,7 @@ class StepRunner:
     def _failed(self, ticket: Ticket, reason: str, known: str = "") -> None:
         ticket.steps = reason
         text = f"project {ticket.project} is made, and its steps are not{known} done: {reason}"
-        ticket.settle(Outcome.FAILED, ticket.project, "step-failed", text)
+        ticket.decide(Outcome.FAILED, ticket.project, "step-failed", text)
 
     async def _done(self, ticket: Ticket) -> str:
         """What was done, in words; empty where nothing was left to do."""
@@ -222,7 +222,7 @@ class StepRunner:
                     # Then a claim beside an import that failed tells of a batch that has given up, too.
                     await self._claim(ticket, reading, reading.pending, None if over else reading.sent)
                     # Where the last import failed, its batch has given up; another that saw so too has written by then.
-                    wait = self._patience.read + self._patience.settle[0] if over else self._patience.late
+                    wait = self._patience.read + self._patience.unanswered[0] if over else self._patience.late
                     wait = max(wait, self._lands_in(reading.project))
             except Stale:
                 tries += 1
@@ -258,7 +258,7 @@ class StepRunner:
 
     def _again_in(self, error: Throttled | Unsure) -> float:
         """Seconds before what was not carried out, or may be written twice, is sent again."""
-        return error.retry_after if isinstance(error, Throttled) else self._patience.settle[0]
+        return error.retry_after if isinstance(error, Throttled) else self._patience.unanswered[0]
 
     def _wait(self, ticket: Ticket, project: Project, pending: Pending) -> float | None:
         """Seconds after which this batch may claim the steps, or look again; nothing where they are its own."""
@@ -289,7 +289,7 @@ class StepRunner:
     async def _write(self, reading: _Reading, line: str) -> Project:
         """The project as it is answered once its line was written."""
         try:
-            return await self._studio.update_project(
+            return await self._label_studio.update_project(
                 reading.project.id, {"description": line}, before=self._while_fresh(reading), turn=Turn.NOW
             )
         except (Throttled, Unsure) as error:
@@ -302,7 +302,7 @@ class StepRunner:
         return max(0.0, self._lands_until.get(project.id, 0.0) - self._clock.now())
 
     def _server_time(self) -> float:
-        return (self._studio.server_time() or datetime.now(UTC)).timestamp()
+        return (self._label_studio.server_time() or datetime.now(UTC)).timestamp()
 
     def _while_fresh(self, reading: _Reading) -> Callable[[], None]:
         """What keeps a write back that was decided by too old a reading."""
@@ -325,7 +325,7 @@ class StepRunner:
             asked = self._clock.now()
 
         try:
-            project = await self._studio.project(ticket.project or 0, before=leaves)
+            project = await self._label_studio.project(ticket.project or 0, before=leaves)
         except Rejected as rejected:
             if rejected.status == 404:
                 raise StepFailed("somebody has deleted it: run the row again to make it anew") from rejected
@@ -443,7 +443,9 @@ class StepRunner:
             if reading.project.tasks:
                 raise StepFailed(f"it holds {reading.project.tasks} tasks, and the file has {tasks.count}: look at it")
             noted, before = True, self._while_fresh(reading)
-            return _Sending(reading, await self._studio.import_tasks(reading.project.id, found, before=before)), 0.0
+            return _Sending(
+                reading, await self._label_studio.import_tasks(reading.project.id, found, before=before)
+            ), 0.0
         except Rejected as rejected:
             if not noted:
                 raise
@@ -480,7 +482,7 @@ class StepRunner:
         """Read the projects of these rows, and of those whose tasks are not counted yet, in one request."""
         wanted = {**rows, **dict(itertools.islice(self._importing.items(), _IMPORTING_AT_ONCE))}
         at = self._clock.now()
-        page = await self._studio.list_page(1, ids=wanted, fields=LIGHT_FIELDS)
+        page = await self._label_studio.list_page(1, ids=wanted, fields=LIGHT_FIELDS)
         for found in page.projects:
             if found.id in wanted and not _DECISIVE & set(found.lacks):
                 self._seen[found.id] = self._reading(wanted[found.id], found, at)
@@ -540,7 +542,7 @@ class StepRunner:
     async def _state(self, project: Project, number: int) -> ImportState | None:
         """What Label Studio says of an import; nothing where it knows of none."""
         try:
-            return await self._studio.import_state(project.id, number)
+            return await self._label_studio.import_state(project.id, number)
         except Rejected as rejected:
             if rejected.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -583,13 +585,13 @@ class StepRunner:
     async def _add_members(self, project: Project, ticket: Ticket) -> str:
         members = ticket.target.request.steps.members
         ids = {self._people[member.email]: member for member in members}
-        skipped = await self._studio.add_members(
+        skipped = await self._label_studio.add_members(
             project.id, list(ids), {number: member.role for number, member in ids.items() if member.role}
         )
         if skipped:
             names = ", ".join(ids[number].email for number in skipped if number in ids)
             raise StepFailed(
-                f"the studio did not take {names or 'some people'} as members: look at their roles; {_GO_ON}"
+                f"Label Studio did not take {names or 'some people'} as members: look at their roles; {_GO_ON}"
             )
         return f"{len(members)} members"
 
@@ -614,7 +616,7 @@ class StepRunner:
                 return
             pending = reading.pending
             try:
-                echo = await self._studio.update_project(
+                echo = await self._label_studio.update_project(
                     reading.project.id,
                     {**fields, "description": reading.pending.description},
                     before=self._while_fresh(reading),
@@ -630,7 +632,7 @@ class StepRunner:
                 if reading.pending is None:
                     await self._check_count(ticket, reading, pending)
                     return
-        raise StepFailed(f"the studio did not take the last of them; {_GO_ON}")
+        raise StepFailed(f"Label Studio did not take the last of them; {_GO_ON}")
 
     async def _check_count(self, ticket: Ticket, reading: _Reading, pending: Pending | None) -> None:
         """Bring the line back where the tasks are not as many as were sent: a server may carry an import out twice."""
@@ -644,7 +646,7 @@ class StepRunner:
         line = with_pending(pending.description, ticket.target.key, pending.intent, pending.claim, pending.sent)
         fields: dict[str, JSON] = {"is_published": False} if steps.publish else {}
         with contextlib.suppress(LabelStudioError):
-            await self._studio.update_project(reading.project.id, {**fields, "description": line}, turn=Turn.NOW)
+            await self._label_studio.update_project(reading.project.id, {**fields, "description": line}, turn=Turn.NOW)
         raise StepFailed(f"it holds {counted} tasks, and the file has {steps.tasks.count}: look at it")
 
 

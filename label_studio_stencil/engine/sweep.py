@@ -1,6 +1,6 @@
 """Looks after a batch's odd rows at its end: a write of theirs may have landed late, twice, or beside somebody else's.
 
-While a batch runs, answers get lost, ids are given before commits, and others work on the same studio. What came of that
+While a batch runs, answers get lost, ids are given before commits, and others work on the same Label Studio. What came of that
 shows only once it is quiet, so the sweep waits for what may still land, and repeats until two looks agree.
 """
 
@@ -8,9 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from label_studio_stencil.concurrency import together
-from label_studio_stencil.engine.completion import Finisher
-from label_studio_stencil.engine.context import Means
-from label_studio_stencil.engine.deletion import Clearer
+from label_studio_stencil.engine.completion import Completion
+from label_studio_stencil.engine.context import Context
+from label_studio_stencil.engine.deletion import Deletion
 from label_studio_stencil.engine.look import Look, Stale
 from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.ticket import Send, Siblings, Ticket
@@ -31,17 +31,17 @@ _MOST_ROUNDS = 20
 #: Rows that are looked after side by side.
 _AT_ONCE = 100
 
-_RUN_AGAIN = "run the sheet again to see that each row has one project and that no half-made ones are left."
+_RUN_AGAIN = "run the sheet again to see that each row has one project and that no placeholders are left."
 
 
 class Sweeper:
     """Sweeps after a batch.
 
     Args:
-        means: What the batch works with.
+        context: What the batch works with.
         tickets: All its rows.
-        finisher: Compares what is finished with its row.
-        clearer: Removes the losers.
+        completion: Compares what is finished with its row.
+        deletion: Removes the losers.
         attempt: Makes one more attempt at a row.
 
     Attributes:
@@ -50,32 +50,32 @@ class Sweeper:
 
     def __init__(
         self,
-        means: Means,
+        context: Context,
         tickets: Sequence[Ticket],
         *,
-        finisher: Finisher,
-        clearer: Clearer,
+        completion: Completion,
+        deletion: Deletion,
         attempt: Callable[[Ticket], Awaitable[None]],
     ) -> None:
         self.notes: list[str] = []
-        self._tickets, self._finisher, self._clearer, self._attempt = tickets, finisher, clearer, attempt
-        self._looker, self._settler, self._stopping = means.looker, means.settler, means.stopping
-        self._clock, self._waits = means.clock, means.waits
-        self._unhurried = means.patience
+        self._tickets, self._completion, self._deletion, self._attempt = tickets, completion, deletion, attempt
+        self._looks, self._outcomes, self._stopping = context.looks, context.outcomes, context.stopping
+        self._clock, self._waits = context.clock, context.waits
+        self._unhurried = context.patience
 
     @property
     def _patience(self) -> Patience:
-        return self._unhurried.behind(self._looker.lag)
+        return self._unhurried.behind(self._looks.lag)
 
     async def sweep(self) -> None:
         """Look after the rows to which anything odd happened, until two looks agree that each has one project.
 
-        Removes half-made copies whose row is finished, finishes what turned up late, and points outcomes at what survived.
+        Removes placeholders whose row is finished, finishes what turned up late, and points outcomes at what survived.
         Where nothing was odd it costs one look, or nothing where one has shown all that was made since the plan.
         """
-        await self._looker.at_rest()
+        await self._looks.at_rest()
         self._notice()
-        if not self.odd() and self._looker.reached <= self._looker.base:
+        if not self.odd() and self._looks.reached <= self._looks.base:
             return
         if self._stopping:
             if any(ticket.started for ticket in self._tickets):
@@ -85,14 +85,14 @@ class Sweeper:
         before: Mapping[str, tuple[int, ...]] | None = None
         for _ in range(_MOST_ROUNDS):
             now = await self._swept()
-            agreed = now is not None and (now == before or not now) and all(ticket.settled for ticket in self.odd())
+            agreed = now is not None and (now == before or not now) and all(ticket.done for ticket in self.odd())
             if agreed or self._stopping:
                 break
             before = now
             await self._wait(self._patience.rivals, "whether the last look at what was odd still holds")
         if not agreed:
             self.notes.append(f"The sweep did not come to an end{_because(self._stopping)}: {_RUN_AGAIN}")
-        self._settler.give_up(self.odd())
+        self._outcomes.give_up(self.odd())
         self.notes += [_unseen(ticket, send) for ticket in self.odd() for send in ticket.sends if send.lost]
 
     def odd(self) -> list[Ticket]:
@@ -100,9 +100,9 @@ class Sweeper:
         return [ticket for ticket in self._tickets if ticket.odd]
 
     async def _swept(self) -> Mapping[str, tuple[int, ...]] | None:
-        """One round of the sweep: the ids of each odd row's key before it, or nothing where the studio did not answer."""
+        """One round of the sweep: the ids of each odd row's key before it, or nothing where Label Studio did not answer."""
         try:
-            look = await self._looker.look(self._looker.base)
+            look = await self._looks.look(self._looks.base)
             self._notice()
             found = await self._all_tidied(look)
         except (Unauthorized, LongOutage, ListUnusable) as error:
@@ -136,13 +136,13 @@ class Sweeper:
     def _notice(self) -> None:
         """Find rows of which another project came to light behind the looks: ids are given before commits."""
         for ticket in self._tickets:
-            if ticket.outcome is not None and ticket.outcome.well:
-                found = {project.id for project in self._looker.remembered(ticket.target.key)}
+            if ticket.outcome is not None and ticket.outcome.ok:
+                found = {project.id for project in self._looks.remembered(ticket.target.key)}
                 ticket.odd = ticket.odd or not found <= {ticket.project}
 
     async def _wait_for_late(self) -> None:
         ended = [send.ended for ticket in self._tickets for send in ticket.sends if send.lost]
-        wait = max([self._looker.deletion_lost, *ended]) + self._patience.late - self._clock.now()
+        wait = max([self._looks.deletion_lost, *ended]) + self._patience.late - self._clock.now()
         if wait > 0:
             await self._wait(wait, "requests whose answers were lost, which may still be carried out")
 
@@ -152,27 +152,27 @@ class Sweeper:
 
     async def _tidy(self, ticket: Ticket, look: Look) -> tuple[int, ...]:
         """Bring one odd row in order; the ids of its key before that."""
-        siblings = Siblings.of(await self._looker.siblings(ticket.target.key, ticket.known, look))
-        if len(siblings.finished) == 1 and not siblings.touched:
-            survivor = siblings.finished[0]
+        siblings = Siblings.of(await self._looks.siblings(ticket.target.key, ticket.known, look))
+        if len(siblings.complete) == 1 and not siblings.touched:
+            survivor = siblings.complete[0]
             await self._stand_for(ticket, survivor)
-            if siblings.marked and not await self._finished_still(survivor):
+            if siblings.marked and not await self._still_complete(survivor):
                 return siblings.ids
             for loser in siblings.marked:
-                await self._clearer.remove(loser)
-        elif siblings.ids or not ticket.settled:
+                await self._deletion.remove(loser)
+        elif siblings.ids or not ticket.done:
             await self._again(ticket, siblings)
-        elif ticket.outcome is not None and ticket.outcome.well:
+        elif ticket.outcome is not None and ticket.outcome.ok:
             reason = (
                 f"project {ticket.project} was removed by somebody after it was made: run the row again to make it anew"
             )
-            self._settler.settle(ticket, Outcome.FAILED, None, "removed", reason)
+            self._outcomes.decide(ticket, Outcome.FAILED, None, "removed", reason)
         return siblings.ids
 
-    async def _finished_still(self, survivor: Project) -> bool:
+    async def _still_complete(self, survivor: Project) -> bool:
         """Whether the project for whose sake others go is there: a list may lag behind its end."""
-        current = await self._looker.read(survivor.id)
-        return current is not None and current.title == survivor.title and standing(current) is Standing.FINISHED
+        current = await self._looks.read(survivor.id)
+        return current is not None and current.title == survivor.title and standing(current) is Standing.COMPLETE
 
     async def _stand_for(self, ticket: Ticket, survivor: Project) -> None:
         """Point a row's outcome at the one finished project of its key."""
@@ -181,17 +181,17 @@ class Sweeper:
         # What an update came to is not told by the project that was there before it.
         if named or ticket.refusal or updates:
             return
-        if survivor.id in self._looker.proven or survivor.id in ticket.patched:
-            await self._finisher.check_done(ticket, survivor)
+        if survivor.id in self._looks.proven or survivor.id in ticket.patched:
+            await self._completion.check_done(ticket, survivor)
         else:
-            self._settler.settle(ticket, Outcome.EXISTS, survivor.id)
+            self._outcomes.decide(ticket, Outcome.EXISTS, survivor.id)
 
     async def _again(self, ticket: Ticket, siblings: Siblings) -> None:
         """Something other than one finished project is there: take the row up once more."""
-        if ticket.planned.action in (Action.UPDATE, Action.UNCHANGED, Action.EXISTS) and siblings.finished:
+        if ticket.planned.action in (Action.UPDATE, Action.UNCHANGED, Action.EXISTS) and siblings.complete:
             # There was nothing to make of it, so none of these is ours to choose from.
-            self._settler.twins(ticket, siblings.ids)
-        elif ticket.outcome is not Outcome.FAILED or (not ticket.refusal and not siblings.finished):
+            self._outcomes.twins(ticket, siblings.ids)
+        elif ticket.outcome is not Outcome.FAILED or (not ticket.refusal and not siblings.complete):
             ticket.reopen()
             await self._attempt(ticket)
 

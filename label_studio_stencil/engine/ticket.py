@@ -17,7 +17,7 @@ class Answer(Enum):
 
     OPEN = "open"
     """Under way, or cut off by a cancellation."""
-    STAKED = "staked"
+    CREATED = "staked"
     """201 with an id."""
     REFUSED = "refused"
     """Not carried out, and may be sent again after a look: a 429, a 401, or it never left."""
@@ -33,7 +33,7 @@ class Send:
 
     Attributes:
         name: 8 hex digits that its mark bears.
-        floor: Highest id that the studio was known to have when it was sent: what it makes lies above.
+        floor: Highest id that Label Studio was known to have when it was sent: what it makes lies above.
         at: Date and time, for people.
         ended: Monotonic seconds at which the client stopped waiting for the answer.
         answer: What is known of it.
@@ -70,7 +70,7 @@ class Ticket:
         bound: Id of the project that a PATCH was sent to.
         foreign: Whether another batch made that project.
         patched: Ids to which a PATCH was sent whose answer was lost: it may have landed, or land yet.
-        refusal: Why the studio refused the PATCH, so that what is half made of the row has to go.
+        refusal: Why Label Studio refused the PATCH, so that the row's placeholder has to go.
         looks: Looks since the last send that did not show it.
         rivals: Ids and descriptions of the rivals seen before it was parked.
         parked: Times that they were seen unchanged after a wait.
@@ -81,9 +81,9 @@ class Ticket:
         began: Monotonic seconds of the first attempt.
         odd: Whether anything happened that the sweep must look after.
         outcome: What became of it, once that is settled.
-        project: Id of its project; before that, of what is half made of it.
+        project: Id of its project; before that, of its placeholder.
         error_code: Stable slug of the error.
-        error: What is not well, or what it waits for.
+        error: What is wrong, or what it waits for.
         steps: What became of what it asks for beyond settings, in words.
     """
 
@@ -116,7 +116,7 @@ class Ticket:
         return self.planned.target
 
     @property
-    def settled(self) -> bool:
+    def done(self) -> bool:
         """Whether it has its outcome."""
         return self.outcome is not None
 
@@ -131,11 +131,11 @@ class Ticket:
         return sum(send.counted for send in self.sends)
 
     @property
-    def on_studio(self) -> bool:
-        """Whether something of this row may be on the studio that is not finished yet."""
+    def may_exist(self) -> bool:
+        """Whether something of this row may be on Label Studio that is not finished yet."""
         return bool(self.known) or any(send.lost for send in self.sends)
 
-    def settle(self, outcome: Outcome, project: int | None = None, code: str = "", error: str = "") -> None:
+    def decide(self, outcome: Outcome, project: int | None = None, code: str = "", error: str = "") -> None:
         """Give it its outcome."""
         self.outcome, self.project, self.error_code, self.error = outcome, project, code, error
 
@@ -149,7 +149,7 @@ class Ticket:
 class Siblings:
     """The projects of one key, by what they are to it; each lowest id first."""
 
-    finished: tuple[Project, ...]
+    complete: tuple[Project, ...]
     marked: tuple[Project, ...]
     touched: tuple[Project, ...]
 
@@ -159,12 +159,12 @@ class Siblings:
         found: dict[Standing, list[Project]] = {each: [] for each in Standing}
         for project in sorted(projects, key=lambda project: project.id):
             found[standing(project)].append(project)
-        return cls(*(tuple(found[each]) for each in (Standing.FINISHED, Standing.MARKED, Standing.TOUCHED)))
+        return cls(*(tuple(found[each]) for each in (Standing.COMPLETE, Standing.MARKED, Standing.TOUCHED)))
 
     @property
     def ids(self) -> tuple[int, ...]:
         """All ids, lowest first."""
-        return tuple(sorted(project.id for project in (*self.finished, *self.marked, *self.touched)))
+        return tuple(sorted(project.id for project in (*self.complete, *self.marked, *self.touched)))
 
 
 def send_of(project: Project) -> str:

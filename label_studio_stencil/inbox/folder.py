@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from label_studio_stencil.batch import BatchFailed
 from label_studio_stencil.files import DEPLOYMENT, Asker, Folder, Unusable, within
 from label_studio_stencil.inbox.errors import InboxUnusable
-from label_studio_stencil.inbox.outcomes import Fate, Handled, fate_of
+from label_studio_stencil.inbox.outcomes import Handled, SheetOutcome, outcome_of
 from label_studio_stencil.problems import InvalidSheet, Problem
 from label_studio_stencil.redaction import redact, visible
 from label_studio_stencil.report.files import write_results
@@ -54,7 +54,7 @@ class WaitingSheet:
     modified: float | None
     tag: str
 
-    def settled(self, now: float, seconds: float) -> bool:
+    def is_quiet(self, now: float, seconds: float) -> bool:
         """Whether it was not changed within so many seconds.
 
         A time to come, as that of a file copied with the time of another machine, is none of a file that is being written.
@@ -122,7 +122,7 @@ class Inbox:
                 self._folder.remove(probe)
         return time.time() if found is None or found.modified is None else found.modified
 
-    def change(self, sheet: WaitingSheet) -> Fate | None:
+    def change(self, sheet: WaitingSheet) -> SheetOutcome | None:
         """What happened to a sheet since it was looked at; `None` where nothing did.
 
         Raises:
@@ -131,8 +131,8 @@ class Inbox:
         with self._usable():
             found = self._look(sheet.name)
         if found is None:
-            return Fate.GONE
-        return None if found == sheet else Fate.WRITING
+            return SheetOutcome.GONE
+        return None if found == sheet else SheetOutcome.WRITING
 
     def put_away(self, sheet: WaitingSheet, result: object, at: datetime | None = None) -> Handled:
         """What became of a sheet that was run; it is moved away with its results, unless it is to be run again.
@@ -146,16 +146,16 @@ class Inbox:
             InboxUnusable: It can't be moved.
             OutputUnwritable: Its results can't be written.
         """
-        fate, told = fate_of(result)
-        if fate is Fate.LEFT:
-            return Handled(sheet.name, fate, told)
+        outcome, told = outcome_of(result)
+        if outcome is SheetOutcome.LEFT:
+            return Handled(sheet.name, outcome, told)
         change = self.change(sheet)
         if change is not None:
             return Handled(sheet.name, change, told)
-        folder = self._new_folder(fate, sheet.name, at or datetime.now(UTC))
+        folder = self._new_folder(outcome, sheet.name, at or datetime.now(UTC))
         self._write(folder, result)
         self._move(sheet, folder)
-        return Handled(sheet.name, fate, told, f"{self.name}/{folder}")
+        return Handled(sheet.name, outcome, told, f"{self.name}/{folder}")
 
     def _look(self, name: str) -> WaitingSheet | None:
         found = self._folder.entry(name)
@@ -163,15 +163,15 @@ class Inbox:
             None if found is None else WaitingSheet(name, self._folder.at(name), found.size, found.modified, found.tag)
         )
 
-    def _new_folder(self, fate: Fate, name: str, at: datetime) -> str:
+    def _new_folder(self, outcome: SheetOutcome, name: str, at: datetime) -> str:
         """The name, from the inbox, of a folder that is not there yet."""
         short = name.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
         stamp, number = f"{at.astimezone(UTC):%Y-%m-%dT%H%M%SZ}", 1
-        folder = f"{fate}/{stamp}-{short}"
+        folder = f"{outcome}/{stamp}-{short}"
         with self._usable():
             while self._folder.exists(folder):
                 number += 1
-                folder = f"{fate}/{stamp}-{number}-{short}"
+                folder = f"{outcome}/{stamp}-{number}-{short}"
         return folder
 
     def _write(self, folder: str, result: object) -> None:

@@ -10,12 +10,12 @@ from label_studio_stencil.report.report import Report
 from label_studio_stencil.sheet.model import SheetUnreadable
 
 
-class Fate(StrEnum):
+class SheetOutcome(StrEnum):
     """What became of a sheet in the inbox.
 
     Attributes:
         DONE: All its rows are well.
-        FAILED: It was refused, or some of its rows are not well.
+        FAILED: It was refused, or some of its rows need attention.
         LEFT: It was not run to its end, for a reason that is none of its own; the next run takes it up.
         WRITING: It was changed just now, or while it was run; the next run takes it up.
         GONE: Somebody took it away.
@@ -34,19 +34,19 @@ class Handled:
 
     Attributes:
         name: The sheet.
-        fate: What became of it.
+        outcome: What became of it.
         told: The report's sentence, or why there is none; empty where it was not run.
         folder: Where it is now, with its results; empty where it was not moved.
     """
 
     name: str
-    fate: Fate
+    outcome: SheetOutcome
     told: str = ""
     folder: str = ""
 
     def __str__(self) -> str:
         """One line for the log."""
-        return visible("; ".join(filter(None, (f"{self.name}: {self.fate}", self.told, self.folder))))
+        return visible("; ".join(filter(None, (f"{self.name}: {self.outcome}", self.told, self.folder))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +55,21 @@ class Poll:
 
     sheets: tuple[Handled, ...] = ()
 
-    def of(self, *fates: Fate) -> tuple[Handled, ...]:
+    def of(self, *outcomes: SheetOutcome) -> tuple[Handled, ...]:
         """The sheets that one of these became of."""
-        return tuple(sheet for sheet in self.sheets if sheet.fate in fates)
+        return tuple(sheet for sheet in self.sheets if sheet.outcome in outcomes)
 
     @property
     def sentence(self) -> str:
         """One line: `2 sheets: 1 done, 1 failed; 1 still being written`."""
-        run = (Fate.DONE, Fate.FAILED, Fate.LEFT)
+        run = (SheetOutcome.DONE, SheetOutcome.FAILED, SheetOutcome.LEFT)
         new = f"{counted(len(self.of(*run)), 'sheet')}: {', '.join(self._counts(*run))}"
-        return "; ".join([new if self.of(*run) else "no new sheet", *self._counts(Fate.WRITING, Fate.GONE)])
+        return "; ".join(
+            [new if self.of(*run) else "no new sheet", *self._counts(SheetOutcome.WRITING, SheetOutcome.GONE)]
+        )
 
-    def _counts(self, *fates: Fate) -> list[str]:
-        return [f"{len(self.of(fate))} {fate}" for fate in fates if self.of(fate)]
+    def _counts(self, *outcomes: SheetOutcome) -> list[str]:
+        return [f"{len(self.of(outcome))} {outcome}" for outcome in outcomes if self.of(outcome)]
 
 
 class SheetsLeft(StencilError):
@@ -75,11 +77,11 @@ class SheetsLeft(StencilError):
 
     def __init__(self, poll: Poll) -> None:
         self.poll = poll
-        reasons = [visible(f"{sheet.name}: {sheet.told}") for sheet in poll.of(Fate.LEFT)]
+        reasons = [visible(f"{sheet.name}: {sheet.told}") for sheet in poll.of(SheetOutcome.LEFT)]
         super().__init__("\n  ".join([poll.sentence, *reasons]))
 
 
-def fate_of(result: object) -> tuple[Fate, str]:
+def outcome_of(result: object) -> tuple[SheetOutcome, str]:
     """What becomes of a sheet whose run came to this, and why, in a sentence.
 
     Args:
@@ -87,20 +89,20 @@ def fate_of(result: object) -> tuple[Fate, str]:
     """
     match result:
         case BatchFailed():
-            return fate_of(result.report)
-        case Report() if result.well:
-            return Fate.DONE, result.sentence
+            return outcome_of(result.report)
+        case Report() if result.ok:
+            return SheetOutcome.DONE, result.sentence
         case Report():
-            # What stops a batch that has no limit of failures is a token that the studio does not take any more.
-            return Fate.LEFT if result.stopped else Fate.FAILED, result.sentence
+            # What stops a batch that has no limit of failures is a token that Label Studio does not take any more.
+            return SheetOutcome.LEFT if result.stopped else SheetOutcome.FAILED, result.sentence
         case InvalidSheet():
-            return Fate.FAILED, f"{counted(len(result.problems), 'problem')}; nothing was created"
+            return SheetOutcome.FAILED, f"{counted(len(result.problems), 'problem')}; nothing was created"
         case SheetUnreadable():
-            return Fate.LEFT if _lacks_a_package(result) else Fate.FAILED, str(result)
+            return SheetOutcome.LEFT if _lacks_a_package(result) else SheetOutcome.FAILED, str(result)
         case StencilError():
-            return Fate.LEFT, str(result)
+            return SheetOutcome.LEFT, str(result)
         case _:
-            return Fate.LEFT, f"its run ended with {type(result).__name__}; the run's log says more"
+            return SheetOutcome.LEFT, f"its run ended with {type(result).__name__}; the run's log says more"
 
 
 def _lacks_a_package(error: BaseException | None) -> bool:

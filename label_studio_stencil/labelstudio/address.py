@@ -1,4 +1,4 @@
-"""What a studio's URL says: where its API is, and how its server likes to be talked to."""
+"""What a Label Studio's URL says: where its API is, and how its server likes to be talked to."""
 
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
@@ -6,13 +6,13 @@ from urllib.parse import SplitResult, urlsplit
 from label_studio_stencil.labelstudio.errors import InvalidAddress
 from label_studio_stencil.labelstudio.models import Edition
 
-#: First segments of the pages that people copy a URL from; what stands before them is a prefix the studio is
+#: First segments of the pages that people copy a URL from; what stands before them is a prefix Label Studio is
 #: served under.
 PAGES = frozenset({"api", "projects", "user", "docs", "data", "organization", "workspaces", "dashboard", "home"})
 
 
-def studio_address(url: str) -> str:
-    """The studio's base URL, without slash, page, query or fragment at its end.
+def base_address(url: str) -> str:
+    """Label Studio's base URL, without slash, page, query or fragment at its end.
 
     Raises:
         InvalidAddress: `url` is no http or https URL, or carries a user name or password.
@@ -33,7 +33,7 @@ def studio_address(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the studio runs on this machine."""
+    """Whether Label Studio runs on this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

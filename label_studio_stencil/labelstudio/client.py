@@ -22,7 +22,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio import answers
-from label_studio_stencil.labelstudio.address import keep_alive_for, studio_address
+from label_studio_stencil.labelstudio.address import base_address, keep_alive_for
 from label_studio_stencil.labelstudio.answers import Call, Reply
 from label_studio_stencil.labelstudio.auth import credentials
 from label_studio_stencil.labelstudio.connections import Connections
@@ -91,7 +91,7 @@ class LabelStudio:
     whole batch, through the pacer.
 
     Args:
-        url: The studio's address; a page of it, such as `https://host/projects/7`, will do.
+        url: Label Studio's address; a page of it, such as `https://host/projects/7`, will do.
         token: A personal access token or a legacy token.
         pacer: Lets requests out; shared by all that is to share its limits. May be replaced later: `pacer` is
             an attribute.
@@ -103,7 +103,7 @@ class LabelStudio:
         clock: What tells the time and sleeps, here and in the pacer that is made where none is given.
 
     Attributes:
-        url: The studio's base URL, without a slash at its end.
+        url: Label Studio's base URL, without a slash at its end.
         pacer: What lets requests out.
         keep_alive: Whether connections are kept between requests; may be set at any time.
         outage: Whether Label Studio is away; holds requests back only once it has a limit.
@@ -112,7 +112,7 @@ class LabelStudio:
         last_answered: When the last answer came, by the clock; `None` before.
 
     Raises:
-        InvalidAddress: `url` can't be a studio's.
+        InvalidAddress: `url` can't be a Label Studio's.
         Unauthorized: `token` can't be a token.
 
     Every method raises `LabelStudioError`: `Rejected`, `Unauthorized`, `Throttled` or `Unsure`.
@@ -130,7 +130,7 @@ class LabelStudio:
         clock: Clock | None = None,
     ) -> None:
         self._clock: Clock = clock or SystemClock()
-        self.url = studio_address(url)
+        self.url = base_address(url)
         self.pacer = pacer or Pacer(clock=self._clock)
         self.keep_alive = keep_alive
         self.sent: Counter[str] = Counter()
@@ -253,13 +253,13 @@ class LabelStudio:
         return (await self._read(f"/api/projects/{project_id}/imports/{number}/")).parsed(ImportState.model_validate)
 
     async def gallery(self) -> list[GalleryEntry]:
-        """The labelling interfaces that the studio's package brings, on both editions (150 kB)."""
+        """The labelling interfaces that Label Studio's package brings, on both editions (150 kB)."""
         return (await self._read("/api/templates/")).parsed(Gallery.model_validate).templates
 
     async def interface_faults(self, label_config: str) -> list[str]:
-        """What the studio has against a labelling interface; nothing where it would take it.
+        """What Label Studio has against a labelling interface; nothing where it would take it.
 
-        Sent again as a read is, since it writes nothing. A studio that does not have this call is taken to have nothing
+        Sent again as a read is, since it writes nothing. A Label Studio that does not have this call is taken to have nothing
         against it.
         """
         try:

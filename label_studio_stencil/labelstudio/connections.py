@@ -1,7 +1,7 @@
 """Carries requests to one server, over connections that are kept between them.
 
 Needs `httpx`, whose transport is called without the client round it: of what that adds (cookies, redirects, hooks, a jar and
-a URL for each), a studio needs nothing but the proxy that the environment names.
+a URL for each), a Label Studio needs nothing but the proxy that the environment names.
 """
 
 import asyncio

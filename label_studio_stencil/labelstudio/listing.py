@@ -45,11 +45,11 @@ def incomplete(shown: Collection[int], count: int) -> ListUnusable:
     )
 
 
-async def whole_list(studio: LabelStudio, fields: Collection[str]) -> tuple[list[Project], bool]:
+async def whole_list(label_studio: LabelStudio, fields: Collection[str]) -> tuple[list[Project], bool]:
     """All projects, each once, and whether they came newest first.
 
     Args:
-        studio: Where.
+        label_studio: Where.
         fields: What is asked for of each.
 
     Raises:
@@ -58,7 +58,7 @@ async def whole_list(studio: LabelStudio, fields: Collection[str]) -> tuple[list
     """
     before: tuple[frozenset[int], int] | None = None
     for _ in range(MOST_READS):
-        pages = await _pages(studio, fields)
+        pages = await _pages(label_studio, fields)
         projects = [project for page in pages for project in page.projects]
         found = {project.id: project for project in projects}
         if len({page.count for page in pages}) > 1:
@@ -72,11 +72,11 @@ async def whole_list(studio: LabelStudio, fields: Collection[str]) -> tuple[list
     raise never_held_still()
 
 
-async def _pages(studio: LabelStudio, fields: Collection[str]) -> list[ProjectPage]:
-    first = await studio.list_page(1, ordering="-id", fields=fields)
+async def _pages(label_studio: LabelStudio, fields: Collection[str]) -> list[ProjectPage]:
+    first = await label_studio.list_page(1, ordering="-id", fields=fields)
     pages, size = [first], max(1, len(first.projects))
     last = -(-first.count // size) if first.has_next else 1
     for start in range(2, last + 1, PAGES_AT_ONCE):
         numbers = range(start, min(start + PAGES_AT_ONCE, last + 1))
-        pages += await together(studio.list_page(number, ordering="-id", fields=fields) for number in numbers)
+        pages += await together(label_studio.list_page(number, ordering="-id", fields=fields) for number in numbers)
     return pages

@@ -133,7 +133,7 @@ class Workspace(Answer):
 
 
 class GalleryEntry(Answer):
-    """A labelling interface that the studio's package brings; it has no id (measured on Community 1.23.2).
+    """A labelling interface that Label Studio's package brings; it has no id (measured on Community 1.23.2).
 
     Attributes:
         title: Its name, unique in the gallery.

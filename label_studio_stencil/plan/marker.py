@@ -1,8 +1,8 @@
-"""The mark that a half-made project carries as its description, and what a project's mark says about it.
+"""The mark that a placeholder carries as its description, and what a project's mark says about it.
 
 A create is not idempotent and its answer can be lost, so each create is sent with a description that says who sent it, for
 which row, and what it was meant to become. Whoever finds the project later, in this process or in a rerun, knows from the
-project alone that it is half made and whose it is; no state is kept anywhere else.
+project alone that it is a placeholder and whose it is; no state is kept anywhere else.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _ANYWHERE = re.compile(_TAIL)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the description of a half-made project says.
+    """What the description of a placeholder says.
 
     Attributes:
         key: 16 hex digits: which (workspace, title) the project stands for.
@@ -48,7 +48,7 @@ class Mark:
 class Standing(Enum):
     """What a project is to the key of its present workspace and title."""
 
-    FINISHED = "finished"
+    COMPLETE = "finished"
     MARKED = "marked"
     TOUCHED = "touched"
 
@@ -74,7 +74,7 @@ def standing(project: Project) -> Standing:
     if mark is not None and mark.key == key:
         return Standing.TOUCHED if project.tasks or project.archived else Standing.MARKED
     claimed = any(match[1] == key for match in _ANYWHERE.finditer(project.description))
-    return Standing.TOUCHED if claimed else Standing.FINISHED
+    return Standing.TOUCHED if claimed else Standing.COMPLETE
 
 
 def normal_title(title: str) -> str:
@@ -83,7 +83,7 @@ def normal_title(title: str) -> str:
 
 
 def key_of(workspace: int | None, title: str) -> str:
-    """16 hex digits for (workspace, title); no studio in it, since one studio has many names."""
+    """16 hex digits for (workspace, title); no Label Studio in it, since one Label Studio has many names."""
     text = f"{workspace if workspace is not None else ''}\n{normal_title(title)}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

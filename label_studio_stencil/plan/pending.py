@@ -17,7 +17,7 @@ class Claim(NamedTuple):
 
     Attributes:
         batch: 8 hex digits.
-        since: Seconds since 1970, by the studio's clock.
+        since: Seconds since 1970, by Label Studio's clock.
     """
 
     batch: str

@@ -1,7 +1,7 @@
 """What each row is going to do, decided before the first write; pure.
 
 A target is a request whose names are resolved: it knows its key, what is to be written, and what it is to become. Planning
-sets targets against the projects that exist and gives each an action. Nothing here talks to the studio.
+sets targets against the projects that exist and gives each an action. Nothing here talks to Label Studio.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ class Action(StrEnum):
     """What a row is going to do."""
 
     CREATE = "create"
-    FINISH = "finish"
+    RESUME = "finish"
     UPDATE = "update"
     UNCHANGED = "unchanged"
     EXISTS = "exists"
@@ -118,7 +118,7 @@ def target_of(
         workspace_name=workspace_name,
         template=template,
         description=with_pending(final, key, intent) if request.steps else description,
-        # Community's create takes every field, so a project that is half made there lacks its description alone. The
+        # Community's create takes every field, so a placeholder there lacks its description alone. The
         # instantiation of an Enterprise template takes none.
         in_one_go=edition is Edition.COMMUNITY and template.id is None,
     )
@@ -129,7 +129,7 @@ def description_problem(target: Target) -> Problem | None:
     description = str(target.description)
     if not resembles_mark(description):
         return None
-    message = "the description starts as Stencil's own mark of a half-made project does: choose another."
+    message = "the description starts as Stencil's own mark of a placeholder does: choose another."
     return Problem(
         "description-is-mark", message, line=target.request.line, column="description", value=shown(description)
     )
@@ -205,14 +205,14 @@ def plan(
 
 def _planned(target: Target, projects: tuple[Project, ...], mode: Mode) -> Planned:
     standings = [standing(project) for project in projects]
-    finished = standings.count(Standing.FINISHED)
+    finished = standings.count(Standing.COMPLETE)
     if not projects:
         return Planned(target, Action.CREATE)
     if Standing.TOUCHED in standings or finished > 1:
         return Planned(target, Action.AMBIGUOUS, projects)
     if not finished:
-        return Planned(target, Action.FINISH, projects)
-    position = standings.index(Standing.FINISHED)
+        return Planned(target, Action.RESUME, projects)
+    position = standings.index(Standing.COMPLETE)
     found, leftovers = projects[position], projects[:position] + projects[position + 1 :]
     if mode is Mode.CREATE:
         return Planned(target, Action.EXISTS, (found, *leftovers))

@@ -1,4 +1,4 @@
-"""Learns what exists on the studio before anything is written, in as few requests as it takes."""
+"""Learns what exists on Label Studio before anything is written, in as few requests as it takes."""
 
 import asyncio
 import math
@@ -34,7 +34,7 @@ _UNDER_WAY = Patience().late
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The plan of a sheet, and how far the studio was read for it.
+    """The plan of a sheet, and how far Label Studio was read for it.
 
     Attributes:
         planned: What each row is going to do.
@@ -54,7 +54,7 @@ class Newest:
     Attributes:
         page: What it showed.
         fields: What was asked for of each project.
-        now: The studio's clock when it did.
+        now: Label Studio's clock when it did.
     """
 
     page: ProjectPage
@@ -69,18 +69,18 @@ def listed_fields(requests: Iterable[Request], mode: Mode) -> tuple[str, ...]:
     return (*LOOK_FIELDS, *sorted({name for request in requests for name in request.overrides} - set(LOOK_FIELDS)))
 
 
-async def newest_page(studio: LabelStudio, fields: tuple[str, ...]) -> Newest:
+async def newest_page(label_studio: LabelStudio, fields: tuple[str, ...]) -> Newest:
     """The newest projects.
 
     Raises:
-        LabelStudioError: The studio did not answer.
+        LabelStudioError: Label Studio did not answer.
     """
-    page = await studio.list_page(1, ordering="-id", fields=fields)
-    return Newest(page, fields, studio.server_time() or datetime.now(UTC))
+    page = await label_studio.list_page(1, ordering="-id", fields=fields)
+    return Newest(page, fields, label_studio.server_time() or datetime.now(UTC))
 
 
 async def survey(
-    studio: LabelStudio,
+    label_studio: LabelStudio,
     targets: Sequence[Target],
     mode: Mode,
     newest: Newest,
@@ -93,7 +93,7 @@ async def survey(
     Reads the pages of the whole list, or looks each title up, whichever is fewer requests.
 
     Args:
-        studio: An open client.
+        label_studio: An open client.
         targets: The rows.
         mode: What is to happen to projects that exist.
         newest: The first page, which is read while names are resolved.
@@ -101,37 +101,40 @@ async def survey(
         allow_lookalikes: Whether a project whose title only looks like a row's is no reason not to make that row's.
 
     Raises:
-        LabelStudioError: The studio did not answer.
+        LabelStudioError: Label Studio did not answer.
         ListUnusable: The list does not show all that it counts.
     """
     fields = newest.fields
     titles = sorted({form for target in targets for form in _forms(target.request.title)})
     short = 0
     for read in range(MOST_READS):
-        newest = await newest_page(studio, fields) if read else newest
+        newest = await newest_page(label_studio, fields) if read else newest
         first, now = newest.page, newest.now
         pages = math.ceil(first.count / len(first.projects)) - 1 if first.has_next else 0
         if pages > len(titles):
             break
-        rest, found = await _by_page(studio, pages, first, fields, at_once)
+        rest, found = await _by_page(label_studio, pages, first, fields, at_once)
         short += found is _Found.SHORT
         if found is _Found.WHOLE or short > 1:
             break
     ordered = falls(first.projects)
     if short > 1:
         # The order that was asked for is not the one that it comes in.
-        rest, ordered = await whole_list(studio, fields)
+        rest, ordered = await whole_list(label_studio, fields)
     elif pages > len(titles) or found is not _Found.WHOLE:
         # The list is long, or never held still; a title's own list is short, and does.
-        rest = [*await _recent(studio, first, fields, now), *await _by_title(studio, titles, fields, at_once)]
-    projects = await _completed(studio, targets, [*first.projects, *rest], at_once)
+        rest = [
+            *await _recent(label_studio, first, fields, now),
+            *await _by_title(label_studio, titles, fields, at_once),
+        ]
+    projects = await _completed(label_studio, targets, [*first.projects, *rest], at_once)
     alike = {} if allow_lookalikes else by_looks(projects, targets)
     planned = plan(targets, by_key(projects, (target.key for target in targets)), mode, alike)
-    return Survey(tuple(await _with_settings(studio, planned, at_once)), _covered(projects, now), ordered)
+    return Survey(tuple(await _with_settings(label_studio, planned, at_once)), _covered(projects, now), ordered)
 
 
 async def _completed(
-    studio: LabelStudio, targets: Sequence[Target], projects: Sequence[Project], at_once: int
+    label_studio: LabelStudio, targets: Sequence[Target], projects: Sequence[Project], at_once: int
 ) -> list[Project]:
     """The projects, those read by id of which the list left out what they are decided by, where they may be of a row."""
     places = {target.workspace for target in targets}
@@ -145,7 +148,7 @@ async def _completed(
     async def complete(project: Project) -> Project | None:
         async with limit:
             try:
-                return await studio.project(project.id)
+                return await label_studio.project(project.id)
             except Rejected as rejected:
                 if rejected.status != HTTPStatus.NOT_FOUND:
                     raise
@@ -172,17 +175,19 @@ def _is_recent(project: Project, now: datetime) -> bool:
 
 
 def _forms(title: str) -> set[str]:
-    """The title as other clients may have written it: the studio compares code points."""
+    """The title as other clients may have written it: Label Studio compares code points."""
     return {title, unicodedata.normalize("NFD", title)}
 
 
-async def _recent(studio: LabelStudio, first: ProjectPage, fields: tuple[str, ...], now: datetime) -> list[Project]:
+async def _recent(
+    label_studio: LabelStudio, first: ProjectPage, fields: tuple[str, ...], now: datetime
+) -> list[Project]:
     """What was created just now and does not stand on the first page."""
     projects: list[Project] = []
     page, number = first, 1
     while page.has_next and _is_recent(page.projects[-1], now):
         number += 1
-        page = await studio.list_page(number, ordering="-id", fields=fields)
+        page = await label_studio.list_page(number, ordering="-id", fields=fields)
         projects += page.projects
     return projects
 
@@ -198,7 +203,7 @@ class _Found(Enum):
 
 
 async def _by_page(
-    studio: LabelStudio, pages: int, first: ProjectPage, fields: tuple[str, ...], at_once: int
+    label_studio: LabelStudio, pages: int, first: ProjectPage, fields: tuple[str, ...], at_once: int
 ) -> tuple[list[Project], _Found]:
     """The oldest projects, and whether none was deleted meanwhile: then others moved up, past us.
 
@@ -212,10 +217,10 @@ async def _by_page(
 
     async def read(number: int) -> list[Project]:
         async with limit:
-            return (await studio.list_page(number, ordering="id", fields=fields)).projects
+            return (await label_studio.list_page(number, ordering="id", fields=fields)).projects
 
     found = await together(read(number) for number in range(1, pages + 1))
-    again = (await newest_page(studio, fields)).page
+    again = (await newest_page(label_studio, fields)).page
     made = sum(project.id > first.projects[0].id for project in again.projects)
     projects = [project for page in (*found, again.projects) for project in page]
     # More than a page of them may have been made: then that can't be told.
@@ -226,7 +231,9 @@ async def _by_page(
     return projects, _Found.WHOLE if shown == again.count else _Found.SHORT
 
 
-async def _by_title(studio: LabelStudio, titles: Sequence[str], fields: tuple[str, ...], at_once: int) -> list[Project]:
+async def _by_title(
+    label_studio: LabelStudio, titles: Sequence[str], fields: tuple[str, ...], at_once: int
+) -> list[Project]:
     limit = asyncio.Semaphore(at_once)
 
     async def read(title: str) -> tuple[list[Project], int | None]:
@@ -235,7 +242,7 @@ async def _by_title(studio: LabelStudio, titles: Sequence[str], fields: tuple[st
         number, more, counts = 1, True, set()
         while more:
             async with limit:
-                page = await studio.list_page(number, ordering="-id", fields=fields, title=title)
+                page = await label_studio.list_page(number, ordering="-id", fields=fields, title=title)
             counts.add(page.count)
             projects += page.projects
             number, more = number + 1, page.has_next
@@ -260,13 +267,13 @@ async def _by_title(studio: LabelStudio, titles: Sequence[str], fields: tuple[st
     return [project for found in await together(read_whole(title) for title in titles) for project in found]
 
 
-async def _with_settings(studio: LabelStudio, planned: Sequence[Planned], at_once: int) -> list[Planned]:
+async def _with_settings(label_studio: LabelStudio, planned: Sequence[Planned], at_once: int) -> list[Planned]:
     """The plan, with those projects read one by one of which the list did not give the fields to compare."""
     limit = asyncio.Semaphore(at_once)
 
     async def complete(each: Planned) -> Planned:
         async with limit:
-            return replanned(each, await studio.project(each.projects[0].id))
+            return replanned(each, await label_studio.project(each.projects[0].id))
 
     found = {number: each for number, each in enumerate(planned) if needs_settings(each)}
     completed = dict(zip(found, await together(complete(each) for each in found.values()), strict=True))

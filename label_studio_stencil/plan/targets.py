@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from label_studio_stencil.access import Studio
+from label_studio_stencil.access import Instance
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.files import Asker, file_name
 from label_studio_stencil.labelstudio.models import Edition, Workspace
@@ -29,7 +29,7 @@ from label_studio_stencil.templates.resolution import community_problem, resolve
 
 
 class Checked:
-    """A sheet, read and checked as far as that goes without a studio.
+    """A sheet, read and checked as far as that goes without a Label Studio.
 
     Neither this nor a batch or a group is a dataclass: Prefect walks through those that are handed to a task, row by row.
     """
@@ -94,11 +94,11 @@ def _note(sheet: Sheet, note: str) -> None:
         sheet.notes.append(note)
 
 
-async def resolve_targets(checked: Checked, options: Options, studio: Studio) -> "Resolved":
+async def resolve_targets(checked: Checked, options: Options, label_studio: Instance) -> "Resolved":
     """The targets of all rows that have no problem, and all problems.
 
     Raises:
-        LabelStudioError: The studio did not answer.
+        LabelStudioError: Label Studio did not answer.
     """
     problems = list(checked.problems)
     named = [*map(_named, checked.requests), *_named_by_invalid_rows(checked, options)]
@@ -107,12 +107,12 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
         (
             resolve_templates(
                 references,
-                studio.client,
-                studio.edition,
+                label_studio.client,
+                label_studio.edition,
                 folder=checked.sheet.folder,
                 asker=partial(_asker, checked.sheet, options),
             ),
-            _workspaces({names.workspace for names in named if names.workspace}, studio),
+            _workspaces({names.workspace for names in named if names.workspace}, label_studio),
         )
     )
     for names in named:
@@ -121,15 +121,15 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
     targets = []
     for each in checked.requests:
         template, workspace = templates.get(each.template), workspaces.get(each.workspace)
-        own = _edition_problems(each, studio.edition)
-        own += _missing(each, studio.edition)
+        own = _edition_problems(each, label_studio.edition)
+        own += _missing(each, label_studio.edition)
         request, filled = each, template
         if isinstance(template, Template):
             request, filled, more = filled_by(each, template, cut_titles=options.long_titles == "cut")
             own += more
         if isinstance(filled, Template) and not isinstance(workspace, Problem) and not own:
             place, name = (workspace.id, workspace.title) if workspace else (None, "")
-            target = target_of(request, filled, place, name, studio.edition)
+            target = target_of(request, filled, place, name, label_studio.edition)
             mark = description_problem(target)
             own += [mark] if mark else []
             own += _task_problems(target)
@@ -137,7 +137,7 @@ async def resolve_targets(checked: Checked, options: Options, studio: Studio) ->
             if not own:
                 targets.append(target)
         problems += own
-    people, strangers = await _people(targets, studio)
+    people, strangers = await _people(targets, label_studio)
     problems += strangers
     unknown = {problem.line for problem in strangers}
     targets = [target for target in targets if target.request.line not in unknown]
@@ -192,17 +192,15 @@ class Resolved(NamedTuple):
     people: dict[str, int]
 
 
-async def _people(targets: Sequence[Target], studio: Studio) -> tuple[dict[str, int], list[Problem]]:
+async def _people(targets: Sequence[Target], label_studio: Instance) -> tuple[dict[str, int], list[Problem]]:
     """Id of each person that rows name as a member, and a problem for each row that names a stranger."""
     named = [target for target in targets if target.request.steps.members]
     if not named:
         return {}, []
-    if studio.edition is Edition.COMMUNITY:
-        message = (
-            "members of a project exist in Label Studio Enterprise alone, and this studio is Community: leave it out."
-        )
+    if label_studio.edition is Edition.COMMUNITY:
+        message = "only Label Studio Enterprise has members of a project, and this is Community: leave the cell empty."
         return {}, [Problem("enterprise-only-field", message, each.request.line, "members") for each in named]
-    people = {user.email.strip().lower(): user.id for user in await studio.client.users()}
+    people = {user.email.strip().lower(): user.id for user in await label_studio.client.users()}
     problems = []
     for target in named:
         unknown = [member.email for member in target.request.steps.members if member.email not in people]
@@ -249,18 +247,18 @@ def check_files(checked: Checked, options: Options) -> list[Problem]:
     return problems
 
 
-async def refused_interfaces(targets: Iterable[Target], studio: Studio) -> list[Problem]:
-    """A problem for each target whose labelling interface the studio does not take; each distinct one is asked about once.
+async def refused_interfaces(targets: Iterable[Target], label_studio: Instance) -> list[Problem]:
+    """A problem for each target whose labelling interface Label Studio does not take; each distinct one is asked about once.
 
     Raises:
-        LabelStudioError: The studio did not answer.
+        LabelStudioError: Label Studio did not answer.
     """
     rows: dict[str, list[Target]] = {}
     for target in targets:
         interface = target.settings.get("label_config")
         if isinstance(interface, str) and interface:
             rows.setdefault(interface, []).append(target)
-    faults = await asyncio.gather(*(studio.client.interface_faults(interface) for interface in rows))
+    faults = await asyncio.gather(*(label_studio.client.interface_faults(interface) for interface in rows))
     return [
         _refused(target, "; ".join(said))
         for said, each in zip(faults, rows.values(), strict=True)
@@ -274,7 +272,7 @@ def _refused(target: Target, said: str) -> Problem:
     if isinstance(target.settings.get("label_config"), FromFile):
         said = "its reason may quote the file and is not shown here; paste the file into a project's settings to see it"
     whose = "the row" if own else f"the template {shown(target.template.name)}"
-    message = f"the studio does not take the labelling interface of {whose}: {said}"
+    message = f"Label Studio does not take the labelling interface of {whose}: {said}"
     column = "label_config" if own else "template"
     return Problem("interface-refused", message, line=target.request.line, column=column)
 
@@ -288,7 +286,7 @@ def _twins(targets: Sequence[Target], checked: Checked) -> list[Problem]:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What a row names on the studio."""
+    """What a row names on Label Studio."""
 
     line: int
     template: str
@@ -343,21 +341,19 @@ def _edition_problems(request: Request, edition: Edition) -> list[Problem]:
     return [community_problem(name, line=request.line) for name in request.overrides if name in ENTERPRISE_ONLY_FIELDS]
 
 
-async def _workspaces(references: set[str], studio: Studio) -> dict[str, Workspace | Problem]:
+async def _workspaces(references: set[str], label_studio: Instance) -> dict[str, Workspace | Problem]:
     if not references:
         return {}
-    if studio.edition is Edition.COMMUNITY:
-        message = (
-            "workspaces exist in Label Studio Enterprise alone, and this studio is Community: leave the column empty."
-        )
+    if label_studio.edition is Edition.COMMUNITY:
+        message = "only Label Studio Enterprise has workspaces, and this is Community: leave the column empty."
         return {
             reference: Problem("enterprise-only-workspace", message, column="workspace", value=shown(reference))
             for reference in references
         }
-    on_studio = await studio.client.workspaces()
-    titles = [workspace.title for workspace in on_studio]
+    may_exist = await label_studio.client.workspaces()
+    titles = [workspace.title for workspace in may_exist]
     return {
-        reference: _open(find(reference, on_studio, titles, kind="workspace"), reference) for reference in references
+        reference: _open(find(reference, may_exist, titles, kind="workspace"), reference) for reference in references
     }
 
 

@@ -104,5 +104,5 @@ def final_state(sentence: str, results: Sequence[PartResult], fail_when: FailWhe
     counts = counts_of(results)
     if failed(counts, fail_when):
         return failed_state(StencilError(sentence))
-    name = None if all(outcome.well for outcome in counts) else "CompletedWithFailures"
+    name = None if all(outcome.ok for outcome in counts) else "CompletedWithFailures"
     return Completed(name=name, message=sentence, data={str(outcome): count for outcome, count in counts.items()})

@@ -1,4 +1,4 @@
-"""Which studio, and its token: from a Prefect block by name, or from the environment."""
+"""Which Label Studio, and its token: from a Prefect block by name, or from the environment."""
 
 from typing import Self
 
@@ -7,9 +7,9 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr, ValidationError
 
-from label_studio_stencil.labelstudio.address import studio_address
+from label_studio_stencil.labelstudio.address import base_address
 from label_studio_stencil.problems import StencilError
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 
 
 class CredentialsUnusable(StencilError):
@@ -30,16 +30,16 @@ class LabelStudioCredentials(Block):
     # Prefect would take the class's docstring and show its reST as an example.
     _code_example = 'credentials = LabelStudioCredentials.load("production")'
 
-    url: str = Field(title="URL", description="Base URL of the studio, such as https://label-studio.example.com")
+    url: str = Field(title="URL", description="Base URL of Label Studio, such as https://label-studio.example.com")
     token: SecretStr = Field(title="Token", description="A personal access token, or a legacy token")
 
-    def settings(self) -> StudioSettings:
+    def settings(self) -> LabelStudioSettings:
         """What a client is opened with.
 
         Raises:
-            InvalidAddress: The URL can't be a studio's.
+            InvalidAddress: The URL can't be a Label Studio's.
         """
-        return StudioSettings(studio_address(self.url), SecretStr(self.token.get_secret_value().strip()))
+        return LabelStudioSettings(base_address(self.url), SecretStr(self.token.get_secret_value().strip()))
 
     @classmethod
     async def named(cls, name: str) -> Self:
@@ -68,14 +68,14 @@ class LabelStudioCredentials(Block):
         return block
 
 
-async def studio_settings(credentials: str) -> StudioSettings:
-    """The studio that a block names or, with no name, the environment.
+async def label_studio_settings(credentials: str) -> LabelStudioSettings:
+    """Label Studio that a block names or, with no name, the environment.
 
     Raises:
         CredentialsUnusable: There is no such block.
         MissingSettings: Nothing was named, and the environment says nothing either.
-        InvalidAddress: The URL can't be a studio's.
+        InvalidAddress: The URL can't be a Label Studio's.
     """
     if not credentials.strip():
-        return StudioSettings.from_environment()
+        return LabelStudioSettings.from_environment()
     return (await LabelStudioCredentials.named(credentials)).settings()

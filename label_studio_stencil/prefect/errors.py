@@ -17,7 +17,7 @@ R = TypeVar("R")
 _LONGEST = 2000
 
 
-def failing_in_words(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+def user_errors(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """The same call, with a `StencilError` turned into a failed state that carries it.
 
     Prefect logs a traceback for what a task raises, and none for a failed state that it returns. `value_of` raises the error

@@ -59,7 +59,7 @@ def announce_projects(batch: Batch, report: Report) -> None:
     if report.counts[Outcome.CREATED] > MOST_PROJECT_EVENTS:
         get_run_logger().warning("More than %d projects: no event for each of them.", MOST_PROJECT_EVENTS)
     else:
-        _announce_projects(batch, report, _studio(batch.studio.client.url))
+        _announce_projects(batch, report, _label_studio(batch.label_studio.client.url))
 
 
 def announce(batch: Batch, report: Report) -> None:
@@ -67,14 +67,14 @@ def announce(batch: Batch, report: Report) -> None:
     if report.dry_run:
         return
     emit_event(
-        BATCH_COMPLETED if report.well else BATCH_FAILED,
+        BATCH_COMPLETED if report.ok else BATCH_FAILED,
         resource={
             "prefect.resource.id": f"stencil.batch.{report.batch}",
             "prefect.resource.name": report.sheet,
             "stencil.sheet": report.sheet,
-            "stencil.studio": batch.studio.client.url,
+            "stencil.label-studio": batch.label_studio.client.url,
         },
-        related=[_studio(batch.studio.client.url)],
+        related=[_label_studio(batch.label_studio.client.url)],
         payload={
             "sheet": report.sheet,
             "sentence": report.sentence,
@@ -96,13 +96,13 @@ def announce_refusal(sheet: str, error: StencilError) -> None:
     )
 
 
-def _announce_projects(batch: Batch, report: Report, studio: Labels) -> None:
+def _announce_projects(batch: Batch, report: Report, label_studio: Labels) -> None:
     made = {row.line: row for row in report.rows if row.outcome is Outcome.CREATED}
     for target in _targets(batch):
         row = made.get(target.request.line)
         if row is None:
             continue
-        host = studio["stencil.host"]
+        host = label_studio["stencil.host"]
         emit_event(
             PROJECT_CREATED,
             resource={
@@ -114,7 +114,7 @@ def _announce_projects(batch: Batch, report: Report, studio: Labels) -> None:
                 "stencil.sheet": report.sheet,
                 "stencil.batch": report.batch,
             },
-            related=[studio, *_places(target, host)],
+            related=[label_studio, *_places(target, host)],
             payload={
                 "project_id": row.project_id,
                 "project_url": row.project_url,
@@ -131,11 +131,11 @@ def _targets(batch: Batch) -> Iterable[Target]:
     return (ticket.target for ticket in batch.engine.tickets)
 
 
-def _studio(url: str) -> Labels:
+def _label_studio(url: str) -> Labels:
     host = urlsplit(url).netloc
     return {
-        "prefect.resource.id": f"stencil.studio.{host}",
-        "prefect.resource.role": "studio",
+        "prefect.resource.id": f"stencil.label-studio.{host}",
+        "prefect.resource.role": "label-studio",
         "prefect.resource.name": url,
         "stencil.host": host,
     }

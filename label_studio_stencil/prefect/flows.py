@@ -29,13 +29,13 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic import BeforeValidator, Field
 
-from label_studio_stencil.access import Studio, open_sandbox, open_studio
+from label_studio_stencil.access import Instance, open_label_studio, open_sandbox
 from label_studio_stencil.batch import Batch, BatchFailed, Group, groups_at_once
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.files import file_name
 from label_studio_stencil.options import LONGEST_OUTAGE, MOST_AT_ONCE, FailWhen, Mode, Options, failed
 from label_studio_stencil.prefect.attempts import comes_again, earlier_attempt, keep_for_next_attempt
-from label_studio_stencil.prefect.credentials import studio_settings
+from label_studio_stencil.prefect.credentials import label_studio_settings
 from label_studio_stencil.prefect.errors import failed_state, value_of
 from label_studio_stencil.prefect.events import announce, announce_projects, announce_refusal
 from label_studio_stencil.prefect.lifecycle import CANCELLED, until_done
@@ -128,7 +128,7 @@ def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str
         f"Run `{run.id}` {ended}{why}\n\n"
         f"- {last} More may be done than it told.\n"
         "- What was being made bears a mark as its description, and says there what it is. Please leave it alone.\n"
-        "- **Run it again, with the same parameters:** finished projects are left as they are, half-made ones are "
+        "- **Run it again, with the same parameters:** finished projects are left as they are, placeholders are "
         "finished, and missing ones are made. Nothing is made twice.\n"
     )
 
@@ -186,15 +186,15 @@ async def create_projects(
         requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
         max_failures: Rows that may fail before the batch stops: a number (`10`), a share (`5%`), or empty for no limit.
         longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 does not wait for it.
-        fail_when: Which rows that are not well fail the run: `any` of them, only `all` of them, or `never`.
+        fail_when: Which rows that need attention fail the run: `any` of them, only `all` of them, or `never`.
         skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
         allow_unknown_fields: Pass on settings that Stencil does not know yet.
         allow_lookalikes: Make a project though one exists whose title differs in case, blanks or invisible characters alone.
         encoding: Encoding of a sheet of text, such as `windows-1251`; empty goes by its content.
         worksheet: Worksheet of a workbook, by name; empty takes the first that is visible.
-        credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
+        credentials: Name of a block `Label Studio Credentials`; empty takes Label Studio that the worker's environment names.
         project_events: Send an event for each project that is created (none above 5,000).
-        sandbox: Run on the embedded sandbox instead of a studio.
+        sandbox: Run on the embedded sandbox instead of a Label Studio.
     """
     show_names_as_they_are()
     name = source_name({"sheet": sheet, "rows": rows})
@@ -227,12 +227,12 @@ async def create_projects(
             checked = await value_of(load_sheet(source, name, options, asker_of("sheet")))
             async with (
                 shared_rate() as share,
-                await _studio(credentials, options, share, sandbox=sandbox) as studio,
+                await _label_studio(credentials, options, share, sandbox=sandbox) as label_studio,
             ):
-                batch = await value_of(plan_batch(checked, options, studio))
+                batch = await value_of(plan_batch(checked, options, label_studio))
                 try:
                     if not dry_run:
-                        await until_done(batch, partial(_carry_out, batch), finish=batch.finish_staked)
+                        await until_done(batch, partial(_carry_out, batch), complete=batch.complete_placeholders)
                 finally:
                     report = batch.report()
                     if project_events:
@@ -254,13 +254,13 @@ async def create_projects(
     return _final_state(report, fail_when)  # type: ignore[return-value]
 
 
-async def _studio(
+async def _label_studio(
     credentials: str, options: Options, share: Share | None, *, sandbox: bool
-) -> contextlib.AbstractAsyncContextManager[Studio]:
+) -> contextlib.AbstractAsyncContextManager[Instance]:
     toll = share.take if share else None
     if sandbox:
         return open_sandbox(options, toll=toll)
-    return open_studio(await studio_settings(credentials), options, toll=toll)
+    return open_label_studio(await label_studio_settings(credentials), options, toll=toll)
 
 
 async def _carry_out(batch: Batch) -> None:
@@ -289,7 +289,7 @@ async def _carry_out(batch: Batch) -> None:
 async def _saved(report: Report, output: str) -> Report:
     """The report, in the log and in its files: these need nobody's server, and so come first."""
     logger = get_run_logger()
-    (logger.info if report.well else logger.error)("%s", report.sentence)
+    (logger.info if report.ok else logger.error)("%s", report.sentence)
     if output:
         try:
             files = await value_of(save_results(report, output, asker_of("output")))
@@ -311,7 +311,7 @@ def _final_state(report: Report, fail_when: str) -> State[Any]:
         return Cancelled(message=report.sentence, data=BatchFailed(report))
     if _fails(report, fail_when):
         return failed_state(BatchFailed(report))
-    name = None if report.well else "CompletedWithFailures"
+    name = None if report.ok else "CompletedWithFailures"
     return Completed(name=name, message=report.sentence, data=report)
 
 
@@ -330,7 +330,7 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
         The report.
 
     Raises:
-        BatchFailed: Rows are not well, and `fail_when` makes that a failure; `report` tells of each.
+        BatchFailed: Rows need attention, and `fail_when` makes that a failure; `report` tells of each.
         InvalidSheet: The frame has problems; nothing was created.
         StencilError: Nothing was done for another reason, which it says.
     """

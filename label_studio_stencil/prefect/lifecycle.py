@@ -1,4 +1,4 @@
-"""Ending a batch that somebody cancels: what is staked is finished first."""
+"""Ending a batch that somebody cancels: placeholders are completed first."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ CANCELLED = "cancelled"
 #: Seconds between two looks at whether somebody has.
 _EVERY = 2.0
 #: Seconds that finishing may take. A worker kills a run 30 s after it has told it to end.
-LONGEST_FINISH = 20.0
+LONGEST_COMPLETION = 20.0
 
 logger = logging.getLogger(__name__)
 
 _Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work) -> None:
-    """Carry a batch out. A first cancellation lets what is staked be finished, a second one leaves it to a rerun.
+async def until_done(batch: Batch, carry_out: _Work, *, complete: _Work) -> None:
+    """Carry a batch out. A first cancellation lets placeholders be finished, a second one leaves it to a rerun.
 
     Prefect's server is asked whether the run is cancelled, since a local run hears it in no other way. Ctrl-C cancels this task
     alone, and the work goes on to its end. A worker's SIGTERM makes Prefect raise wherever the process is, and its loop then
@@ -38,7 +38,7 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work) -> None:
     Args:
         batch: The batch.
         carry_out: Does all of it, and stops before the next row where the batch is to stop.
-        finish: Finishes what is left when `carry_out` was itself cut off.
+        complete: Finishes what is left when `carry_out` was itself cut off.
 
     Raises:
         asyncio.CancelledError: The batch was cancelled.
@@ -61,10 +61,10 @@ async def until_done(batch: Batch, carry_out: _Work, *, finish: _Work) -> None:
             batch.stopping.stop(CANCELLED)
             if await _cut_off(work):
                 try:
-                    async with asyncio.timeout(LONGEST_FINISH):
-                        await finish()
+                    async with asyncio.timeout(LONGEST_COMPLETION):
+                        await complete()
                 except Exception as error:  # noqa: BLE001 - that it was cancelled is what counts
-                    logger.warning("Not all that is staked could be finished, and a rerun does it: %r", error)
+                    logger.warning("Some placeholders could not be completed; a rerun completes them: %r", error)
             raise
 
 

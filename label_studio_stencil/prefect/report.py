@@ -18,7 +18,7 @@ from prefect.runtime import flow_run, task_run
 from label_studio_stencil.batch import Batch
 from label_studio_stencil.files import PERSON, Asker
 from label_studio_stencil.prefect.artifacts import update_artifact
-from label_studio_stencil.prefect.errors import failing_in_words
+from label_studio_stencil.prefect.errors import user_errors
 from label_studio_stencil.prefect.repeated import repeated
 from label_studio_stencil.problems import InvalidSheet, Problem, counted, grouped
 from label_studio_stencil.report.files import ResultFiles, write_results
@@ -76,7 +76,7 @@ async def _publish_summary(report: Report) -> None:
 
 
 @task(task_run_name="write results", cache_policy=NO_CACHE, persist_result=False)
-@failing_in_words
+@user_errors
 async def save_results(report: Report, output: str, asker: Asker = PERSON) -> ResultFiles:
     """`results.csv` and `failed.csv` in a folder or at a URL.
 
@@ -106,7 +106,7 @@ async def progress_told(batch: Batch) -> AsyncIterator[None]:
     try:
         async with repeated("The progress", progress.tell, PROGRESS_EVERY):
             yield
-        if progress.well:
+        if progress.ok:
             await progress.tell()
     finally:
         await progress.close()
@@ -122,7 +122,7 @@ class _Progress:
         self._made: asyncio.Task[UUID] = asyncio.create_task(
             acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=self._last)
         )
-        self.well = True
+        self.ok = True
 
     async def tell(self) -> None:
         """Bring it up to date, where anything is new.
@@ -131,12 +131,12 @@ class _Progress:
             TimeoutError: Prefect's server does not take it.
         """
         told, share = _told(self._batch)
-        self.well = False
+        self.ok = False
         async with asyncio.timeout(LONGEST_TELLING):
             artifact = await asyncio.shield(self._made)
             if told != self._last:
                 await update_artifact(artifact, data=share, description=told)
-        self._last, self.well = told, True
+        self._last, self.ok = told, True
 
     async def close(self) -> None:
         """Make it no more, where Prefect's server has not taken it by now."""

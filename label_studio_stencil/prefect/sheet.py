@@ -13,7 +13,7 @@ from prefect.context import FlowRunContext
 from label_studio_stencil.files import DEPLOYMENT, PERSON, Asker
 from label_studio_stencil.options import Options
 from label_studio_stencil.plan.targets import Checked, check
-from label_studio_stencil.prefect.errors import failing_in_words
+from label_studio_stencil.prefect.errors import user_errors
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.sheet.model import Sheet
 from label_studio_stencil.sheet.sources import read_sheet
@@ -60,7 +60,7 @@ def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) 
 
 # Not cached: the same path may hold another sheet tomorrow.
 @task(task_run_name="read {name}", cache_policy=NO_CACHE, persist_result=False)
-@failing_in_words
+@user_errors
 async def load_sheet(source: Source, name: str, options: Options, asker: Asker = PERSON) -> Checked:
     """The requests and problems of a sheet.
 

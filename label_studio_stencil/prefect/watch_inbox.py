@@ -20,7 +20,7 @@ from pydantic import Field
 
 from label_studio_stencil.inbox.errors import InboxTaken, InboxUnusable
 from label_studio_stencil.inbox.folder import Inbox, WaitingSheet
-from label_studio_stencil.inbox.outcomes import Fate, Handled, Poll, SheetsLeft
+from label_studio_stencil.inbox.outcomes import Handled, Poll, SheetOutcome, SheetsLeft
 from label_studio_stencil.prefect.errors import failed_state
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.lifecycle import kept_alive
@@ -54,7 +54,7 @@ async def watch_inbox(
     template: str = "",
     workspace: str = "",
     credentials: str = "",
-    settle_seconds: Annotated[int, Field(ge=0, le=86_400)] = 10,
+    quiet_seconds: Annotated[int, Field(ge=0, le=86_400)] = 10,
     mode: Literal["create", "update"] = "create",
     max_concurrency: Annotated[int, Field(ge=0, le=64)] = 0,
     requests_per_second: Annotated[float, Field(ge=-1, le=1000)] = -1,
@@ -71,8 +71,8 @@ async def watch_inbox(
         inbox: Folder or bucket that sheets are put into: a path, or a URL of a store.
         template: Template of the rows that name none, by id or name.
         workspace: Workspace of the rows that name none, by id or name.
-        credentials: Name of a block `Label Studio Credentials`; empty takes the studio that the worker's environment names.
-        settle_seconds: A sheet that changed less than these seconds ago is still being written, and waits for the next run.
+        credentials: Name of a block `Label Studio Credentials`; empty takes Label Studio that the worker's environment names.
+        quiet_seconds: A sheet that changed less than these seconds ago is still being written, and waits for the next run.
         mode: What happens to a project that exists: `create` leaves it alone, `update` brings it to the row's overrides.
         max_concurrency: Requests under way at once; 0 takes the edition's default (4; Community 1).
         requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
@@ -81,7 +81,7 @@ async def watch_inbox(
         allow_lookalikes: Make a project though one exists whose title differs in case, blanks or invisible characters alone.
         encoding: Encoding of sheets of text, such as `windows-1251`; empty goes by their content.
         worksheet: Worksheet of workbooks, by name; empty takes the first that is visible.
-        sandbox: Run on the embedded sandbox instead of a studio.
+        sandbox: Run on the embedded sandbox instead of a Label Studio.
     """
     show_names_as_they_are()
     options = {
@@ -104,7 +104,7 @@ async def watch_inbox(
         if opened.waiting():
             async with alone_at(opened), kept_alive():
                 now = opened.now()
-                handled = [await _handle(opened, sheet, now, settle_seconds, options) for sheet in opened.waiting()]
+                handled = [await _handle(opened, sheet, now, quiet_seconds, options) for sheet in opened.waiting()]
     except InboxTaken as taken:
         return Completed(message=str(taken), data=Poll())  # type: ignore[return-value]
     except StencilError as error:
@@ -113,18 +113,18 @@ async def watch_inbox(
 
 
 async def _handle(
-    inbox: Inbox, sheet: WaitingSheet, now: float, settle_seconds: float, options: dict[str, Any]
+    inbox: Inbox, sheet: WaitingSheet, now: float, quiet_seconds: float, options: dict[str, Any]
 ) -> Handled:
     """One sheet, run in place and put away, unless it is still being written."""
     try:
-        change = inbox.change(sheet) if sheet.settled(now, settle_seconds) else Fate.WRITING
+        change = inbox.change(sheet) if sheet.is_quiet(now, quiet_seconds) else SheetOutcome.WRITING
         if change is not None:
             return Handled(sheet.name, change)
         handled = inbox.put_away(sheet, await _result(inbox, sheet, options))
     except StencilError as error:
-        handled = Handled(sheet.name, Fate.LEFT, str(error))
+        handled = Handled(sheet.name, SheetOutcome.LEFT, str(error))
     logger = get_run_logger()
-    (logger.info if handled.fate is Fate.DONE else logger.warning)("%s", handled)
+    (logger.info if handled.outcome is SheetOutcome.DONE else logger.warning)("%s", handled)
     return handled
 
 
@@ -181,7 +181,7 @@ async def _is_held(name: str) -> bool:
 
 
 def _final_state(poll: Poll) -> State[Any]:
-    if poll.of(Fate.LEFT):
+    if poll.of(SheetOutcome.LEFT):
         return failed_state(SheetsLeft(poll))
-    name = "CompletedWithFailures" if poll.of(Fate.FAILED) else None
+    name = "CompletedWithFailures" if poll.of(SheetOutcome.FAILED) else None
     return Completed(name=name, message=poll.sentence, data=poll)

@@ -27,7 +27,7 @@ class Expected:
         workspace: Id of its workspace; `None` where the edition has none.
         settings: Its settings and description, as far as they can be known.
         user: Id of the user who made it.
-        not_after: When it was there at the latest, by the studio's clock; `None` where that is not known.
+        not_after: When it was there at the latest, by Label Studio's clock; `None` where that is not known.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Doubt:
 def doubt(expected: Expected, project: Project) -> Doubt | None:
     """Why the project may not be the one that the batch made, as the batch made it; `None` where nothing speaks for that.
 
-    What the studio does not tell speaks for it: an absent answer is no proof.
+    What Label Studio does not tell speaks for it: an absent answer is no proof.
     """
     return _other_project(expected, project) or _work(project) or _changed(expected, project)
 
@@ -71,13 +71,13 @@ def _work(project: Project) -> Doubt | None:
         return Doubt("has-work", "it holds tasks, annotations or predictions")
     count = project.settings.get("task_number")
     if isinstance(count, bool) or not isinstance(count, int):
-        return Doubt("work-unknown", "the studio does not say how many tasks it holds")
+        return Doubt("work-unknown", "Label Studio does not say how many tasks it holds")
     return None
 
 
 def _changed(expected: Expected, project: Project) -> Doubt | None:
-    if resembles_mark(project.description) or standing(project) is not Standing.FINISHED:
-        return Doubt("marked", "it bears the mark of a half-made project: run the sheet again to have it finished")
+    if resembles_mark(project.description) or standing(project) is not Standing.COMPLETE:
+        return Doubt("marked", "it bears the mark of a placeholder: run the sheet again to have it finished")
     if "description" in project.lacks:
         return Doubt("description-unknown", "Label Studio does not say what its description is")
     differs = differing(expected.settings, {**project.settings, "description": project.description})

@@ -1,7 +1,7 @@
 """Goes through the results of a batch and deletes what can be proven to be its work, one request each, never unread.
 
 A deletion can't be taken back, so each is preceded by a read of the project that is no older than `FRESH` seconds when the
-deletion leaves (at slow rates a few requests older), and is sent again only where the studio certainly did not carry it out.
+deletion leaves (at slow rates a few requests older), and is sent again only where Label Studio certainly did not carry it out.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from label_studio_stencil.access import Studio
+from label_studio_stencil.access import Instance
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
 from label_studio_stencil.labelstudio.models import Project
@@ -20,8 +20,8 @@ from label_studio_stencil.plan.plan import Target
 from label_studio_stencil.plan.targets import check, resolve_targets
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.removal.proof import WRITTEN_BY_HAND, Doubt, Expected, doubt
-from label_studio_stencil.removal.report import Fate, RemovalReport, RemovalRow
-from label_studio_stencil.removal.results import NotResults, Result, Results, check_studio, explained
+from label_studio_stencil.removal.report import RemovalOutcome, RemovalReport, RemovalRow
+from label_studio_stencil.removal.results import NotResults, Result, Results, check_label_studio, explained
 from label_studio_stencil.rows.fields import SECRET_FIELDS
 
 logger = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 FRESH = 5.0
 #: Seconds after a deletion whose answer was lost before the project is read again.
 SETTLE = 2.0
-#: How far the clocks of the studio and of the results' folder may be apart.
+#: How far the clocks of Label Studio and of the results' folder may be apart.
 CLOCKS_APART = timedelta(minutes=2)
-#: Times that a project is read and its deletion tried, where the studio asks to wait.
+#: Times that a project is read and its deletion tried, where Label Studio asks to wait.
 _MOST_ROUNDS = 20
 
-Settled = tuple[Fate, str, str]
+Settled = tuple[RemovalOutcome, str, str]
 
 
 class _Stale(Exception):
@@ -50,20 +50,20 @@ class Removal:
         stopped: Why it stops; empty while it does not.
     """
 
-    def __init__(self, results: Results, options: Options, studio: Studio, *, dry_run: bool) -> None:
+    def __init__(self, results: Results, options: Options, label_studio: Instance, *, dry_run: bool) -> None:
         """Take the results over; nothing is sent yet.
 
         Args:
             results: What the batch wrote.
             options: Template and workspace of the rows that name none, as the batch had them.
-            studio: Where the projects are.
+            label_studio: Where the projects are.
             dry_run: Whether to delete nothing.
         """
         self.under_way, self.stopped = False, ""
-        self._results, self._studio, self._dry_run = results, studio, dry_run
+        self._results, self._label_studio, self._dry_run = results, label_studio, dry_run
         # A field that the batch passed on unknown is compared as any other.
         self._options = replace(options, allow_unknown_fields=True)
-        self._clock = studio.pacer.clock
+        self._clock = label_studio.pacer.clock
         self._began = self._clock.now()
         self._settled: dict[int, Settled] = {}
 
@@ -75,13 +75,15 @@ class Removal:
         """What became of each row.
 
         Raises:
-            NotResults: The results are of another studio, or their columns can't be understood.
-            LabelStudioError: The studio did not answer before the first project was read.
+            NotResults: The results are of another Label Studio, or their columns can't be understood.
+            LabelStudioError: Label Studio did not answer before the first project was read.
         """
-        check_studio(self._results.name, self._results.rows, self._studio.client.url, sandbox=self._studio.sandbox)
+        check_label_studio(
+            self._results.name, self._results.rows, self._label_studio.client.url, sandbox=self._label_studio.sandbox
+        )
         rows = self._sort_out()
         expected = await self._expected() if rows else {}
-        places = asyncio.Semaphore(self._studio.pacer.max_concurrency)
+        places = asyncio.Semaphore(self._label_studio.pacer.max_concurrency)
 
         async def carry_out(row: Result) -> None:
             # Only as many as have a place are read, so that a deletion does not wait behind other rows' reads.
@@ -97,19 +99,19 @@ class Removal:
         """What is known of every row by now."""
         return RemovalReport(
             results=self._results.name,
-            studio=self._studio.name,
-            sandbox=self._studio.sandbox,
+            label_studio=self._label_studio.name,
+            sandbox=self._label_studio.sandbox,
             dry_run=self._dry_run,
             rows=sorted(map(self._row, self._results.rows), key=lambda row: row.line),
             seconds=self._clock.now() - self._began,
-            requests=self._studio.client.requests_sent,
+            requests=self._label_studio.client.requests_sent,
             stopped=self.stopped,
         )
 
     def _row(self, row: Result) -> RemovalRow:
         interrupted = f"the removal stopped first: {self.stopped or 'cancelled'}; run it again to see what is left"
-        fate, code, why = self._settled.get(row.line, (Fate.UNPROCESSED, "stopped", interrupted))
-        return RemovalRow(row.sheet_line, row.title, row.project_id, row.project_url, fate, code, why)
+        outcome, code, why = self._settled.get(row.line, (RemovalOutcome.UNPROCESSED, "stopped", interrupted))
+        return RemovalRow(row.sheet_line, row.title, row.project_id, row.project_url, outcome, code, why)
 
     # What the results say
 
@@ -121,7 +123,7 @@ class Removal:
                 self._keep(row, Doubt("unreadable", self._results.unreadable[row.line]))
             elif not row.created:
                 why = f"its outcome is {row.outcome or 'empty'}: only projects that the batch created are removed"
-                self._settled[row.line] = (Fate.LEFT_ALONE, "not-created", why)
+                self._settled[row.line] = (RemovalOutcome.LEFT_ALONE, "not-created", why)
             elif row.project_id is None:
                 self._keep(row, Doubt("no-project", "its project_id and project_url do not name one project"))
             else:
@@ -130,10 +132,10 @@ class Removal:
 
     async def _expected(self) -> dict[int, Expected]:
         """What the project of each row must be, by line; rows of which that can't be told are settled."""
-        client = self._studio.client
+        client = self._label_studio.client
         user = (await client.whoami()).id
         targets, problems, _ = await resolve_targets(
-            check(self._results.made, self._options), self._options, self._studio
+            check(self._results.made, self._options), self._options, self._label_studio
         )
         self._note(problems)
         templates = await self._written_by_hand(targets)
@@ -162,25 +164,25 @@ class Removal:
                 self._keep(row, Doubt(by_line[row.line][0].code, why))
 
     async def _written_by_hand(self, targets: list[Target]) -> Mapping[int | None, Mapping[str, JSON]]:
-        """What project templates of the studio say of the settings that people write by hand, by the template's id."""
+        """What project templates of Label Studio say of the settings that people write by hand, by the template's id."""
         wanted = {target.template.id for target in targets} - {None}
         if not wanted:
             return {}
         return {
             template.id: {name: text for name in WRITTEN_BY_HAND if (text := template.project_settings.get(name))}
-            for template in await self._studio.client.project_templates()
+            for template in await self._label_studio.client.project_templates()
             if template.id in wanted
         }
 
     def _not_after(self) -> datetime | None:
-        """When the last project of the batch was there, by the studio's clock: before the results were written."""
-        written, now = self._results.written, self._studio.client.server_time()
+        """When the last project of the batch was there, by Label Studio's clock: before the results were written."""
+        written, now = self._results.written, self._label_studio.client.server_time()
         if written is None:
             return None
         ahead = now - self._clock.wall() if now is not None else timedelta()
         return written + ahead + CLOCKS_APART
 
-    # What the studio says, and what is done about it
+    # What Label Studio says, and what is done about it
 
     async def _carry_out(self, row: Result, expected: Expected) -> None:
         try:
@@ -189,36 +191,36 @@ class Removal:
             self.stop(str(error))
             return
         except LabelStudioError as error:
-            settled = (Fate.FAILED, "rejected" if isinstance(error, Rejected) else "unanswered", str(error))
+            settled = (RemovalOutcome.FAILED, "rejected" if isinstance(error, Rejected) else "unanswered", str(error))
         self._settled[row.line] = settled
-        if settled[0] is Fate.REMOVED:
+        if settled[0] is RemovalOutcome.REMOVED:
             logger.info("removed project %s of line %s", row.project_id, row.sheet_line)
 
     async def _settle(self, row: Result, expected: Expected) -> Settled:
         """Read the project and delete it, if it is provably what the batch made.
 
         Raises:
-            LabelStudioError: It could not be read, or the studio refused to delete it.
+            LabelStudioError: It could not be read, or Label Studio refused to delete it.
         """
         assert row.project_id is not None  # noqa: S101 - such rows were settled before
         for _ in range(_MOST_ROUNDS):
             project = await self._read(row.project_id)
             read_at = self._clock.now()
             if project is None:
-                return Fate.GONE, "", ""
+                return RemovalOutcome.GONE, "", ""
             found = doubt(expected, project)
             if found is not None:
-                return Fate.KEPT, found.code, found.reason
+                return RemovalOutcome.KEPT, found.code, found.reason
             if self._dry_run:
-                return Fate.WOULD_BE_REMOVED, "", ""
+                return RemovalOutcome.WOULD_BE_REMOVED, "", ""
             settled = await self._delete(row.project_id, read_at)
             if settled is not None:
                 return settled
-        return Fate.FAILED, "throttled", "the studio kept the removal waiting: run it again later"
+        return RemovalOutcome.FAILED, "throttled", "Label Studio kept the removal waiting: run it again later"
 
     async def _read(self, number: int) -> Project | None:
         try:
-            return await self._studio.client.project(number)
+            return await self._label_studio.client.project(number)
         except Rejected as rejected:
             if not _is_gone(rejected):
                 raise
@@ -228,9 +230,9 @@ class Removal:
         """What became of the one deletion; `None` where it was certainly not carried out, and may be tried again.
 
         Raises:
-            LabelStudioError: The studio refused it.
+            LabelStudioError: Label Studio refused it.
         """
-        pacer = self._studio.pacer
+        pacer = self._label_studio.pacer
         # Every place may have a request in the line before ours.
         fresh = max(FRESH, 2 * pacer.max_concurrency / pacer.rate)
 
@@ -239,28 +241,28 @@ class Removal:
                 raise _Stale
 
         try:
-            await self._studio.client.delete_project(number, before=check_fresh)
+            await self._label_studio.client.delete_project(number, before=check_fresh)
         except _Stale:
             return None
         except Rejected as rejected:
             if not _is_gone(rejected):
                 raise
-            return Fate.GONE, "", ""
+            return RemovalOutcome.GONE, "", ""
         except (Throttled, Unsure) as error:
             refused = error.status == HTTPStatus.TOO_MANY_REQUESTS or (isinstance(error, Unsure) and not error.sent)
             return None if refused else await self._look_after(number, error)
-        return Fate.REMOVED, "", ""
+        return RemovalOutcome.REMOVED, "", ""
 
     async def _look_after(self, number: int, error: LabelStudioError) -> Settled:
         """Whether a deletion whose answer was lost was carried out."""
         await self._clock.sleep(SETTLE)
         if await self._read(number) is None:
-            return Fate.REMOVED, "", ""
+            return RemovalOutcome.REMOVED, "", ""
         why = f"{error}; it was still there {SETTLE:.0f} seconds later, and may yet go: run the removal again to see"
-        return Fate.FAILED, "unanswered", why
+        return RemovalOutcome.FAILED, "unanswered", why
 
     def _keep(self, row: Result, why: Doubt) -> None:
-        self._settled[row.line] = (Fate.KEPT, why.code, why.reason)
+        self._settled[row.line] = (RemovalOutcome.KEPT, why.code, why.reason)
 
 
 def _comparable(settings: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -9,7 +9,7 @@ from label_studio_stencil.json_value import JSON
 _LINES_NAMED = 5
 
 
-class Fate(StrEnum):
+class RemovalOutcome(StrEnum):
     """What became of the project of a row; every row has exactly one.
 
     Attributes:
@@ -17,7 +17,7 @@ class Fate(StrEnum):
         WOULD_BE_REMOVED: It can be proven to be the batch's; nothing was deleted in this run.
         GONE: It was not there any more.
         KEPT: The batch says that it made it, and it can't be proven, or something has become of it since.
-        FAILED: The studio refused to delete it, or did not say whether it did.
+        FAILED: Label Studio refused to delete it, or did not say whether it did.
         UNPROCESSED: The removal stopped first.
         LEFT_ALONE: The batch does not say that it made one.
     """
@@ -31,9 +31,9 @@ class Fate(StrEnum):
     LEFT_ALONE = "left alone"
 
     @property
-    def well(self) -> bool:
+    def ok(self) -> bool:
         """Whether nothing that the batch made is left to delete."""
-        return self not in (Fate.FAILED, Fate.KEPT, Fate.UNPROCESSED)
+        return self not in (RemovalOutcome.FAILED, RemovalOutcome.KEPT, RemovalOutcome.UNPROCESSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RemovalRow:
         title: Title of the project, as the results have it.
         project_id: Its number, where it is known.
         project_url: Its address; empty where there is none.
-        fate: What became of it.
+        outcome: What became of it.
         code: Stable slug of why it is still there; empty where it is not.
         why: The same for people.
     """
@@ -54,7 +54,7 @@ class RemovalRow:
     title: str
     project_id: int | None
     project_url: str
-    fate: Fate
+    outcome: RemovalOutcome
     code: str = ""
     why: str = ""
 
@@ -65,7 +65,7 @@ class RemovalReport:
 
     Attributes:
         results: Name of the file.
-        studio: Address of the studio, for people.
+        label_studio: Address of Label Studio, for people.
         sandbox: Whether it was the embedded sandbox.
         dry_run: Whether nothing was deleted.
         rows: One for each row of the results, in the order of their lines.
@@ -75,7 +75,7 @@ class RemovalReport:
     """
 
     results: str
-    studio: str
+    label_studio: str
     sandbox: bool
     dry_run: bool
     rows: Sequence[RemovalRow]
@@ -84,24 +84,24 @@ class RemovalReport:
     stopped: str = ""
 
     @property
-    def counts(self) -> dict[Fate, int]:
-        """How many rows have each fate: all of them, zeros included."""
-        counts = dict.fromkeys(Fate, 0)
+    def counts(self) -> dict[RemovalOutcome, int]:
+        """How many rows have each outcome: all of them, zeros included."""
+        counts = dict.fromkeys(RemovalOutcome, 0)
         for row in self.rows:
-            counts[row.fate] += 1
+            counts[row.outcome] += 1
         return counts
 
     @property
-    def well(self) -> bool:
+    def ok(self) -> bool:
         """Whether nothing that the batch made is left to delete; in a dry run, whether nothing would be."""
-        return all(row.fate.well for row in self.rows)
+        return all(row.outcome.ok for row in self.rows)
 
     @property
     def sentence(self) -> str:
         """One line: `26 rows: 1 kept (line 7), 25 removed`."""
         parts = [
-            f"{count} {fate}" + ("" if fate.well else f" ({self._lines(fate)})")
-            for fate, count in self.counts.items()
+            f"{count} {outcome}" + ("" if outcome.ok else f" ({self._lines(outcome)})")
+            for outcome, count in self.counts.items()
             if count
         ]
         noun = "row" if len(self.rows) == 1 else "rows"
@@ -110,22 +110,22 @@ class RemovalReport:
 
     def to_json(self) -> dict[str, JSON]:
         """The report for machines: keys are never renamed or taken away."""
-        counts: dict[str, JSON] = {fate.value: count for fate, count in self.counts.items()}
+        counts: dict[str, JSON] = {outcome.value: count for outcome, count in self.counts.items()}
         return {
             "results": self.results,
-            "studio": self.studio,
+            "label_studio": self.label_studio,
             "sandbox": self.sandbox,
             "dry_run": self.dry_run,
             "seconds": round(self.seconds, 3),
             "requests": self.requests,
             "counts": counts,
-            "well": self.well,
+            "ok": self.ok,
             "stopped": self.stopped,
             "rows": [_json_row(row) for row in self.rows],
         }
 
-    def _lines(self, fate: Fate) -> str:
-        lines = [row.line for row in self.rows if row.fate is fate]
+    def _lines(self, outcome: RemovalOutcome) -> str:
+        lines = [row.line for row in self.rows if row.outcome is outcome]
         more = len(lines) - _LINES_NAMED
         return ", ".join(f"line {line}" for line in lines[:_LINES_NAMED]) + (f" and {more} more" if more > 0 else "")
 
@@ -136,7 +136,7 @@ def _json_row(row: RemovalRow) -> dict[str, JSON]:
         "title": row.title,
         "project_id": row.project_id,
         "project_url": row.project_url,
-        "fate": row.fate.value,
+        "outcome": row.outcome.value,
         "code": row.code,
         "why": row.why,
     }

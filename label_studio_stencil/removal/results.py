@@ -1,4 +1,4 @@
-"""The results that a batch wrote, read back: which projects it says that it made, on which studio, from which rows."""
+"""The results that a batch wrote, read back: which projects it says that it made, on which Label Studio, from which rows."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from label_studio_stencil.files import PERSON, modified
-from label_studio_stencil.labelstudio.address import is_loopback, studio_address
+from label_studio_stencil.labelstudio.address import base_address, is_loopback
 from label_studio_stencil.labelstudio.errors import InvalidAddress
 from label_studio_stencil.problems import Problem, StencilError
 from label_studio_stencil.report.outcomes import Outcome
@@ -22,13 +22,13 @@ _NEEDED = ("outcome", "project_id", "project_url")
 _ID = re.compile(r"([0-9]{1,18})(?:\.0+)?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"http": 80, "https": 443}
-_STUDIOS_NAMED = 3
+_MOST_NAMED_LABEL_STUDIOS = 3
 
 Place = tuple[str, int | None, str]
 
 
 class NotResults(StencilError):
-    """The file is not the results of a batch on this studio, so nothing can be deleted by it."""
+    """The file is not the results of a batch on this Label Studio, so nothing can be deleted by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ def read_results(source: str, *, folder: str = "") -> Results:
     return Results(sheet.name, rows, made, unreadable, modified(source))
 
 
-def check_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: bool = False) -> None:
-    """Returns where all projects that a batch says it made are on this studio.
+def check_label_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: bool = False) -> None:
+    """Returns where all projects that a batch says it made are on this Label Studio.
 
     `localhost`, `127.0.0.1` and `[::1]` are one host. The embedded sandbox has another port each time, so that an address
     on this machine is all that can be asked for there.
@@ -120,7 +120,7 @@ def check_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: bool =
     Args:
         name: What messages call the file.
         rows: The rows of its results.
-        url: The studio's address.
+        url: Label Studio's address.
         sandbox: Whether it is the embedded sandbox.
 
     Raises:
@@ -128,27 +128,27 @@ def check_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: bool =
     """
     here = _place(url)
     elsewhere = dict.fromkeys(
-        studio
+        label_studio
         for row in rows
-        if row.created and (studio := studio_of(row.project_url))
-        if not (is_loopback(studio) if sandbox else _place(studio) == here)
+        if row.created and (label_studio := label_studio_of(row.project_url))
+        if not (is_loopback(label_studio) if sandbox else _place(label_studio) == here)
     )
     if elsewhere:
-        studios = ", ".join(list(elsewhere)[:_STUDIOS_NAMED])
+        label_studios = ", ".join(list(elsewhere)[:_MOST_NAMED_LABEL_STUDIOS])
         asked = "the embedded sandbox" if sandbox else url
-        raise NotResults(f"{name} is of the studio {studios}, and this is {asked}: nothing was deleted.")
+        raise NotResults(f"{name} is of Label Studio {label_studios}, and this is {asked}: nothing was deleted.")
 
 
-def studio_of(project_url: str) -> str:
-    """Address of the studio that a project's address is on; empty where it is no such address."""
+def label_studio_of(project_url: str) -> str:
+    """Address of Label Studio that a project's address is on; empty where it is no such address."""
     try:
-        return studio_address(project_url)
+        return base_address(project_url)
     except InvalidAddress:
         return ""
 
 
 def _place(url: str) -> Place:
-    """What two addresses of one studio have in common: host, port and the path it is served under."""
+    """What two addresses of one Label Studio have in common: host, port and the path it is served under."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return "localhost" if host in _LOOPBACK else host, parts.port or _PORTS.get(parts.scheme), parts.path
@@ -158,7 +158,7 @@ def _result(row: Row) -> Result:
     url = _text(row, "project_url")
     named = _ID.fullmatch(_text(row, "project_id"))
     number = int(named[1]) if named else None
-    agree = number is not None and studio_of(url) and urlsplit(url).path.endswith(f"/projects/{number}")
+    agree = number is not None and label_studio_of(url) and urlsplit(url).path.endswith(f"/projects/{number}")
     line = _ID.fullmatch(_text(row, "line"))
     return Result(
         line=row.line,

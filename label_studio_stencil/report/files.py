@@ -60,15 +60,15 @@ def results_csv(report: Report) -> str:
 
 
 def failed_csv(report: Report) -> str:
-    """The rows that are not well, input columns alone: a sheet to be mended and fed back as it is.
+    """The rows that need attention, input columns alone: a sheet to be mended and fed back as it is.
 
     Read again, from whatever folder, it means what was read the first time: texts stand in place of the files that
     cells named. So a password in it is the password: it is
-    the user's own input, and a mask would be sent to the studio in its place. Without such rows it is the
+    the user's own input, and a mask would be sent to Label Studio in its place. Without such rows it is the
     header alone.
     """
     columns = report.input_columns
-    cells = (row.cells if row.again is None else row.again for row in report.not_well)
+    cells = (row.cells if row.again is None else row.again for row in report.needs_attention)
     return _csv(columns, ([cell_text(found.get(name)) for name in columns] for found in cells))
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 #: Most bytes of the whole summary, in UTF-8.
 MOST_BYTES = 200_000
-#: Most rows that are not well, and most that are.
-ROWS_NOT_WELL = 100
+#: Most rows that need attention, and most that are.
+ROWS_NEED_ATTENTION = 100
 ROWS_WELL = 200
 NOTES = 50
 
@@ -33,7 +33,7 @@ _REASON_LENGTH = 300
 _VALUES_LENGTH = 200
 _NOTE_LENGTH = 500
 _URL_LENGTH = 500
-_NOT_WELL_BYTES = 100_000
+_ATTENTION_BYTES = 100_000
 _PROJECTS_BYTES = 60_000
 _NOTES_BYTES = 25_000
 
@@ -106,13 +106,13 @@ def web_address(url: str) -> str:
     return quote(url, safe=":/?#[]@!$&*+,;=%~", errors="replace")
 
 
-def render(report: "Report", limit: int = ROWS_NOT_WELL) -> str:
-    """The summary of a batch: counts and cost, rows that are not well, the projects with links, notes."""
+def render(report: "Report", limit: int = ROWS_NEED_ATTENTION) -> str:
+    """The summary of a batch: counts and cost, rows that need attention, the projects with links, notes."""
     sections = [
         f"# {escape(report.sentence)}",
         _counts(report),
         _facts(report),
-        _not_well(report, limit),
+        _needs_attention(report, limit),
         _projects(report),
         _notes(report),
     ]
@@ -130,7 +130,7 @@ def _facts(report: "Report") -> str:
     each = f" ({report.requests / report.attempted:.2f} a row)" if report.attempted else ""
     facts = {
         "sheet": escape(report.sheet),
-        "studio": _studio(report),
+        "Label Studio": _label_studio(report),
         "edition": escape(report.edition),
         "mode": escape(report.mode) + (", dry run: nothing was written" if report.dry_run else ""),
         "batch": escape(report.batch),
@@ -141,24 +141,24 @@ def _facts(report: "Report") -> str:
     return "\n".join(["| | |", "| :-- | :-- |", *(f"| {name} | {value} |" for name, value in facts.items())])
 
 
-def _studio(report: "Report") -> str:
-    address = escape(report.studio)
-    if report.sandbox and "sandbox" not in report.studio:
+def _label_studio(report: "Report") -> str:
+    address = escape(report.label_studio)
+    if report.sandbox and "sandbox" not in report.label_studio:
         return f"embedded sandbox ({address})"
     return address
 
 
-def _not_well(report: "Report", limit: int) -> str:
-    rows = report.not_well
+def _needs_attention(report: "Report", limit: int) -> str:
+    rows = report.needs_attention
     if not rows:
         return ""
-    head = ["## Rows that are not well", "", "| line | title | project | outcome | error | reason |"]
-    shown = _within(_NOT_WELL_BYTES, (_not_well_line(row) for row in rows[: max(limit, 0)]))
+    head = ["## Rows that need attention", "", "| line | title | project | outcome | error | reason |"]
+    shown = _within(_ATTENTION_BYTES, (_attention_line(row) for row in rows[: max(limit, 0)]))
     table = [*head, "| --: | :-- | :-- | :-- | :-- | :-- |", *shown]
     return "\n".join([*table, *_more(len(rows) - len(shown), "failed.csv")])
 
 
-def _not_well_line(row: "RowReport") -> str:
+def _attention_line(row: "RowReport") -> str:
     code = escape(row.error_code, _TITLE_LENGTH)
     reason = escape(masked_error(row), _REASON_LENGTH)
     return f"| {row.line} | {_title(row)} | {_project(row)} | {row.outcome} | {code} | {reason} |"
@@ -166,7 +166,7 @@ def _not_well_line(row: "RowReport") -> str:
 
 def _projects(report: "Report") -> str:
     # In a dry run most have no address yet: what would become of them is what was asked.
-    rows = [row for row in report.rows if row.outcome.well and (row.project_url or report.dry_run)]
+    rows = [row for row in report.rows if row.outcome.ok and (row.project_url or report.dry_run)]
     if not rows:
         return ""
     lines = (

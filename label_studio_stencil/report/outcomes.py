@@ -20,7 +20,7 @@ class Outcome(StrEnum):
         UNCHANGED: The project existed and had the row's overrides already.
         EXISTS: The project existed and was left alone.
         INVALID: The row is wrong; nothing was sent for it.
-        FAILED: The studio refused the row, or every try at it failed.
+        FAILED: Label Studio refused the row, or every try at it failed.
         AMBIGUOUS: The project may or may not exist; the error says what to look at.
         UNPROCESSED: The batch stopped before the row.
     """
@@ -36,13 +36,13 @@ class Outcome(StrEnum):
     UNPROCESSED = "unprocessed"
 
     @property
-    def well(self) -> bool:
+    def ok(self) -> bool:
         """Whether the row's project is there, as the batch was asked to have it."""
         return self in _WELL
 
     @property
     def written(self) -> bool:
-        """Whether this outcome means that the studio was changed."""
+        """Whether this outcome means that Label Studio was changed."""
         return self in _WRITTEN
 
     def told(self, *, dry_run: bool) -> str:
@@ -63,7 +63,7 @@ class RowReport:
         title: Title of the project, as the row asked for it.
         workspace: Name or id of the workspace, as the row asked for it; empty where it has none.
         outcome: What became of the row; in a dry run, what would become of it.
-        project_id: Number of the project on the studio, where it is known.
+        project_id: Number of the project on Label Studio, where it is known.
         project_url: Address of the project for people; empty where there is none.
         attempts: How often the row was tried.
         seconds: Time spent on the row, waits included.

@@ -61,13 +61,13 @@ class Report:
         rows: One entry for each row of the sheet, in the order of their lines.
         sheet: Name of the sheet.
         columns: Input columns, in the order of the sheet.
-        studio: Address of the studio, or `embedded sandbox`.
-        edition: Edition of the studio.
-        sandbox: Whether the studio was the embedded sandbox.
+        label_studio: Address of Label Studio, or `embedded sandbox`.
+        edition: Edition of Label Studio.
+        sandbox: Whether Label Studio was the embedded sandbox.
         batch: Eight hexadecimal digits that name the batch.
         started: When the batch started, with its time zone.
         seconds: How long it took.
-        requests: Requests sent to the studio.
+        requests: Requests sent to Label Studio.
         mode: `create` or `update`.
         dry_run: Whether nothing was written, and outcomes are what rows would become.
         notes: Sentences about the batch as a whole.
@@ -78,7 +78,7 @@ class Report:
     rows: Sequence[RowReport]
     sheet: str
     columns: tuple[str, ...]
-    studio: str
+    label_studio: str
     edition: str
     sandbox: bool
     batch: str
@@ -100,9 +100,9 @@ class Report:
         return summary.counted(self.rows)
 
     @property
-    def well(self) -> bool:
+    def ok(self) -> bool:
         """Whether every row is well."""
-        return all(row.outcome.well for row in self.rows)
+        return all(row.outcome.ok for row in self.rows)
 
     @property
     def input_columns(self) -> tuple[str, ...]:
@@ -110,9 +110,9 @@ class Report:
         return tuple(name for name in dict.fromkeys(self.columns) if name not in ADDED_COLUMNS)
 
     @property
-    def not_well(self) -> tuple[RowReport, ...]:
-        """The rows that are not well, in the order of the sheet."""
-        return tuple(row for row in self.rows if not row.outcome.well)
+    def needs_attention(self) -> tuple[RowReport, ...]:
+        """The rows that need attention, in the order of the sheet."""
+        return tuple(row for row in self.rows if not row.outcome.ok)
 
     @property
     def settled(self) -> int:
@@ -144,7 +144,7 @@ class Report:
 
         def told(row: RowReport) -> RowReport:
             outcome = wrote.get((row.line, row.workspace, row.title))
-            return replace(row, outcome=outcome) if outcome and row.outcome.well else row
+            return replace(row, outcome=outcome) if outcome and row.outcome.ok else row
 
         return replace(
             self,
@@ -154,20 +154,20 @@ class Report:
             requests=earlier.requests + self.requests,
         )
 
-    def markdown(self, limit: int = markdown.ROWS_NOT_WELL) -> str:
+    def markdown(self, limit: int = markdown.ROWS_NEED_ATTENTION) -> str:
         """The summary for people, of at most `markdown.MOST_BYTES` bytes.
 
         Args:
-            limit: Most rows that are not well to show; the rest is counted and is in `failed.csv`.
+            limit: Most rows that need attention to show; the rest is counted and is in `failed.csv`.
         """
         return markdown.render(self, limit)
 
     def table(self, limit: int = 1000) -> list[dict[str, Scalar]]:
-        """The rows as a table of at most `limit` rows, those that are not well first.
+        """The rows as a table of at most `limit` rows, those that need attention first.
 
         Texts are cut, and harmless where a page shows them as Markdown.
         """
-        rows = [*self.not_well, *(row for row in self.rows if row.outcome.well)]
+        rows = [*self.needs_attention, *(row for row in self.rows if row.outcome.ok)]
         return [self._table_row(row) for row in rows[: max(limit, 0)]]
 
     def to_json(self) -> dict[str, JSON]:
@@ -182,7 +182,7 @@ class Report:
         counts: dict[str, JSON] = {outcome.value: count for outcome, count in self.counts.items()}
         return {
             "sheet": self.sheet,
-            "studio": self.studio,
+            "label_studio": self.label_studio,
             "edition": self.edition,
             "sandbox": self.sandbox,
             "batch": self.batch,
@@ -192,7 +192,7 @@ class Report:
             "seconds": round(self.seconds, 3),
             "requests": self.requests,
             "counts": counts,
-            "well": self.well,
+            "ok": self.ok,
             "stopped": self.stopped,
             "notes": list(self.notes),
             "output_error": self.output_error,

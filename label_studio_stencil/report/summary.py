@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from label_studio_stencil.problems import shown
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 
-#: Lines that the sentence names for each outcome that is not well.
+#: Lines that the sentence names for each outcome that needs attention.
 LINES_NAMED = 5
 
 
@@ -21,7 +21,7 @@ def sentence(rows: Sequence[RowReport], *, dry_run: bool, stopped: str = "") -> 
     """One line: `27 rows: 24 created, 1 exists, 2 failed (line 7, line 19)`."""
     counts = counted(rows)
     parts = [
-        f"{count} {outcome.told(dry_run=dry_run)}" + ("" if outcome.well else f" ({_lines(rows, outcome)})")
+        f"{count} {outcome.told(dry_run=dry_run)}" + ("" if outcome.ok else f" ({_lines(rows, outcome)})")
         for outcome, count in counts.items()
         if count
     ]

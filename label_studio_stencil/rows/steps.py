@@ -38,7 +38,7 @@ class Member:
     """A person who is to be a member of a project.
 
     Attributes:
-        email: As the studio knows it, in lower case.
+        email: As Label Studio knows it, in lower case.
         role: The vendor's code of a role in the project; empty leaves the person's own.
     """
 

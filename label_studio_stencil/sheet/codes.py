@@ -23,7 +23,7 @@ CODES: dict[str, str] = {
     "variable-invalid": "The template's variable can't have this value.",
     "bad-step": "The row asks for a step that can't be: members, tasks, publish or pin.",
     "member-unknown": "Label Studio has no user with this e-mail address.",
-    "interface-refused": "The studio does not take the labelling interface.",
+    "interface-refused": "Label Studio does not take the labelling interface.",
     # Title, workspace and template.
     "title-missing": "The row has no title.",
     "title-too-short": "The title has fewer than 3 characters.",

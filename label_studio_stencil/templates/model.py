@@ -21,8 +21,8 @@ class Template:
         reference: As the sheet has it.
         name: For people.
         identity: Kind, id and version in one string: it changes when what the template makes changes.
-        id: Id of the project template that the studio instantiates, or `None` where the settings are in `fields`.
-        fields: Settings that Stencil itself writes, for kinds that the studio can't instantiate.
+        id: Id of the project template that Label Studio instantiates, or `None` where the settings are in `fields`.
+        fields: Settings that Stencil itself writes, for kinds that Label Studio can't instantiate.
         description: The description that a project gets where its row sets none.
         title: The title that a project gets where its row sets none; only a template file has one.
         variables: What rows can set in it; only a template file has any.

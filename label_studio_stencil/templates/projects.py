@@ -1,4 +1,4 @@
-"""Templates that the studio holds: its project templates, its projects, and the labelling interfaces of its gallery."""
+"""Templates that Label Studio holds: its project templates, its projects, and the labelling interfaces of its gallery."""
 
 from collections.abc import Iterable
 
@@ -18,9 +18,9 @@ GALLERY = "gallery:"
 _NOT_COPIED = frozenset({"pinned_at", "model_version", "is_published", "is_draft", "created_by"}) | SECRET_FIELDS
 
 
-async def from_server(references: Iterable[str], studio: LabelStudio) -> dict[str, Template | Problem]:
+async def from_server(references: Iterable[str], label_studio: LabelStudio) -> dict[str, Template | Problem]:
     """The project templates of Enterprise, by id or name."""
-    on_server = await studio.project_templates()
+    on_server = await label_studio.project_templates()
     names = [template.name for template in on_server]
     found: dict[str, Template | Problem] = {}
     for reference in references:
@@ -42,15 +42,15 @@ async def from_server(references: Iterable[str], studio: LabelStudio) -> dict[st
 def enterprise_only(reference: str) -> Problem:
     """The problem of a reference to a project template on Community."""
     message = (
-        "project templates exist in Label Studio Enterprise alone, and this studio is Community: name a template file "
+        "project templates exist in Label Studio Enterprise alone, and this Label Studio is Community: name a template file "
         "(`ner.yaml`) or an existing project (`project:17`)."
     )
     return Problem("enterprise-only-template", message, column="template", value=shown(reference))
 
 
-async def from_gallery(references: Iterable[str], studio: LabelStudio) -> dict[str, Template | Problem]:
-    """The labelling interfaces that the studio's package brings (`GET /api/templates/`), by name."""
-    entries = await studio.gallery()
+async def from_gallery(references: Iterable[str], label_studio: LabelStudio) -> dict[str, Template | Problem]:
+    """The labelling interfaces that Label Studio's package brings (`GET /api/templates/`), by name."""
+    entries = await label_studio.gallery()
     names = [entry.title for entry in entries]
     found: dict[str, Template | Problem] = {}
     for reference in references:
@@ -65,10 +65,12 @@ async def from_gallery(references: Iterable[str], studio: LabelStudio) -> dict[s
     return found
 
 
-async def from_project(reference: str, studio: LabelStudio, edition: Edition) -> Template | Problem:
+async def from_project(reference: str, label_studio: LabelStudio, edition: Edition) -> Template | Problem:
     """What an existing project lends to others: its settings and labelling interface."""
     wanted = reference.removeprefix(PROJECT).strip()
-    project = await (_project_with_id(int(wanted), studio) if _is_id(wanted) else _project_named(wanted, studio))
+    project = await (
+        _project_with_id(int(wanted), label_studio) if _is_id(wanted) else _project_named(wanted, label_studio)
+    )
     if isinstance(project, Problem):
         return project
     fields = {name: _content(value) for name, value in project.settings.items() if _copied(name, value, edition)}
@@ -87,25 +89,25 @@ def _is_id(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-async def _project_with_id(wanted: int, studio: LabelStudio) -> Project | Problem:
+async def _project_with_id(wanted: int, label_studio: LabelStudio) -> Project | Problem:
     try:
-        return await studio.project(wanted)
+        return await label_studio.project(wanted)
     except Rejected as rejected:
         if rejected.status != 404:
             raise
-        message = f"the studio shows this token no project {wanted}; its id stands in the project's address."
+        message = f"Label Studio shows this token no project {wanted}; its id stands in the project's address."
         return Problem("template-unknown", message, column="template", value=f"{PROJECT}{wanted}")
 
 
-async def _project_named(wanted: str, studio: LabelStudio) -> Project | Problem:
+async def _project_named(wanted: str, label_studio: LabelStudio) -> Project | Problem:
     candidates: list[Project] = []
     number, more = 1, True
     while more:
-        page = await studio.list_page(number, title=wanted, fields=("id", "title"))
+        page = await label_studio.list_page(number, title=wanted, fields=("id", "title"))
         candidates += page.projects
         number, more = number + 1, page.has_next
     found = find(wanted, candidates, [project.title for project in candidates], kind="template")
-    return found if isinstance(found, Problem) else await studio.project(found.id)
+    return found if isinstance(found, Problem) else await label_studio.project(found.id)
 
 
 def _copied(name: str, value: JSON, edition: Edition) -> bool:

@@ -24,7 +24,7 @@ from label_studio_stencil.templates.projects import (
 
 async def resolve_templates(
     references: Iterable[str],
-    studio: LabelStudio,
+    label_studio: LabelStudio,
     edition: Edition,
     *,
     folder: Path | None,
@@ -34,13 +34,13 @@ async def resolve_templates(
 
     Args:
         references: Distinct references of a sheet.
-        studio: Where to look them up.
+        label_studio: Where to look them up.
         edition: Which kinds there can be.
         folder: Where relative paths of template files start; `None` means the current folder.
         asker: Who named a reference, and so what it may open.
 
     Raises:
-        LabelStudioError: The studio did not answer.
+        LabelStudioError: Label Studio did not answer.
     """
     found: dict[str, Template | Problem] = {}
     named: list[str] = []
@@ -58,9 +58,9 @@ async def resolve_templates(
     if edition is Edition.COMMUNITY:
         found |= {reference: enterprise_only(reference) for reference in named}
         named = []
-    read = [from_gallery(gallery, studio)] if gallery else []
-    read += [from_server(named, studio)] if named else []
-    read += [_by_reference(reference, from_project(reference, studio, edition)) for reference in projects]
+    read = [from_gallery(gallery, label_studio)] if gallery else []
+    read += [from_server(named, label_studio)] if named else []
+    read += [_by_reference(reference, from_project(reference, label_studio, edition)) for reference in projects]
     for each in await together(read):
         found |= each
     return found

@@ -60,7 +60,7 @@ class Script(httpx.MockTransport):
         played = step(request)
         return await played if isinstance(played, Awaitable) else played
 
-    def studio(self, clock: VirtualClock, token: str = LEGACY, **options: object) -> LabelStudio:
+    def label_studio(self, clock: VirtualClock, token: str = LEGACY, **options: object) -> LabelStudio:
         """A client that talks to this script."""
         return LabelStudio("https://studio.test", token, transport=self, clock=clock, **options)  # type: ignore[arg-type]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from label_studio_stencil.labelstudio.address import is_loopback, keep_alive_for, studio_address
+from label_studio_stencil.labelstudio.address import base_address, is_loopback, keep_alive_for
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.errors import InvalidAddress
 from label_studio_stencil.labelstudio.models import Edition
@@ -20,7 +20,7 @@ from label_studio_stencil.labelstudio.models import Edition
     ],
 )
 def test_whatever_is_pasted_the_studios_base_remains(url: str, base: str) -> None:
-    assert studio_address(url) == base
+    assert base_address(url) == base
     assert repr(LabelStudio(url, "a" * 40)) == f"LabelStudio({base!r})"
 
 
@@ -38,7 +38,7 @@ def test_whatever_is_pasted_the_studios_base_remains(url: str, base: str) -> Non
 )
 def test_what_can_be_no_address_is_refused(url: str, sentence: str) -> None:
     with pytest.raises(InvalidAddress, match=sentence) as caught:
-        studio_address(url)
+        base_address(url)
     assert "secret" not in str(caught.value)
 
 

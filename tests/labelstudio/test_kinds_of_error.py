@@ -75,16 +75,18 @@ SHAPES: dict[str, tuple[Step, type[LabelStudioError]]] = {
 }
 
 WRITES: dict[str, Callable[[LabelStudio], Awaitable[object]]] = {
-    "create from template": lambda studio: studio.create_from_template(3, title="Birds", description="", workspace=1),
-    "create": lambda studio: studio.create_project({"title": "Birds"}),
-    "update": lambda studio: studio.update_project(7, {"title": "Birds"}),
-    "delete": lambda studio: studio.delete_project(7),
+    "create from template": lambda label_studio: label_studio.create_from_template(
+        3, title="Birds", description="", workspace=1
+    ),
+    "create": lambda label_studio: label_studio.create_project({"title": "Birds"}),
+    "update": lambda label_studio: label_studio.update_project(7, {"title": "Birds"}),
+    "delete": lambda label_studio: label_studio.delete_project(7),
 }
 
 
 async def failure(step: Step, clock: VirtualClock) -> LabelStudioError:
     with pytest.raises(LabelStudioError) as caught:
-        await Script(step).studio(clock).create_project({"title": "Birds"})
+        await Script(step).label_studio(clock).create_project({"title": "Birds"})
     return caught.value
 
 
@@ -107,7 +109,7 @@ async def test_a_write_is_sent_once_however_it_ends(
     script = Script(step)
     # A deletion does not look at what came back with a success.
     with suppress(LabelStudioError):
-        await write(script.studio(clock))
+        await write(script.label_studio(clock))
     assert len(script.requests) == 1
 
 
@@ -116,7 +118,7 @@ async def test_a_create_whose_answer_is_no_project_is_unsure_and_sent_once(clock
     for body in bodies:
         script = Script(answer(201, body))
         with pytest.raises(Unsure, match="unexpected answer"):
-            await script.studio(clock).create_project({})
+            await script.label_studio(clock).create_project({})
         assert len(script.requests) == 1
 
 
@@ -145,7 +147,7 @@ async def test_an_absent_endpoint_is_told_from_an_absent_object(clock: VirtualCl
     assert isinstance(missing, Rejected)
     assert not missing.absent
     with pytest.raises(Rejected, match=r"no such endpoint .*templates and workspaces are Enterprise") as caught:
-        await Script(html(404)).studio(clock).workspaces()
+        await Script(html(404)).label_studio(clock).workspaces()
     assert caught.value.absent
 
 
@@ -153,7 +155,7 @@ async def test_a_page_in_place_of_a_project_says_nothing_of_the_project(clock: V
     """The application says in JSON that one is gone; a proxy that has lost its server shows a page of its own."""
     for status in (404, 405):
         with pytest.raises(Unsure):
-            await Script(html(status)).studio(clock).update_project(7, {})
+            await Script(html(status)).label_studio(clock).update_project(7, {})
 
 
 @pytest.mark.parametrize(
@@ -206,11 +208,11 @@ async def test_a_wait_that_only_the_words_of_a_refusal_name_is_waited(
 
 @pytest.mark.parametrize("shape", ["refused connection", "slow connection", "no free connection"])
 async def test_what_never_left_is_not_counted_and_says_so(shape: str, clock: VirtualClock) -> None:
-    studio = Script(SHAPES[shape][0]).studio(clock)
+    label_studio = Script(SHAPES[shape][0]).label_studio(clock)
     with pytest.raises(Unsure, match="it was not sent") as caught:
-        await studio.create_project({})
+        await label_studio.create_project({})
     assert not caught.value.sent
-    assert studio.requests_sent == 0
+    assert label_studio.requests_sent == 0
 
 
 @pytest.mark.parametrize("shape", ["slow", "dropped", "cut off", "server error", "redirect", "login page"])
@@ -227,7 +229,7 @@ async def test_a_redirect_names_the_host_it_points_to(clock: VirtualClock) -> No
 
 async def test_a_timeout_says_how_long_was_waited(clock: VirtualClock) -> None:
     with pytest.raises(Unsure, match="no answer within 12 s"):
-        await Script(httpx.ReadTimeout("")).studio(clock, timeout=12).create_project({})
+        await Script(httpx.ReadTimeout("")).label_studio(clock, timeout=12).create_project({})
 
 
 async def test_the_refusal_of_a_legacy_token_is_passed_on_with_advice(clock: VirtualClock) -> None:
@@ -258,6 +260,6 @@ async def test_an_error_survives_pickling(step: Step, kind: type[LabelStudioErro
 async def test_a_create_whose_token_could_not_be_renewed_was_not_sent(refresh: Step, clock: VirtualClock) -> None:
     script = Script(refresh)
     with pytest.raises(Unsure, match="could not be renewed") as caught:
-        await script.studio(clock, PERSONAL).create_project(project())
+        await script.label_studio(clock, PERSONAL).create_project(project())
     assert not caught.value.sent
     assert {request.url.path for request in script.requests} == {"/api/token/refresh/"}

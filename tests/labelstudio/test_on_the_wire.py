@@ -87,12 +87,12 @@ async def refused(writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("accident", [truncated, dropped, reset, garbage, silent])
 async def test_after_an_accident_a_create_is_unsure_and_was_sent_once(accident: Serve) -> None:
-    async with serving(accident) as server, LabelStudio(server.url, LEGACY, timeout=1) as studio:
+    async with serving(accident) as server, LabelStudio(server.url, LEGACY, timeout=1) as label_studio:
         with pytest.raises(Unsure) as caught:
-            await studio.create_project({"title": "Birds"})
+            await label_studio.create_project({"title": "Birds"})
     assert caught.value.sent
     assert len(server.requests) == 1
-    assert studio.sent == {"POST": 1}
+    assert label_studio.sent == {"POST": 1}
 
 
 async def test_a_connection_that_the_server_closed_meanwhile_is_not_written_to() -> None:
@@ -100,42 +100,42 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_written_to()
         await whole(writer)
         writer.close()
 
-    async with serving(whole_then_close) as server, LabelStudio(server.url, LEGACY) as studio:
+    async with serving(whole_then_close) as server, LabelStudio(server.url, LEGACY) as label_studio:
         for _ in range(5):
-            await studio.create_project({"title": "Birds"})
+            await label_studio.create_project({"title": "Birds"})
     assert len(server.requests) == server.connections == 5
 
 
 async def test_nobody_there_is_not_sent() -> None:
     async with serving(whole) as server:
         pass
-    async with LabelStudio(server.url, LEGACY) as studio:
+    async with LabelStudio(server.url, LEGACY) as label_studio:
         with pytest.raises(Unsure, match="it was not sent") as caught:
-            await studio.create_project({"title": "Birds"})
+            await label_studio.create_project({"title": "Birds"})
     assert not caught.value.sent
-    assert studio.requests_sent == 0
+    assert label_studio.requests_sent == 0
 
 
 @pytest.mark.parametrize(("keep_alive", "connections"), [(True, 1), (False, 3)], ids=["kept", "not kept"])
 async def test_connections_are_kept_as_asked(keep_alive: bool, connections: int) -> None:
-    async with serving(whole) as server, LabelStudio(server.url, LEGACY, keep_alive=keep_alive) as studio:
+    async with serving(whole) as server, LabelStudio(server.url, LEGACY, keep_alive=keep_alive) as label_studio:
         for _ in range(3):
-            await studio.create_project({"title": "Birds"})
+            await label_studio.create_project({"title": "Birds"})
     assert server.connections == connections
 
 
 async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    async with serving(whole) as server, LabelStudio(server.url, LEGACY) as studio:
-        assert (await studio.create_project({"title": "Birds"})).id == 7
+    async with serving(whole) as server, LabelStudio(server.url, LEGACY) as label_studio:
+        assert (await label_studio.create_project({"title": "Birds"})).id == 7
 
 
 async def test_a_proxy_of_the_environment_is_asked_for_any_other_server(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(whole) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
-        async with LabelStudio("http://studio.test", LEGACY) as studio:
-            assert (await studio.create_project({"title": "Birds"})).id == 7
+        async with LabelStudio("http://studio.test", LEGACY) as label_studio:
+            assert (await label_studio.create_project({"title": "Birds"})).id == 7
     assert proxy.requests[0].startswith(b"POST http://studio.test/api/projects/ ")
 
 
@@ -143,16 +143,16 @@ async def test_a_proxy_is_not_asked_where_the_environment_excepts_the_server(mon
     async with serving(whole) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", "invalid")
-        async with LabelStudio("http://studio.invalid", LEGACY) as studio:
+        async with LabelStudio("http://studio.invalid", LEGACY) as label_studio:
             with pytest.raises(Unsure, match="it was not sent"):
-                await studio.create_project({"title": "Birds"})
+                await label_studio.create_project({"title": "Birds"})
     assert not proxy.requests
 
 
 async def test_there_are_as_many_connections_as_requests_at_once() -> None:
-    async with serving(whole) as server, LabelStudio(server.url, LEGACY) as studio:
+    async with serving(whole) as server, LabelStudio(server.url, LEGACY) as label_studio:
         for _ in range(3):
-            await asyncio.gather(*(studio.create_project({"title": "Birds"}) for _ in range(4)))
+            await asyncio.gather(*(label_studio.create_project({"title": "Birds"}) for _ in range(4)))
     assert (server.connections, len(server.requests)) == (4, 12)
 
 
@@ -172,12 +172,12 @@ async def test_an_answer_that_trickles_in_for_ever_ends_at_the_requests_deadline
             await asyncio.sleep(0.005)
 
     monkeypatch.setattr("label_studio_stencil.labelstudio.client.CREATE_DEADLINE", 0.1)
-    async with serving(trickling) as server, LabelStudio(server.url, LEGACY) as studio:
+    async with serving(trickling) as server, LabelStudio(server.url, LEGACY) as label_studio:
         with pytest.raises(Unsure, match="no whole answer within 0") as caught:
-            await studio.create_project({"title": "Birds"})
+            await label_studio.create_project({"title": "Birds"})
         assert caught.value.sent
         monkeypatch.setattr("label_studio_stencil.labelstudio.client.CREATE_DEADLINE", 90.0)
-        assert (await studio.create_project({"title": "Birds"})).id == 7
+        assert (await label_studio.create_project({"title": "Birds"})).id == 7
 
 
 async def test_a_request_that_is_given_up_leaves_its_place_to_the_next_one() -> None:
@@ -188,21 +188,21 @@ async def test_a_request_that_is_given_up_leaves_its_place_to_the_next_one() -> 
             await whole(writer)
         arrived.set()
 
-    async with serving(first_silent) as server, LabelStudio(server.url, LEGACY) as studio:
-        given_up = asyncio.create_task(studio.create_project({"title": "Birds"}))
+    async with serving(first_silent) as server, LabelStudio(server.url, LEGACY) as label_studio:
+        given_up = asyncio.create_task(label_studio.create_project({"title": "Birds"}))
         await arrived.wait()
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):
             await given_up
-        assert (await studio.create_project({"title": "Birds"})).id == 7
+        assert (await label_studio.create_project({"title": "Birds"})).id == 7
     assert server.connections == 2
 
 
 async def test_no_log_of_any_library_holds_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    async with serving(refused) as server, LabelStudio(server.url, LEGACY) as studio:
+    async with serving(refused) as server, LabelStudio(server.url, LEGACY) as label_studio:
         with pytest.raises(Unauthorized):
-            await studio.create_project({"title": "Birds", "task_data_password": "hunter2-and-more"})
+            await label_studio.create_project({"title": "Birds", "task_data_password": "hunter2-and-more"})
     assert "httpcore" in {record.name.partition(".")[0] for record in caplog.records}
     assert LEGACY not in caplog.text
     assert "hunter2" not in caplog.text

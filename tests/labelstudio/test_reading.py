@@ -30,14 +30,14 @@ USER = answer(200, {"id": 5, "email": "a@example.com"})
 )
 async def test_a_read_is_tried_four_times(failure: httpx.Response | httpx.HTTPError, clock: VirtualClock) -> None:
     script = Script(failure, failure, failure, USER)
-    assert (await script.studio(clock).whoami()).id == 5
+    assert (await script.label_studio(clock).whoami()).id == 5
     assert len(script.requests) == 4
 
 
 async def test_a_read_gives_up_after_four_tries_that_take_longer_and_longer(clock: VirtualClock) -> None:
     script = Script(httpx.ReadTimeout(""))
     with pytest.raises(Unsure):
-        await script.studio(clock).whoami()
+        await script.label_studio(clock).whoami()
     assert len(script.requests) == 4
     assert clock.slept == sorted(clock.slept)
     assert 0.375 <= clock.slept[0] <= 0.625
@@ -47,7 +47,7 @@ async def test_a_read_gives_up_after_four_tries_that_take_longer_and_longer(cloc
 async def test_whoever_waits_for_a_server_that_does_not_answer_is_told(
     clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await Script(httpx.ReadTimeout(""), html(502), USER).studio(clock).whoami()
+    await Script(httpx.ReadTimeout(""), html(502), USER).label_studio(clock).whoami()
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
         "GET /api/current-user/whoami: no answer within 60 s. It is asked again, 3 more times at most."
     ]
@@ -56,7 +56,7 @@ async def test_whoever_waits_for_a_server_that_does_not_answer_is_told(
 async def test_a_rejected_read_is_not_repeated(clock: VirtualClock) -> None:
     script = Script(answer(404, {"detail": "No Project matches the given query."}))
     with pytest.raises(Rejected) as caught:
-        await script.studio(clock).project(7)
+        await script.label_studio(clock).project(7)
     assert caught.value.status == 404
     assert len(script.requests) == 1
 
@@ -64,20 +64,20 @@ async def test_a_rejected_read_is_not_repeated(clock: VirtualClock) -> None:
 async def test_a_redirected_read_is_not_repeated(clock: VirtualClock) -> None:
     script = Script(httpx.Response(302, headers={"location": "/user/login/"}))
     with pytest.raises(Unsure):
-        await script.studio(clock).whoami()
+        await script.label_studio(clock).whoami()
     assert len(script.requests) == 1
 
 
 async def test_being_throttled_is_no_try(clock: VirtualClock) -> None:
     script = Script(*[answer(429, None, retry_after="20")] * 10, USER)
-    assert (await script.studio(clock).whoami()).id == 5
+    assert (await script.label_studio(clock).whoami()).id == 5
     assert clock.now() == pytest.approx(1200)
 
 
 async def test_a_read_is_not_throttled_for_ever(clock: VirtualClock) -> None:
     script = Script(answer(429, None, retry_after="290"))
     with pytest.raises(Throttled):
-        await script.studio(clock).whoami()
+        await script.label_studio(clock).whoami()
     assert len(script.requests) == 3
 
 
@@ -88,26 +88,26 @@ async def test_a_refusal_holds_back_the_whole_batch(clock: VirtualClock) -> None
         times.append(clock.now())
         return USER if len(times) > 3 else answer(429, None, retry_after="30")
 
-    studio = Script(serve).studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
-    await asyncio.gather(*(studio.whoami() for _ in range(8)))
+    label_studio = Script(serve).label_studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
+    await asyncio.gather(*(label_studio.whoami() for _ in range(8)))
     assert times[:4] == pytest.approx([1000, 1030, 1060, 1090])
-    assert studio.pacer.paused_for == pytest.approx(90)
+    assert label_studio.pacer.paused_for == pytest.approx(90)
 
 
 async def test_a_refused_create_holds_back_the_whole_batch(clock: VirtualClock) -> None:
-    studio = Script(answer(429, None, retry_after="30"), USER).studio(clock)
+    label_studio = Script(answer(429, None, retry_after="30"), USER).label_studio(clock)
     with pytest.raises(Throttled):
-        await studio.create_project({})
+        await label_studio.create_project({})
     assert clock.now() == 1000
-    await studio.whoami()
+    await label_studio.whoami()
     assert clock.now() == pytest.approx(1030)
 
 
 async def test_no_cache_can_answer_a_read(clock: VirtualClock) -> None:
     script = Script(PAGE)
-    studio = script.studio(clock)
+    label_studio = script.label_studio(clock)
     for _ in range(2):
-        await studio.list_page(1)
+        await label_studio.list_page(1)
     first, second = script.requests
     assert first.headers["cache-control"] == "no-cache"
     assert first.url != second.url
@@ -116,7 +116,7 @@ async def test_no_cache_can_answer_a_read(clock: VirtualClock) -> None:
 
 async def test_a_page_asks_for_what_was_named_and_keeps_nothing_else(clock: VirtualClock) -> None:
     script = Script(answer(200, {"count": 201, "next": "x", "results": [project(color="#ffffff", task_number=3)]}))
-    page = await script.studio(clock).list_page(2, fields=("color",), title="bi", ids=(7, 8))
+    page = await script.label_studio(clock).list_page(2, fields=("color",), title="bi", ids=(7, 8))
     assert dict(script.requests[0].url.params.remove("_")) == {
         "page": "2",
         "page_size": "100",
@@ -132,27 +132,27 @@ async def test_a_page_asks_for_what_was_named_and_keeps_nothing_else(clock: Virt
 
 async def test_a_page_without_named_fields_is_whole(clock: VirtualClock) -> None:
     script = Script(answer(200, {"count": 1, "next": None, "results": [project(color="#ffffff")]}))
-    page = await script.studio(clock).list_page(1)
+    page = await script.label_studio(clock).list_page(1)
     assert "include" not in script.requests[0].url.params
     assert page.projects[0].settings == {"color": "#ffffff"}
     assert not page.has_next
 
 
 async def test_past_the_last_page_is_an_empty_page(clock: VirtualClock) -> None:
-    page = await Script(answer(404, {"detail": "Invalid page."})).studio(clock).list_page(9)
+    page = await Script(answer(404, {"detail": "Invalid page."})).label_studio(clock).list_page(9)
     assert (page.projects, page.has_next) == ([], False)
 
 
 async def test_a_server_without_projects_is_no_empty_page(clock: VirtualClock) -> None:
     with pytest.raises(Rejected):
-        await Script(html(404)).studio(clock).list_page(1)
+        await Script(html(404)).label_studio(clock).list_page(1)
 
 
 async def test_a_server_that_refuses_to_trim_pages_is_asked_for_whole_ones(clock: VirtualClock) -> None:
     script = Script(answer(400, {"detail": "Validation error", "validation_errors": {"include": ["No."]}}), PAGE)
-    studio = script.studio(clock)
+    label_studio = script.label_studio(clock)
     for _ in range(2):
-        assert (await studio.list_page(1, fields=LIGHT_FIELDS)).projects[0].id == 7
+        assert (await label_studio.list_page(1, fields=LIGHT_FIELDS)).projects[0].id == 7
     assert ["include" in request.url.params for request in script.requests] == [True, False, False]
 
 
@@ -163,12 +163,12 @@ async def test_a_server_that_refuses_to_trim_pages_is_asked_for_whole_ones(clock
 )
 async def test_what_is_no_page_is_an_unexpected_answer(body: object, clock: VirtualClock) -> None:
     with pytest.raises(Unsure, match="unexpected answer"):
-        await Script(httpx.Response(200, json=body)).studio(clock).list_page(1)
+        await Script(httpx.Response(200, json=body)).label_studio(clock).list_page(1)
 
 
 async def test_projects_are_counted_in_one_small_request(clock: VirtualClock) -> None:
     script = Script(answer(200, {"count": 12_345, "next": "x", "results": [project()]}))
-    assert await script.studio(clock).count_projects() == 12_345
+    assert await script.label_studio(clock).count_projects() == 12_345
     assert script.requests[0].url.params["page_size"] == "1"
 
 
@@ -187,33 +187,33 @@ async def test_the_edition_is_read_without_the_token(
     body: dict[str, object], edition: Edition, clock: VirtualClock
 ) -> None:
     script = Script(httpx.Response(200, json=body))
-    version = await script.studio(clock).version()
+    version = await script.label_studio(clock).version()
     assert (version.release, version.edition) == (body["release"], edition)
     assert "authorization" not in script.requests[0].headers
 
 
 async def test_a_server_that_names_no_release_is_hardly_label_studio(clock: VirtualClock) -> None:
     with pytest.raises(Unsure, match="hardly Label Studio"):
-        await Script(answer(200, {"status": "ok"})).studio(clock).version()
+        await Script(answer(200, {"status": "ok"})).label_studio(clock).version()
 
 
 async def test_connections_to_community_over_plain_http_are_not_kept(clock: VirtualClock) -> None:
     script = Script(answer(200, {"release": "1", "edition": "Community"}), USER)
-    studio = LabelStudio("http://localhost:8080", "a" * 40, transport=script, clock=clock)
-    await studio.version()
-    await studio.whoami()
+    label_studio = LabelStudio("http://localhost:8080", "a" * 40, transport=script, clock=clock)
+    await label_studio.version()
+    await label_studio.whoami()
     assert [request.headers["connection"] for request in script.requests] == ["keep-alive", "close"]
 
 
 async def test_requests_are_counted_by_method_and_timed(clock: VirtualClock) -> None:
-    studio = Script(USER, PAGE, answer(201, project()), answer(204), httpx.ReadError("")).studio(clock)
-    await studio.whoami()
-    await studio.count_projects()
+    label_studio = Script(USER, PAGE, answer(201, project()), answer(204), httpx.ReadError("")).label_studio(clock)
+    await label_studio.whoami()
+    await label_studio.count_projects()
     await clock.sleep(5)
-    await studio.create_project({})
-    await studio.delete_project(7)
+    await label_studio.create_project({})
+    await label_studio.delete_project(7)
     with pytest.raises(Unsure):
-        await studio.update_project(7, {})
-    assert studio.sent == {"GET": 2, "POST": 1, "DELETE": 1, "PATCH": 1}
-    assert studio.requests_sent == 5
-    assert (studio.first_sent, studio.last_answered) == (1000, 1005)
+        await label_studio.update_project(7, {})
+    assert label_studio.sent == {"GET": 2, "POST": 1, "DELETE": 1, "PATCH": 1}
+    assert label_studio.requests_sent == 5
+    assert (label_studio.first_sent, label_studio.last_answered) == (1000, 1005)

@@ -43,45 +43,45 @@ class Tokens:
 
 async def test_a_legacy_token_is_sent_as_it_is(clock: VirtualClock) -> None:
     script = Script(answer(200, project()))
-    await script.studio(clock, f"  Token {LEGACY}\n").project(7)
+    await script.label_studio(clock, f"  Token {LEGACY}\n").project(7)
     assert script.requests[0].headers["authorization"] == f"Token {LEGACY}"
 
 
 async def test_a_refused_legacy_token_is_not_tried_again(clock: VirtualClock) -> None:
     script = Script(answer(401, {"detail": "Invalid token."}))
     with pytest.raises(Unauthorized, match="Invalid token"):
-        await script.studio(clock).project(7)
+        await script.label_studio(clock).project(7)
     assert len(script.requests) == 1
 
 
 async def test_concurrent_requests_buy_one_access_token(clock: VirtualClock) -> None:
     tokens = Tokens(clock)
     script = Script(tokens)
-    studio = script.studio(clock, PERSONAL)
-    await asyncio.gather(*(studio.project(7) for _ in range(20)))
+    label_studio = script.label_studio(clock, PERSONAL)
+    await asyncio.gather(*(label_studio.project(7) for _ in range(20)))
     assert tokens.given == 1
-    assert studio.sent == {"GET": 20, "refresh": 1}
+    assert label_studio.sent == {"GET": 20, "refresh": 1}
 
 
 async def test_an_access_token_is_renewed_before_it_is_too_old(clock: VirtualClock) -> None:
     tokens = Tokens(clock)
-    studio = Script(tokens).studio(clock, PERSONAL)
-    await studio.project(7)
+    label_studio = Script(tokens).label_studio(clock, PERSONAL)
+    await label_studio.project(7)
     await clock.sleep(239)
-    await studio.project(7)
+    await label_studio.project(7)
     assert tokens.given == 1
     await clock.sleep(2)
-    await asyncio.gather(*(studio.project(7) for _ in range(20)))
+    await asyncio.gather(*(label_studio.project(7) for _ in range(20)))
     assert tokens.given == 2
-    assert studio.sent["GET"] == 22
+    assert label_studio.sent["GET"] == 22
 
 
 async def test_concurrent_refusals_renew_the_access_token_once(clock: VirtualClock) -> None:
     tokens = Tokens(clock)
-    studio = Script(tokens).studio(clock, PERSONAL)
-    await studio.project(7)
+    label_studio = Script(tokens).label_studio(clock, PERSONAL)
+    await label_studio.project(7)
     tokens.revoke()
-    await asyncio.gather(*(studio.project(7) for _ in range(20)))
+    await asyncio.gather(*(label_studio.project(7) for _ in range(20)))
     assert tokens.given == 2
 
 
@@ -90,10 +90,10 @@ async def test_a_create_that_a_stale_token_stopped_is_sent_again_with_a_fresh_on
 ) -> None:
     tokens = Tokens(clock)
     script = Script(tokens)
-    studio = script.studio(clock, PERSONAL)
-    await studio.project(7)
+    label_studio = script.label_studio(clock, PERSONAL)
+    await label_studio.project(7)
     tokens.revoke()
-    await studio.create_project({"title": "Birds"})
+    await label_studio.create_project({"title": "Birds"})
     create = "POST /api/projects/"
     assert sent(script.requests)[2:] == [create, REFRESH, create]
 
@@ -107,7 +107,7 @@ async def test_a_token_that_is_refused_when_fresh_ends_it(clock: VirtualClock) -
         )
     )
     with pytest.raises(Unauthorized, match="User is inactive"):
-        await script.studio(clock, PERSONAL).create_project({})
+        await script.label_studio(clock, PERSONAL).create_project({})
     create = "POST /api/projects/"
     assert sent(script.requests) == [REFRESH, create, REFRESH, create]
 
@@ -115,13 +115,13 @@ async def test_a_token_that_is_refused_when_fresh_ends_it(clock: VirtualClock) -
 async def test_a_revoked_personal_token_is_unauthorized(clock: VirtualClock) -> None:
     script = Script(answer(401, {"detail": "Token is blacklisted"}))
     with pytest.raises(Unauthorized, match="Token is blacklisted"):
-        await script.studio(clock, PERSONAL).create_project({})
+        await script.label_studio(clock, PERSONAL).create_project({})
     assert sent(script.requests) == [REFRESH]
 
 
 async def test_an_exchange_that_is_rejected_is_unauthorized(clock: VirtualClock) -> None:
     with pytest.raises(Unauthorized, match="can't be exchanged"):
-        await Script(answer(400, {"detail": "no"})).studio(clock, PERSONAL).create_project({})
+        await Script(answer(400, {"detail": "no"})).label_studio(clock, PERSONAL).create_project({})
 
 
 async def test_an_exchange_that_fails_for_a_moment_is_repeated(clock: VirtualClock) -> None:
@@ -131,7 +131,7 @@ async def test_an_exchange_that_fails_for_a_moment_is_repeated(clock: VirtualClo
         answer(200, {"access": "x"}),
         answer(201, project()),
     )
-    assert (await script.studio(clock, PERSONAL).create_project({})).id == 7
+    assert (await script.label_studio(clock, PERSONAL).create_project({})).id == 7
     assert sent(script.requests) == [REFRESH] * 3 + ["POST /api/projects/"]
 
 

@@ -25,7 +25,7 @@ async def test_a_create_from_a_template_sends_its_three_fields(
     workspace: int | None, body: dict[str, object], clock: VirtualClock
 ) -> None:
     script = Script(answer(201, project(workspace=4)))
-    made = await script.studio(clock).create_from_template(3, title="Birds", description="d", workspace=workspace)
+    made = await script.label_studio(clock).create_from_template(3, title="Birds", description="d", workspace=workspace)
     assert sent(script.requests) == ["POST /api/project-templates/3/create-project"]
     assert json.loads(script.requests[0].content) == body
     assert (made.id, made.workspace) == (7, 4)
@@ -33,10 +33,10 @@ async def test_a_create_from_a_template_sends_its_three_fields(
 
 async def test_a_create_a_change_and_a_deletion_use_the_vendors_paths(clock: VirtualClock) -> None:
     script = Script(answer(201, project()), answer(200, project(title="Owls")), answer(204))
-    studio = script.studio(clock)
-    assert isinstance(await studio.create_project({"title": "Birds"}), Project)
-    assert (await studio.update_project(7, {"title": "Owls"})).title == "Owls"
-    await studio.delete_project(7)
+    label_studio = script.label_studio(clock)
+    assert isinstance(await label_studio.create_project({"title": "Birds"}), Project)
+    assert (await label_studio.update_project(7, {"title": "Owls"})).title == "Owls"
+    await label_studio.delete_project(7)
     assert sent(script.requests) == [
         "POST /api/projects/",
         "PATCH /api/projects/7/",
@@ -52,15 +52,15 @@ async def test_a_create_a_change_and_a_deletion_use_the_vendors_paths(clock: Vir
 async def test_what_json_cannot_say_is_never_sent(clock: VirtualClock) -> None:
     script = Script(answer(201, project()))
     with pytest.raises(ValueError, match="not JSON compliant"):
-        await script.studio(clock).create_project({"maximum_annotations": float("nan")})
+        await script.label_studio(clock).create_project({"maximum_annotations": float("nan")})
     assert not script.requests
 
 
 async def test_cookies_are_not_kept(clock: VirtualClock) -> None:
     script = Script(answer(200, project(), set_cookie="sessionid=abc; Path=/"))
-    studio = script.studio(clock)
+    label_studio = script.label_studio(clock)
     for _ in range(2):
-        await studio.project(7)
+        await label_studio.project(7)
     assert "cookie" not in script.requests[1].headers
 
 
@@ -71,30 +71,30 @@ async def test_a_change_is_kept_back_by_what_comes_before_it(clock: VirtualClock
         raise LookupError
 
     with pytest.raises(LookupError):
-        await script.studio(clock).update_project(7, {}, before=refuse)
+        await script.label_studio(clock).update_project(7, {}, before=refuse)
     assert not script.requests
 
 
 async def test_what_comes_before_a_change_comes_after_the_token_was_renewed(clock: VirtualClock) -> None:
     script = Script(answer(200, {"access": "x"}), answer(200, project()))
     seen: list[list[str]] = []
-    await script.studio(clock, PERSONAL).update_project(7, {}, before=lambda: seen.append(sent(script.requests)))
+    await script.label_studio(clock, PERSONAL).update_project(7, {}, before=lambda: seen.append(sent(script.requests)))
     assert seen == [["POST /api/token/refresh/"]]
 
 
 async def test_the_servers_clock_goes_on_from_its_last_answer(clock: VirtualClock) -> None:
-    studio = Script(answer(200, project(), date="Tue, 24 Nov 2026 09:00:00 GMT")).studio(clock)
-    assert studio.server_time() is None
-    await studio.project(7)
+    label_studio = Script(answer(200, project(), date="Tue, 24 Nov 2026 09:00:00 GMT")).label_studio(clock)
+    assert label_studio.server_time() is None
+    await label_studio.project(7)
     await clock.sleep(90)
-    assert studio.server_time() == datetime(2026, 11, 24, 9, 1, 30, tzinfo=UTC)
+    assert label_studio.server_time() == datetime(2026, 11, 24, 9, 1, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("headers", [{}, {"date": "today"}], ids=["none", "broken"])
 async def test_a_server_that_dates_no_answer_has_no_clock(headers: dict[str, str], clock: VirtualClock) -> None:
-    studio = Script(answer(200, project(), **headers)).studio(clock)
-    await studio.project(7)
-    assert studio.server_time() is None
+    label_studio = Script(answer(200, project(), **headers)).label_studio(clock)
+    await label_studio.project(7)
+    assert label_studio.server_time() is None
 
 
 async def test_a_create_waits_behind_whatever_ends_work_begun(clock: VirtualClock) -> None:
@@ -103,8 +103,8 @@ async def test_a_create_waits_behind_whatever_ends_work_begun(clock: VirtualCloc
         return answer(200, project())
 
     script = Script(serve)
-    studio = script.studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
-    await asyncio.gather(studio.project(1), studio.create_project({}), studio.update_project(7, {}))
+    label_studio = script.label_studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
+    await asyncio.gather(label_studio.project(1), label_studio.create_project({}), label_studio.update_project(7, {}))
     assert [request.method for request in script.requests] == ["GET", "PATCH", "POST"]
 
 
@@ -116,14 +116,14 @@ async def test_what_waits_goes_by_how_soon_it_grows_old(clock: VirtualClock) -> 
         return answer(200, project())
 
     script = Script(slow)
-    studio = script.studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
+    label_studio = script.label_studio(clock, pacer=Pacer(max_concurrency=1, clock=clock))
     await asyncio.gather(
-        studio.project(1),
-        studio.create_project({"title": "Birds"}),
-        studio.update_project(2, {}),
-        studio.project(3),
-        studio.import_tasks(4, []),
-        studio.delete_project(5),
+        label_studio.project(1),
+        label_studio.create_project({"title": "Birds"}),
+        label_studio.update_project(2, {}),
+        label_studio.project(3),
+        label_studio.import_tasks(4, []),
+        label_studio.delete_project(5),
     )
     assert sent(script.requests) == [
         "GET /api/projects/1/",

@@ -74,7 +74,7 @@ def environment(prefect_api: str, sandbox: Sandbox) -> dict[str, str]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A fresh sandbox that the environment names as the studio."""
+    """A fresh sandbox that the environment names as Label Studio."""
     with Sandbox(tmp_path / "sandbox.sqlite3", log_requests=True) as sandbox:
         monkeypatch.setenv("LABEL_STUDIO_URL", sandbox.url)
         monkeypatch.setenv("LABEL_STUDIO_API_KEY", sandbox.token)

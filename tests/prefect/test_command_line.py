@@ -28,7 +28,7 @@ def stencil(environment: dict[str, str], *arguments: str, stdin: str = "") -> su
 
 
 def writes(sandbox: Sandbox) -> int:
-    # A labelling interface is put to the studio as a question, by POST.
+    # A labelling interface is put to Label Studio as a question, by POST.
     asked = "/api/projects/validate/"
     return sum(request.method != "GET" and request.path != asked for request in sandbox.requests)
 
@@ -199,7 +199,7 @@ def test_a_machine_gets_one_json_document(environment: dict[str, str], tmp_path:
     sheet.write_text("title\nFor a machine\n")
     done = stencil(environment, "create", str(sheet), "--template", "1", "--workspace", "1", "--json")
     report = json.loads(done.stdout)
-    assert (report["well"], report["rows"][0]["outcome"]) == (True, "created")
+    assert (report["ok"], report["rows"][0]["outcome"]) == (True, "created")
     listed = json.loads(stencil(environment, "template", "list", "--json").stdout)
     assert {"reference": "1", "name": "Sentiment Analysis"}.items() <= listed[0].items()
 

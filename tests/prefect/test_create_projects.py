@@ -111,7 +111,7 @@ async def test_a_dry_run_writes_nothing_and_says_what_would_be(sandbox: Sandbox)
 
 @pytest.fixture
 def broken_row(sandbox: Sandbox) -> list[dict[str, Any]]:
-    """Two rows: the studio refuses the second one's PATCH."""
+    """Two rows: Label Studio refuses the second one's PATCH."""
     return [*rows(1), {**rows(2)[1], "overrides": {"model_version": "nope"}}]
 
 
@@ -179,7 +179,7 @@ def test_a_frame_becomes_projects(sandbox: Sandbox) -> None:
         {"title": ["One row", "Two rows"], "maximum_annotations": [2, float("nan")], "_note": ["a", None]}
     )
     report = from_dataframe(frame, template="Sentiment Analysis", workspace="1")
-    assert report.well
+    assert report.ok
     assert len(report.rows) == 2
 
 
@@ -208,7 +208,7 @@ async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sand
     assert writes(sandbox).count("POST") == writes(sandbox).count("PATCH")
 
     report = await create_projects(rows=rows(400), max_concurrency=16)
-    assert report.well
+    assert report.ok
     assert writes(sandbox).count("POST") == 400
 
 

@@ -88,7 +88,7 @@ async def test_a_cancelled_run_reports_the_rest_and_a_rerun_finishes_it(sandbox:
     assert [project for project in projects(sandbox) if "[stencil " in project["description"]] == []
 
     report = await create_projects(csv_text=SHEET, template="1", workspace="1", max_concurrency=16)
-    assert report.well
+    assert report.ok
     assert sent(sandbox, "POST") == len(projects(sandbox)) == ROWS
     assert [project for project in projects(sandbox) if "[stencil " in project["description"]] == []
 

@@ -49,22 +49,22 @@ DEFAULTS = {"credentials": BLOCK, "template": "Sentiment Analysis", "workspace":
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with Sandbox(tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite3", log_requests=True) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
 def environment(
-    studio: Sandbox, prefect_api: str, tmp_path_factory: pytest.TempPathFactory
+    label_studio: Sandbox, prefect_api: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
     """Set up as the README says, with a worker that runs."""
     sheets = str(tmp_path_factory.getbasetemp())
     environment = {**os.environ, "PREFECT_API_URL": prefect_api, "STENCIL_ALLOW": sheets}
-    known = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": studio.token}
+    known = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.token}
     command({**environment, **known}, *BOOTSTRAP)
     command(environment, "prefect", "--no-prompt", "deploy", "--all")
-    # The worker knows the studio by the block alone.
+    # The worker knows Label Studio by the block alone.
     with worker(environment):
         yield {**environment, **known}
 
@@ -76,20 +76,22 @@ def sheet(tmp_path: Path) -> Path:
     return path
 
 
-def writes(studio: Sandbox) -> int:
-    return sum(request.method in ("POST", "PATCH", "DELETE") for request in studio.requests)
+def writes(label_studio: Sandbox) -> int:
+    return sum(request.method in ("POST", "PATCH", "DELETE") for request in label_studio.requests)
 
 
-async def test_bootstrap_again_leaves_what_is_there(environment: dict[str, str], studio: Sandbox) -> None:
+async def test_bootstrap_again_leaves_what_is_there(environment: dict[str, str], label_studio: Sandbox) -> None:
     told = command(environment, *BOOTSTRAP)
-    assert f"studio: {studio.url} (Enterprise) answers" in told
+    assert f"Label Studio: {label_studio.url} (Enterprise) answers" in told
     assert "work queue batches: is there, 1 at a time" in told
     assert f"automation {SILENT!r}: is there" in told
     assert f"export STENCIL_ALLOW={environment['STENCIL_ALLOW']}" in told
-    assert studio.token not in told
+    assert label_studio.token not in told
 
 
-async def test_a_person_pastes_rows_into_the_form_of_on_demand(environment: dict[str, str], studio: Sandbox) -> None:
+async def test_a_person_pastes_rows_into_the_form_of_on_demand(
+    environment: dict[str, str], label_studio: Sandbox
+) -> None:
     run = await run_of(ON_DEMAND, csv_text="title\nFrom the UI\nAlso from the UI\n", **DEFAULTS)
     assert message_of(run) == "Completed: 2 rows: 2 created"
     assert run.work_queue_name == "batches"
@@ -101,17 +103,17 @@ def add_row(sheet: Path, title: str) -> None:
 
 
 async def test_the_nightly_sheet_costs_a_listing_and_no_write_until_a_row_is_new(
-    environment: dict[str, str], studio: Sandbox, sheet: Path
+    environment: dict[str, str], label_studio: Sandbox, sheet: Path
 ) -> None:
     async with get_client() as client:
         deployment = await client.read_deployment_by_name(NIGHTLY)
     assert [schedule.active for schedule in deployment.schedules] == [False]
 
     await run_of(NIGHTLY, sheet=str(sheet), **DEFAULTS)
-    before, asked = writes(studio), len(studio.requests)
+    before, asked = writes(label_studio), len(label_studio.requests)
     run = await run_of(NIGHTLY, sheet=str(sheet), **DEFAULTS)
     assert message_of(run) == "Completed: 2 rows: 2 exists, nothing written"
-    assert (writes(studio) - before, len(studio.requests) - asked) == (0, 4)
+    assert (writes(label_studio) - before, len(label_studio.requests) - asked) == (0, 4)
 
     add_row(sheet, "A new row")
     run = await run_of(NIGHTLY, sheet=str(sheet), **DEFAULTS)
@@ -119,7 +121,7 @@ async def test_the_nightly_sheet_costs_a_listing_and_no_write_until_a_row_is_new
 
 
 async def test_emit_asks_for_a_batch_with_options_that_keep_their_types(
-    environment: dict[str, str], studio: Sandbox, sheet: Path
+    environment: dict[str, str], label_studio: Sandbox, sheet: Path
 ) -> None:
     before = len(await runs_of(ON_EVENT))
     options = [
@@ -181,10 +183,10 @@ async def test_a_malformed_event_fails_in_a_run_that_names_the_field(
 
 
 async def test_sheets_in_the_inbox_are_run_and_put_away_with_their_results(
-    environment: dict[str, str], studio: Sandbox, sheet: Path
+    environment: dict[str, str], label_studio: Sandbox, sheet: Path
 ) -> None:
     spoilt(sheet)
-    run = await run_of(INBOX, inbox=str(sheet.parent), settle_seconds=0, **DEFAULTS)
+    run = await run_of(INBOX, inbox=str(sheet.parent), quiet_seconds=0, **DEFAULTS)
     assert message_of(run) == "CompletedWithFailures: 2 sheets: 1 done, 1 failed"
     found = {str(path.relative_to(sheet.parent)).partition("/")[0] + "/" + path.name for path in files(sheet.parent)}
     assert found == {
@@ -224,7 +226,7 @@ async def test_a_missing_block_is_said_in_words(environment: dict[str, str], she
 
 
 async def test_each_project_and_each_batch_is_told_to_whoever_listens(
-    environment: dict[str, str], studio: Sandbox, sheet: Path, tmp_path: Path
+    environment: dict[str, str], label_studio: Sandbox, sheet: Path, tmp_path: Path
 ) -> None:
     noted = tmp_path / "noted.jsonl"
     command(
@@ -255,13 +257,13 @@ async def test_each_project_and_each_batch_is_told_to_whoever_listens(
         await automation.adelete()
     told = [json.loads(line) for line in noted.read_text(encoding="utf-8").splitlines()]
     assert sorted(each["title"] for each in told) == [f"{tmp_path.name} one", f"{tmp_path.name} two"]
-    assert all(each["url"] == f"{studio.url}/projects/{each['id']}" for each in told)
+    assert all(each["url"] == f"{label_studio.url}/projects/{each['id']}" for each in told)
     batch = await event_of(run.id, "stencil.batch.completed")
     assert batch["payload"]["counts"]["created"] == 2
 
 
 async def test_an_alert_carries_the_counts_of_a_batch_with_failed_rows(
-    environment: dict[str, str], studio: Sandbox
+    environment: dict[str, str], label_studio: Sandbox
 ) -> None:
     with listener() as (url, heard):
         webhook = {"name": "test", "url": url, "json_data": {"text": "{{subject}}: {{body}}"}}
@@ -286,7 +288,7 @@ def test_serve_refuses_deployments_that_a_worker_runs(environment: dict[str, str
     assert f"{ON_DEMAND} is on the work pool stencil" in refused.stderr
 
 
-async def test_serve_runs_the_deployments_without_a_worker(environment: dict[str, str], studio: Sandbox) -> None:
+async def test_serve_runs_the_deployments_without_a_worker(environment: dict[str, str], label_studio: Sandbox) -> None:
     # Last of all, since these deployments are not the worker's any more.
     async with get_client() as client:
         for name in (ON_DEMAND, NIGHTLY, ON_EVENT, INBOX):

@@ -44,7 +44,7 @@ def two_batches(folder: Path, name: str, environment: dict[str, str]) -> None:
         batches.append(start(FLOW, sheet, environment))
     for batch in batches:
         with batch:
-            assert reported(batch)["well"]
+            assert reported(batch)["ok"]
 
 
 def rate(requests: Sequence[LoggedRequest]) -> float:

@@ -108,19 +108,19 @@ async def test_the_template_of_an_event_is_opened_as_the_event_may_and_a_pinned_
         await run({"csv_text": "title\nFrom an event\n", "template": template})
     with pytest.raises(InvalidSheet, match="STENCIL_ALLOW"):
         await run({"rows": [{"title": "From an event", "template": template}]})
-    assert (await run({"csv_text": "title\nFrom an event\n"}, pinned={"template": template})).well
+    assert (await run({"csv_text": "title\nFrom an event\n"}, pinned={"template": template})).ok
 
 
 async def test_an_output_that_an_event_may_set_lies_in_listed_folders(sandbox: Sandbox, tmp_path: Path) -> None:
     event = {"csv_text": "title,template\nFrom an event,1\n"}
     may: Any = {"may_set": ["output"], "folders": [str(tmp_path / "out")]}
-    assert (await run({**event, "output": str(tmp_path / "out" / "x")}, **may)).well
+    assert (await run({**event, "output": str(tmp_path / "out" / "x")}, **may)).ok
     assert (tmp_path / "out" / "x" / "results.csv").exists()
     with pytest.raises(StencilError, match="an event may open"):
         await run({**event, "output": str(tmp_path / "elsewhere")}, **may)
     assert not (tmp_path / "elsewhere").exists()
     # What the deployment pins, it may.
-    assert (await run(event, pinned={"output": str(tmp_path / "elsewhere")})).well
+    assert (await run(event, pinned={"output": str(tmp_path / "elsewhere")})).ok
 
 
 async def test_rows_of_a_deployments_run_open_no_working_folder_of_the_worker(
@@ -130,9 +130,9 @@ async def test_rows_of_a_deployments_run_open_no_working_folder_of_the_worker(
     (tmp_path / "t.yaml").write_text(f"name: T\nlabel_config: '{config}'\n")
     monkeypatch.chdir(tmp_path)
     rows = [{"title": "From the form", "template": "t.yaml"}]
-    assert (await create_projects(rows=rows, workspace="1", dry_run=True)).well
+    assert (await create_projects(rows=rows, workspace="1", dry_run=True)).ok
     # As a worker starts a run.
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(uuid4()))
     with pytest.raises(InvalidSheet, match="STENCIL_ALLOW"):
         await create_projects(rows=rows, workspace="1", dry_run=True)
-    assert (await create_projects(rows=[{"title": "By default"}], template="t.yaml", workspace="1", dry_run=True)).well
+    assert (await create_projects(rows=[{"title": "By default"}], template="t.yaml", workspace="1", dry_run=True)).ok

@@ -131,7 +131,7 @@ async def test_a_second_attempt_at_an_inbox_takes_up_the_sheet_that_was_left(ref
     for name, title in (("a.csv", "Refused"), ("b.csv", "Fine")):
         (tmp_path / name).write_text(f"title\n{title}\n", encoding="utf-8")
     poll = await watch_inbox.with_options(retries=1, retry_delay_seconds=0)(
-        inbox=str(tmp_path), settle_seconds=0, workspace="1", template="1"
+        inbox=str(tmp_path), quiet_seconds=0, workspace="1", template="1"
     )
     assert poll.sentence == "1 sheet: 1 done"
     results = results_in(tmp_path)

@@ -77,7 +77,7 @@ async def test_the_nightly_sheet_runs_by_itself(sandbox: Sandbox, tmp_path: Path
 @pytest.mark.usefixtures("one_at_a_time")
 async def test_sheets_in_the_inbox_run_by_themselves(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "sheet.csv").write_text("title\nBy inbox one\nBy inbox two\n", encoding="utf-8")
-    async with switched_on(INBOX, inbox=str(tmp_path), settle_seconds=0):
+    async with switched_on(INBOX, inbox=str(tmp_path), quiet_seconds=0):
         await scheduled_run(INBOX, "Completed: 1 sheet: 1 done")
     # A run of the other schedule may have been under way when that was switched off.
     assert titles(sandbox) >= {"By inbox one", "By inbox two"}

@@ -1,6 +1,6 @@
 """Whoever can read a run's logs, artifacts, states and files finds neither the token nor a password in them.
 
-The studio here is hostile: it repeats in an error whatever it was told. Left out is what holds the user's own input by its
+Label Studio here is hostile: it repeats in an error whatever it was told. Left out is what holds the user's own input by its
 purpose: the sheet, `failed.csv`, the parameters `rows` and `csv_text`, and the report's cells that `failed.csv` is made of.
 """
 
@@ -70,8 +70,8 @@ def gossip() -> Gossip:
 
 
 @pytest.fixture(params=["legacy token", "personal access token"])
-def studio(request: pytest.FixtureRequest, gossip: Gossip, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox that the environment names as the studio, by a token of either kind."""
+def label_studio(request: pytest.FixtureRequest, gossip: Gossip, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox that the environment names as Label Studio, by a token of either kind."""
     with Sandbox(token="5ec2e7" * 7, interceptors=[gossip]) as sandbox:
         token = sandbox.token if request.param == "legacy token" else sandbox.personal_access_token
         gossip.tokens.add(token)
@@ -152,7 +152,7 @@ async def told_by_prefect() -> str:
 
 
 async def test_a_batch_shows_no_secret(
-    studio: Sandbox, gossip: Gossip, sheet: Path, logs: Kept, server_home: Path, tmp_path: Path
+    label_studio: Sandbox, gossip: Gossip, sheet: Path, logs: Kept, server_home: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(BatchFailed) as failed:
         await create_projects(sheet=str(sheet), output=str(tmp_path / "out"))
@@ -178,7 +178,7 @@ async def test_a_batch_shows_no_secret(
 
 
 async def test_the_command_line_at_its_most_talkative_shows_no_secret(
-    studio: Sandbox, gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
+    label_studio: Sandbox, gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
     environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
@@ -197,7 +197,7 @@ async def test_the_command_line_at_its_most_talkative_shows_no_secret(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("studio", "deployments")
+@pytest.mark.usefixtures("label_studio", "deployments")
 async def test_a_worker_and_the_parts_of_a_sheet_show_no_secret(
     gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
 ) -> None:

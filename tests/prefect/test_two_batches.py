@@ -12,7 +12,7 @@ from starlette.responses import Response
 from label_studio_sandbox import Call, Proceed, Sandbox
 from tests.soak.batches import FLOW, assert_exactly_once, reported, start, write_sheet
 
-#: Few enough to be staked at once, so that every row is contested.
+#: Few enough to be created at once, so that every row is contested.
 ROWS = 50
 
 

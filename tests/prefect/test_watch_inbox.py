@@ -31,8 +31,8 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 
 
 @contextmanager
-def studio(monkeypatch: pytest.MonkeyPatch, interceptor: Interceptor) -> Iterator[Sandbox]:
-    """A sandbox that the environment names as the studio."""
+def label_studio(monkeypatch: pytest.MonkeyPatch, interceptor: Interceptor) -> Iterator[Sandbox]:
+    """A sandbox that the environment names as Label Studio."""
     with Sandbox(interceptors=[interceptor]) as sandbox:
         monkeypatch.setenv("LABEL_STUDIO_URL", sandbox.url)
         monkeypatch.setenv("LABEL_STUDIO_API_KEY", sandbox.token)
@@ -113,7 +113,7 @@ async def test_an_empty_inbox_asks_nothing_of_the_studio_and_takes_no_lock(sandb
 async def test_a_sheet_that_is_being_written_waits_for_the_next_run(sandbox: Sandbox, inbox: Path) -> None:
     put(inbox, "old.csv", "First")
     sheet = put(inbox, "new.csv", "Second", age=0)
-    state = await poll(inbox, settle_seconds=30)
+    state = await poll(inbox, quiet_seconds=30)
     assert (state.name, state.message) == ("Completed", "1 sheet: 1 done; 1 still being written")
     os.utime(sheet, (0, 0))
     assert (await poll(inbox)).message == "1 sheet: 1 done"
@@ -132,7 +132,7 @@ async def test_files_beside_a_sheet_are_read_and_stay(sandbox: Sandbox, inbox: P
     (inbox / "guide.txt").write_text("Read it twice.")
     sheet = inbox / "a.csv"
     sheet.write_text("title,expert_instruction\nWith a guide,@guide.txt\n")
-    assert (await poll(inbox, settle_seconds=0)).message == "1 sheet: 1 done"
+    assert (await poll(inbox, quiet_seconds=0)).message == "1 sheet: 1 done"
     assert b"Read it twice." in b"".join(request.body for request in sandbox.requests)
     assert (inbox / "guide.txt").exists()
 
@@ -177,7 +177,7 @@ async def test_a_batch_that_a_401_stops_leaves_its_sheet_and_the_others_are_run(
 ) -> None:
     put(inbox, "a.csv", "Refused")
     put(inbox, "b.csv", "Second")
-    with studio(monkeypatch, OneRefused()) as sandbox:
+    with label_studio(monkeypatch, OneRefused()) as sandbox:
         state = await poll(inbox)
         assert created(sandbox)[-1] == "Second"
     assert state.type is StateType.FAILED
@@ -212,7 +212,7 @@ async def test_of_two_runs_at_once_one_runs_the_sheets_and_the_other_says_so(
     put(inbox, "a.csv", "First", "Second")
     put(inbox, "b.csv", "Third")
     held = Held()
-    with studio(monkeypatch, held) as sandbox:
+    with label_studio(monkeypatch, held) as sandbox:
         first = asyncio.ensure_future(poll(inbox))
         await reached(held)
         second = await poll(f"file://{inbox}/")
@@ -228,7 +228,7 @@ async def test_a_cancelled_run_leaves_the_sheet_and_the_inbox_to_the_next(
 ) -> None:
     put(inbox, "a.csv", "First")
     held = Held()
-    with studio(monkeypatch, held) as sandbox:
+    with label_studio(monkeypatch, held) as sandbox:
         running = asyncio.ensure_future(poll(inbox))
         await reached(held)
         running.cancel()
@@ -261,7 +261,7 @@ async def test_a_sheet_that_is_rewritten_while_it_is_run_is_run_again(
 ) -> None:
     put(inbox, "a.csv", "First")
     held = Held()
-    with studio(monkeypatch, held) as sandbox:
+    with label_studio(monkeypatch, held) as sandbox:
         running = asyncio.ensure_future(poll(inbox))
         await reached(held)
         put(inbox, "a.csv", "First", "Second", age=30)

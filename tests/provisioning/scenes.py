@@ -1,7 +1,7 @@
 """Scenes: batches, what goes wrong with their requests, colleagues; how one is played, and what has to hold in all of them.
 
-Batches run against the simulated studio; what is checked are the studio's own log of requests, its end state, and whether the
-reports tell the truth about it. Then the same sheet runs once more on a quiet day.
+Batches run against the simulated Label Studio; the checks read the server's own log of requests and its end state, and
+whether the reports tell the truth about it. Then the same sheet runs once more on a quiet day.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import cast
 from unittest.mock import AsyncMock, patch
 
-from label_studio_stencil.access import Studio
+from label_studio_stencil.access import Instance
 from label_studio_stencil.batch import provision
 from label_studio_stencil.engine.steps import StepRunner
 from label_studio_stencil.json_value import JSON
@@ -32,7 +32,7 @@ from label_studio_stencil.rows.steps import Steps, TaskFile
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning import audit
-from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedStudio
+from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedLabelStudio
 
 COLOR = "#112233"
 OTHER_COLOR = "#445566"
@@ -73,7 +73,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Visit:
-    """What a colleague does as the studio gets its `request`th request."""
+    """What a colleague does as Label Studio gets its `request`th request."""
 
     request: int
     kind: str
@@ -104,7 +104,7 @@ class Stage:
 
     scene: Scene
     clock: VirtualClock
-    server: SimulatedStudio
+    server: SimulatedLabelStudio
     clients: list[SimulatedClient] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
     left: dict[int, Project] = field(default_factory=dict)
@@ -138,12 +138,12 @@ async def one_batch(
 ) -> Report:
     options = Options(template="1", workspace="1", allow_lookalikes=True)
     pacer = Pacer(max_concurrency=8, clock=client.clock)
-    studio = Studio(cast("LabelStudio", client), edition, pacer, "a simulated studio")
+    label_studio = Instance(cast("LabelStudio", client), edition, pacer, "a simulated Label Studio")
     checked = check(read_sheet([{"title": name, "color": color} for name in names]), options)
     if steps:
         with_steps = (replace(request, steps=STEPS) for request in checked.requests)
         checked = Checked(checked.sheet, with_steps, checked.problems)
-    return await provision(checked, options, studio, patience=PATIENCE, retries=Retries(jitter=0.0))
+    return await provision(checked, options, label_studio, patience=PATIENCE, retries=Retries(jitter=0.0))
 
 
 # Faults and colleagues
@@ -232,7 +232,7 @@ def keep(stage: Stage, name: str, project: Project) -> None:
 async def play(scene: Scene) -> Stage:
     clock = VirtualClock()
     async with clock.running():
-        server = SimulatedStudio(clock, lag=scene.lag, page_size=PAGE)
+        server = SimulatedLabelStudio(clock, lag=scene.lag, page_size=PAGE)
         server.order, server.left_out = scene.order, scene.left_out
         stage = Stage(scene, clock, server)
         names = [title(row) for row in range(scene.rows)]
@@ -301,7 +301,7 @@ def played(scene: Scene) -> Stage:
 # Invariants
 
 
-def of_key(server: SimulatedStudio, name: str, kind: Standing) -> list[Project]:
+def of_key(server: SimulatedLabelStudio, name: str, kind: Standing) -> list[Project]:
     return [each for each in server.of(name) if each.workspace == 1 and standing(each) is kind]
 
 
@@ -314,24 +314,24 @@ def check_end(stage: Stage) -> None:
         name = title(row)
         if name in stage.disturbed:
             continue
-        finished = of_key(stage.server, name, Standing.FINISHED)
+        complete = of_key(stage.server, name, Standing.COMPLETE)
         said = stage.rows(name)
         unclear = Outcome.AMBIGUOUS in said.values() or unswept
         # Batches that died may leave two, of which nobody is there to tell; the rerun does.
-        assert len(finished) <= 1 or unclear or not said, (name, finished, said)
-        assert finished or not any(outcome.well for outcome in said.values()), (name, said)
+        assert len(complete) <= 1 or unclear or not said, (name, complete, said)
+        assert complete or not any(outcome.ok for outcome in said.values()), (name, said)
     for who, report in stage.reports.items():
         assert [each.title for each in report.rows] == [title(row) for row in range(stage.scene.rows)]
         for each in report.rows:
             assert each.outcome is not Outcome.UNPROCESSED or report.stopped, each
-            if not each.outcome.well or each.title in stage.disturbed:
+            if not each.outcome.ok or each.title in stage.disturbed:
                 continue
             if each.project_id not in stage.server.projects and deleted_later(stage, who, each.project_id):
                 continue
             project = stage.server.projects[each.project_id or 0]
-            assert standing(project) is Standing.FINISHED
+            assert standing(project) is Standing.COMPLETE
             assert (project.title, project.workspace) == (each.title, 1)
-            assert project in of_key(stage.server, each.title, Standing.FINISHED)
+            assert project in of_key(stage.server, each.title, Standing.COMPLETE)
             check_steps(stage, project, claimed=any(client.dead.is_set() for client in stage.clients))
             if each.outcome is not Outcome.EXISTS:
                 pending = pending_of(project.description, key_of(project.workspace, project.title))
@@ -341,7 +341,7 @@ def check_end(stage: Stage) -> None:
     for report in stage.reports.values():
         for each in report.rows:
             others = stage.rows(each.title).values()
-            if each.outcome.well and Outcome.AMBIGUOUS not in others and each.title not in stage.disturbed:
+            if each.outcome.ok and Outcome.AMBIGUOUS not in others and each.title not in stage.disturbed:
                 named.setdefault(each.title, set()).add(each.project_id)
     assert unswept or all(len(ids) == 1 for ids in named.values()), named
 
@@ -354,13 +354,13 @@ def check_steps(stage: Stage, project: Project, *, claimed: bool = False) -> Non
         assert pending is None or (claimed and pending.claim is not None), project
 
 
-def is_unsure(stage: Stage, finished: Sequence[Project]) -> bool:
+def is_unsure(stage: Stage, complete: Sequence[Project]) -> bool:
     """Whether tasks were about to be sent into the project, and nobody can know whether they were: none is there."""
     pending = (
-        pending_of(finished[0].description, key_of(finished[0].workspace, finished[0].title)) if finished else None
+        pending_of(complete[0].description, key_of(complete[0].workspace, complete[0].title)) if complete else None
     )
     sent = pending.sent if pending else None
-    return sent is not None and sent.number is None and not sent.refused and not finished[0].tasks
+    return sent is not None and sent.number is None and not sent.refused and not complete[0].tasks
 
 
 def deleted_later(stage: Stage, who: str, project: int | None) -> bool:
@@ -376,19 +376,19 @@ def deleted_later(stage: Stage, who: str, project: int | None) -> bool:
 def check_rerun(stage: Stage) -> None:
     """On a quiet day every row is well, or a person has to look; nothing half-made is left, and nobody else's has changed."""
     for each in stage.reports["r"].rows:
-        finished = of_key(stage.server, each.title, Standing.FINISHED)
-        if each.outcome.well:
-            assert [project.id for project in finished] == [each.project_id], each
+        complete = of_key(stage.server, each.title, Standing.COMPLETE)
+        if each.outcome.ok:
+            assert [project.id for project in complete] == [each.project_id], each
             assert not of_key(stage.server, each.title, Standing.MARKED), each
             if each.title not in stage.disturbed:
-                check_steps(stage, finished[0])
+                check_steps(stage, complete[0])
         elif each.error_code == "step-failed":
             # What a colleague did, or another sheet left, is for a person to look at.
             edited = len({start.color for start in stage.scene.starts}) > 1
-            assert edited or each.title in stage.disturbed or is_unsure(stage, finished), each
+            assert edited or each.title in stage.disturbed or is_unsure(stage, complete), each
         else:
             assert each.outcome is Outcome.AMBIGUOUS, each
-            assert len(finished) > 1 or of_key(stage.server, each.title, Standing.TOUCHED), each
+            assert len(complete) > 1 or of_key(stage.server, each.title, Standing.TOUCHED), each
     for number, other in stage.others.items():
         assert stage.server.projects.get(number) == other
 
@@ -469,14 +469,14 @@ def no_delete_during_a_look(own: Sequence[Request]) -> None:
 
 
 def no_write_to_what_is_finished_or_touched(stage: Stage, own: Sequence[Request], request: Request) -> None:
-    """A PATCH goes to a project of its key that is half made, or whose steps are not done; but for what another, or a lost one
-    of its own, did meanwhile."""
+    """A PATCH goes only to a placeholder of its key or to a project whose steps are not done, but for what another batch, or a
+    lost request, did meanwhile."""
     seen = request.found
     if seen is None or is_unfinished(seen):
         return
     history = [(at, state) for at, number, state in stage.server.history if number == request.project]
     last = [at for at, state in history if at <= request.sent and state and is_unfinished(state)]
-    assert last, "wrote to a project that never was half made"
+    assert last, "wrote to a project that never was a placeholder"
     changed = next(at for at, state in history if at > last[-1] or (at == last[-1] and state == seen))
     assert request.sent - changed <= PATIENCE.fresh + stage.scene.lag, (request, changed)
     again = any(
@@ -486,7 +486,7 @@ def no_write_to_what_is_finished_or_touched(stage: Stage, own: Sequence[Request]
 
 
 def is_unfinished(project: Project) -> bool:
-    """Whether it is half made, or its steps are not done, and is where it was made."""
+    """Whether it is a placeholder, or its steps are not done, and is where it was made."""
     pending = pending_of(project.description, key_of(project.workspace, project.title))
     return standing(project) is Standing.MARKED or pending is not None
 
@@ -501,6 +501,6 @@ def no_delete_but_of_what_was_just_read_and_is_ours(stage: Stage, own: Sequence[
     if standing(project) is Standing.MARKED:
         assert read_mark(project.description)
         return
-    assert standing(project) is Standing.FINISHED
+    assert standing(project) is Standing.COMPLETE
     assert any(each.method == "PATCH" and each.project == request.project for each in own), "finished by another"
     assert len(stage.scene.starts) > 1 or stage.disturbed, "one batch alone deleted a finished project"

@@ -1,4 +1,4 @@
-"""A studio in memory, with the faults that no real server produces on demand, on a clock that tests turn.
+"""A Label Studio in memory, with the faults that no real server produces on demand, on a clock that tests turn.
 
 It speaks the client's language, not HTTP: what is tested with it is what the engine does about answers. Every request is in
 `log`, in the order in which it took effect, and in `asked` (client, method, title) and `requests` in the order in which it was
@@ -33,7 +33,7 @@ class Fault:
     `lost` is `unsent`, `before` or `after` the commit, or `late` (it commits `seconds` after the client gave up); `copies` are
     made before the one that is answered; `throttled` and `status` refuse it, `field` is what the refusal names; `delay` is how
     long a write takes to commit, once a create has got its id; `trickles` is how long its answer then takes; `title` and
-    `description` are what the studio makes of those; `echo` is what is wrong with the answer alone: `stale` (as before the
+    `description` are what Label Studio makes of those; `echo` is what is wrong with the answer alone: `stale` (as before the
     write, or without a description), or `other` (that of another request).
     """
 
@@ -131,7 +131,7 @@ def no_faults(client: str, method: str, number: int) -> None:
     """Nothing goes wrong."""
 
 
-class SimulatedStudio:
+class SimulatedLabelStudio:
     """The server: its projects, their history, and its log."""
 
     def __init__(self, clock: VirtualClock, *, lag: float = 0.0, latency: float = 0.02, page_size: int = 100) -> None:
@@ -240,7 +240,7 @@ class SimulatedStudio:
 class SimulatedClient:
     """What the engine calls, for one process of one user."""
 
-    def __init__(self, server: SimulatedStudio, name: str, faults: Faults, user: int) -> None:
+    def __init__(self, server: SimulatedLabelStudio, name: str, faults: Faults, user: int) -> None:
         self.server, self.name, self.faults, self.user = server, name, faults, user
         self.url = "http://studio"
         self.clock = ProcessClock(server.clock)

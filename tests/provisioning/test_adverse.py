@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from label_studio_stencil.access import Studio
+from label_studio_stencil.access import Instance
 from label_studio_stencil.batch import provision
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.listing import ListUnusable
@@ -24,16 +24,16 @@ from label_studio_stencil.report.report import Report
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning.scenes import COLOR, DESCRIPTION, PATIENCE, Scene, Start, played
-from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedStudio
+from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedLabelStudio
 
-Run = Callable[[SimulatedStudio], Awaitable[Any]]
+Run = Callable[[SimulatedLabelStudio], Awaitable[Any]]
 
 
 def on_clock(call: Run, **server: Any) -> Any:
     async def run() -> Any:
         clock = VirtualClock()
         async with clock.running():
-            return await call(SimulatedStudio(clock, **server))
+            return await call(SimulatedLabelStudio(clock, **server))
 
     return asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -46,18 +46,18 @@ async def batch(client: SimulatedClient, names: Sequence[str], at_once: int = 8,
     client.pacer.max_concurrency = at_once
     chosen = Options(template="1", workspace="1", max_concurrency=at_once, **options)
     checked = check(read_sheet([{"title": name, "color": COLOR} for name in names]), chosen)
-    studio = Studio(cast("LabelStudio", client), Edition.ENTERPRISE, client.pacer, "a simulated Label Studio")
-    return await provision(checked, chosen, studio, patience=PATIENCE, retries=Retries(jitter=0.0))
+    label_studio = Instance(cast("LabelStudio", client), Edition.ENTERPRISE, client.pacer, "a simulated Label Studio")
+    return await provision(checked, chosen, label_studio, patience=PATIENCE, retries=Retries(jitter=0.0))
 
 
 def outcomes(report: Report) -> set[Outcome]:
     return {row.outcome for row in report.rows}
 
 
-def assert_one_each(server: SimulatedStudio, names: Sequence[str]) -> None:
+def assert_one_each(server: SimulatedLabelStudio, names: Sequence[str]) -> None:
     for name in names:
         (found,) = server.of(name)
-        assert (standing(found), found.settings["color"]) == (Standing.FINISHED, COLOR)
+        assert (standing(found), found.settings["color"]) == (Standing.COMPLETE, COLOR)
         assert found.description == DESCRIPTION
 
 
@@ -65,7 +65,7 @@ def assert_one_each(server: SimulatedStudio, names: Sequence[str]) -> None:
 
 
 def test_a_rerun_by_a_list_two_minutes_behind_makes_nothing_a_second_time() -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, Report]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, Report]:
         first = await batch(server.client("a"), titles(40))
         server.lag = 120.0
         second = await batch(server.client("b"), titles(40))
@@ -79,7 +79,7 @@ def test_a_rerun_by_a_list_two_minutes_behind_makes_nothing_a_second_time() -> N
 
 
 def test_a_list_that_stays_behind_stops_the_batch_before_anything_is_set_up() -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, SimulatedClient]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, SimulatedClient]:
         client = server.client()
         return await batch(client, titles(40)), client
 
@@ -92,7 +92,7 @@ def test_a_list_that_stays_behind_stops_the_batch_before_anything_is_set_up() ->
 
 
 def test_the_lag_that_was_seen_is_added_to_the_waits_for_rivals() -> None:
-    async def run(server: SimulatedStudio) -> float:
+    async def run(server: SimulatedLabelStudio) -> float:
         others = asyncio.ensure_future(batch(server.client("b"), ["Project"]))
         await batch(server.client("a"), ["Project"])
         await others
@@ -104,11 +104,11 @@ def test_the_lag_that_was_seen_is_added_to_the_waits_for_rivals() -> None:
 
 
 def test_a_project_that_was_deleted_holds_up_no_look() -> None:
-    async def run(server: SimulatedStudio) -> float:
+    async def run(server: SimulatedLabelStudio) -> float:
         # The plan, and the creates; then somebody deletes one, and the list does not show it.
         server.visits[7] = lambda: server.put(None, min(server.projects))
         report = await batch(server.client(), titles(5))
-        assert report.well
+        assert report.ok
         return server.clock.now() - 1000
 
     assert on_clock(run) < PATIENCE.longest_lag
@@ -120,7 +120,7 @@ def test_a_project_that_was_deleted_holds_up_no_look() -> None:
 @pytest.mark.parametrize("order", ["oldest", "shuffled", "pinned"])
 @pytest.mark.parametrize("there", [0, 150, 1100])
 def test_a_list_in_another_order_hides_no_project(order: str, there: int) -> None:
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         server.order = order
         others = [server.make(f"Other {number}") for number in range(there)]
         mine = server.make("Project 0002", description=DESCRIPTION, color=COLOR)
@@ -139,7 +139,7 @@ def test_a_list_in_another_order_hides_no_project(order: str, there: int) -> Non
 
 @pytest.mark.parametrize("there", [3, 150])
 def test_a_list_that_counts_more_than_it_shows_is_refused_before_the_first_write(there: int) -> None:
-    async def run(server: SimulatedStudio) -> None:
+    async def run(server: SimulatedLabelStudio) -> None:
         for number in range(there):
             server.make(f"Other {number}")
         await server.clock.sleep(3600)
@@ -160,7 +160,7 @@ def test_a_list_that_counts_more_than_it_shows_is_refused_before_the_first_write
 @pytest.mark.parametrize("order", ["oldest", "shuffled", "pinned"])
 def test_a_list_that_shows_its_order_only_once_it_is_long_hides_no_rival(order: str) -> None:
     stage = played(Scene(rows=24, starts=(Start("a", at_once=4), Start("b", at=0.03, at_once=4)), order=order))
-    assert all(stage.reports[name].well for name in "ab")
+    assert all(stage.reports[name].ok for name in "ab")
 
 
 # What answers leave out, or say wrongly
@@ -169,7 +169,7 @@ def test_a_list_that_shows_its_order_only_once_it_is_long_hides_no_rival(order: 
 @pytest.mark.parametrize("share", [0.13, 1.0])
 @pytest.mark.parametrize("mode", list(Mode))
 def test_a_list_that_leaves_keys_out_makes_no_row_exist_that_is_not_set_up(share: float, mode: Mode) -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, Report]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, Report]:
         server.left_out = share
         reports = (
             await batch(server.client("a"), titles(40), mode=mode),
@@ -190,7 +190,7 @@ def faulty(method: str, fault: Fault, *numbers: int) -> Callable[[str, str, int]
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_an_answer_that_is_a_stale_copy_is_checked_by_reading_the_project(method: str) -> None:
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         report = await batch(server.client("a", faulty(method, Fault(echo="stale"))), titles(40))
         assert_one_each(server, titles(40))
         return report
@@ -199,7 +199,7 @@ def test_an_answer_that_is_a_stale_copy_is_checked_by_reading_the_project(method
 
 
 def test_an_update_whose_answer_is_a_stale_copy_is_checked_by_reading_the_project() -> None:
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         server.make("Project 0000", color="#FFFFFF", description=DESCRIPTION)
         return await batch(server.client("a", faulty("PATCH", Fault(echo="stale"))), titles(1), mode=Mode.UPDATE)
 
@@ -207,7 +207,7 @@ def test_an_update_whose_answer_is_a_stale_copy_is_checked_by_reading_the_projec
 
 
 def test_an_answer_that_belongs_to_another_request_costs_nobody_their_project() -> None:
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         theirs = server.make("Somebody's own", description="by hand")
         report = await batch(server.client("a", faulty("POST", Fault(echo="other"), 3, 7)), titles(10))
         assert_one_each(server, titles(10))
@@ -221,7 +221,7 @@ def test_an_answer_that_belongs_to_another_request_costs_nobody_their_project() 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_403_to_what_was_carried_out_all_the_same_leaves_nothing_half_made(method: str) -> None:
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         report = await batch(server.client("a", faulty(method, Fault(status=403, copies=1))), titles(10))
         assert_one_each(server, titles(10))
         return report
@@ -230,7 +230,7 @@ def test_a_403_to_what_was_carried_out_all_the_same_leaves_nothing_half_made(met
 
 
 def test_a_403_to_what_was_not_carried_out_is_a_refusal() -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, int]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, int]:
         client = server.client("a", faulty("POST", Fault(status=403)))
         return await batch(client, titles(10)), client.sent["POST"]
 
@@ -244,7 +244,7 @@ def test_a_403_to_what_was_not_carried_out_is_a_refusal() -> None:
 @pytest.mark.parametrize("how", ["refused", "502", "504"])
 @pytest.mark.parametrize("seconds", [48.0, 510.0])
 def test_an_outage_is_waited_for_and_costs_no_row(how: str, seconds: float) -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, list[Request], float]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, list[Request], float]:
         back = server.clock.now() + 0.1 + seconds
         server.down = [Down(back - seconds, seconds, how)]
         report = await batch(server.client(), titles(80), at_once=4)
@@ -260,7 +260,7 @@ def test_an_outage_is_waited_for_and_costs_no_row(how: str, seconds: float) -> N
 
 
 def test_an_outage_that_lasts_too_long_stops_the_batch_and_only_lost_creates_are_unclear() -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, SimulatedClient, int, float]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, SimulatedClient, int, float]:
         began = server.clock.now()
         server.down = [Down(began + 0.1, 1e9, "502")]
         client = server.client()
@@ -278,7 +278,7 @@ def test_an_outage_that_lasts_too_long_stops_the_batch_and_only_lost_creates_are
 
 
 def test_a_batch_that_is_to_stop_does_not_wait_for_the_end_of_an_outage() -> None:
-    async def run(server: SimulatedStudio) -> float:
+    async def run(server: SimulatedLabelStudio) -> float:
         client = server.client()
         server.down = [Down(server.clock.now() + 0.1, 1e9, "502")]
         under_way = asyncio.ensure_future(batch(client, titles(80), longest_outage=1e6))
@@ -294,7 +294,7 @@ def test_a_batch_that_is_to_stop_does_not_wait_for_the_end_of_an_outage() -> Non
 def test_an_outage_is_told_once_when_it_begins_and_once_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "label_studio_stencil")
 
-    async def run(server: SimulatedStudio) -> None:
+    async def run(server: SimulatedLabelStudio) -> None:
         server.down = [Down(server.clock.now() + 0.1, 48.0, "502")]
         await batch(server.client(), titles(80), at_once=8)
 
@@ -311,7 +311,7 @@ def test_an_outage_is_told_once_when_it_begins_and_once_when_it_ends(caplog: pyt
 
 @pytest.mark.parametrize("title", ["\u200bProject", "project", "\uff30roject", "Pro\u00adject"], ids=ascii)
 def test_a_project_that_only_looks_like_the_rows_makes_it_ambiguous(title: str) -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, Report]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, Report]:
         there = server.make(title)
         refused = await batch(server.client("a"), ["Project"])
         assert server.projects == {there.id: there}
@@ -324,7 +324,7 @@ def test_a_project_that_only_looks_like_the_rows_makes_it_ambiguous(title: str) 
 
 
 def test_a_project_of_the_very_title_counts_and_a_lookalike_beside_it_is_noted() -> None:
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         server.make("\u200bProject")
         server.make("Project")
         server.make("project", workspace=2)
@@ -343,7 +343,7 @@ def test_a_project_of_the_very_title_counts_and_a_lookalike_beside_it_is_noted()
 def test_a_process_that_is_stopped_while_another_one_makes_its_rows_goes_on_well(
     stops_at: int, stops_for: float
 ) -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, Report]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, Report]:
         stopped = server.client("a")
         stopped.stops_at, stopped.stops_for = stops_at, stops_for
 
@@ -356,15 +356,15 @@ def test_a_process_that_is_stopped_while_another_one_makes_its_rows_goes_on_well
         return reports[0], reports[1]
 
     first, second = on_clock(run)
-    assert first.well
-    assert second.well
+    assert first.ok
+    assert second.ok
     assert [row.project_id for row in first.rows] == [row.project_id for row in second.rows]
 
 
 def test_a_wait_of_more_than_five_seconds_says_for_what(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "label_studio_stencil")
 
-    async def run(server: SimulatedStudio) -> None:
+    async def run(server: SimulatedLabelStudio) -> None:
         others = asyncio.ensure_future(batch(server.client("b"), titles(40)))
         await batch(server.client("a"), titles(40))
         await others

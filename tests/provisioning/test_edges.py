@@ -10,9 +10,9 @@ from unittest.mock import AsyncMock, patch
 
 import pytest
 
-from label_studio_stencil.access import Studio
+from label_studio_stencil.access import Instance
 from label_studio_stencil.batch import prepare
-from label_studio_stencil.engine.context import Unsettled
+from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.engine.engine import Engine
 from label_studio_stencil.engine.look import Look
 from label_studio_stencil.engine.protocol import Twins, winner_of
@@ -44,14 +44,14 @@ from tests.provisioning.scenes import (
     played,
     title,
 )
-from tests.provisioning.simulated import START, Fault, Faults, Request, SimulatedClient, SimulatedStudio
+from tests.provisioning.simulated import START, Fault, Faults, Request, SimulatedClient, SimulatedLabelStudio
 
 
-def on_clock(call: Callable[[SimulatedStudio], Awaitable[Any]], **studio: Any) -> Any:
+def on_clock(call: Callable[[SimulatedLabelStudio], Awaitable[Any]], **label_studio: Any) -> Any:
     async def run() -> Any:
         clock = VirtualClock()
         async with clock.running():
-            return await call(SimulatedStudio(clock, page_size=PAGE, **studio))
+            return await call(SimulatedLabelStudio(clock, page_size=PAGE, **label_studio))
 
     return asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -65,26 +65,26 @@ def faults(**named: Fault) -> Faults:
     return lambda client, method, number: named.get(f"{method}_{number}") or named.get(method)
 
 
-def batch(rows: int = 1, **named: Fault) -> tuple[SimulatedStudio, SimulatedClient, Report]:
+def batch(rows: int = 1, **named: Fault) -> tuple[SimulatedLabelStudio, SimulatedClient, Report]:
     """A batch of some rows, after its end."""
 
-    async def run(server: SimulatedStudio) -> tuple[SimulatedStudio, SimulatedClient, Report]:
+    async def run(server: SimulatedLabelStudio) -> tuple[SimulatedLabelStudio, SimulatedClient, Report]:
         client = server.client("a", faults(**named))
         return server, client, await one_batch(client, titles(rows))
 
-    return cast("tuple[SimulatedStudio, SimulatedClient, Report]", on_clock(run))
+    return cast("tuple[SimulatedLabelStudio, SimulatedClient, Report]", on_clock(run))
 
 
 async def engine_of(client: SimulatedClient, rows: int = 1, patience: Patience = PATIENCE) -> Engine:
     options = Options(template="1", workspace="1")
-    studio = Studio(
-        cast("LabelStudio", client), Edition.ENTERPRISE, Pacer(clock=client.server.clock), "a simulated studio"
+    label_studio = Instance(
+        cast("LabelStudio", client), Edition.ENTERPRISE, Pacer(clock=client.server.clock), "a simulated Label Studio"
     )
     checked = check(read_sheet([{"title": name, "color": COLOR} for name in titles(rows)]), options)
-    return (await prepare(checked, options, studio, patience=patience)).engine
+    return (await prepare(checked, options, label_studio, patience=patience)).engine
 
 
-def marked(server: SimulatedStudio, batch: str = "1" * 8, send: str = "2" * 8, **changed: Any) -> Project:
+def marked(server: SimulatedLabelStudio, batch: str = "1" * 8, send: str = "2" * 8, **changed: Any) -> Project:
     mark = Mark(key_of(1, title(0)), "0" * 8, batch, send)
     return server.make(title(0), description=str(mark), user=1, **changed)
 
@@ -100,7 +100,7 @@ def test_a_create_refused_for_its_title_is_looked_for_and_fails_alone(fault: Fau
 
 
 def test_a_create_refused_for_its_title_yields_to_the_project_that_has_it() -> None:
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         def taken(client: str, method: str, number: int) -> Fault | None:
             if method != "POST":
                 return None
@@ -169,8 +169,8 @@ def test_a_create_whose_answer_was_lost_is_looked_for_twice_and_ten_seconds_befo
     server, _, _ = batch(POST_1=Fault(lost="before"))
     first, second = (request for request in server.requests if request.method == "POST")
     looks = [each for each in server.requests if each.method == "LIST" and first.ended < each.sent < second.sent]
-    assert second.sent - first.ended >= sum(PATIENCE.settle)
-    assert len(looks) == len(PATIENCE.settle)
+    assert second.sent - first.ended >= sum(PATIENCE.unanswered)
+    assert len(looks) == len(PATIENCE.unanswered)
 
 
 def test_two_batches_that_see_each_others_stakes_wait_before_one_is_finished() -> None:
@@ -180,20 +180,20 @@ def test_two_batches_that_see_each_others_stakes_wait_before_one_is_finished() -
 
 
 def test_a_rival_that_was_finished_since_the_look_is_not_outrun() -> None:
-    async def run(server: SimulatedStudio) -> tuple[bool, bool]:
+    async def run(server: SimulatedLabelStudio) -> tuple[bool, bool]:
         rival, own = marked(server, "1" * 8), marked(server, "3" * 8)
         engine = await engine_of(server.client())
         ticket = ticket_of(engine, rival, own)
         ticket.rivals = {each.id: each.description for each in (rival, own)}
-        before = await engine._finisher.unchanged(ticket, own)
+        before = await engine._completion.unchanged(ticket, own)
         server.put(replace(rival, description=DESCRIPTION), rival.id)
-        return before, await engine._finisher.unchanged(ticket, own)
+        return before, await engine._completion.unchanged(ticket, own)
 
     assert on_clock(run) == (True, False)
 
 
 def test_a_finish_that_was_held_back_until_its_look_was_old_is_decided_anew() -> None:
-    async def run(server: SimulatedStudio) -> list[str]:
+    async def run(server: SimulatedLabelStudio) -> list[str]:
         client = server.client()
         server.visits[3] = lambda: client.pacer.pause(PATIENCE.fresh + 1)
         await one_batch(client, titles(1))
@@ -204,7 +204,7 @@ def test_a_finish_that_was_held_back_until_its_look_was_old_is_decided_anew() ->
 
 
 def test_a_deletion_that_was_held_back_is_decided_by_a_new_reading() -> None:
-    async def run(server: SimulatedStudio) -> list[str]:
+    async def run(server: SimulatedLabelStudio) -> list[str]:
         client = server.client("a", faults(PATCH=Fault(status=400)))
         # The sixth request is the reading before the deletion, after plan, create, look, finish and the question who we are.
         server.visits[6] = lambda: client.pacer.pause(PATIENCE.read + 1)
@@ -226,8 +226,8 @@ def test_a_rival_made_between_the_plan_and_the_first_look_is_seen_however_far_do
     # The first create takes two seconds, in which the rival makes all rows: several pages of them.
     slow = ("b", "POST", 1, Fault(delay=2.0))
     stage = played(Scene(rows=30, starts=(Start("a"), Start("b", at_once=1)), faults=(slow,)))
-    assert stage.reports["a"].well
-    assert stage.reports["b"].well
+    assert stage.reports["a"].ok
+    assert stage.reports["b"].ok
 
 
 def test_a_rival_whose_low_id_is_committed_behind_the_looks_is_found_at_the_end() -> None:
@@ -239,28 +239,28 @@ def test_a_rival_whose_low_id_is_committed_behind_the_looks_is_found_at_the_end(
 
 
 def test_a_list_that_shows_an_older_state_does_not_outrank_a_reading_by_id() -> None:
-    async def run(server: SimulatedStudio) -> list[str]:
+    async def run(server: SimulatedLabelStudio) -> list[str]:
         project = marked(server)
         server.lag = 5.0
         await server.clock.sleep(10)
         engine = await engine_of(server.client())
         server.put(replace(project, description="done"), project.id)
-        await engine._looker.read(project.id)
-        found = await engine._looker.siblings(key_of(1, title(0)), (), await engine._looker.look(0))
+        await engine._looks.read(project.id)
+        found = await engine._looks.siblings(key_of(1, title(0)), (), await engine._looks.look(0))
         return [each.description for each in found]
 
     assert on_clock(run) == ["done"]
 
 
 def test_a_rivals_placeholder_of_which_a_list_leaves_a_key_out_is_read_by_its_id() -> None:
-    async def run(server: SimulatedStudio) -> list[Standing]:
+    async def run(server: SimulatedLabelStudio) -> list[Standing]:
         found = []
         for _ in range(8):
             engine = await engine_of(server.client())
             rival = marked(server)
             server.left_out = 1.0
-            look = await engine._looker.look(0)
-            found += await engine._looker.siblings(key_of(1, title(0)), (), look)
+            look = await engine._looks.look(0)
+            found += await engine._looks.siblings(key_of(1, title(0)), (), look)
             server.put(None, rival.id)
             server.left_out = 0.0
         return [standing(project) for project in found]
@@ -276,21 +276,21 @@ def test_nothing_is_deleted_while_a_look_of_our_own_reads_its_pages() -> None:
 
 
 def test_a_look_in_which_projects_vanish_is_read_again_and_given_up_in_the_end() -> None:
-    async def run(server: SimulatedStudio) -> str:
+    async def run(server: SimulatedLabelStudio) -> str:
         for number in range(60):
             server.make(f"Older {number}")
         engine = await engine_of(server.client())
         for request in range(1, 200):
             server.visits[request] = lambda: server.put(None, max(server.projects))
         with pytest.raises(Exception, match="deleted each time") as raised:
-            await engine._looker.look(0)
+            await engine._looks.look(0)
         return str(raised.value)
 
     assert on_clock(run)
 
 
 def test_what_breaks_a_look_reaches_whoever_waits_for_it() -> None:
-    async def run(server: SimulatedStudio) -> None:
+    async def run(server: SimulatedLabelStudio) -> None:
         client = server.client()
         engine = await engine_of(client, 3)
 
@@ -308,7 +308,7 @@ def test_what_breaks_a_look_reaches_whoever_waits_for_it() -> None:
 
 
 def test_a_plan_sees_the_oldest_project_while_others_are_created() -> None:
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         server.make(title(0))
         for number in range(25):
             server.make(f"Older {number}")
@@ -320,7 +320,7 @@ def test_a_plan_sees_the_oldest_project_while_others_are_created() -> None:
 
 
 def test_a_plan_of_a_list_that_never_holds_still_looks_each_title_up() -> None:
-    async def run(server: SimulatedStudio) -> tuple[Report, set[str]]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, set[str]]:
         server.make(title(0))
         others = [server.make(f"Older {number}") for number in range(60)]
         for request in range(1, 40):
@@ -336,7 +336,7 @@ def test_a_plan_of_a_list_that_never_holds_still_looks_each_title_up() -> None:
 # Twins
 
 
-def finished(server: SimulatedStudio) -> Project:
+def complete(server: SimulatedLabelStudio) -> Project:
     return server.make(title(0), description=DESCRIPTION, user=1, color=COLOR)
 
 
@@ -348,10 +348,10 @@ def ticket_of(engine: Engine, *known: Project) -> Ticket:
 
 @pytest.mark.parametrize("gone", [False, True], ids=["its twin is there", "its twin was deleted meanwhile"])
 def test_an_own_surplus_is_deleted_only_while_its_twin_is_there(gone: bool) -> None:
-    async def run(server: SimulatedStudio) -> set[int]:
+    async def run(server: SimulatedLabelStudio) -> set[int]:
         engine = await engine_of(server.client())
-        twin, own = finished(server), finished(server)
-        engine._looker.proven.add(own.id)
+        twin, own = complete(server), complete(server)
+        engine._looks.proven.add(own.id)
         if gone:
             server.put(None, twin.id)
         ticket = ticket_of(engine, twin, own)
@@ -364,10 +364,10 @@ def test_an_own_surplus_is_deleted_only_while_its_twin_is_there(gone: bool) -> N
 
 @pytest.mark.parametrize("change", [{"settings": {"color": "#000000"}}, {"tasks": 3}], ids=["settings", "tasks"])
 def test_a_surplus_twin_that_somebody_has_worked_on_stays(change: dict[str, Any]) -> None:
-    async def run(server: SimulatedStudio) -> tuple[set[int], Outcome | None]:
+    async def run(server: SimulatedLabelStudio) -> tuple[set[int], Outcome | None]:
         engine = await engine_of(server.client())
-        twin, own = finished(server), finished(server)
-        engine._looker.proven.add(own.id)
+        twin, own = complete(server), complete(server)
+        engine._looks.proven.add(own.id)
         server.put(replace(own, **change), own.id)
         ticket = ticket_of(engine, twin, own)
         await engine._carry_out(ticket, Twins(own), Look(0.0))
@@ -377,8 +377,8 @@ def test_a_surplus_twin_that_somebody_has_worked_on_stays(change: dict[str, Any]
 
 
 def test_a_loser_stays_while_the_project_that_it_lost_to_is_gone() -> None:
-    async def run(server: SimulatedStudio) -> list[Project]:
-        winner = finished(server)
+    async def run(server: SimulatedLabelStudio) -> list[Project]:
+        winner = complete(server)
         marked(server)
         engine = await engine_of(server.client())
         server.lag = 5.0
@@ -393,7 +393,7 @@ def test_a_loser_stays_while_the_project_that_it_lost_to_is_gone() -> None:
 
 
 def test_a_list_that_still_shows_what_we_removed_does_not_bring_it_back() -> None:
-    async def run(server: SimulatedStudio) -> Counter[str]:
+    async def run(server: SimulatedLabelStudio) -> Counter[str]:
         marked(server)
         server.lag = 5.0
         await server.clock.sleep(400)
@@ -408,11 +408,11 @@ def test_a_list_that_still_shows_what_we_removed_does_not_bring_it_back() -> Non
 
 @pytest.mark.parametrize("change", [{"tasks": 1}, {"description": " [mine]"}], ids=["annotated", "described"])
 def test_a_stake_that_somebody_has_worked_on_before_the_look_is_left_and_nothing_else_is_made(change: Any) -> None:
-    async def run(server: SimulatedStudio) -> tuple[SimulatedClient, Report]:
+    async def run(server: SimulatedLabelStudio) -> tuple[SimulatedClient, Report]:
         def touch() -> None:
-            stake = server.of(title(0))[0]
-            changed = {"tasks": 1} if "tasks" in change else {"description": stake.description + change["description"]}
-            server.put(replace(stake, **changed), stake.id)
+            create = server.of(title(0))[0]
+            changed = {"tasks": 1} if "tasks" in change else {"description": create.description + change["description"]}
+            server.put(replace(create, **changed), create.id)
 
         client = server.client()
         server.visits[3] = touch
@@ -424,7 +424,7 @@ def test_a_stake_that_somebody_has_worked_on_before_the_look_is_left_and_nothing
 
 
 def test_a_title_that_somebody_made_by_hand_is_yielded_to_at_the_first_look() -> None:
-    async def run(server: SimulatedStudio) -> Ticket:
+    async def run(server: SimulatedLabelStudio) -> Ticket:
         engine = await engine_of(server.client())
         server.make(title(0))
         await engine.attempt(engine.tickets)
@@ -438,11 +438,11 @@ def test_the_winner_of_replayed_copies_is_the_answered_one_and_of_a_sent_patch_t
         mark = str(Mark(key_of(1, title(0)), "0" * 8, "1" * 8, send))
         return Project(number, title(0), mark, 1, START, 1, 0)
 
-    async def run(server: SimulatedStudio) -> Ticket:
+    async def run(server: SimulatedLabelStudio) -> Ticket:
         return (await engine_of(server.client())).tickets[0]
 
     ticket = on_clock(run)
-    ticket.sends = [Send("a" * 8, 0, START, answer=Answer.STAKED, project=6)]
+    ticket.sends = [Send("a" * 8, 0, START, answer=Answer.CREATED, project=6)]
     copies = (made(5, "a" * 8), made(6, "a" * 8), made(7, "a" * 8))
     assert winner_of(ticket, copies).id == 6
     assert winner_of(ticket, (*copies, made(9, "b" * 8))).id == 6
@@ -467,16 +467,16 @@ async def cut_off_after(sends: int, client: SimulatedClient, engine: Engine) -> 
 def test_a_cancelled_attempt_leaves_every_row_with_its_outcome_and_nothing_that_hangs() -> None:
     for sends in range(0, 40, 3):
 
-        async def run(server: SimulatedStudio, sends: int = sends) -> None:
+        async def run(server: SimulatedLabelStudio, sends: int = sends) -> None:
             client = server.client()
             engine = await engine_of(client, 20)
             await cut_off_after(sends, client, engine)
             for ticket in engine.tickets:
                 assert ticket.outcome in {Outcome.UNPROCESSED, Outcome.CREATED}
-                staked = any(send.project for send in ticket.sends)
-                assert ticket.outcome is Outcome.CREATED or (ticket.project is not None) == staked
-            assert not engine._looker._staking
-            assert engine._looker._places._value == 2 * PATIENCE.window
+                created = any(send.project for send in ticket.sends)
+                assert ticket.outcome is Outcome.CREATED or (ticket.project is not None) == created
+            assert not engine._looks._creating
+            assert engine._looks._places._value == 2 * PATIENCE.window
 
         on_clock(run)
 
@@ -484,23 +484,23 @@ def test_a_cancelled_attempt_leaves_every_row_with_its_outcome_and_nothing_that_
 def test_what_a_cancellation_cut_off_is_finished_and_nothing_else_is_made() -> None:
     for sends in range(3, 60, 4):
 
-        async def run(server: SimulatedStudio, sends: int = sends) -> None:
+        async def run(server: SimulatedLabelStudio, sends: int = sends) -> None:
             client = server.client()
             engine = await engine_of(client, 40)
             await cut_off_after(sends, client, engine)
-            staked = [each for each in engine.tickets if any(send.answer is Answer.STAKED for send in each.sends)]
+            created = [each for each in engine.tickets if any(send.answer is Answer.CREATED for send in each.sends)]
             creates = client.sent["POST"]
             engine.stopping.stop("cancelled")
-            await engine.finish_staked()
+            await engine.complete_placeholders()
             assert client.sent["POST"] == creates
-            assert {ticket.outcome for ticket in staked} <= {Outcome.CREATED}
+            assert {ticket.outcome for ticket in created} <= {Outcome.CREATED}
             assert {ticket.outcome for ticket in engine.tickets} <= {Outcome.CREATED, Outcome.UNPROCESSED}
 
         on_clock(run)
 
 
 def test_a_cancellation_before_any_row_had_its_turn_leaves_every_row_with_its_outcome() -> None:
-    async def run(server: SimulatedStudio) -> set[Outcome | None]:
+    async def run(server: SimulatedLabelStudio) -> set[Outcome | None]:
         engine = await engine_of(server.client(), 5)
         attempt = asyncio.ensure_future(engine.attempt(engine.tickets))
         await asyncio.sleep(0)
@@ -512,11 +512,11 @@ def test_a_cancellation_before_any_row_had_its_turn_leaves_every_row_with_its_ou
 
 
 def test_no_look_begins_for_rows_that_were_cancelled() -> None:
-    async def run(server: SimulatedStudio) -> list[Request]:
+    async def run(server: SimulatedLabelStudio) -> list[Request]:
         client = server.client()
         engine = await engine_of(client, 20)
         attempt = asyncio.ensure_future(engine.attempt(engine.tickets))
-        while not (engine._looker._reader and engine._looker._waiting):  # noqa: ASYNC110 - it runs in this very loop
+        while not (engine._looks._reader and engine._looks._waiting):  # noqa: ASYNC110 - it runs in this very loop
             await asyncio.sleep(0)
         attempt.cancel()
         await asyncio.gather(attempt, return_exceptions=True)
@@ -528,10 +528,10 @@ def test_no_look_begins_for_rows_that_were_cancelled() -> None:
 
 
 def test_a_row_that_waits_for_another_try_says_what_is_known_of_it_should_the_batch_end_there() -> None:
-    async def run(server: SimulatedStudio) -> Ticket:
+    async def run(server: SimulatedLabelStudio) -> Ticket:
         marked(server)
         engine = await engine_of(server.client())
-        with pytest.raises(Unsettled):
+        with pytest.raises(RowsWaiting):
             await engine.attempt(engine.tickets)
         return engine.tickets[0]
 
@@ -541,7 +541,7 @@ def test_a_row_that_waits_for_another_try_says_what_is_known_of_it_should_the_ba
 
 
 def test_a_sweep_without_a_token_ends_at_once_and_says_so() -> None:
-    async def run(server: SimulatedStudio) -> tuple[float, Report]:
+    async def run(server: SimulatedLabelStudio) -> tuple[float, Report]:
         report = await one_batch(
             server.client("a", faults(POST_1=Fault(copies=1), DELETE=Fault(status=401))), titles(2)
         )
@@ -558,7 +558,7 @@ def test_a_sweep_without_a_token_ends_at_once_and_says_so() -> None:
 def test_the_answer_to_a_finish_is_not_waited_for_longer_than_rivals_wait(held_back: float) -> None:
     """They wait from their look on, and so does it; by another clock than the loop's, which here stands still meanwhile."""
 
-    async def run(server: SimulatedStudio) -> tuple[Outcome | None, int]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Outcome | None, int]:
         client = server.client()
         engine = await engine_of(client, patience=replace(PATIENCE, patch=held_back + 0.5))
         update = client.update_project
@@ -572,7 +572,7 @@ def test_the_answer_to_a_finish_is_not_waited_for_longer_than_rivals_wait(held_b
 
         client.update_project = silent  # type: ignore[method-assign]
         began = asyncio.get_running_loop().time()
-        with pytest.raises(Unsettled, match="no answer to the PATCH"):
+        with pytest.raises(RowsWaiting, match="no answer to the PATCH"):
             await engine.attempt(engine.tickets)
         assert asyncio.get_running_loop().time() - began < 10
         await engine.attempt(engine.tickets)
@@ -583,7 +583,7 @@ def test_the_answer_to_a_finish_is_not_waited_for_longer_than_rivals_wait(held_b
 
 def test_a_whole_window_that_waits_and_a_batch_smaller_than_a_window_both_come_to_their_look() -> None:
     for rows in (1, 5, 6, 7, 12, 13, 25):
-        assert batch(rows)[2].well
+        assert batch(rows)[2].ok
 
 
 def test_a_colleague_who_deletes_the_finished_project_before_the_sweep_is_told_of() -> None:
@@ -595,16 +595,16 @@ def test_a_colleague_who_deletes_the_finished_project_before_the_sweep_is_told_o
 
 
 def test_a_deletion_waits_for_the_last_page_of_a_look_that_is_under_way() -> None:
-    async def run(server: SimulatedStudio) -> tuple[float, float]:
+    async def run(server: SimulatedLabelStudio) -> tuple[float, float]:
         for number in range(60):
             server.make(f"Older {number}")
         project = marked(server)
         engine = await engine_of(server.client())
         before = len(server.requests)
-        look = asyncio.ensure_future(engine._looker.look(0))
+        look = asyncio.ensure_future(engine._looks.look(0))
         while len(server.requests) == before:  # noqa: ASYNC110 - it runs in this very loop
             await asyncio.sleep(0)
-        assert await engine._clearer.remove(project)
+        assert await engine._deletion.remove(project)
         await look
         sent = server.requests[before:]
         last_page = [request.ended for request in sent if request.method == "LIST"][-1]
@@ -615,11 +615,11 @@ def test_a_deletion_waits_for_the_last_page_of_a_look_that_is_under_way() -> Non
 
 
 def test_the_sweep_waits_for_what_may_land_late_however_short_other_waits_are() -> None:
-    async def run(server: SimulatedStudio) -> int:
+    async def run(server: SimulatedLabelStudio) -> int:
         patience = replace(PATIENCE, rivals=3.0, fresh=1.5, patch=2.0)
         engine = await engine_of(server.client("a", faults(POST_1=Fault(lost="late", seconds=50))), patience=patience)
         for _ in range(9):
-            with contextlib.suppress(Unsettled):
+            with contextlib.suppress(RowsWaiting):
                 await engine.attempt(engine.tickets)
             await server.clock.sleep(2.0)
         await engine.sweep()
@@ -631,10 +631,10 @@ def test_the_sweep_waits_for_what_may_land_late_however_short_other_waits_are() 
 
 
 def test_a_batch_that_is_stopped_creates_nothing_more_and_finishes_what_is_staked() -> None:
-    async def run(server: SimulatedStudio) -> tuple[int, set[Outcome | None]]:
+    async def run(server: SimulatedLabelStudio) -> tuple[int, set[Outcome | None]]:
         client = server.client()
         engine = await engine_of(client, 60)
-        engine.when_settled(lambda ticket: engine.stopping.stop("enough"))
+        engine.when_done(lambda ticket: engine.stopping.stop("enough"))
         await engine.attempt(engine.tickets)
         assert not [project for project in server.projects.values() if "[stencil" in project.description]
         return client.sent["POST"], {ticket.outcome for ticket in engine.tickets}
@@ -645,9 +645,9 @@ def test_a_batch_that_is_stopped_creates_nothing_more_and_finishes_what_is_stake
 
 
 def test_a_stopped_batch_says_that_it_did_not_sweep_though_nothing_was_odd() -> None:
-    async def run(server: SimulatedStudio) -> list[str]:
+    async def run(server: SimulatedLabelStudio) -> list[str]:
         engine = await engine_of(server.client(), 60)
-        engine.when_settled(lambda ticket: engine.stopping.stop("enough"))
+        engine.when_done(lambda ticket: engine.stopping.stop("enough"))
         await engine.attempt(engine.tickets)
         assert not engine._sweeper.odd()
         await engine.sweep()
@@ -664,29 +664,33 @@ def test_a_stopped_batch_says_that_it_did_not_sweep_though_nothing_was_odd() -> 
 def test_steps_are_done_at_a_low_rate_too(rate: float, at_once: int) -> None:
     """What a reading has decided is sent before it is too old for it, however many wait to read."""
 
-    async def run(server: SimulatedStudio) -> tuple[Report, int]:
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, int]:
         client = server.client()
         client.pacer = Pacer(max_concurrency=at_once, requests_per_second=rate, clock=server.clock)
         with patch.object(StepRunner, "_tasks", AsyncMock(return_value=TASKS)):
             return await one_batch(client, titles(40), steps=True), client.sent["GET"]
 
     report, reads = on_clock(run)
-    assert report.well
+    assert report.ok
     assert reads < 5 * 40
 
 
 def test_a_stopped_batch_says_of_what_another_made_that_its_steps_are_not_known_to_be_done() -> None:
     """That one may have died before them."""
 
-    async def run(server: SimulatedStudio) -> Report:
+    async def run(server: SimulatedLabelStudio) -> Report:
         key = key_of(1, title(0))
         server.make(title(0), description=with_pending(DESCRIPTION, key, "0" * 8), color=COLOR)
         client = server.client()
         options = Options(template="1", workspace="1")
-        studio = Studio(cast("LabelStudio", client), Edition.ENTERPRISE, client.pacer, "a simulated studio")
+        label_studio = Instance(
+            cast("LabelStudio", client), Edition.ENTERPRISE, client.pacer, "a simulated Label Studio"
+        )
         checked = check(read_sheet([{"title": title(0), "color": COLOR}]), options)
         steps = (replace(request, steps=STEPS) for request in checked.requests)
-        stopped = await prepare(Checked(checked.sheet, steps, checked.problems), options, studio, patience=PATIENCE)
+        stopped = await prepare(
+            Checked(checked.sheet, steps, checked.problems), options, label_studio, patience=PATIENCE
+        )
         stopped.stopping.stop("the token is not taken")
         await stopped.carry_out_steps()
         return stopped.report()

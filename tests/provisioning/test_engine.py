@@ -1,4 +1,4 @@
-"""The engine against a simulated studio: one project per row, whatever the answers."""
+"""The engine against a simulated label_studio: one project per row, whatever the answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from label_studio_stencil.access import Studio
+from label_studio_stencil.access import Instance
 from label_studio_stencil.batch import provision
 from label_studio_stencil.labelstudio import answers
 from label_studio_stencil.labelstudio.client import LabelStudio
@@ -24,7 +24,7 @@ from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
-from tests.provisioning.simulated import Fault, Faults, SimulatedClient, SimulatedStudio
+from tests.provisioning.simulated import Fault, Faults, SimulatedClient, SimulatedLabelStudio
 
 COLOR = "#112233"
 
@@ -41,8 +41,8 @@ async def batch(
     options = Options(template="1", workspace="1", mode=mode, max_concurrency=8, max_failures=max_failures)
     rows = [{"title": title, "color": COLOR, **row} for title in titles]
     pacer = Pacer(max_concurrency=8, clock=client.server.clock)
-    studio = Studio(cast("LabelStudio", client), edition, pacer, "a simulated studio")
-    return await provision(check(read_sheet(rows), options), options, studio, retries=Retries(jitter=0.0))
+    label_studio = Instance(cast("LabelStudio", client), edition, pacer, "a simulated Label Studio")
+    return await provision(check(read_sheet(rows), options), options, label_studio, retries=Retries(jitter=0.0))
 
 
 async def on_clock(call: Callable[[VirtualClock], Awaitable[Any]]) -> Any:
@@ -64,28 +64,28 @@ def once(method: str, number: int, fault: Fault) -> Faults:
     return lambda client, asked, count: fault if (asked, count) == (method, number) else None
 
 
-def assert_one_each(server: SimulatedStudio, names: Sequence[str]) -> None:
+def assert_one_each(server: SimulatedLabelStudio, names: Sequence[str]) -> None:
     for name in names:
         found = server.of(name)
         assert len(found) == 1, (name, found)
-        assert standing(found[0]) is Standing.FINISHED
+        assert standing(found[0]) is Standing.COMPLETE
         assert found[0].settings["color"] == COLOR
         assert found[0].description == "from the template"
 
 
-def assert_log_keeps_the_protocol(server: SimulatedStudio) -> None:
+def assert_log_keeps_the_protocol(server: SimulatedLabelStudio) -> None:
     """No delete without a read just before, and no write to a finished project."""
     for before, entry in pairwise(server.log):
         if entry.method == "DELETE":
             assert (before.method, before.project) == ("GET", entry.project)
     for entry in server.log:
         if entry.method == "PATCH" and entry.before is not None:
-            assert standing(entry.before) is not Standing.FINISHED, entry
+            assert standing(entry.before) is not Standing.COMPLETE, entry
 
 
 async def test_a_row_costs_one_create_one_patch_and_a_share_of_a_look() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         client = server.client()
         report = await batch(client, titles(500))
         assert outcomes(report) == {Outcome.CREATED}
@@ -98,7 +98,7 @@ async def test_a_row_costs_one_create_one_patch_and_a_share_of_a_look() -> None:
 
 async def test_a_second_batch_of_the_same_sheet_writes_nothing() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         await batch(server.client(), titles(30))
         second = server.client("b")
         report = await batch(second, titles(30))
@@ -121,7 +121,7 @@ async def test_a_second_batch_of_the_same_sheet_writes_nothing() -> None:
 )
 async def test_a_lost_answer_makes_no_twin_and_loses_no_row(method: str, fault: Fault) -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         report = await batch(server.client(faults=once(method, 3, fault)), titles(10))
         assert outcomes(report) <= {Outcome.CREATED, Outcome.EXISTS}
         assert_one_each(server, titles(10))
@@ -132,7 +132,7 @@ async def test_a_lost_answer_makes_no_twin_and_loses_no_row(method: str, fault: 
 
 async def test_a_server_that_replays_every_create_leaves_one_project_per_row() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         replay: Faults = lambda client, method, number: Fault(copies=3) if method == "POST" else None  # noqa: E731
         report = await batch(server.client(faults=replay), titles(20))
         assert outcomes(report) == {Outcome.CREATED}
@@ -145,7 +145,7 @@ async def test_a_server_that_replays_every_create_leaves_one_project_per_row() -
 
 async def test_a_create_that_is_never_answered_and_never_seen_is_ambiguous_after_three_sends() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         lost: Faults = lambda client, method, number: Fault(lost="before") if method == "POST" else None  # noqa: E731
         client = server.client(faults=lost)
         report = await batch(client, ["Project"])
@@ -158,7 +158,7 @@ async def test_a_create_that_is_never_answered_and_never_seen_is_ambiguous_after
 
 async def test_a_rejected_row_fails_with_the_servers_words_and_the_others_are_made() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         report = await batch(server.client(faults=once("POST", 2, Fault(status=400))), titles(5))
         assert report.counts[Outcome.FAILED] == 1
         assert report.counts[Outcome.CREATED] == 4
@@ -168,7 +168,7 @@ async def test_a_rejected_row_fails_with_the_servers_words_and_the_others_are_ma
 
 async def test_a_refused_finish_takes_its_own_stake_away() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         report = await batch(server.client(faults=once("PATCH", 2, Fault(status=400))), titles(5))
         assert report.counts[Outcome.FAILED] == 1
         assert len(server.projects) == 4
@@ -179,7 +179,7 @@ async def test_a_refused_finish_takes_its_own_stake_away() -> None:
 
 async def test_an_unauthorized_answer_stops_the_batch() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         refuse: Faults = lambda client, method, number: Fault(status=401) if method == "POST" and number > 9 else None  # noqa: E731
         report = await batch(server.client(faults=refuse), titles(300))
         assert report.stopped
@@ -193,7 +193,7 @@ async def test_an_unauthorized_answer_stops_the_batch() -> None:
 @pytest.mark.parametrize("behind", [0.0, 0.05, 2.0], ids=["in lockstep", "just behind", "well behind"])
 async def test_two_batches_of_one_sheet_make_one_project_per_row_and_name_the_same(lag: float, behind: float) -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock, lag=lag)
+        server = SimulatedLabelStudio(clock, lag=lag)
 
         async def late() -> Report:
             await clock.sleep(behind)
@@ -201,8 +201,8 @@ async def test_two_batches_of_one_sheet_make_one_project_per_row_and_name_the_sa
 
         first, second = await asyncio.gather(batch(server.client("a"), titles(40)), late())
         assert_one_each(server, titles(40))
-        assert first.well
-        assert second.well
+        assert first.ok
+        assert second.ok
         assert [row.project_id for row in first.rows] == [row.project_id for row in second.rows]
 
     await on_clock(run)
@@ -210,7 +210,7 @@ async def test_two_batches_of_one_sheet_make_one_project_per_row_and_name_the_sa
 
 async def test_what_a_killed_batch_left_is_finished_by_a_rerun() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         dying = asyncio.ensure_future(batch(server.client(), titles(60)))
         while sum(entry.method == "PATCH" for entry in server.log) < 20:  # noqa: ASYNC110 - it runs in this very loop
             await asyncio.sleep(0)
@@ -225,7 +225,7 @@ async def test_what_a_killed_batch_left_is_finished_by_a_rerun() -> None:
 
 async def test_a_half_made_project_that_somebody_changed_is_left_alone_and_said() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         mark = Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)
         mine = server.make("Project", description=f"{mark} and my own words")
         report = await batch(server.client(), ["Project"])
@@ -237,7 +237,7 @@ async def test_a_half_made_project_that_somebody_changed_is_left_alone_and_said(
 
 async def test_a_project_of_the_same_title_elsewhere_or_of_a_longer_title_is_not_touched() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         others = [server.make("Project", workspace=2), server.make("Project 1")]
         report = await batch(server.client(), ["Project"])
         assert outcomes(report) == {Outcome.CREATED}
@@ -248,7 +248,7 @@ async def test_a_project_of_the_same_title_elsewhere_or_of_a_longer_title_is_not
 
 async def test_a_title_made_by_hand_during_the_batch_is_yielded_to() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
 
         def by_hand(client: str, method: str, number: int) -> Fault | None:
             if (method, number) == ("POST", 1):
@@ -264,7 +264,7 @@ async def test_a_title_made_by_hand_during_the_batch_is_yielded_to() -> None:
 
 async def test_an_abandoned_stake_of_another_intent_is_removed_once_its_lease_is_over() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         mark = Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)
         server.make("Project", description=str(mark), user=1)
         report = await batch(server.client(), ["Project"])
@@ -278,7 +278,7 @@ async def test_an_abandoned_stake_of_another_intent_is_removed_once_its_lease_is
 
 async def test_a_stake_of_another_user_is_never_removed() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         theirs = server.make("Project", description=str(Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)), user=7)
         report = await batch(server.client(), ["Project"])
         assert outcomes(report) == {Outcome.AMBIGUOUS}
@@ -289,7 +289,7 @@ async def test_a_stake_of_another_user_is_never_removed() -> None:
 
 async def test_update_writes_only_what_differs() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         same = server.make("Same", color=COLOR, maximum_annotations=2)
         other = server.make("Other", color="#FFFFFF", maximum_annotations=2, description="mine")
         report = await batch(server.client(), ["Same", "Other"], mode=Mode.UPDATE, maximum_annotations=2)
@@ -303,7 +303,7 @@ async def test_update_writes_only_what_differs() -> None:
 
 async def test_a_row_that_could_not_be_updated_is_not_well_for_the_leftover_beside_it() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         server.make("Mine", color="#FFFFFF", description="mine")
         server.make("Mine", description=str(Mark(key_of(1, "Mine"), "0" * 8, "1" * 8, "2" * 8)), user=1)
         await clock.sleep(3600)
@@ -319,7 +319,7 @@ async def test_a_row_that_could_not_be_updated_is_not_well_for_the_leftover_besi
 
 async def test_a_deletion_that_a_creation_hides_from_the_plan_hides_no_project() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock, page_size=10)
+        server = SimulatedLabelStudio(clock, page_size=10)
         for each in range(60):
             server.make(f"Older {each}")
         there = server.make("Mine", description="by hand")
@@ -342,7 +342,7 @@ async def test_a_deletion_that_a_creation_hides_from_the_plan_hides_no_project()
 
 async def test_a_deletion_amid_the_list_of_one_title_hides_no_project() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock, page_size=10)
+        server = SimulatedLabelStudio(clock, page_size=10)
         there = server.make("Project 1", description="by hand")
         others = [server.make(f"Project 1{each:03}") for each in range(20)]
         for each in range(40):
@@ -370,7 +370,7 @@ async def test_a_deletion_amid_the_list_of_one_title_hides_no_project() -> None:
 
 async def test_a_studio_that_drops_marks_stops_the_batch() -> None:
     async def run(clock: VirtualClock) -> None:
-        client = SimulatedStudio(clock).client("a", lambda *_: Fault(description="ours is better"))
+        client = SimulatedLabelStudio(clock).client("a", lambda *_: Fault(description="ours is better"))
         client.pacer.max_concurrency = 8
         report = await batch(client, titles(300))
         assert "does not keep the description" in report.stopped
@@ -382,7 +382,7 @@ async def test_a_studio_that_drops_marks_stops_the_batch() -> None:
 
 async def test_a_row_counts_once_among_those_that_failed() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
 
         def faults(_: str, method: str, number: int) -> Fault | None:
             if (method, number) == ("POST", 1):
@@ -400,7 +400,7 @@ async def test_a_row_counts_once_among_those_that_failed() -> None:
 
 async def test_a_project_that_may_not_be_read_keeps_the_sweep_from_its_own_row_alone() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         client = server.client("a", lambda _, method, __: Fault(copies=1) if method == "POST" else None)
         read = client.project
 
@@ -418,7 +418,7 @@ async def test_a_project_that_may_not_be_read_keeps_the_sweep_from_its_own_row_a
 
 async def test_a_proxys_page_in_place_of_a_project_makes_no_second_one() -> None:
     async def run(clock: VirtualClock) -> None:
-        server = SimulatedStudio(clock)
+        server = SimulatedLabelStudio(clock)
         client = server.client()
         update, pages = client.update_project, 2
 

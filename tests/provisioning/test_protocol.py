@@ -31,7 +31,7 @@ def all_of(outcomes: set[Outcome], report: Report) -> bool:
 def test_two_batches_in_lockstep_with_ids_against_commits_name_the_same_projects(seconds: float, lag: float) -> None:
     slow = tuple((client, "POST", number, Fault(delay=seconds)) for number in range(1, 25, 3) for client in "ab")
     stage = played(Scene(rows=24, starts=(Start("a"), Start("b")), faults=slow, lag=lag))
-    assert all(stage.reports[name].well for name in "ab")
+    assert all(stage.reports[name].ok for name in "ab")
 
 
 @pytest.mark.parametrize("behind", [0.0, 0.005, 0.3, 5.0])
@@ -39,7 +39,7 @@ def test_two_batches_on_a_lagging_list_of_which_one_dies_before_its_finish(behin
     starts = (Start("a", dies_on="PATCH"), Start("b", at=behind))
     stage = played(Scene(rows=24, starts=starts, lag=1.0))
     assert set(stage.reports) == {"b", "r"}
-    assert stage.reports["b"].well
+    assert stage.reports["b"].ok
 
 
 @pytest.mark.parametrize("lost", ["before", "after", "late"])
@@ -63,15 +63,15 @@ def test_a_late_finish_that_lands_after_the_batch_yielded_to_a_title_made_by_han
 def test_a_late_finish_that_lands_after_a_rival_has_finished_the_same_row(seconds: float) -> None:
     late = ("a", "PATCH", 1, Fault(lost="late", seconds=seconds))
     stage = played(Scene(starts=(Start("a"), Start("b", at=0.005)), faults=(late,)))
-    assert stage.reports["a"].well
-    assert stage.reports["b"].well
+    assert stage.reports["a"].ok
+    assert stage.reports["b"].ok
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.02, 5.0, 30.0, 61.0, 100.0])
 def test_a_create_in_flight_at_a_kill_that_lands_during_or_after_the_sweep_of_the_rerun(seconds: float) -> None:
     last_words = (("a", "POST", 1, Fault(lost="late", seconds=seconds)), ("b", "PATCH", 1, Fault(lost="after")))
     stage = played(Scene(starts=(Start("a", dies_on="LOST"), Start("b", at=1.0)), faults=last_words))
-    assert stage.reports["b"].well
+    assert stage.reports["b"].ok
 
 
 @pytest.mark.parametrize("dies_on", ["", "PATCH"], ids=["both live", "the first is killed"])
@@ -104,8 +104,8 @@ def test_a_500_after_sixteen_copies_then_a_429_on_the_look_and_a_page_shift(mome
     )
     shifts = tuple(Visit(moment + each, "shift", 0) for each in range(3))
     stage = played(Scene(rows=3, starts=(Start("a"), Start("b", at=0.3)), faults=faults, visits=shifts, older=25))
-    assert stage.reports["a"].well
-    assert stage.reports["b"].well
+    assert stage.reports["a"].ok
+    assert stage.reports["b"].ok
 
 
 @pytest.mark.parametrize("lag", [0.0, 1.0], ids=["prompt list", "list one second behind"])
@@ -117,7 +117,7 @@ def test_two_batches_that_find_what_a_killed_one_left_import_tasks_once(
     starts = (Start("a", dies_on=dies_on), Start("b", at=at[0]), Start("c", at=at[1]))
     stage = played(Scene(rows=12, starts=starts, lag=lag, steps=True))
     for name in "bc":
-        bad = [row for row in stage.reports[name].rows if not row.outcome.well]
+        bad = [row for row in stage.reports[name].rows if not row.outcome.ok]
         # What was about to be sent when the batch died, nobody sends again.
         assert len(bad) <= (8 if dies_on == "IMPORT" else 0), bad
         assert all("never sent a second time" in row.error for row in bad)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.label_studio import Studio, copy_of, free_port, running, template
+from scripts.label_studio import Instance, copy_of, free_port, running, template
 
 EXECUTABLE = os.environ.get("STENCIL_LABEL_STUDIO", "")
 
@@ -37,8 +37,8 @@ def community_data_template(label_studio_executable: Path) -> Path:
 @pytest.fixture(scope="session")
 def label_studio(
     label_studio_executable: Path, community_data_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Studio]:
+) -> Iterator[Instance]:
     """A running server: its `.url`, its user's legacy `.token`, its `.data` folder and `.log` file."""
     data = copy_of(community_data_template, tmp_path_factory.mktemp("label-studio") / "data")
-    with running(label_studio_executable, data, free_port()) as studio:
-        yield studio
+    with running(label_studio_executable, data, free_port()) as label_studio:
+        yield label_studio

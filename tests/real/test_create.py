@@ -14,7 +14,7 @@ import pytest
 import yaml
 from label_studio_sdk import LabelStudio
 
-from scripts.label_studio import Studio
+from scripts.label_studio import Instance
 
 pytestmark = pytest.mark.real
 
@@ -23,13 +23,13 @@ EXAMPLE = ROOT / "examples" / "community.csv"
 
 
 @pytest.fixture
-def sdk(label_studio: Studio) -> Iterator[LabelStudio]:
+def sdk(label_studio: Instance) -> Iterator[LabelStudio]:
     with httpx.Client() as client:
         yield LabelStudio(base_url=label_studio.url, api_key=label_studio.token, httpx_client=client)
 
 
-def stencil(studio: Studio, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": studio.token}
+def stencil(label_studio: Instance, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.token}
     command = [sys.executable, "-m", "label_studio_stencil", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
@@ -57,7 +57,7 @@ def expected(row: dict[str, str]) -> dict[str, Any]:
     return {"description": "", **template, **own}
 
 
-def test_the_example_makes_its_projects_with_the_settings_asked_for(label_studio: Studio, sdk: LabelStudio) -> None:
+def test_the_example_makes_its_projects_with_the_settings_asked_for(label_studio: Instance, sdk: LabelStudio) -> None:
     with EXAMPLE.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
 
@@ -75,7 +75,7 @@ def test_the_example_makes_its_projects_with_the_settings_asked_for(label_studio
     assert projects(sdk, set(found)) == found
 
 
-def test_an_existing_project_is_a_template(label_studio: Studio, sdk: LabelStudio, tmp_path: Path) -> None:
+def test_an_existing_project_is_a_template(label_studio: Instance, sdk: LabelStudio, tmp_path: Path) -> None:
     source = sdk.projects.create(
         title="Gold standard",
         label_config='<View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>',
@@ -103,7 +103,7 @@ def test_an_existing_project_is_a_template(label_studio: Studio, sdk: LabelStudi
     ],
 )
 def test_what_community_cannot_do_is_an_error_before_the_first_write(
-    label_studio: Studio, sdk: LabelStudio, tmp_path: Path, header: str, cells: str, code: str
+    label_studio: Instance, sdk: LabelStudio, tmp_path: Path, header: str, cells: str, code: str
 ) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text(f"title,{header}\nNever made,{cells}\n")
@@ -116,7 +116,7 @@ def test_what_community_cannot_do_is_an_error_before_the_first_write(
 
 
 def test_a_project_template_is_an_error_that_says_what_community_has_instead(
-    label_studio: Studio, tmp_path: Path
+    label_studio: Instance, tmp_path: Path
 ) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("title,template\nNever made,Sentiment v2\n")
@@ -127,7 +127,7 @@ def test_a_project_template_is_an_error_that_says_what_community_has_instead(
 
 
 def test_concurrent_creates_leave_one_project_per_row_where_the_server_itself_makes_twins(
-    label_studio: Studio, sdk: LabelStudio, tmp_path: Path
+    label_studio: Instance, sdk: LabelStudio, tmp_path: Path
 ) -> None:
     titles = {f"Twin {number:02}" for number in range(40)}
     sheet = tmp_path / "twins.csv"

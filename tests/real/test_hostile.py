@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.label_studio import Studio
+from scripts.label_studio import Instance
 from tests.real.test_create import stencil
 
 pytestmark = pytest.mark.real
@@ -44,7 +44,7 @@ def sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def http(label_studio: Studio) -> Iterator[httpx.Client]:
+def http(label_studio: Instance) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=label_studio.url, headers={"authorization": f"Token {label_studio.token}"}) as client:
         yield client
 
@@ -78,7 +78,9 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return [{"title": f"Hostile {number}", "template": "mine.yaml", **cell} for number, cell in enumerate(cells)]
 
 
-def test_no_byte_of_a_file_outside_gets_into_any_output(sheet: Path, label_studio: Studio, http: httpx.Client) -> None:
+def test_no_byte_of_a_file_outside_gets_into_any_output(
+    sheet: Path, label_studio: Instance, http: httpx.Client
+) -> None:
     with sheet.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["title", "template", "tasks", "label_config"])
         writer.writeheader()
@@ -89,7 +91,7 @@ def test_no_byte_of_a_file_outside_gets_into_any_output(sheet: Path, label_studi
         stencil(label_studio, "plan", str(sheet), "--skip-invalid", "--json"),
         stencil(label_studio, "create", str(sheet), "--skip-invalid", "--output", str(results), "--verbose"),
     ]
-    # Of the command that creates: some rows are not well.
+    # Of the command that creates: some rows need attention.
     assert said[2].returncode == 1, said[2].stderr
     outputs = [text for each in said for text in (each.stdout, each.stderr)]
     outputs += [(results / name).read_text() for name in ("results.csv", "failed.csv")]

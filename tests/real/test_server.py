@@ -10,7 +10,7 @@ import pytest
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 
-from scripts.label_studio import Studio, StudioDidNotStart, running
+from scripts.label_studio import Instance, LabelStudioDidNotStart, running
 
 pytestmark = pytest.mark.real
 
@@ -23,12 +23,12 @@ CONFIG = """
 
 
 @pytest.fixture
-def sdk(label_studio: Studio) -> Iterator[LabelStudio]:
+def sdk(label_studio: Instance) -> Iterator[LabelStudio]:
     with httpx.Client() as client:
         yield LabelStudio(base_url=label_studio.url, api_key=label_studio.token, httpx_client=client)
 
 
-def test_it_is_the_community_edition(label_studio: Studio) -> None:
+def test_it_is_the_community_edition(label_studio: Instance) -> None:
     with urllib.request.urlopen(f"{label_studio.url}/api/version/", timeout=30) as answer:
         assert json.load(answer)["edition"] == "Community"
 
@@ -45,15 +45,15 @@ def test_a_project_is_created_read_and_deleted_with_the_legacy_token(sdk: LabelS
 
 
 def test_a_server_on_a_port_that_is_taken_is_not_mistaken_for_ours(
-    label_studio: Studio, label_studio_executable: Path, tmp_path: Path
+    label_studio: Instance, label_studio_executable: Path, tmp_path: Path
 ) -> None:
     port = int(label_studio.url.rpartition(":")[2])
     second = running(label_studio_executable, tmp_path, port)
 
-    with pytest.raises(StudioDidNotStart, match="Another server answers"), second:
+    with pytest.raises(LabelStudioDidNotStart, match="Another server answers"), second:
         pass
 
 
-def test_the_token_is_not_in_the_log(label_studio: Studio) -> None:
+def test_the_token_is_not_in_the_log(label_studio: Instance) -> None:
     assert label_studio.token not in label_studio.log.read_text(encoding="utf-8")
     assert label_studio.token not in repr(label_studio)

@@ -9,15 +9,15 @@ import pytest
 from pydantic import SecretStr
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.access import open_studio
+from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
 from label_studio_stencil.options import Options
 from label_studio_stencil.plan.targets import check
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
-from scripts.label_studio import Studio
+from scripts.label_studio import Instance
 
 pytestmark = pytest.mark.real
 
@@ -76,7 +76,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(label_studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(label_studio: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
 
@@ -84,8 +84,8 @@ def environment(label_studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
 def made(url: str, token: str, sheet: Any, **options: Any) -> Report:
     async def run() -> Report:
         chosen = Options(**options)
-        async with open_studio(StudioSettings(url, SecretStr(token)), chosen) as studio:
-            return await provision(check(read_sheet(sheet), chosen), chosen, studio)
+        async with open_label_studio(LabelStudioSettings(url, SecretStr(token)), chosen) as label_studio:
+            return await provision(check(read_sheet(sheet), chosen), chosen, label_studio)
 
     return asyncio.run(run())
 
@@ -96,11 +96,11 @@ def projects_of(url: str, token: str, sheet: Path, **options: Any) -> list[dict[
         place = {"workspace": 1} if options else {}
         client.post("/api/projects/", json={"title": "Gold for the sheet", **GOLD, **place}).raise_for_status()
         report = made(url, token, sheet, **options)
-        assert report.well, report.to_json()
+        assert report.ok, report.to_json()
         return [client.get(f"/api/projects/{row.project_id}/").json() for row in report.rows]
 
 
-def test_a_sheet_makes_the_same_projects_on_the_sandbox_and_on_community(label_studio: Studio, folder: Path) -> None:
+def test_a_sheet_makes_the_same_projects_on_the_sandbox_and_on_community(label_studio: Instance, folder: Path) -> None:
     with Sandbox() as sandbox:
         there = projects_of(sandbox.url, sandbox.token, folder / "sheet.csv", workspace="1")
     here = projects_of(label_studio.url, label_studio.token, folder / "sheet.csv")
@@ -111,13 +111,13 @@ def test_a_sheet_makes_the_same_projects_on_the_sandbox_and_on_community(label_s
             assert one["parsed_label_config"] == other["parsed_label_config"]
 
 
-def test_every_entry_of_the_gallery_becomes_a_project(label_studio: Studio) -> None:
+def test_every_entry_of_the_gallery_becomes_a_project(label_studio: Instance) -> None:
     with http(label_studio.url, label_studio.token) as client:
         entries = client.get("/api/templates/").json()["templates"]
         rows = [{"title": f"Entry {entry['title']}"[:50], "template": f"gallery:{entry['title']}"} for entry in entries]
         report = made(label_studio.url, label_studio.token, rows)
         assert len(rows) == 69
-        assert [(row.title, row.error) for row in report.not_well] == []
+        assert [(row.title, row.error) for row in report.needs_attention] == []
         for entry, row in zip(entries, report.rows, strict=True):
             config = client.get(f"/api/projects/{row.project_id}/").json()["label_config"]
             assert config == entry["config"].strip()
@@ -125,7 +125,7 @@ def test_every_entry_of_the_gallery_becomes_a_project(label_studio: Studio) -> N
 
 @pytest.mark.usefixtures("environment")
 def test_an_exported_project_makes_fifty_that_export_the_same(
-    label_studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    label_studio: Instance, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with http(label_studio.url, label_studio.token) as client:
         client.post("/api/projects/", json={**GOLD, "title": "To be copied"}).raise_for_status()
@@ -135,7 +135,7 @@ def test_an_exported_project_makes_fifty_that_export_the_same(
     exported = capsys.readouterr().out
     (tmp_path / "gold.yaml").write_text(exported, encoding="utf-8")
     rows = [{"title": f"Copy {number:02}", "template": str(tmp_path / "gold.yaml")} for number in range(50)]
-    assert made(label_studio.url, label_studio.token, rows).well
+    assert made(label_studio.url, label_studio.token, rows).ok
     assert main(["template", "export", "Copy 49"]) == 0
     assert capsys.readouterr().out.replace("Copy 49", "To be copied") == exported
 
@@ -157,7 +157,7 @@ def test_the_server_says_where_an_interface_is_wrong_before_anything_is_made(
 
 
 def test_tasks_are_imported_once_and_the_project_is_published_and_pinned_last(
-    label_studio: Studio, tmp_path: Path
+    label_studio: Instance, tmp_path: Path
 ) -> None:
     (tmp_path / "tasks.csv").write_text("text\none\ntwo\nthree\n", encoding="utf-8")
     (tmp_path / "tasks.json").write_text('[{"data": {"text": "a"}}, {"data": {"text": "b"}}]', encoding="utf-8")

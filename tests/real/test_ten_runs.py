@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.label_studio import Studio
+from scripts.label_studio import Instance
 from scripts.servers import prefect_server
 
 pytestmark = [pytest.mark.real, pytest.mark.soak]
@@ -27,7 +27,7 @@ AT_ONCE = 8
 
 
 @pytest.fixture(scope="module")
-def environment(label_studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def environment(label_studio: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with prefect_server(tmp_path_factory.mktemp("prefect-server")) as api:
         yield {
             **os.environ,
@@ -62,18 +62,18 @@ def stencil(environment: dict[str, str], sheet: Path) -> dict[str, Any]:
     return report
 
 
-def ever_made(studio: Studio) -> int:
+def ever_made(label_studio: Instance) -> int:
     """How many projects the server has made since its first start, those deleted again included."""
-    database = studio.data / "label_studio.sqlite3"
+    database = label_studio.data / "label_studio.sqlite3"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'project'").fetchone()
     return int(row[0]) if row else 0
 
 
-def projects(studio: Studio) -> list[dict[str, Any]]:
+def projects(label_studio: Instance) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    headers = {"Authorization": f"Token {studio.token}"}
-    with httpx.Client(base_url=studio.url, headers=headers, timeout=60) as client:
+    headers = {"Authorization": f"Token {label_studio.token}"}
+    with httpx.Client(base_url=label_studio.url, headers=headers, timeout=60) as client:
         while True:
             page = client.get("/api/projects/", params={"page_size": 100, "page": len(found) // 100 + 1}).json()
             found += page["results"]
@@ -83,7 +83,7 @@ def projects(studio: Studio) -> list[dict[str, Any]]:
 
 @pytest.mark.timeout(1500)
 def test_each_of_ten_batches_leaves_one_project_per_row_however_many_the_server_made(
-    label_studio: Studio, environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    label_studio: Instance, environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for run in range(1, RUNS + 1):
         titles = [f"Run {run:02} row {row:03}" for row in range(ROWS)]

@@ -20,7 +20,7 @@ def report(*rows: RowReport, **fields: object) -> Report:
     known: dict[str, object] = {
         "sheet": "projects.csv",
         "columns": tuple(rows[0].cells) if rows else ("title",),
-        "studio": "http://localhost:8080",
+        "label_studio": "http://localhost:8080",
         "edition": "enterprise",
         "sandbox": False,
         "batch": "deadbeef",

@@ -9,13 +9,13 @@ from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.summary import progress_text
 from tests.report.reports import report, row
 
-WELL = {Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.EXISTS}
+OK = {Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.EXISTS}
 
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_five_outcomes_are_well_and_four_are_not(outcome: Outcome) -> None:
-    assert outcome.well == (outcome in WELL)
-    assert report(row(2), row(3, outcome)).well == (outcome in WELL)
+    assert outcome.ok == (outcome in OK)
+    assert report(row(2), row(3, outcome)).ok == (outcome in OK)
 
 
 def test_counts_hold_every_outcome_in_order_zeros_included() -> None:
@@ -70,8 +70,8 @@ def test_the_sentence_says_when_nothing_was_written(outcomes: list[Outcome], dry
 
 
 def test_the_sentence_is_one_line_whatever_stopped_the_batch() -> None:
-    batch = report(row(2, Outcome.UNPROCESSED), stopped="The studio said:\n401")
-    assert batch.sentence == "1 row: 1 unprocessed (line 2); stopped: The studio said: 401"
+    batch = report(row(2, Outcome.UNPROCESSED), stopped="Label Studio said:\n401")
+    assert batch.sentence == "1 row: 1 unprocessed (line 2); stopped: Label Studio said: 401"
 
 
 def test_progress_tells_how_far_and_how_well() -> None:
@@ -85,7 +85,7 @@ def test_the_form_for_machines_is_json_with_stable_keys() -> None:
     told = json.loads(json.dumps(batch.to_json()))
     assert list(told) == [
         "sheet",
-        "studio",
+        "label_studio",
         "edition",
         "sandbox",
         "batch",
@@ -95,7 +95,7 @@ def test_the_form_for_machines_is_json_with_stable_keys() -> None:
         "seconds",
         "requests",
         "counts",
-        "well",
+        "ok",
         "stopped",
         "notes",
         "output_error",

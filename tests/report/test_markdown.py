@@ -111,12 +111,12 @@ def test_the_summary_tells_what_the_batch_cost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("studio", "told"),
+    ("label_studio", "told"),
     [("embedded sandbox", "embedded sandbox"), ("http://x", "embedded sandbox (http\\://x)")],
     ids=["named", "address"],
 )
-def test_a_sandbox_is_called_one(studio: str, told: str) -> None:
-    assert f"| studio | {told} |" in report(row(2), sandbox=True, studio=studio).markdown()
+def test_a_sandbox_is_called_one(label_studio: str, told: str) -> None:
+    assert f"| Label Studio | {told} |" in report(row(2), sandbox=True, label_studio=label_studio).markdown()
 
 
 def test_a_dry_run_says_that_nothing_was_written() -> None:
@@ -146,7 +146,7 @@ def test_links_beyond_their_limit_are_counted_and_found_in_the_file() -> None:
 def test_the_summary_of_5000_rows_with_the_longest_texts_is_bounded(char: str, outcome: Outcome) -> None:
     text, url = char * 5_000, "http://localhost/" + char * 400
     one = row(2, outcome, title=text, error=text, error_code=text, project_url=url)
-    batch = report(*[one] * 5_000, notes=(text,) * 500, stopped=text, sheet=text, studio=text)
+    batch = report(*[one] * 5_000, notes=(text,) * 500, stopped=text, sheet=text, label_studio=text)
     assert len(batch.markdown(limit=5_000).encode()) <= MOST_BYTES
 
 

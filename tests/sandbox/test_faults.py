@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from label_studio_sandbox import BadFaults, Fault, Faults, LoggedRequest, Sandbox, from_argument
 from label_studio_sandbox.__main__ import main as sandbox_main
-from label_studio_stencil.access import open_studio
+from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main as stencil_main
 from label_studio_stencil.options import Options
@@ -27,7 +27,7 @@ from label_studio_stencil.plan.targets import check
 from label_studio_stencil.policy import Patience, Retries
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 
 DROPPED = httpx.RemoteProtocolError
@@ -78,20 +78,20 @@ def serve() -> Iterator[Serve]:
 
 @pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
 def test_a_lost_answer_is_a_connection_that_ends(serve: Serve, moment: str, count: int) -> None:
-    studio = serve(f"lost-{moment}")
+    label_studio = serve(f"lost-{moment}")
     with pytest.raises(DROPPED, match="without sending a response"):
-        studio.create()
-    assert len(studio.titles()) == count
-    [entry] = studio.logged()
+        label_studio.create()
+    assert len(label_studio.titles()) == count
+    [entry] = label_studio.logged()
     assert (entry.fault, entry.status, len(entry.commits)) == (f"lost-{moment}", None, count)
 
 
 @pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
 def test_a_held_answer_ends_when_the_client_gives_up(serve: Serve, moment: str, count: int) -> None:
-    studio = serve(f"held-{moment}")
+    label_studio = serve(f"held-{moment}")
     with pytest.raises(httpx.ReadTimeout):
-        studio.http.post("/api/projects/", json={"title": "Project"}, timeout=httpx.Timeout(60, read=0.2))
-    assert len(studio.titles()) == count
+        label_studio.http.post("/api/projects/", json={"title": "Project"}, timeout=httpx.Timeout(60, read=0.2))
+    assert len(label_studio.titles()) == count
 
 
 def test_a_sandbox_that_stops_waits_for_no_client_that_it_holds() -> None:
@@ -109,23 +109,23 @@ def test_a_sandbox_that_stops_waits_for_no_client_that_it_holds() -> None:
 @pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_proxys_page_comes_before_or_after_the_commit(serve: Serve, status: int, moment: str, count: int) -> None:
-    studio = serve(f"{status}-{moment}")
-    answer = studio.create()
+    label_studio = serve(f"{status}-{moment}")
+    answer = label_studio.create()
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
     assert f"<h1>{status} " in answer.text
-    assert len(studio.titles()) == count
+    assert len(label_studio.titles()) == count
 
 
 @pytest.mark.parametrize("reserve", [False, True], ids=["id at the commit", "id on arrival"])
 def test_a_late_write_lands_after_others_that_came_later(serve: Serve, reserve: bool) -> None:
-    studio = serve(Faults((Fault("lost-late", requests=(1,), seconds=3, reserve=reserve),)))
+    label_studio = serve(Faults((Fault("lost-late", requests=(1,), seconds=3, reserve=reserve),)))
     with pytest.raises(DROPPED):
-        studio.create("Late")
-    assert studio.logged()[0].committed_at is None
-    on_time = studio.create("On time").json()["id"]
-    assert studio.titles() == ["On time"]
-    assert studio.sandbox.settle()
-    late, other = studio.logged()
+        label_studio.create("Late")
+    assert label_studio.logged()[0].committed_at is None
+    on_time = label_studio.create("On time").json()["id"]
+    assert label_studio.titles() == ["On time"]
+    assert label_studio.sandbox.settle()
+    late, other = label_studio.logged()
     assert late.number < other.number
     assert late.commits[0].number > other.commits[0].number
     assert late.commits[0].at - late.received_at >= 3
@@ -133,17 +133,17 @@ def test_a_late_write_lands_after_others_that_came_later(serve: Serve, reserve: 
 
 
 def test_a_replayed_create_makes_copies_before_the_one_that_it_answers(serve: Serve) -> None:
-    studio = serve("replay:copies=4")
-    assert studio.create().json()["id"] == 5
-    assert len(studio.titles()) == 5
-    assert [commit.id for commit in studio.logged()[0].commits] == [1, 2, 3, 4, 5]
+    label_studio = serve("replay:copies=4")
+    assert label_studio.create().json()["id"] == 5
+    assert len(label_studio.titles()) == 5
+    assert [commit.id for commit in label_studio.logged()[0].commits] == [1, 2, 3, 4, 5]
 
 
 def test_faults_meet_on_one_request(serve: Serve) -> None:
-    studio = serve("500-after,replay:copies=16")
-    assert studio.create().status_code == 500
-    assert len(studio.titles()) == 17
-    assert studio.logged()[0].fault == "500-after+replay"
+    label_studio = serve("500-after,replay:copies=16")
+    assert label_studio.create().status_code == 500
+    assert len(label_studio.titles()) == 17
+    assert label_studio.logged()[0].fault == "500-after+replay"
 
 
 def test_a_500_has_the_servers_json(serve: Serve) -> None:
@@ -164,102 +164,104 @@ def test_retry_after_comes_as_a_date(serve: Serve) -> None:
 
 
 def test_an_expired_access_token_is_refused_until_another_comes(serve: Serve) -> None:
-    studio = serve("401:requests=2")
-    refresh = {"refresh": studio.sandbox.personal_access_token}
+    label_studio = serve("401:requests=2")
+    refresh = {"refresh": label_studio.sandbox.personal_access_token}
 
     def fresh() -> dict[str, str]:
-        return {"Authorization": f"Bearer {studio.http.post('/api/token/refresh/', json=refresh).json()['access']}"}
+        return {
+            "Authorization": f"Bearer {label_studio.http.post('/api/token/refresh/', json=refresh).json()['access']}"
+        }
 
     old = fresh()
-    statuses = [studio.create(**old).status_code for _ in range(3)]
-    statuses.append(studio.http.get("/api/projects/", headers=old).status_code)
-    statuses.append(studio.create(**fresh()).status_code)
+    statuses = [label_studio.create(**old).status_code for _ in range(3)]
+    statuses.append(label_studio.http.get("/api/projects/", headers=old).status_code)
+    statuses.append(label_studio.create(**fresh()).status_code)
     assert statuses == [201, 401, 401, 401, 201]
-    assert [entry.fault for entry in studio.sandbox.requests if entry.status == 401] == ["401"] * 3
+    assert [entry.fault for entry in label_studio.sandbox.requests if entry.status == 401] == ["401"] * 3
 
 
 def test_an_expired_access_token_may_be_refused_a_few_times_only(serve: Serve) -> None:
-    studio = serve("401:requests=1:count=2")
-    refresh = {"refresh": studio.sandbox.personal_access_token}
-    access = studio.http.post("/api/token/refresh/", json=refresh).json()["access"]
+    label_studio = serve("401:requests=1:count=2")
+    refresh = {"refresh": label_studio.sandbox.personal_access_token}
+    access = label_studio.http.post("/api/token/refresh/", json=refresh).json()["access"]
     headers = {"Authorization": f"Bearer {access}"}
-    assert [studio.create(**headers).status_code for _ in range(3)] == [401, 401, 201]
+    assert [label_studio.create(**headers).status_code for _ in range(3)] == [401, 401, 201]
 
 
 def test_the_legacy_token_is_refused_once(serve: Serve) -> None:
-    studio = serve("401:requests=1")
-    assert [studio.create().status_code for _ in range(2)] == [401, 201]
+    label_studio = serve("401:requests=1")
+    assert [label_studio.create().status_code for _ in range(2)] == [401, 201]
 
 
 def test_a_truncated_answer_ends_before_its_length(serve: Serve) -> None:
-    studio = serve("truncated")
+    label_studio = serve("truncated")
     with pytest.raises(DROPPED, match="without sending complete message body"):
-        studio.create()
-    assert len(studio.titles()) == 1
+        label_studio.create()
+    assert len(label_studio.titles()) == 1
 
 
 def test_a_slow_answer_comes_whole_though_no_wait_is_long(serve: Serve) -> None:
-    studio = serve("slow:seconds=4")
+    label_studio = serve("slow:seconds=4")
     began = time.monotonic()
-    answer = studio.http.post("/api/projects/", json={"title": "Project"}, timeout=httpx.Timeout(60, read=3))
+    answer = label_studio.http.post("/api/projects/", json={"title": "Project"}, timeout=httpx.Timeout(60, read=3))
     assert time.monotonic() - began >= 4
     assert answer.json()["title"] == "Project"
 
 
 @pytest.mark.parametrize(("moment", "count"), [("before", 0), ("after", 1)])
 def test_a_sign_in_page_says_200(serve: Serve, moment: str, count: int) -> None:
-    studio = serve(f"html-{moment}")
-    answer = studio.create()
+    label_studio = serve(f"html-{moment}")
+    answer = label_studio.create()
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert len(studio.titles()) == count
+    assert len(label_studio.titles()) == count
 
 
 def test_a_list_that_lags_shows_none_of_the_newest_writes(serve: Serve) -> None:
-    studio = serve("list-lag:seconds=50")
-    kept, gone = (studio.create(title).json()["id"] for title in ("Kept", "Gone"))
-    studio.http.patch(f"/api/projects/{kept}/", json={"title": "Renamed"})
-    studio.http.delete(f"/api/projects/{gone}/")
-    assert studio.http.get("/api/projects/").json()["results"] == []
-    assert studio.http.get(f"/api/projects/{kept}/").json()["title"] == "Renamed"
-    assert studio.titles() == ["Renamed"]
+    label_studio = serve("list-lag:seconds=50")
+    kept, gone = (label_studio.create(title).json()["id"] for title in ("Kept", "Gone"))
+    label_studio.http.patch(f"/api/projects/{kept}/", json={"title": "Renamed"})
+    label_studio.http.delete(f"/api/projects/{gone}/")
+    assert label_studio.http.get("/api/projects/").json()["results"] == []
+    assert label_studio.http.get(f"/api/projects/{kept}/").json()["title"] == "Renamed"
+    assert label_studio.titles() == ["Renamed"]
 
 
 def test_a_list_that_lags_shows_what_was_before(serve: Serve) -> None:
-    studio = serve("list-lag:seconds=1")
-    kept, gone = (studio.create(title).json()["id"] for title in ("Kept", "Gone"))
-    while len(studio.http.get("/api/projects/").json()["results"]) < 2:
+    label_studio = serve("list-lag:seconds=1")
+    kept, gone = (label_studio.create(title).json()["id"] for title in ("Kept", "Gone"))
+    while len(label_studio.http.get("/api/projects/").json()["results"]) < 2:
         pass
-    studio.http.patch(f"/api/projects/{kept}/", json={"title": "Renamed"})
-    studio.http.delete(f"/api/projects/{gone}/")
-    lagging = [project["title"] for project in studio.http.get("/api/projects/").json()["results"]]
+    label_studio.http.patch(f"/api/projects/{kept}/", json={"title": "Renamed"})
+    label_studio.http.delete(f"/api/projects/{gone}/")
+    lagging = [project["title"] for project in label_studio.http.get("/api/projects/").json()["results"]]
     assert lagging == ["Gone", "Kept"]
-    assert studio.titles() == ["Renamed"]
+    assert label_studio.titles() == ["Renamed"]
 
 
-def listed(studio: Served, **asked: str | int) -> list[str]:
-    return [project["title"] for project in studio.http.get("/api/projects/", params=asked).json()["results"]]
+def listed(label_studio: Served, **asked: str | int) -> list[str]:
+    return [project["title"] for project in label_studio.http.get("/api/projects/", params=asked).json()["results"]]
 
 
 def test_a_cached_list_is_the_first_that_was_asked_for_under_its_address(serve: Serve) -> None:
-    studio = serve("cached:seconds=3600")
-    assert listed(studio, page=1) == []
-    studio.create("New")
-    assert (listed(studio, page=1), listed(studio, page=1, _="nonce")) == ([], ["New"])
-    assert studio.titles() == ["New"]
+    label_studio = serve("cached:seconds=3600")
+    assert listed(label_studio, page=1) == []
+    label_studio.create("New")
+    assert (listed(label_studio, page=1), listed(label_studio, page=1, _="nonce")) == ([], ["New"])
+    assert label_studio.titles() == ["New"]
 
 
 def test_a_cache_may_go_by_the_parameters_that_the_api_knows(serve: Serve) -> None:
-    studio = serve("cached:seconds=3600:stripped=yes")
-    assert listed(studio, _="one") == []
-    studio.create("New")
-    assert (listed(studio, _="two"), listed(studio, page_size=50)) == ([], ["New"])
+    label_studio = serve("cached:seconds=3600:stripped=yes")
+    assert listed(label_studio, _="one") == []
+    label_studio.create("New")
+    assert (listed(label_studio, _="two"), listed(label_studio, page_size=50)) == ([], ["New"])
 
 
 def test_a_cached_list_grows_old(serve: Serve) -> None:
-    studio = serve("cached:seconds=0.1")
-    listed(studio)
-    studio.create("New")
-    while listed(studio) != ["New"]:
+    label_studio = serve("cached:seconds=0.1")
+    listed(label_studio)
+    label_studio.create("New")
+    while listed(label_studio) != ["New"]:
         pass
 
 
@@ -267,21 +269,21 @@ def test_a_cached_list_grows_old(serve: Serve) -> None:
     ("order", "found"), [("id", ["A", "B", "C"]), ("pinned", ["B", "C", "A"]), ("-title", ["C", "B", "A"])]
 )
 def test_an_order_that_is_asked_for_is_ignored(serve: Serve, order: str, found: list[str]) -> None:
-    studio = serve(f"unordered:order={order}")
+    label_studio = serve(f"unordered:order={order}")
     for letter in "ABC":
-        studio.create(f"{letter} row")
-    studio.plain.patch("/api/projects/2/", json={"pinned_at": "2026-01-01T00:00:00Z"})
-    assert [title[0] for title in listed(studio, ordering="-id")] == found
-    assert "ordering=-id" in studio.sandbox.requests[-1].query
+        label_studio.create(f"{letter} row")
+    label_studio.plain.patch("/api/projects/2/", json={"pinned_at": "2026-01-01T00:00:00Z"})
+    assert [title[0] for title in listed(label_studio, ordering="-id")] == found
+    assert "ordering=-id" in label_studio.sandbox.requests[-1].query
 
 
 def test_keys_are_left_out_of_some_items_of_a_list_always_the_same(serve: Serve) -> None:
-    studio = serve("without-keys:keys=description+title:share=0.5,seed=2")
+    label_studio = serve("without-keys:keys=description+title:share=0.5,seed=2")
     for number in range(20):
-        studio.create(f"Project {number}")
+        label_studio.create(f"Project {number}")
 
     def lacking() -> list[int]:
-        items = studio.http.get("/api/projects/?page_size=100").json()["results"]
+        items = label_studio.http.get("/api/projects/?page_size=100").json()["results"]
         assert all(("title" in item) == ("description" in item) for item in items)
         return [item["id"] for item in items if "description" not in item]
 
@@ -290,15 +292,15 @@ def test_keys_are_left_out_of_some_items_of_a_list_always_the_same(serve: Serve)
 
 
 def test_keys_are_left_out_of_the_answer_to_a_create(serve: Serve) -> None:
-    studio = serve("without-keys:on=create")
-    assert "description" not in studio.create().json()
-    assert studio.http.get("/api/projects/1/").json()["description"] == ""
+    label_studio = serve("without-keys:on=create")
+    assert "description" not in label_studio.create().json()
+    assert label_studio.http.get("/api/projects/1/").json()["description"] == ""
 
 
 def test_an_answer_trickles_a_byte_at_a_time(serve: Serve) -> None:
-    studio = serve("trickle:seconds=0.01:on=GET /api/version")
+    label_studio = serve("trickle:seconds=0.01:on=GET /api/version")
     pieces = []
-    with studio.http.stream("GET", "/api/version/") as answer:
+    with label_studio.http.stream("GET", "/api/version/") as answer:
         for piece in answer.iter_raw():
             pieces.append(piece)
             if len(pieces) == 5:
@@ -308,17 +310,17 @@ def test_an_answer_trickles_a_byte_at_a_time(serve: Serve) -> None:
 
 
 def test_a_change_is_answered_with_what_the_project_was(serve: Serve) -> None:
-    studio = serve("old-body:limit=1")
-    studio.create("Old")
-    first, second = (studio.http.patch("/api/projects/1/", json={"title": title}) for title in ("New", "Newer"))
+    label_studio = serve("old-body:limit=1")
+    label_studio.create("Old")
+    first, second = (label_studio.http.patch("/api/projects/1/", json={"title": title}) for title in ("New", "Newer"))
     assert (first.json()["title"], second.json()["title"]) == ("Old", "Newer")
-    assert [len(entry.commits) for entry in studio.logged()] == [1, 1, 1]
+    assert [len(entry.commits) for entry in label_studio.logged()] == [1, 1, 1]
 
 
 def test_a_change_that_is_refused_is_answered_as_ever(serve: Serve) -> None:
-    studio = serve("old-body")
-    studio.create()
-    assert studio.http.patch("/api/projects/1/", json={"title": "no"}).status_code == 400
+    label_studio = serve("old-body")
+    label_studio.create()
+    assert label_studio.http.patch("/api/projects/1/", json={"title": "no"}).status_code == 400
 
 
 def test_a_wait_may_stand_in_the_sentence_alone(serve: Serve) -> None:
@@ -329,8 +331,8 @@ def test_a_wait_may_stand_in_the_sentence_alone(serve: Serve) -> None:
 
 @pytest.mark.parametrize("seconds", [600, -600])
 def test_a_clock_that_is_off_dates_answers_waits_and_projects(serve: Serve, seconds: int) -> None:
-    studio = serve(f"clock:seconds={seconds},429:requests=2:retry-after=30:date=yes:on=create")
-    made, refused = studio.create(), studio.create()
+    label_studio = serve(f"clock:seconds={seconds},429:requests=2:retry-after=30:date=yes:on=create")
+    made, refused = label_studio.create(), label_studio.create()
     now, date = time.time() + seconds, parsedate_to_datetime(refused.headers["Date"])
     assert abs(date.timestamp() - now) < 60
     assert 29 <= (parsedate_to_datetime(refused.headers["Retry-After"]) - date).total_seconds() <= 31
@@ -342,48 +344,48 @@ def test_a_clock_that_is_off_dates_answers_waits_and_projects(serve: Serve, seco
 
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_an_edge_answers_for_an_application_that_is_down(serve: Serve, status: int) -> None:
-    studio = serve(f"{status}-down:after=2:count=3")
-    got = [studio.create().status_code, *(studio.http.get("/api/version/").status_code for _ in range(4))]
-    got.append(studio.create().status_code)
+    label_studio = serve(f"{status}-down:after=2:count=3")
+    got = [label_studio.create().status_code, *(label_studio.http.get("/api/version/").status_code for _ in range(4))]
+    got.append(label_studio.create().status_code)
     assert got == [201, 200, status, status, status, 201]
-    assert studio.titles() == ["Project", "Project"]
+    assert label_studio.titles() == ["Project", "Project"]
 
 
 def test_an_outage_ends_when_it_is_told_to(serve: Serve) -> None:
-    studio = serve("504-down:seconds=3600")
-    assert [studio.create().status_code for _ in range(2)] == [504, 504]
-    studio.sandbox.recover()
-    assert [studio.create().status_code for _ in range(2)] == [201, 201]
+    label_studio = serve("504-down:seconds=3600")
+    assert [label_studio.create().status_code for _ in range(2)] == [504, 504]
+    label_studio.sandbox.recover()
+    assert [label_studio.create().status_code for _ in range(2)] == [201, 201]
 
 
 def test_an_outage_has_its_time(serve: Serve) -> None:
-    studio = serve("502-down:at=0.1:seconds=0.2")
+    label_studio = serve("502-down:at=0.1:seconds=0.2")
     statuses: list[int] = []
     while statuses[-2:] != [502, 200]:
-        statuses.append(studio.http.get("/api/version/").status_code)
+        statuses.append(label_studio.http.get("/api/version/").status_code)
     assert statuses[0] == 200
 
 
 def test_connections_are_refused_until_the_server_is_back(serve: Serve) -> None:
-    studio = serve("refused-down:after=1:seconds=3600")
-    studio.create()
+    label_studio = serve("refused-down:after=1:seconds=3600")
+    label_studio.create()
     with pytest.raises(DROPPED):
-        studio.create()
+        label_studio.create()
     for _ in range(2):
         with pytest.raises(httpx.ConnectError):
-            studio.create()
-    studio.sandbox.recover()
-    assert [studio.create().status_code for _ in range(2)] == [201, 201]
-    assert len(studio.titles()) == 3
+            label_studio.create()
+    label_studio.sandbox.recover()
+    assert [label_studio.create().status_code for _ in range(2)] == [201, 201]
+    assert len(label_studio.titles()) == 3
 
 
 def test_connections_are_refused_for_a_while(serve: Serve) -> None:
-    studio = serve("refused-down:seconds=0.05")
+    label_studio = serve("refused-down:seconds=0.05")
     with pytest.raises(DROPPED):
-        studio.create()
+        label_studio.create()
     while True:
         try:
-            assert studio.create().status_code == 201
+            assert label_studio.create().status_code == 201
         except httpx.ConnectError:
             continue
         break
@@ -397,44 +399,46 @@ def test_a_sandbox_that_is_down_stops_quietly() -> None:
 # Imports
 
 
-def imported(studio: Served, tasks: Any = ({"text": "A review"},)) -> int:
-    made = studio.http.post("/api/project-templates/1/create-project", json={"title": "Project", "workspace_id": 1})
-    answer = studio.http.post(f"/api/projects/{made.json()['id']}/import", json=list(tasks))
+def imported(label_studio: Served, tasks: Any = ({"text": "A review"},)) -> int:
+    made = label_studio.http.post(
+        "/api/project-templates/1/create-project", json={"title": "Project", "workspace_id": 1}
+    )
+    answer = label_studio.http.post(f"/api/projects/{made.json()['id']}/import", json=list(tasks))
     assert answer.status_code == 201
     number: int = answer.json()["import"]
     return number
 
 
-def state(studio: Served, number: int) -> tuple[str, str | None, int]:
-    body = studio.http.get(f"/api/projects/{number}/imports/{number}/").json()
-    return body["status"], body["error"], studio.plain.get(f"/api/projects/{number}/").json()["task_number"]
+def state(label_studio: Served, number: int) -> tuple[str, str | None, int]:
+    body = label_studio.http.get(f"/api/projects/{number}/imports/{number}/").json()
+    return body["status"], body["error"], label_studio.plain.get(f"/api/projects/{number}/").json()["task_number"]
 
 
 def test_an_import_is_done_at_once_and_tells_of_it(serve: Serve) -> None:
-    studio = serve(Faults())
-    assert state(studio, imported(studio)) == ("completed", None, 1)
+    label_studio = serve(Faults())
+    assert state(label_studio, imported(label_studio)) == ("completed", None, 1)
 
 
 def test_an_import_that_does_not_fit_the_labelling_configuration_is_taken_and_fails_later(serve: Serve) -> None:
-    studio = serve(Faults())
-    number = imported(studio, [{"text": "A review"}, {"data": {"review": "Another"}}])
+    label_studio = serve(Faults())
+    number = imported(label_studio, [{"text": "A review"}, {"data": {"review": "Another"}}])
     told = (
         'Error at item 1: "text" key is expected in task data [assume: item["data"] = task root with values]'
         " :: {'data': {'review': 'Another'}}"
     )
-    assert state(studio, number) == ("failed", told, 0)
+    assert state(label_studio, number) == ("failed", told, 0)
 
 
 def test_an_import_fails_for_a_reason_that_was_given(serve: Serve) -> None:
-    studio = serve(Faults((Fault("import-failed", error="out of memory", limit=1),)))
-    assert state(studio, imported(studio)) == ("failed", "out of memory", 0)
-    assert state(studio, imported(studio)) == ("completed", None, 1)
+    label_studio = serve(Faults((Fault("import-failed", error="out of memory", limit=1),)))
+    assert state(label_studio, imported(label_studio)) == ("failed", "out of memory", 0)
+    assert state(label_studio, imported(label_studio)) == ("completed", None, 1)
 
 
 def test_an_import_is_done_after_some_questions(serve: Serve) -> None:
-    studio = serve("import-late:count=2")
-    number = imported(studio)
-    assert [state(studio, number) for _ in range(3)] == [
+    label_studio = serve("import-late:count=2")
+    number = imported(label_studio)
+    assert [state(label_studio, number) for _ in range(3)] == [
         ("created", None, 0),
         ("in_progress", None, 1),
         ("completed", None, 1),
@@ -442,45 +446,48 @@ def test_an_import_is_done_after_some_questions(serve: Serve) -> None:
 
 
 def test_a_late_import_may_fail(serve: Serve) -> None:
-    studio = serve("import-late:count=1,import-failed")
-    number = imported(studio)
-    assert [state(studio, number) for _ in range(2)] == [("created", None, 0), ("failed", "the import was stopped", 0)]
+    label_studio = serve("import-late:count=1,import-failed")
+    number = imported(label_studio)
+    assert [state(label_studio, number) for _ in range(2)] == [
+        ("created", None, 0),
+        ("failed", "the import was stopped", 0),
+    ]
 
 
 def test_an_import_is_done_after_some_time(serve: Serve) -> None:
-    studio = serve("import-late:seconds=0.05")
-    number = imported(studio)
-    assert studio.sandbox.settle()
-    assert state(studio, number) == ("completed", None, 1)
+    label_studio = serve("import-late:seconds=0.05")
+    number = imported(label_studio)
+    assert label_studio.sandbox.settle()
+    assert state(label_studio, number) == ("completed", None, 1)
 
 
 def test_an_import_is_done_when_it_is_told_to(serve: Serve) -> None:
-    studio = serve("import-late:count=1000000")
-    number = imported(studio)
-    assert state(studio, number) == ("created", None, 0)
-    studio.sandbox.finish_imports()
-    assert state(studio, number) == ("completed", None, 1)
+    label_studio = serve("import-late:count=1000000")
+    number = imported(label_studio)
+    assert state(label_studio, number) == ("created", None, 0)
+    label_studio.sandbox.finish_imports()
+    assert state(label_studio, number) == ("completed", None, 1)
 
 
 def test_the_state_of_an_import_is_that_of_its_project_alone(serve: Serve) -> None:
-    studio = serve(Faults())
-    number = imported(studio)
-    imported(studio)
-    assert studio.http.get(f"/api/projects/{number + 1}/imports/{number}/").status_code == 404
+    label_studio = serve(Faults())
+    number = imported(label_studio)
+    imported(label_studio)
+    assert label_studio.http.get(f"/api/projects/{number + 1}/imports/{number}/").status_code == 404
 
 
 def test_one_request_asks_for_a_fault_of_its_own(serve: Serve) -> None:
-    studio = serve(Faults())
+    label_studio = serve(Faults())
     with pytest.raises(DROPPED):
-        studio.create("Lost", **{"X-Sandbox-Fault": "lost-after"})
-    assert studio.create("Answered").status_code == 201
-    assert studio.titles() == ["Answered", "Lost"]
+        label_studio.create("Lost", **{"X-Sandbox-Fault": "lost-after"})
+    assert label_studio.create("Answered").status_code == 201
+    assert label_studio.titles() == ["Answered", "Lost"]
 
 
 def test_a_header_works_on_a_sandbox_without_faults() -> None:
     with Sandbox() as sandbox, ExitStack() as stack:
-        studio = Served(sandbox, stack)
-        answer = studio.create(**{"X-Sandbox-Fault": "429:retry-after=3"})
+        label_studio = Served(sandbox, stack)
+        answer = label_studio.create(**{"X-Sandbox-Fault": "429:retry-after=3"})
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
 
 
@@ -497,12 +504,12 @@ def test_a_header_works_on_a_sandbox_without_faults() -> None:
     ],
 )
 def test_a_wrong_header_is_answered_400(serve: Serve, header: str, detail: str) -> None:
-    studio = serve(Faults())
+    label_studio = serve(Faults())
     if not detail:
         with pytest.raises(DROPPED):
-            studio.create(**{"X-Sandbox-Fault": header})
+            label_studio.create(**{"X-Sandbox-Fault": header})
         return
-    answer = studio.create(**{"X-Sandbox-Fault": header})
+    answer = label_studio.create(**{"X-Sandbox-Fault": header})
     assert answer.status_code == 400
     assert detail in answer.json()["detail"]
 
@@ -510,10 +517,10 @@ def test_a_wrong_header_is_answered_400(serve: Serve, header: str, detail: str) 
 # Which requests
 
 
-def pattern(faults: str, studio: Served) -> list[str]:
+def pattern(faults: str, label_studio: Served) -> list[str]:
     for number in range(40):
-        studio.create(f"Project {number}")
-    return [entry.fault for entry in studio.logged()]
+        label_studio.create(f"Project {number}")
+    return [entry.fault for entry in label_studio.logged()]
 
 
 def test_the_same_seed_spoils_the_same_requests(serve: Serve) -> None:
@@ -529,15 +536,15 @@ def test_another_fault_leaves_the_first_ones_requests(serve: Serve) -> None:
 
 
 def test_requests_are_counted_by_route(serve: Serve) -> None:
-    studio = serve("502:requests=2:on=create+update")
-    ids = [studio.create().status_code for _ in range(3)]
-    changed = [studio.http.patch("/api/projects/1/", json={}).status_code for _ in range(3)]
+    label_studio = serve("502:requests=2:on=create+update")
+    ids = [label_studio.create().status_code for _ in range(3)]
+    changed = [label_studio.http.patch("/api/projects/1/", json={}).status_code for _ in range(3)]
     assert (ids, changed) == ([201, 502, 201], [200, 502, 200])
 
 
 def test_a_limit_ends_a_fault(serve: Serve) -> None:
-    studio = serve("502:limit=2")
-    assert [studio.create().status_code for _ in range(4)] == [502, 502, 201, 201]
+    label_studio = serve("502:limit=2")
+    assert [label_studio.create().status_code for _ in range(4)] == [502, 502, 201, 201]
 
 
 @pytest.mark.parametrize(
@@ -551,15 +558,15 @@ def test_a_limit_ends_a_fault(serve: Serve) -> None:
     ],
 )
 def test_a_fault_is_of_certain_routes(serve: Serve, on: str, statuses: list[int]) -> None:
-    studio = serve("502" + (f":on={on}" if on else ""))
-    studio.plain.post("/api/projects/", json={"title": "Project"})
+    label_studio = serve("502" + (f":on={on}" if on else ""))
+    label_studio.plain.post("/api/projects/", json={"title": "Project"})
     got = [
-        studio.http.post("/api/projects/", json={"title": "Project"}),
-        studio.http.patch("/api/projects/1/", json={}),
-        studio.http.delete("/api/projects/1/"),
-        studio.http.get("/api/projects"),
-        studio.http.get("/api/projects/1/"),
-        studio.http.get("/api/version/"),
+        label_studio.http.post("/api/projects/", json={"title": "Project"}),
+        label_studio.http.patch("/api/projects/1/", json={}),
+        label_studio.http.delete("/api/projects/1/"),
+        label_studio.http.get("/api/projects"),
+        label_studio.http.get("/api/projects/1/"),
+        label_studio.http.get("/api/version/"),
     ]
     assert [answer.status_code for answer in got] == statuses
 
@@ -659,7 +666,7 @@ def titles(rows: int) -> list[str]:
     return [f"Reviews {number}" for number in range(rows)]
 
 
-PATIENCE = Patience(settle=(0.05, 0.1), rivals=0.3, late=0.5, fresh=5, lag=0.1)
+PATIENCE = Patience(unanswered=(0.05, 0.1), rivals=0.3, late=0.5, fresh=5, lag=0.1)
 
 
 def batch(sandbox: Sandbox, folder: Path, rows: int) -> Report:
@@ -668,12 +675,12 @@ def batch(sandbox: Sandbox, folder: Path, rows: int) -> Report:
     sheet.write_text("\n".join(["title,template,workspace,maximum_annotations", *lines]))
 
     async def create() -> Report:
-        settings = StudioSettings(sandbox.url, SecretStr(sandbox.token))
-        async with open_studio(settings, Options()) as studio:
+        settings = LabelStudioSettings(sandbox.url, SecretStr(sandbox.token))
+        async with open_label_studio(settings, Options()) as label_studio:
             return await provision(
                 check(read_sheet(sheet), Options()),
                 Options(),
-                studio,
+                label_studio,
                 patience=PATIENCE,
                 retries=Retries(delays=(0.01,) * 30, jitter=0),
             )
@@ -691,17 +698,17 @@ def batch(sandbox: Sandbox, folder: Path, rows: int) -> Report:
     ],
 )
 def test_a_batch_makes_each_row_exactly_once(serve: Serve, tmp_path: Path, faults: str) -> None:
-    studio = serve(faults)
-    report = batch(studio.sandbox, tmp_path, 60)
-    assert studio.sandbox.settle()
-    found = studio.plain.get("/api/projects/?page_size=100").json()["results"]
+    label_studio = serve(faults)
+    report = batch(label_studio.sandbox, tmp_path, 60)
+    assert label_studio.sandbox.settle()
+    found = label_studio.plain.get("/api/projects/?page_size=100").json()["results"]
     made = {project["title"]: (project["id"], project["maximum_annotations"]) for project in found}
     assert Counter(project["title"] for project in found) == Counter(titles(60))
     assert [made[title][1] for title in titles(60)] == [number % 9 + 1 for number in range(60)]
     assert [(row.outcome, row.project_id) for row in report.rows] == [
         (Outcome.CREATED, made[title][0]) for title in titles(60)
     ]
-    assert sum(bool(entry.fault) for entry in studio.logged()) > 10
+    assert sum(bool(entry.fault) for entry in label_studio.logged()) > 10
 
 
 @pytest.mark.parametrize(
@@ -720,20 +727,22 @@ def test_a_batch_makes_each_row_exactly_once(serve: Serve, tmp_path: Path, fault
 def test_a_batch_and_its_rerun_make_each_row_once_on_a_server_that_differs(
     serve: Serve, tmp_path: Path, faults: str
 ) -> None:
-    studio = serve(faults)
+    label_studio = serve(faults)
     for outcome in (Outcome.CREATED, Outcome.EXISTS):
-        report = batch(studio.sandbox, tmp_path, 12)
+        report = batch(label_studio.sandbox, tmp_path, 12)
         assert {row.outcome for row in report.rows} == {outcome}
-        assert Counter(studio.titles()) == Counter(titles(12))
-    assert any(entry.fault for entry in studio.sandbox.requests)
+        assert Counter(label_studio.titles()) == Counter(titles(12))
+    assert any(entry.fault for entry in label_studio.sandbox.requests)
 
 
 def test_a_loop_with_the_official_client_makes_a_twin_of_each_answer_lost(serve: Serve) -> None:
     # The client waits for seconds before it tries again, so only a few answers are lost.
-    studio = serve("502-after:requests=3+21+22,500-after:requests=9,lost-after:requests=15")
-    client = LabelStudio(base_url=studio.sandbox.url, api_key=studio.sandbox.token, httpx_client=studio.client({}))
+    label_studio = serve("502-after:requests=3+21+22,500-after:requests=9,lost-after:requests=15")
+    client = LabelStudio(
+        base_url=label_studio.sandbox.url, api_key=label_studio.sandbox.token, httpx_client=label_studio.client({})
+    )
     for title in titles(30):
         client.project_templates.create_project_from_template(1, title=title, workspace_id=1)
-    counted = Counter(studio.titles())
+    counted = Counter(label_studio.titles())
     assert set(counted) == set(titles(30))
     assert sorted(counted.values())[-5:] == [1, 2, 2, 2, 3]

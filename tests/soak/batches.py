@@ -19,11 +19,11 @@ import httpx
 from starlette.responses import Response
 
 from label_studio_sandbox import Call, Proceed, Sandbox
-from label_studio_stencil.access import open_studio
+from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.options import Options
 from label_studio_stencil.plan.targets import check
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ ENGINE = ("tests.soak.batches",)
 FLOW = ("label_studio_stencil", "create", "--json", "--max-concurrency", "8")
 
 #: Outcomes of rows whose project is there.
-WELL = {"created", "resumed", "exists"}
+OK = {"created", "resumed", "exists"}
 
 COLORS = ("#617ADA", "#D55C9D", "#F6C549", "#51AAFD")
 
@@ -188,7 +188,7 @@ def assert_exactly_once(sandbox: Sandbox, report: dict[str, Any], rows: int) -> 
         project = found[wanted["title"]]
         assert {key: project[key] for key in wanted} == wanted
         assert 'name="sentiment"' in project["label_config"]
-    assert [line["outcome"] for line in report["rows"] if line["outcome"] not in WELL] == []
+    assert [line["outcome"] for line in report["rows"] if line["outcome"] not in OK] == []
     assert {line["title"]: line["project_id"] for line in report["rows"]} == {
         title: project["id"] for title, project in found.items()
     }
@@ -237,8 +237,8 @@ class Rerun:
 async def _carry_out(path: str) -> None:
     options = Options(max_concurrency=8)
     checked = check(read_sheet(path), options)
-    async with open_studio(StudioSettings.from_environment(), options) as studio:
-        report = await provision(checked, options, studio)
+    async with open_label_studio(LabelStudioSettings.from_environment(), options) as label_studio:
+        report = await provision(checked, options, label_studio)
     sys.stdout.write(json.dumps(report.to_json()))
 
 

@@ -6,11 +6,11 @@ import pytest
 from pydantic import SecretStr
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.access import open_studio
+from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.options import Options
 from label_studio_stencil.plan.targets import check
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.soak.batches import write_sheet
 
@@ -27,11 +27,11 @@ async def one_run(sheet: Path) -> tuple[float, float]:
     options = Options()
     checked = check(read_sheet(sheet), options)
     with Sandbox(rate_limit=LIMIT) as sandbox:
-        settings = StudioSettings(sandbox.url, SecretStr(sandbox.token))
-        async with open_studio(settings, options) as studio:
-            report = await provision(checked, options, studio)
+        settings = LabelStudioSettings(sandbox.url, SecretStr(sandbox.token))
+        async with open_label_studio(settings, options) as label_studio:
+            report = await provision(checked, options, label_studio)
         requests = sandbox.requests
-    assert report.well
+    assert report.ok
     refused = sum(request.status == 429 for request in requests)
     implied = (len(requests) - refused) / LIMIT
     took = requests[-1].received_at - requests[0].received_at

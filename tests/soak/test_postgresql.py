@@ -1,4 +1,4 @@
-"""A batch with a Prefect server on PostgreSQL, seen from both sides: the studio's projects, and the database's rows."""
+"""A batch with a Prefect server on PostgreSQL, seen from both sides: Label Studio's projects, and the database's rows."""
 
 import asyncio
 import os

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
 from label_studio_sandbox import Call, Proceed, Sandbox
-from label_studio_stencil.access import Studio, open_studio
+from label_studio_stencil.access import Instance, open_label_studio
 from label_studio_stencil.batch import prepare, provision
 from label_studio_stencil.engine import steps
 from label_studio_stencil.files import Asker
@@ -26,12 +26,12 @@ from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.outcomes import RowReport
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.rows.task_files import Tasks, open_tasks
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 
 OPTIONS = Options(template="1", workspace="1")
 #: No wait for whoever else may be at it.
-QUICK = Patience(settle=(0.01, 0.02), rivals=0.05, late=0.05, lease=0.0)
+QUICK = Patience(unanswered=(0.01, 0.02), rivals=0.05, late=0.05, lease=0.0)
 TASKS = [{"data": {"text": str(n)}} for n in range(5)]
 SENTIMENT = "Sentiment of customer reviews"
 
@@ -104,9 +104,9 @@ def sandbox(spoilt: Spoilt) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-async def studio(sandbox: Sandbox) -> AsyncIterator[Studio]:
-    async with open_studio(StudioSettings(sandbox.url, SecretStr(sandbox.token)), OPTIONS) as studio:
-        yield studio
+async def label_studio(sandbox: Sandbox) -> AsyncIterator[Instance]:
+    async with open_label_studio(LabelStudioSettings(sandbox.url, SecretStr(sandbox.token)), OPTIONS) as label_studio:
+        yield label_studio
 
 
 @pytest.fixture
@@ -118,12 +118,14 @@ def sheet(tmp_path: Path) -> Path:
     return path
 
 
-async def created(studio: Studio, sheet: Path, options: Options = OPTIONS, patience: Patience = QUICK) -> Report:
-    return await provision(check(read_sheet(sheet), options), options, studio, patience=patience)
+async def created(
+    label_studio: Instance, sheet: Path, options: Options = OPTIONS, patience: Patience = QUICK
+) -> Report:
+    return await provision(check(read_sheet(sheet), options), options, label_studio, patience=patience)
 
 
-async def row_of(studio: Studio, sheet: Path, **changed: Any) -> RowReport:
-    return (await created(studio, sheet, **changed)).rows[0]
+async def row_of(label_studio: Instance, sheet: Path, **changed: Any) -> RowReport:
+    return (await created(label_studio, sheet, **changed)).rows[0]
 
 
 def project(sandbox: Sandbox, number: int | None = 1) -> dict[str, Any]:
@@ -147,75 +149,77 @@ def assert_all_done(sandbox: Sandbox) -> None:
 
 
 async def test_all_steps_are_done_and_told_and_a_rerun_costs_a_listing(
-    studio: Studio, sandbox: Sandbox, sheet: Path
+    label_studio: Instance, sandbox: Sandbox, sheet: Path
 ) -> None:
-    row = await row_of(studio, sheet)
+    row = await row_of(label_studio, sheet)
     assert (row.outcome.value, row.steps) == ("created", "5 tasks imported; 2 members; published; pinned")
     assert_all_done(sandbox)
     before = len(sandbox.requests)
-    assert (await row_of(studio, sheet)).outcome.value == "exists"
+    assert (await row_of(label_studio, sheet)).outcome.value == "exists"
     # Templates, workspaces, people and the list.
     assert [request.method for request in sandbox.requests[before:]] == ["GET"] * 4
 
 
-async def test_while_steps_are_not_done_the_description_says_so(studio: Studio, sandbox: Sandbox, sheet: Path) -> None:
+async def test_while_steps_are_not_done_the_description_says_so(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path
+) -> None:
     checked = check(read_sheet(sheet), OPTIONS)
-    batch = await prepare(checked, OPTIONS, studio, patience=QUICK)
+    batch = await prepare(checked, OPTIONS, label_studio, patience=QUICK)
     await batch.engine.attempt(batch.engine.tickets)
     # Here the process dies.
     assert "a rerun of its sheet goes on" in project(sandbox)["description"]
-    row = await row_of(studio, sheet)
+    row = await row_of(label_studio, sheet)
     assert (row.outcome.value, row.steps) == ("resumed", "5 tasks imported; 2 members; published; pinned")
     assert_all_done(sandbox)
 
 
 async def test_an_import_whose_answer_was_lost_is_looked_for_and_not_sent_again(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     spoilt.spoil["import"] = [lost_after]
-    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert (await row_of(label_studio, sheet)).outcome.value == "created"
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_an_import_whose_answer_was_lost_is_never_sent_again_and_the_row_says_what_to_do(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     spoilt.spoil["import"] = [lost_before]
     for _ in range(2):
-        row = await row_of(studio, sheet)
+        row = await row_of(label_studio, sheet)
         assert (row.outcome.value, row.error_code, imports(sandbox)) == ("failed", "step-failed", 1)
         assert "Label Studio counts 0 of 5 tasks" in row.error
         assert "look at project 1" in row.error.lower()
         assert not project(sandbox)["is_published"]
     await asyncio.to_thread(as_colleague, sandbox, "POST", "/api/projects/1/import", TASKS)
-    assert (await row_of(studio, sheet)).outcome.value == "resumed"
+    assert (await row_of(label_studio, sheet)).outcome.value == "resumed"
     assert_all_done(sandbox)
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_an_import_that_goes_on_is_waited_for(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     spoilt.spoil["import"] = [late(4)]
-    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert (await row_of(label_studio, sheet)).outcome.value == "created"
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_while_an_import_goes_on_no_other_is_sent(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "_LONGEST_IMPORT", 0.0)
     spoilt.spoil["import"] = [late(1_000_000)]
     for _ in range(2):
-        row = await row_of(studio, sheet)
+        row = await row_of(label_studio, sheet)
         assert (row.outcome.value, imports(sandbox)) == ("failed", 1)
         assert "Label Studio goes on with it: run the sheet again later" in row.error
     sandbox.finish_imports()
-    row = await row_of(studio, sheet)
+    row = await row_of(label_studio, sheet)
     assert (row.outcome.value, row.steps) == ("resumed", "5 tasks were there; 2 members; published; pinned")
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
@@ -223,7 +227,7 @@ async def test_while_an_import_goes_on_no_other_is_sent(
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_batch_that_dies_amid_an_import_leaves_tasks_that_nobody_sends_again(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     arrived, died = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
@@ -234,22 +238,22 @@ async def test_a_batch_that_dies_amid_an_import_leaves_tasks_that_nobody_sends_a
         return await proceed()
 
     spoilt.spoil["import"] = [slow]
-    batch = asyncio.ensure_future(row_of(studio, sheet))
+    batch = asyncio.ensure_future(row_of(label_studio, sheet))
     await arrived.wait()
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await batch
-    assert "Label Studio counts 0 of 5 tasks" in (await row_of(studio, sheet)).error
+    assert "Label Studio counts 0 of 5 tasks" in (await row_of(label_studio, sheet)).error
     died.set()
     while (await asyncio.to_thread(project, sandbox))["task_number"] != 5:
         pass
-    assert (await row_of(studio, sheet)).outcome.value == "resumed"
+    assert (await row_of(label_studio, sheet)).outcome.value == "resumed"
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
 
 
 async def test_an_import_that_was_carried_out_twice_fails_the_row(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     async def twice(call: Call, proceed: Proceed) -> Response:
         await proceed()
@@ -258,7 +262,7 @@ async def test_an_import_that_was_carried_out_twice_fails_the_row(
         return JSONResponse({"task_count": 5}, 201)
 
     spoilt.spoil["import"] = [twice]
-    row = await row_of(studio, sheet)
+    row = await row_of(label_studio, sheet)
     assert row.outcome.value == "failed"
     assert "holds 10 tasks, and the file has 5" in row.error
     found = project(sandbox)
@@ -266,7 +270,7 @@ async def test_an_import_that_was_carried_out_twice_fails_the_row(
 
 
 async def test_an_answer_that_is_an_old_copy_is_read_again(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     async def old_copy(call: Call, proceed: Proceed) -> Response:
         before = call.store.project(call.id)
@@ -275,7 +279,7 @@ async def test_an_answer_that_is_an_old_copy_is_read_again(
         return JSONResponse({"id": 1, "title": before.title, "description": before.description, "workspace": 1})
 
     spoilt.spoil["PATCH"] = [pass_on, old_copy, old_copy]
-    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert (await row_of(label_studio, sheet)).outcome.value == "created"
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
 
@@ -302,16 +306,16 @@ MODES = pytest.mark.parametrize("mode", [Mode.CREATE, Mode.UPDATE])
 
 @MODES
 async def test_why_an_import_failed_is_told_and_a_mended_file_is_imported_at_once(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, mode: Mode
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, mode: Mode
 ) -> None:
     spoil_tasks(sheet, spoilt)
-    row = await row_of(studio, sheet, patience=LEASED)
+    row = await row_of(label_studio, sheet, patience=LEASED)
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
     assert "import 1 of" in row.error
     assert 'task 1 lacks "text"' in row.error
     assert "SECRET" not in row.error
     mend(sheet)
-    row = await row_of(studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
+    row = await row_of(label_studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
     assert (row.outcome.value, row.steps) == ("resumed", "5 tasks imported; 2 members; published; pinned")
     assert imports(sandbox) == 2
     assert_all_done(sandbox)
@@ -319,7 +323,7 @@ async def test_why_an_import_failed_is_told_and_a_mended_file_is_imported_at_onc
 
 @MODES
 async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, mode: Mode
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, mode: Mode
 ) -> None:
     async def refuse(call: Call, proceed: Proceed) -> Response:
         words = "Error at item 0: \"text\" key is expected in task data [assume: item] :: {'txet': 'SECRET'}"
@@ -328,35 +332,35 @@ async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
 
     spoil_tasks(sheet, spoilt)
     spoilt.spoil["import"] = [refuse]
-    row = await row_of(studio, sheet, patience=LEASED)
+    row = await row_of(label_studio, sheet, patience=LEASED)
     assert 'tasks.json (400, in its log: abc): task 1 lacks "text"' in row.error
     assert "SECRET" not in row.error
     mend(sheet)
-    row = await row_of(studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
+    row = await row_of(label_studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
     assert row.outcome.value == "resumed"
     assert_all_done(sandbox)
 
 
 async def test_a_second_mistake_in_a_mended_file_is_mended_at_once_too(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     for _ in range(2):
         spoil_tasks(sheet, spoilt)
-        assert 'task 1 lacks "text"' in (await row_of(studio, sheet, patience=LEASED)).error
+        assert 'task 1 lacks "text"' in (await row_of(label_studio, sheet, patience=LEASED)).error
     mend(sheet)
-    assert (await row_of(studio, sheet, patience=LEASED)).outcome.value == "resumed"
+    assert (await row_of(label_studio, sheet, patience=LEASED)).outcome.value == "resumed"
     assert imports(sandbox) == 3
     assert_all_done(sandbox)
 
 
 async def test_of_two_reruns_after_a_failed_import_one_sends_the_tasks(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     spoil_tasks(sheet, spoilt)
-    await row_of(studio, sheet, patience=LEASED)
+    await row_of(label_studio, sheet, patience=LEASED)
     mend(sheet)
     patient = replace(LEASED, rivals=0.1)
-    rows = await asyncio.gather(*(row_of(studio, sheet, patience=patient) for _ in range(2)))
+    rows = await asyncio.gather(*(row_of(label_studio, sheet, patience=patient) for _ in range(2)))
     assert sorted(row.outcome.value for row in rows) == ["exists", "resumed"]
     assert imports(sandbox) == 2
     assert_all_done(sandbox)
@@ -364,23 +368,23 @@ async def test_of_two_reruns_after_a_failed_import_one_sends_the_tasks(
 
 @pytest.mark.usefixtures("impatient")
 async def test_tasks_of_another_version_of_the_file_are_left_and_told(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "_LONGEST_IMPORT", 0.0)
     spoilt.spoil["import"] = [late(1_000_000)]
-    await row_of(studio, sheet)
+    await row_of(label_studio, sheet)
     sandbox.finish_imports()
     (sheet.parent / "tasks.json").write_text(json.dumps(TASKS[:4]), encoding="utf-8")
-    row = await row_of(studio, sheet)
+    row = await row_of(label_studio, sheet)
     assert "another version" in row.error
     assert (imports(sandbox), project(sandbox)["task_number"]) == (1, 5)
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_what_is_waited_for_long_is_told(studio: Studio, sheet: Path, spoilt: Spoilt) -> None:
+async def test_what_is_waited_for_long_is_told(label_studio: Instance, sheet: Path, spoilt: Spoilt) -> None:
     spoilt.spoil["import"] = [late(6)]
     told: list[str] = []
-    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, studio, patience=QUICK)
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio, patience=QUICK)
     batch.tell, batch.engine.waits.shortest = told.append, 0.02
     await batch.engine.attempt(batch.engine.tickets)
     await batch.carry_out_steps()
@@ -389,14 +393,14 @@ async def test_what_is_waited_for_long_is_told(studio: Studio, sheet: Path, spoi
 
 @pytest.mark.parametrize("edition", ["community", "enterprise"])
 async def test_a_row_with_tasks_costs_as_many_requests_as_are_promised(
-    studio: Studio, sandbox: Sandbox, tmp_path: Path, spoilt: Spoilt, edition: str
+    label_studio: Instance, sandbox: Sandbox, tmp_path: Path, spoilt: Spoilt, edition: str
 ) -> None:
     if edition == "community":
         spoilt.spoil["import"] = [counted_at_once] * 20
     (tmp_path / "tasks.json").write_text(json.dumps(TASKS), encoding="utf-8")
     path = tmp_path / "many.csv"
     path.write_text("title,tasks\n" + "".join(f"Row {n:02},tasks.json\n" for n in range(20)), encoding="utf-8")
-    report = await created(studio, path)
+    report = await created(label_studio, path)
     assert {row.outcome.value for row in report.rows} == {"created"}
     counted = Counter(request.method for request in sandbox.requests)
     assert (counted["POST"], counted["PATCH"]) == (40, 60)
@@ -406,26 +410,26 @@ async def test_a_row_with_tasks_costs_as_many_requests_as_are_promised(
 
 @pytest.mark.parametrize("kind", ["import", "members", "PATCH"])
 async def test_a_step_that_was_asked_for_too_fast_is_asked_for_again(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, kind: str
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, kind: str
 ) -> None:
     spoilt.spoil[kind] = [too_fast, too_fast] if kind != "PATCH" else [pass_on, too_fast, too_fast]
-    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert (await row_of(label_studio, sheet)).outcome.value == "created"
     assert_all_done(sandbox)
 
 
 async def test_an_import_that_was_refused_fails_the_row_and_a_rerun_goes_on(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     async def refuse(call: Call, proceed: Proceed) -> Response:
         return JSONResponse({"detail": "too large", "validation_errors": {"data": ["too large"]}}, 400)
 
     spoilt.spoil["import"] = [refuse]
-    row = await row_of(studio, sheet)
+    row = await row_of(label_studio, sheet)
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
     assert "refused the tasks" in row.error
     assert "too large" not in row.error
     assert "run the sheet again" in row.error
-    assert (await row_of(studio, sheet)).outcome.value == "resumed"
+    assert (await row_of(label_studio, sheet)).outcome.value == "resumed"
     assert_all_done(sandbox)
 
 
@@ -444,7 +448,7 @@ def as_colleague(sandbox: Sandbox, method: str, path: str, body: Any) -> None:
     ids=["tasks", "title", "description"],
 )
 async def test_what_a_colleague_did_meanwhile_is_left_and_told(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, method: str, path: str, body: Any, told: str
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, method: str, path: str, body: Any, told: str
 ) -> None:
     async def colleague(call: Call, proceed: Proceed) -> Response:
         answer = await proceed()
@@ -452,7 +456,7 @@ async def test_what_a_colleague_did_meanwhile_is_left_and_told(
         return answer
 
     spoilt.spoil["PATCH"] = [colleague]
-    row = await row_of(studio, sheet)
+    row = await row_of(label_studio, sheet)
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
     assert told in row.error
     found = project(sandbox)
@@ -460,7 +464,7 @@ async def test_what_a_colleague_did_meanwhile_is_left_and_told(
 
 
 async def test_a_project_is_read_again_after_a_file_that_took_long(
-    studio: Studio, sandbox: Sandbox, sheet: Path, monkeypatch: pytest.MonkeyPatch
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slowly(where: str, asker: Asker) -> Tasks:
         as_colleague(sandbox, "POST", "/api/projects/1/import", [{"text": "mine"}])
@@ -468,21 +472,21 @@ async def test_a_project_is_read_again_after_a_file_that_took_long(
 
     monkeypatch.setattr(steps, "open_tasks", slowly)
     # A reading is old at once, where anything comes between it and the write.
-    row = await row_of(studio, sheet, patience=replace(QUICK, read=0.0))
+    row = await row_of(label_studio, sheet, patience=replace(QUICK, read=0.0))
     assert "holds 1 tasks" in row.error
     assert project(sandbox)["task_number"] == 1
 
 
 async def test_the_last_write_is_repeated_where_its_answer_was_lost(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     spoilt.spoil["PATCH"] = [pass_on, lost_before, lost_after]
-    assert (await row_of(studio, sheet)).outcome.value == "created"
+    assert (await row_of(label_studio, sheet)).outcome.value == "created"
     assert_all_done(sandbox)
 
 
 async def test_two_batches_at_once_do_the_steps_once(
-    studio: Studio, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     importing = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -493,39 +497,41 @@ async def test_two_batches_at_once_do_the_steps_once(
         return await proceed()
 
     spoilt.spoil["import"] = [slow]
-    patient = Patience(settle=(0.01, 0.02), rivals=0.1, late=0.05, lease=60.0)
-    first = asyncio.ensure_future(row_of(studio, sheet, patience=patient))
+    patient = Patience(unanswered=(0.01, 0.02), rivals=0.1, late=0.05, lease=60.0)
+    first = asyncio.ensure_future(row_of(label_studio, sheet, patience=patient))
     await importing.wait()
-    second = await row_of(studio, sheet, patience=patient)
+    second = await row_of(label_studio, sheet, patience=patient)
     assert [(await first).outcome.value, second.outcome.value] == ["created", "exists"]
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
 
 
-async def left_half_done(studio: Studio, sheet: Path) -> None:
+async def left_half_done(label_studio: Instance, sheet: Path) -> None:
     """A batch that dies with its project made, and its steps to be done."""
-    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, studio, patience=QUICK)
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio, patience=QUICK)
     await batch.engine.attempt(batch.engine.tickets)
 
 
-async def test_of_two_reruns_that_find_steps_left_one_does_them(studio: Studio, sandbox: Sandbox, sheet: Path) -> None:
-    await left_half_done(studio, sheet)
+async def test_of_two_reruns_that_find_steps_left_one_does_them(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path
+) -> None:
+    await left_half_done(label_studio, sheet)
     # A claim holds for as long as the lease; without one, each would go on claiming what the other has.
     patient = replace(QUICK, late=0.5, lease=2.0)
-    rows = await asyncio.gather(*(row_of(studio, sheet, patience=patient) for _ in range(2)))
+    rows = await asyncio.gather(*(row_of(label_studio, sheet, patience=patient) for _ in range(2)))
     assert sorted(row.steps for row in rows) == ["", "5 tasks imported; 2 members; published; pinned"]
     assert imports(sandbox) == 1
     assert_all_done(sandbox)
 
 
 async def test_a_batch_that_comes_late_to_its_own_project_respects_a_claim(
-    studio: Studio, sandbox: Sandbox, sheet: Path
+    label_studio: Instance, sandbox: Sandbox, sheet: Path
 ) -> None:
     patient = replace(QUICK, lease=60.0)
-    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, studio, patience=patient)
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio, patience=patient)
     await batch.engine.attempt(batch.engine.tickets)
     left = project(sandbox)["description"]
-    other = asyncio.ensure_future(row_of(studio, sheet, patience=replace(QUICK, late=0.5)))
+    other = asyncio.ensure_future(row_of(label_studio, sheet, patience=replace(QUICK, late=0.5)))
     while (await asyncio.to_thread(project, sandbox))["description"] == left:
         assert not other.done()
     await batch.carry_out_steps()
@@ -542,24 +548,24 @@ def change(sheet: Path, **replaced: str) -> None:
 
 @pytest.mark.parametrize("column", ["description", "color"])
 async def test_an_update_goes_on_with_the_steps_that_an_edited_sheet_left(
-    studio: Studio, sandbox: Sandbox, sheet: Path, column: str
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, column: str
 ) -> None:
-    await left_half_done(studio, sheet)
+    await left_half_done(label_studio, sheet)
     value = {"description": "Mine", "color": "#112233"}[column]
     change(sheet, title=f"{column},title", With_all=f"{value},With all")
-    assert "another sheet" in (await row_of(studio, sheet)).error
-    row = await row_of(studio, sheet, options=Options(template="1", workspace="1", mode=Mode.UPDATE))
+    assert "another sheet" in (await row_of(label_studio, sheet)).error
+    row = await row_of(label_studio, sheet, options=Options(template="1", workspace="1", mode=Mode.UPDATE))
     assert row.outcome.value == "updated"
     found = project(sandbox)
     assert (found[column], found["task_number"], found["is_published"]) == (value, 5, True)
 
 
 async def test_who_is_not_known_is_told_before_the_first_write(
-    studio: Studio, sandbox: Sandbox, tmp_path: Path
+    label_studio: Instance, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path = tmp_path / "sheet.csv"
     path.write_text("title,members\nA row,nobody@example.com\n", encoding="utf-8")
     with pytest.raises(InvalidSheet) as invalid:
-        await created(studio, path)
+        await created(label_studio, path)
     assert [problem.code for problem in invalid.value.problems] == ["member-unknown"]
     assert all(request.method == "GET" for request in sandbox.requests)

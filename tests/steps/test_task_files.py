@@ -178,8 +178,8 @@ def resolved(folder: Path) -> tuple[list[Problem], list[str]]:
     async def found() -> tuple[list[Problem], list[str]]:
         options = Options(template="t.yaml", workspace="1")
         checked = check(read_sheet(folder / "s.csv"), options)
-        async with open_sandbox(options) as studio:
-            return (await resolve_targets(checked, options, studio)).problems, checked.sheet.notes
+        async with open_sandbox(options) as label_studio:
+            return (await resolve_targets(checked, options, label_studio)).problems, checked.sheet.notes
 
     return asyncio.run(found())
 

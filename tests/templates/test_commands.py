@@ -12,13 +12,13 @@ import yaml
 from pydantic import SecretStr
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.access import open_studio
+from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
 from label_studio_stencil.options import Options
 from label_studio_stencil.plan.targets import check
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,8 +78,10 @@ def ner(tmp_path: Path) -> Path:
 def created(sandbox: Sandbox, sheet: Path | list[dict[str, object]], **options: Any) -> Report:
     async def run() -> Report:
         chosen = Options(workspace="1", **options)
-        async with open_studio(StudioSettings(sandbox.url, SecretStr(sandbox.token)), chosen) as studio:
-            return await provision(check(read_sheet(sheet), chosen), chosen, studio)
+        async with open_label_studio(
+            LabelStudioSettings(sandbox.url, SecretStr(sandbox.token)), chosen
+        ) as label_studio:
+            return await provision(check(read_sheet(sheet), chosen), chosen, label_studio)
 
     return asyncio.run(run())
 
@@ -126,7 +128,7 @@ def test_an_exported_project_makes_one_that_exports_the_same(
     (tmp_path / "gold.yaml").write_text(exported, encoding="utf-8")
     assert yaml.safe_load(exported).items() >= {"maximum_annotations": 4, "color": "#1F6FEB"}.items()
     report = created(sandbox, [{"title": "Gold standard 2"}], template=str(tmp_path / "gold.yaml"))
-    assert report.well, report.to_json()
+    assert report.ok, report.to_json()
     _, again, _ = stencil("template", "export", "Gold standard 2")
     assert again.replace("Gold standard 2", "Gold standard").splitlines() == exported.splitlines()
 
@@ -138,7 +140,7 @@ def test_a_published_file_is_a_project_template_that_projects_are_made_from(
     made = json.loads(output)
     assert code == 0
     report = created(sandbox, [{"title": "Of the published"}], template="Entities")
-    assert report.well
+    assert report.ok
     project = http.get(f"/api/projects/{report.rows[0].project_id}/").json()
     assert '<Label value="Party"/>' in project["label_config"]
     assert project["maximum_annotations"] == 2
@@ -181,14 +183,14 @@ def test_a_row_that_exists_is_not_checked_again(stencil: Any, sandbox: Sandbox, 
     rows: list[dict[str, object]] = [{"title": "There already"}]
     created(sandbox, rows, template=str(ner))
     before = len(sandbox.requests)
-    assert created(sandbox, rows, template=str(ner)).well
+    assert created(sandbox, rows, template=str(ner)).ok
     assert [each.method for each in sandbox.requests[before:]].count("POST") == 0
 
 
 @pytest.mark.parametrize("reference", ["gallery:Named Entity Recognition", "gallery:named entity  recognition"])
 def test_an_entry_of_the_gallery_becomes_a_project(sandbox: Sandbox, http: httpx.Client, reference: str) -> None:
     report = created(sandbox, [{"title": "Of the gallery", "template": reference}])
-    assert report.well, report.to_json()
+    assert report.ok, report.to_json()
     config = http.get(f"/api/projects/{report.rows[0].project_id}/").json()["label_config"]
     assert '<Label value="PER" background="red"/>' in config
 
@@ -200,7 +202,7 @@ def test_titles_of_a_template_or_a_pattern_are_in_results_and_lead_to_one_projec
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("template,var.who\nt.yaml,Alder\nt.yaml,Beta\n", encoding="utf-8")
     report = created(sandbox, sheet)
-    assert report.well, report.to_json()
+    assert report.ok, report.to_json()
     assert list(report.to_frame()["title"]) == ["Alder 2026", "Beta 2026"]
     assert {row.outcome.value for row in created(sandbox, sheet).rows} == {"exists"}
 
@@ -216,7 +218,7 @@ def test_rows_that_come_to_one_title_are_told(sandbox: Sandbox, tmp_path: Path, 
 def test_the_whole_of_a_title_that_was_cut_is_kept_in_the_description(sandbox: Sandbox, http: httpx.Client) -> None:
     title = "A very long name of a customer of the northern branch office"
     report = created(sandbox, [{"title": title, "description": "Mine"}], template="1", long_titles="cut")
-    assert report.well, report.to_json()
+    assert report.ok, report.to_json()
     project = http.get(f"/api/projects/{report.rows[0].project_id}/").json()
     assert (len(project["title"]), project["description"]) == (50, f"{title}\n\nMine")
 

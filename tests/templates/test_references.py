@@ -8,13 +8,13 @@ import pytest
 from pydantic import SecretStr
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.access import Studio, open_studio
+from label_studio_stencil.access import Instance, open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.options import Options
 from label_studio_stencil.plan.targets import check
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.settings import StudioSettings
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 from label_studio_stencil.templates.files import from_anywhere
 from label_studio_stencil.templates.model import Template
@@ -30,9 +30,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-async def studio(sandbox: Sandbox) -> AsyncIterator[Studio]:
-    async with open_studio(StudioSettings(sandbox.url, SecretStr(sandbox.token)), Options()) as studio:
-        yield studio
+async def label_studio(sandbox: Sandbox) -> AsyncIterator[Instance]:
+    async with open_label_studio(LabelStudioSettings(sandbox.url, SecretStr(sandbox.token)), Options()) as label_studio:
+        yield label_studio
 
 
 @pytest.fixture
@@ -41,16 +41,16 @@ def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
         yield client
 
 
-async def made(studio: Studio, **row: object) -> Report:
+async def made(label_studio: Instance, **row: object) -> Report:
     options = Options(workspace="1")
-    return await provision(check(read_sheet([row]), options), options, studio)
+    return await provision(check(read_sheet([row]), options), options, label_studio)
 
 
-async def resolved(studio: Studio, reference: str, folder: Path | None = None) -> Template | Problem:
-    return (await resolve_templates([reference], studio.client, studio.edition, folder=folder))[reference]
+async def resolved(label_studio: Instance, reference: str, folder: Path | None = None) -> Template | Problem:
+    return (await resolve_templates([reference], label_studio.client, label_studio.edition, folder=folder))[reference]
 
 
-async def test_a_copy_of_a_project_has_its_settings_nested_ones_too(studio: Studio, http: httpx.Client) -> None:
+async def test_a_copy_of_a_project_has_its_settings_nested_ones_too(label_studio: Instance, http: httpx.Client) -> None:
     wanted = {
         "label_config": CONFIG,
         "maximum_annotations": 4,
@@ -62,8 +62,8 @@ async def test_a_copy_of_a_project_has_its_settings_nested_ones_too(studio: Stud
     http.patch(f"/api/projects/{source}/", json=wanted).raise_for_status()
 
     for title, reference in (("By id", f"project:{source}"), ("By title", "project:Gold standard")):
-        report = await made(studio, title=title, template=reference)
-        assert report.well, report.to_json()
+        report = await made(label_studio, title=title, template=reference)
+        assert report.ok, report.to_json()
         copy = http.get(f"/api/projects/{report.rows[0].project_id}/").json()
         assert copy["review_settings"].items() >= wanted["review_settings"].items()  # type: ignore[attr-defined]
         assert copy["assignment_settings"].items() >= wanted["assignment_settings"].items()  # type: ignore[attr-defined]
@@ -73,32 +73,34 @@ async def test_a_copy_of_a_project_has_its_settings_nested_ones_too(studio: Stud
 
 
 async def test_a_file_makes_projects_on_enterprise_too(
-    studio: Studio, tmp_path: Path, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    label_studio: Instance, tmp_path: Path, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ner.yaml").write_text(f"name: Mine\nlabel_config: '{CONFIG}'\nstrict_task_overlap: false\n")
-    report = await made(studio, title="From a file", template=str(tmp_path / "ner.yaml"))
-    assert report.well, report.to_json()
+    report = await made(label_studio, title="From a file", template=str(tmp_path / "ner.yaml"))
+    assert report.ok, report.to_json()
     project = http.get(f"/api/projects/{report.rows[0].project_id}/").json()
     assert (project["label_config"], project["strict_task_overlap"], project["workspace"]) == (CONFIG, False, 1)
 
 
-async def test_an_id_wins_over_a_name_and_an_exact_name_over_a_similar_one(studio: Studio, http: httpx.Client) -> None:
+async def test_an_id_wins_over_a_name_and_an_exact_name_over_a_similar_one(
+    label_studio: Instance, http: httpx.Client
+) -> None:
     project = http.post("/api/projects/", json={"title": "Source"}).json()["id"]
     for name in ("2", "sentiment analysis"):
         http.post("/api/project-templates/", json={"name": name, "project_id": project}).raise_for_status()
-    by_id, by_name = await resolved(studio, "2"), await resolved(studio, "Sentiment Analysis")
+    by_id, by_name = await resolved(label_studio, "2"), await resolved(label_studio, "Sentiment Analysis")
     assert isinstance(by_id, Template)
     assert isinstance(by_name, Template)
     assert (by_id.id, by_name.id) == (2, 1)
 
 
-async def test_a_name_that_fits_two_lists_both_ids(studio: Studio, http: httpx.Client) -> None:
+async def test_a_name_that_fits_two_lists_both_ids(label_studio: Instance, http: httpx.Client) -> None:
     project = http.post("/api/projects/", json={"title": "Source"}).json()["id"]
     added = http.post("/api/project-templates/", json={"name": "Sentiment Analysis", "project_id": project}).json()[
         "id"
     ]
-    found = await resolved(studio, "Sentiment Analysis")
+    found = await resolved(label_studio, "Sentiment Analysis")
     assert isinstance(found, Problem)
     assert found.code == "template-ambiguous"
     assert f"ids 1, {added}" in found.message
@@ -120,7 +122,7 @@ async def test_a_name_that_fits_two_lists_both_ids(studio: Studio, http: httpx.C
     ],
 )
 async def test_what_does_not_resolve_is_a_problem_that_names_it(
-    studio: Studio, tmp_path: Path, reference: str, code: str
+    label_studio: Instance, tmp_path: Path, reference: str, code: str
 ) -> None:
     (tmp_path / "bad.yaml").write_text("name: [")
     (tmp_path / "list.yaml").write_text("- name")
@@ -129,7 +131,7 @@ async def test_what_does_not_resolve_is_a_problem_that_names_it(
     (tmp_path / "tag.yaml").write_text("name: !!python/object/apply:os.system ['true']\n")
     (tmp_path / "deep.yaml").write_text("review_settings: " + "[" * 5000 + "]" * 5000)
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00\x81")
-    found = await resolved(studio, reference, tmp_path)
+    found = await resolved(label_studio, reference, tmp_path)
     assert isinstance(found, Problem)
     assert (found.code, found.column) == (code, "template")
 

@@ -1,4 +1,4 @@
-"""The Prefect UI in a browser, with all that stands behind it: a server, a worker, and the sandbox as the studio.
+"""The Prefect UI in a browser, with all that stands behind it: a server, a worker, and the sandbox as Label Studio.
 
 It needs Debian's `chromium`, or another Chromium or Chrome on PATH, which `make test-ui` sees to.
 """
@@ -39,21 +39,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def studio() -> Iterator[Sandbox]:
-    """The sandbox that the worker's environment names as the studio."""
+def label_studio() -> Iterator[Sandbox]:
+    """The sandbox that the worker's environment names as Label Studio."""
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
-def prefect_ui(studio: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_ui(label_studio: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the UI of a Prefect server that has the deployment `on-demand` and a worker."""
     with prefect_server(tmp_path_factory.mktemp("prefect-server"), ui=True) as api:
         environment = {
             **os.environ,
             "PREFECT_API_URL": api,
-            "LABEL_STUDIO_URL": studio.url,
-            "LABEL_STUDIO_API_KEY": studio.token,
+            "LABEL_STUDIO_URL": label_studio.url,
+            "LABEL_STUDIO_API_KEY": label_studio.token,
         }
         command(environment, "prefect", "--no-prompt", "work-pool", "create", "stencil", "--type", "process")
         command(environment, "prefect", "--no-prompt", "deploy", "--name", "on-demand")

@@ -35,8 +35,8 @@ def described() -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in arguments}
 
 
-def of_title(studio: Sandbox, *titles: str) -> dict[str, dict[str, Any]]:
-    return {project["title"]: project for project in projects(studio) if project["title"] in titles}
+def of_title(label_studio: Sandbox, *titles: str) -> dict[str, dict[str, Any]]:
+    return {project["title"]: project for project in projects(label_studio) if project["title"] in titles}
 
 
 def test_the_form_shows_the_fields_as_signed_with_their_descriptions(page: Page) -> None:
@@ -74,7 +74,7 @@ def test_the_form_untouched_sends_the_defaults(page: Page) -> None:
     assert sent["parameters"] == DEFAULTS
 
 
-def test_pasted_rows_become_projects_that_the_summary_links(page: Page, studio: Sandbox) -> None:
+def test_pasted_rows_become_projects_that_the_summary_links(page: Page, label_studio: Sandbox) -> None:
     titles = ("Reviews January", "Reviews February", "Reviews March")
     pasted = "\n".join(["title,maximum_annotations", *(f"{title},3" for title in titles)])
     form = open_form(page)
@@ -85,20 +85,20 @@ def test_pasted_rows_become_projects_that_the_summary_links(page: Page, studio: 
     assert run_to_its_end(page) == "Completed"
     picture_of_run(page, "run")
 
-    created = of_title(studio, *titles)
+    created = of_title(label_studio, *titles)
     assert len(created) == 3
     summary = open_summary(page)
     expect(summary.get_by_role("heading", level=1)).to_have_text("3 rows: 3 created")
     for title, project in created.items():
         link = summary.get_by_role("row").filter(has_text=title).get_by_role("link")
-        expect(link).to_have_attribute("href", f"{studio.url}/projects/{project['id']}")
+        expect(link).to_have_attribute("href", f"{label_studio.url}/projects/{project['id']}")
     # Links are the last thing in the summary.
     summary.get_by_role("link").last.scroll_into_view_if_needed()
     picture(page, "summary")
 
 
-def test_a_dry_run_creates_nothing_and_its_summary_says_so(page: Page, studio: Sandbox) -> None:
-    studio.clear_requests()
+def test_a_dry_run_creates_nothing_and_its_summary_says_so(page: Page, label_studio: Sandbox) -> None:
+    label_studio.clear_requests()
     form = open_form(page)
     paste(page, field(form, "csv_text"), "title,template,workspace\nOnly planned,1,1\n")
     field(form, "dry_run").click()
@@ -107,7 +107,7 @@ def test_a_dry_run_creates_nothing_and_its_summary_says_so(page: Page, studio: S
     summary = open_summary(page)
     expect(summary).to_contain_text("nothing was written")
     expect(summary.get_by_role("row").filter(has_text="Only planned")).to_contain_text("would be created")
-    asked = [request.method for request in studio.requests]
+    asked = [request.method for request in label_studio.requests]
     assert asked.count("GET") == len(asked) > 0
 
 
@@ -119,13 +119,13 @@ def test_two_sources_fail_and_the_state_names_both(page: Page) -> None:
     assert state_message(page).endswith("sheet, csv_text.")
 
 
-def test_rows_are_typed_as_items(page: Page, studio: Sandbox) -> None:
+def test_rows_are_typed_as_items(page: Page, label_studio: Sandbox) -> None:
     form = open_form(page)
     add_item(page, form, '{"title": "Typed by hand", "template": 1, "workspace": "Research", "maximum_annotations": 5}')
     add_item(page, form, '{"title": "Typed as well", "template": "1", "overrides": {"maximum_annotations": 3}}')
     field(form, "workspace").fill("1")
     assert run_to_its_end(page) == "Completed"
-    found = of_title(studio, "Typed by hand", "Typed as well")
+    found = of_title(label_studio, "Typed by hand", "Typed as well")
     assert {title: project["maximum_annotations"] for title, project in found.items()} == {
         "Typed by hand": 5,
         "Typed as well": 3,
