@@ -6,16 +6,11 @@ Requires `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` in the environment, or `s
 import asyncio
 import contextlib
 import gc
-import json
-import tempfile
-from collections import Counter
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from prefect import Flow, flow, tags
@@ -51,14 +46,13 @@ from label_studio_stencil.prefect.report import (
     publish_report,
     save_results,
 )
-from label_studio_stencil.prefect.sheet import SourceUnclear, asker_of, load_sheet, one_source
+from label_studio_stencil.prefect.sheet import SourceUnclear, asker_of, load_sheet, one_source, read_already
 from label_studio_stencil.prefect.tasks import carry_out_steps, plan_batch, provision_group, sweep
-from label_studio_stencil.problems import InvalidSheet, Problem, StencilError
+from label_studio_stencil.problems import InvalidSheet, StencilError
 from label_studio_stencil.report.files import OutputUnwritable, check_output
 from label_studio_stencil.report.markdown import escape
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.sheet.model import Sheet
-from label_studio_stencil.sheet.sources import read_sheet
+from label_studio_stencil.sheet.sources import ArrowTable, read_sheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -315,12 +309,10 @@ def _final_state(report: Report, fail_when: str) -> State[Any]:
     return Completed(name=name, message=report.sentence, data=report)
 
 
-def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
+def from_dataframe(df: "pd.DataFrame | ArrowTable", **options: Any) -> Report:
     """Create one project per row of a DataFrame: the flow, called from a script or a notebook.
 
-    The frame is spooled to a temporary file and the flow gets its path, since the parameters of a run are limited in size
-    (Prefect's server refuses more than 512 KiB). Lines in messages count as if the frame stood under a header: the first row is
-    line 2.
+    Lines in messages count as if the frame stood under a header: the first row is line 2.
 
     Args:
         df: Columns as in a sheet; `overrides` may hold dicts. Of pandas or polars, or a table of pyarrow.
@@ -342,40 +334,15 @@ def from_dataframe(df: "pd.DataFrame", **options: Any) -> Report:
     taken = sorted({"sheet", "csv_text", "rows"} & options.keys())
     if taken:
         raise SourceUnclear(f"from_dataframe takes its rows from the frame; leave out {', '.join(taken)}.")
-    sheet = read_sheet(df, name="DataFrame")
-    problems = [
-        Problem("duplicate-column", "the frame has this column twice: drop one.", column=name)
-        for name, times in Counter(sheet.columns).items()
-        if times > 1
-    ]
-    # The others are found again where the flow reads the rows.
-    problems += [problem for problem in sheet.problems if problem.code in ("not-a-row", "empty-sheet")]
-    if problems:
-        raise InvalidSheet("DataFrame", problems)
-    with tempfile.TemporaryDirectory(prefix="stencil-") as folder:
-        path = Path(folder) / "DataFrame.jsonl"
-        _spool(sheet, path)
+    sheet = read_sheet(df, name="DataFrame", asker=asker_of("sheet"))
+    # A run's parameters are limited in size (Prefect's server refuses more than 512 KiB), so the flow gets a name.
+    token = read_already.set({sheet.name: sheet})
+    try:
         with tags("stencil"):
-            report: Report = _run(create_projects(sheet=str(path), **options))
-        return report
-
-
-def _spool(sheet: Sheet, path: Path) -> None:
-    """The rows as JSON lines, each on its own line of the sheet."""
-    with path.open("w", encoding="ascii") as file:
-        line = 1
-        for row in sheet.rows:
-            file.write("\n" * (row.line - line))
-            file.write(json.dumps(row.cells, default=_as_text))
-            line = row.line
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, Decimal):
-        return str(value)
-    raise SourceUnclear(
-        f"the frame holds a value that is no text, number, date or list ({type(value).__name__}): make it text first."
-    )
+            report: Report = _run(create_projects(sheet=sheet.name, **options))
+    finally:
+        read_already.reset(token)
+    return report
 
 
 def _run(call: Coroutine[Any, Any, R]) -> R:

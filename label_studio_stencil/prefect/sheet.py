@@ -21,7 +21,7 @@ from label_studio_stencil.sheet.sources import read_sheet
 #: Who named the sheet, the template or the output of a run, where it was not whoever gave its other parameters.
 named_by: ContextVar[Mapping[str, Asker]] = ContextVar("named_by", default=MappingProxyType({}))
 
-#: The sheet that the command line has read already, for the flow that it runs: by path or URL.
+#: Sheets that were read before the flow runs, by their path, URL or name: by the command line, or from a DataFrame.
 read_already: ContextVar[Mapping[str, Sheet]] = ContextVar("read_already", default=MappingProxyType({}))
 
 Source = str | bytes | Sequence[Mapping[str, object]]
@@ -80,6 +80,6 @@ async def load_sheet(source: Source, name: str, options: Options, asker: Asker =
         how = {"encoding": options.encoding, "worksheet": options.worksheet}
         return check(known or read_sheet(source, name=label, **how, asker=asker), options)
 
-    known = read_already.get().get(source) if isinstance(source, str) and asker == PERSON else None
+    known = read_already.get().get(source) if isinstance(source, str) else None
     # A large sheet takes half a minute, in which the run is to tell that it lives.
     return await asyncio.to_thread(load)

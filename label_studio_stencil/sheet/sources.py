@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, TypeAlias, Union, cast
 from urllib.parse import unquote
 
 from label_studio_stencil.files import (
@@ -30,7 +30,15 @@ from label_studio_stencil.sheet.model import Row, Sheet, SheetUnreadable, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-Source: TypeAlias = Union[str, Path, bytes, BinaryIO, Sequence[Mapping[str, object]], "pd.DataFrame"]
+
+class ArrowTable(Protocol):
+    """A DataFrame of polars, a table of pyarrow, or whatever else can be read as Arrow."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give out the rows."""
+
+
+Source: TypeAlias = Union[str, Path, bytes, BinaryIO, Sequence[Mapping[str, object]], "pd.DataFrame", ArrowTable]
 
 #: Largest source, in bytes; it is held in memory.
 MOST_BYTES = 500_000_000

@@ -6,9 +6,11 @@ Needs pyarrow for Parquet, an extra of the package, imported when one is read.
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.sheet.limits import (
@@ -47,6 +49,7 @@ def read_parquet(content: bytes) -> Table:
     try:
         file = parquet.ParquetFile(io.BytesIO(content))
         _refuse_large_parquet(file.metadata)
+        _refuse_periods(file.schema_arrow)
         columns: list[list[object]] = [[] for _ in file.schema_arrow.names]
         for values in _unpacked(file):
             for column, more in zip(columns, values, strict=True):
@@ -89,13 +92,13 @@ def _unpacked(file: "pyarrow_parquet.ParquetFile") -> Iterator[list[list[object]
     for batch in file.iter_batches(batch_size=min(max(at_once, 1), _MOST_ROWS_AT_ONCE)):
         found = []
         for column in batch.columns:
-            plain = _decoded(column)
-            size += plain.nbytes
+            decoded = column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
+            size += decoded.nbytes
             if size > MOST_UNPACKED:
                 raise _large_parquet()
-            values = _values(plain)
+            values = _values(decoded)
             # Inside of lists and structs a text that is shared counts once up to here.
-            size += sum(len(str(value)) for value in values) if plain.type.num_fields else 0
+            size += sum(len(str(value)) for value in values) if decoded.type.num_fields else 0
             found.append(values)
         yield found
 
@@ -103,8 +106,9 @@ def _unpacked(file: "pyarrow_parquet.ParquetFile") -> Iterator[list[list[object]
 def _values(column: "pa.Array") -> list[object]:
     """The values of a column: floats of fewer digits as they are written, structs without their nulls."""
     values: list[object] = column.to_pylist()
-    if _has_short_floats(column.type):
-        values = [_as_written(value, column.type) for value in values]
+    kind = getattr(column.type, "value_type", column.type) if hasattr(column, "dictionary") else column.type
+    if _has_short_floats(kind):
+        values = [_as_written(value, kind) for value in values]
     return [_pruned(value) if isinstance(value, dict) else value for value in values]
 
 
@@ -170,23 +174,37 @@ def read_arrow(source: object) -> Table:
     """All rows of a table of pyarrow, polars or whatever else speaks Arrow, numbered as if under a header: the first is line 2.
 
     Raises:
-        SheetUnreadable: The extra is not installed.
+        SheetUnreadable: The extra is not installed, or the table holds what Arrow can't say.
     """
+    kind = type(source).__name__
     try:
         import pyarrow
     except ImportError:
         raise SheetUnreadable(
-            f"A {type(source).__name__} needs a reader: pip install pyarrow; or give its rows as a list of dicts."
+            f"A {kind} needs a reader: pip install pyarrow; or give its rows as a list of dicts."
         ) from None
-    table = pyarrow.table(source)
-    refuse_too_large(table.num_rows, table.num_columns)
-    columns = [[value for chunk in column.chunks for value in _values(_decoded(chunk))] for column in table.columns]
+    try:
+        table = pyarrow.table(source)
+        refuse_too_large(table.num_rows, table.num_columns)
+        _refuse_periods(table.schema)
+        columns = [[value for chunk in column.chunks for value in _values(chunk)] for column in table.columns]
+    except SheetUnreadable:
+        raise
+    except Exception as error:  # each library has errors of its own
+        raise SheetUnreadable(
+            f"The {kind} can't be read ({shown(f'{type(error).__name__}: {error}')}): give its rows as a list of dicts."
+        ) from error
     return _from_columns([str(name) for name in table.column_names], columns)
 
 
-def _decoded(column: "pa.Array") -> "pa.Array":
-    """A column with each value in its place, instead of a number that stands for it."""
-    return column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
+def _refuse_periods(schema: "pa.Schema") -> None:
+    """Return where no column holds periods of pandas, which Arrow keeps as bare numbers."""
+    for field in schema:
+        extension = (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
+        if "pandas.period" in (extension, getattr(field.type, "extension_name", "")):
+            raise SheetUnreadable(
+                f"The column {shown(field.name)!r} holds periods of pandas: make them text, with astype(str)."
+            )
 
 
 def _from_columns(names: list[str], columns: list[list[object]]) -> Table:
@@ -253,7 +271,10 @@ def plain(value: object, depth: int = 0) -> object:
     if value is None or isinstance(value, str | bool | int):
         return str(value) if type(value) is not str and isinstance(value, str) else value
     if isinstance(value, float):
-        return None if math.isnan(value) and not depth else float(value)
+        if depth or math.isfinite(value):
+            return float(value)
+        # An infinity as CSV has it, a text.
+        return None if math.isnan(value) else str(float(value))
     if depth > 50:
         return value
     if isinstance(value, dict):
@@ -262,10 +283,14 @@ def plain(value: object, depth: int = 0) -> object:
         return [plain(part, depth + 1) for part in value]
     if isinstance(value, bytes):
         return _text_of(value)
-    if isinstance(value, datetime | date):
+    if isinstance(value, date):
         return None if str(value) == "NaT" else date_text(value)
     if isinstance(value, Decimal):
-        return value if value.is_finite() else str(value)
+        return value if value.is_finite() else plain(float(value), depth)
+    if isinstance(value, time):
+        return value.isoformat()
+    if isinstance(value, timedelta | UUID | PurePath):
+        return str(value)
     return _without_numpy(value, depth)
 
 
@@ -288,8 +313,13 @@ def _without_numpy(value: object, depth: int) -> object:
     name = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
     if name in ("pandas.NAType", "pandas.NaTType"):
         return None
+    if name in ("pandas.Period", "pandas.Interval"):
+        return str(value)
     if name in ("numpy.float32", "numpy.float16"):
         return plain(float(str(value)), depth)
+    if name in ("numpy.datetime64", "numpy.timedelta64"):
+        # Of nanoseconds, which Python's do not know, numpy makes a whole number.
+        return plain(value.astype(f"{name.removeprefix('numpy.')}[us]").item(), depth)  # type: ignore[attr-defined]
     if name.startswith("numpy.") and hasattr(value, "tolist"):
         return plain(value.tolist(), depth + 1)
     return value

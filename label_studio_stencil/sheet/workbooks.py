@@ -7,7 +7,6 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, time, timedelta
 from typing import IO, NamedTuple
 
 from label_studio_stencil.letters import without_unseen
@@ -16,7 +15,7 @@ from label_studio_stencil.sheet.formulas import unguard
 from label_studio_stencil.sheet.limits import MOST_PROBLEMS, MOST_UNPACKED, note_large_cells, refuse_too_large
 from label_studio_stencil.sheet.model import Row, SheetUnreadable, Table
 from label_studio_stencil.sheet.nameless import Nameless
-from label_studio_stencil.sheet.tables import date_text
+from label_studio_stencil.sheet.tables import plain
 
 #: Most files in a workbook: each takes a few hundred bytes of memory before anything is read.
 MOST_PARTS = 10_000
@@ -330,8 +329,4 @@ def _cell(value: object) -> object:
         return unguard(value) if value.strip() else None
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return int(value)
-    if isinstance(value, date):
-        return date_text(value)
-    if isinstance(value, time):
-        return value.isoformat()
-    return str(value) if isinstance(value, timedelta) else value
+    return plain(value)

@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
@@ -255,12 +254,13 @@ def test_a_table_of_pyarrow_becomes_projects_as_a_frame_does(sandbox: Sandbox) -
 @pytest.mark.parametrize(
     ("frame", "options", "said"),
     [
-        (pd.DataFrame({"title": [b"\xad\xad"]}), {}, "bytes"),
-        (pd.DataFrame({"title": [uuid4()]}), {}, "UUID"),
+        (pd.DataFrame({"title": [b"\xad\xad"]}), {"sandbox": True}, "the title must be text"),
+        (pd.DataFrame([["One", "Two"]], columns=["title", "title"]), {"sandbox": True}, "duplicate-column"),
+        (pd.DataFrame({"title": []}), {"sandbox": True}, "empty-sheet"),
         (pd.Series(["One"]), {}, "this is a Series"),
         (pd.DataFrame({"title": ["One"]}), {"templat": "1"}, "no parameter templat"),
     ],
-    ids=["bytes", "uuid", "no frame", "no such parameter"],
+    ids=["bytes", "twice", "empty", "no frame", "no such parameter"],
 )
 def test_a_frame_that_is_none_says_so(frame: Any, options: dict[str, Any], said: str) -> None:
     with pytest.raises(StencilError, match=said):
