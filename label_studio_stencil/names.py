@@ -1,7 +1,7 @@
 """Finds what a sheet names, by id or by name, and says what is near when it finds nothing."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from label_studio_stencil.letters import without_unseen
@@ -20,6 +20,12 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 _NEAREST = 3
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = _NEAREST, cutoff: float = 0.6) -> list[str]:
+    """The names that are spelt most like this one, best first; blanks, case and invisible characters do not count."""
+    folded = {_folded(each): each for each in known}
+    return [folded[each] for each in difflib.get_close_matches(_folded(name), list(folded), n=most, cutoff=cutoff)]
 
 
 def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str) -> T | Problem:
@@ -52,8 +58,8 @@ def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str)
 
 
 def _unknown(reference: str, items: Sequence[Named], names: Sequence[str], kind: str) -> str:
-    ids = {_folded(name): _with_id(shown(name), item.id) for item, name in zip(items, names, strict=True)}
-    near = difflib.get_close_matches(_folded(reference), list(ids), n=_NEAREST, cutoff=0.5)
+    ids = {name: _with_id(shown(name), item.id) for item, name in zip(items, names, strict=True)}
+    near = nearest(reference, ids, cutoff=0.5)
     if near:
         return f"no {kind} has this id or name; the nearest are {', '.join(ids[name] for name in near)}."
     if not items:

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 #: What is shown in place of a secret.
 MASK = "***"
-#: Input columns, and keys of `overrides`, whose values are never shown.
-SECRET_COLUMNS = frozenset({"task_data_password"})
+#: Settings whose values are never shown: columns of a sheet, keys of `overrides`, fields of an answer.
+SECRET_FIELDS = frozenset({"task_data_password"})
 
 #: User and password of a URL, or its query, where signatures are.
 _IN_URLS = re.compile(r"(?P<start>://)[^/\s?#]*@|(?P<url>://[^\s?]*)\?[^\s'\")\]]*[^\s'\")\].,;:]")
@@ -36,7 +36,7 @@ class FromFile(str):
 @lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
     """Whether a column, or a key of `overrides`, holds a password, however its name is spelt."""
-    return name.strip().casefold().replace(" ", "_").replace("-", "_") in SECRET_COLUMNS
+    return name.strip().casefold().replace(" ", "_").replace("-", "_") in SECRET_FIELDS
 
 
 def holds_secrets(column: str) -> bool:

@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.problems import Problem
-from label_studio_stencil.rows.comparison import differing, masked
+from label_studio_stencil.rows.comparison import differing
 from label_studio_stencil.rows.fields import (
     ENTERPRISE_ONLY_FIELDS,
     FIELDS,
     READ_ONLY_FIELDS,
     ROW_FIELDS,
-    SECRET_FIELDS,
     TEXT_FIELDS,
 )
 from label_studio_stencil.rows.overrides import Overrides
@@ -301,12 +300,8 @@ def test_a_password_may_start_with_an_at_sign() -> None:
     assert parsed("task_data_password", "@secret") == "@secret"
 
 
-def test_masking_hides_secrets_alone() -> None:
-    assert masked({"task_data_password": "x", "color": "#000000"}) == {
-        "task_data_password": "***",
-        "color": "#000000",
-    }
-    assert frozenset({"task_data_password"}) == SECRET_FIELDS
+def test_the_password_of_the_task_storage_is_the_one_secret() -> None:
+    assert [name for name, facts in FIELDS.items() if facts.secret] == ["task_data_password"]
 
 
 def test_the_model_takes_what_cells_hold_and_tells_the_wires_form() -> None:

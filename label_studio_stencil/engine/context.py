@@ -101,7 +101,7 @@ class Outcomes:
         """The row waits for its next attempt; what is known of it by now is noted, should the batch end here."""
         ticket.not_before = self._clock.now() + seconds
         ticket.waiting_for = reason
-        ticket.project, ticket.error_code = _half_made(ticket), "stopped"
+        ticket.project, ticket.error_code = _placeholder_of(ticket), "stopped"
         ticket.error = f"the batch ended while the row waited: {reason}; {_left(ticket)}"
         logger.debug("line %s waits %.1f s: %s", ticket.target.request.line, seconds, reason)
         self._waits.waiting(seconds, reason)
@@ -115,7 +115,7 @@ class Outcomes:
             self.decide(ticket, Outcome.UNPROCESSED, code="stopped", error=f"the batch stopped first: {reason}")
             return
         error = f"the batch stopped: {reason}; {_left(ticket)}"
-        self.decide(ticket, Outcome.UNPROCESSED, _half_made(ticket), "stopped", error)
+        self.decide(ticket, Outcome.UNPROCESSED, _placeholder_of(ticket), "stopped", error)
 
     def away(self, ticket: Ticket) -> None:
         """The batch stops since Label Studio is away: of a row whose create was not answered it can't be told what is there."""
@@ -171,14 +171,14 @@ def with_ids(reason: str, ids: Sequence[int]) -> str:
     return f"{reason} (projects {', '.join(map(str, ids))})" if ids else reason
 
 
-def _half_made(ticket: Ticket) -> int | None:
+def _placeholder_of(ticket: Ticket) -> int | None:
     """The project of the row to look at, where there is one."""
     return ticket.bound if ticket.bound is not None else min(ticket.known, default=None)
 
 
 def _left(ticket: Ticket) -> str:
     """What of a row is on Label Studio, and what comes of it."""
-    project = _half_made(ticket)
+    project = _placeholder_of(ticket)
     if ticket.planned.action is Action.UPDATE:
         return f"project {project} may not have been updated; a rerun sees to it"
     if project is not None:

@@ -112,7 +112,7 @@ def resolve(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
     if ticket.refusal:
         return Refused(ticket.refusal)
     if siblings.marked:
-        return _half_made(ticket, siblings.marked, at)
+        return _placeholders(ticket, siblings.marked, at)
     return _nothing(ticket, at)
 
 
@@ -137,7 +137,7 @@ def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
     return Unclear("twins", reason, siblings.ids)
 
 
-def _half_made(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances) -> Decision:
+def _placeholders(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances) -> Decision:
     """Only placeholders: finish the winner, once no other owner can be about to finish another."""
     winner = winner_of(ticket, marked)
     if len(marked) > 1:

@@ -22,6 +22,7 @@ from label_studio_stencil.labelstudio.connections import Overdue
 from label_studio_stencil.labelstudio.errors import ADVICE, LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
 from label_studio_stencil.labelstudio.outage import FROM_THE_EDGE
 from label_studio_stencil.labelstudio.reasons import WITHHELD, reason_of
+from label_studio_stencil.redaction import SECRET_FIELDS
 
 T = TypeVar("T")
 
@@ -38,9 +39,6 @@ QUOTED_LENGTH = 500
 
 #: Shorter texts are not cut out of a server's sentence: they would take half its letters along.
 SHORTEST_SECRET = 3
-
-#: Fields whose very complaints are withheld, since they could repeat the value.
-SECRET_FIELDS = frozenset({"task_data_password"})
 
 #: Parts of paths that only Enterprise serves.
 ENTERPRISE_PATHS = ("/api/project-templates", "/api/workspaces")

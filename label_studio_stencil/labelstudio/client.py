@@ -34,7 +34,7 @@ from label_studio_stencil.labelstudio.models import (
     GalleryEntry,
     Imported,
     ImportState,
-    Member,
+    OrganizationMember,
     Project,
     ProjectPage,
     ProjectTemplate,
@@ -44,7 +44,7 @@ from label_studio_stencil.labelstudio.models import (
 )
 from label_studio_stencil.labelstudio.outage import Outage
 from label_studio_stencil.labelstudio.pacing import Clock, Pacer, SystemClock, Turn, spread
-from label_studio_stencil.redaction import FromFile
+from label_studio_stencil.redaction import SECRET_FIELDS, FromFile
 from label_studio_stencil.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ Params = Mapping[str, str | int]
 
 Body = Mapping[str, JSON] | list[JSON]
 
-_USERS = TypeAdapter(list[Member])
+_USERS = TypeAdapter(list[OrganizationMember])
 _TEMPLATES = TypeAdapter(list[ProjectTemplate])
 _WORKSPACES = TypeAdapter(list[Workspace])
 
@@ -189,10 +189,6 @@ class LabelStudio:
         """All project templates, on Enterprise; `Rejected` with `absent` on Community."""
         return (await self._read("/api/project-templates/")).parsed(_TEMPLATES.validate_python)
 
-    async def project_template(self, template_id: int) -> ProjectTemplate:
-        """One project template, on Enterprise; `Rejected` with status 404 where there is none of this id."""
-        return (await self._read(f"/api/project-templates/{template_id}")).parsed(ProjectTemplate.model_validate)
-
     async def create_project_template(self, name: str, *, project: int, description: str = "") -> ProjectTemplate:
         """A project template with the settings of a project, on Enterprise; sent once.
 
@@ -206,7 +202,7 @@ class LabelStudio:
             body["description"] = description
         return (await self._once("POST", "/api/project-templates/", body=body)).parsed(ProjectTemplate.model_validate)
 
-    async def users(self) -> list[Member]:
+    async def users(self) -> list[OrganizationMember]:
         """Everybody of the organisation."""
         return (await self._read("/api/users/")).parsed(_USERS.validate_python)
 
@@ -597,4 +593,4 @@ def _from_files(body: Body | None) -> frozenset[str]:
 def _passwords(body: Body | None) -> tuple[str, ...]:
     if not isinstance(body, Mapping):
         return ()
-    return tuple(str(body[field]) for field in answers.SECRET_FIELDS if body.get(field))
+    return tuple(str(body[field]) for field in SECRET_FIELDS if body.get(field))

@@ -56,40 +56,40 @@ class Edition(StrEnum):
     COMMUNITY = "Community"
 
 
-class Answer(BaseModel):
+class Resource(BaseModel):
     """Base of the typed answers: frozen, with unknown fields kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class Version(Answer):
+class Version(Resource):
     """Which Label Studio a server is: its release, such as `1.23.2`, and its edition."""
 
     release: str
     edition: Edition
 
 
-class User(Answer):
+class User(Resource):
     """Whose token it is."""
 
     id: int
     email: str = ""
 
 
-class Member(Answer):
+class OrganizationMember(Resource):
     """Somebody of the organisation, as `GET /api/users/` tells."""
 
     id: int
     email: str = ""
 
 
-class Added(Answer):
+class Added(Resource):
     """Answer to adding members; who was skipped is not one."""
 
     skipped_user_ids: list[int] = []
 
 
-class Imported(Answer):
+class Imported(Resource):
     """Answer to an import of tasks.
 
     Attributes:
@@ -101,7 +101,7 @@ class Imported(Answer):
     task_count: int | None = None
 
 
-class ImportState(Answer):
+class ImportState(Resource):
     """What has become of an import, on Enterprise.
 
     Attributes:
@@ -123,7 +123,7 @@ class ImportState(Answer):
         return self.status == "failed"
 
 
-class Workspace(Answer):
+class Workspace(Resource):
     """A place for projects, on Enterprise."""
 
     id: int
@@ -132,7 +132,7 @@ class Workspace(Answer):
     is_personal: Annotated[bool, BeforeValidator(bool)] = False
 
 
-class GalleryEntry(Answer):
+class GalleryEntry(Resource):
     """A labelling interface that Label Studio's package brings; it has no id (measured on Community 1.23.2).
 
     Attributes:
@@ -152,7 +152,7 @@ class GalleryEntry(Answer):
         """None: entries go by their title."""
 
 
-class Gallery(Answer):
+class Gallery(Resource):
     """Answer of `GET /api/templates/`."""
 
     templates: list[GalleryEntry]
@@ -162,7 +162,7 @@ def _object(value: object) -> object:
     return {} if value is None else value
 
 
-class ProjectTemplate(Answer):
+class ProjectTemplate(Resource):
     """What a project is made from, on Enterprise.
 
     The settings are left out of the `repr`, since project settings may hold the password of the task data.

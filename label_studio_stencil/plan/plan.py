@@ -152,26 +152,26 @@ def by_key(projects: Iterable[Project], keys: Iterable[str] | None = None) -> di
 
 
 #: A workspace's id and a title as one reads it.
-Looks = tuple[int | None, str]
+Likeness = tuple[int | None, str]
 
 
-def by_looks(projects: Iterable[Project], targets: Iterable[Target]) -> dict[Looks, tuple[Project, ...]]:
+def by_likeness(projects: Iterable[Project], targets: Iterable[Target]) -> dict[Likeness, tuple[Project, ...]]:
     """The projects that look like a target to whoever reads their titles, lowest id first.
 
     Args:
         projects: In any order.
         targets: The rows.
     """
-    wanted = {_looks(target.workspace, target.request.title) for target in targets}
-    found: dict[Looks, dict[int, Project]] = {}
+    wanted = {_likeness(target.workspace, target.request.title) for target in targets}
+    found: dict[Likeness, dict[int, Project]] = {}
     for project in projects:
-        looks = _looks(project.workspace, project.title)
-        if looks in wanted:
-            found.setdefault(looks, {})[project.id] = project
-    return {looks: tuple(same[number] for number in sorted(same)) for looks, same in found.items()}
+        likeness = _likeness(project.workspace, project.title)
+        if likeness in wanted:
+            found.setdefault(likeness, {})[project.id] = project
+    return {likeness: tuple(same[number] for number in sorted(same)) for likeness, same in found.items()}
 
 
-def _looks(workspace: int | None, title: str) -> Looks:
+def _likeness(workspace: int | None, title: str) -> Likeness:
     return workspace, folded(title)
 
 
@@ -179,7 +179,7 @@ def plan(
     targets: Sequence[Target],
     existing: Mapping[str, Sequence[Project]],
     mode: Mode,
-    alike: Mapping[Looks, Sequence[Project]] | None = None,
+    alike: Mapping[Likeness, Sequence[Project]] | None = None,
 ) -> list[Planned]:
     """What each target is going to do, given what exists.
 
@@ -189,12 +189,12 @@ def plan(
         targets: The rows.
         existing: Projects by key, as `by_key` gives them; with their settings where `mode` is `Mode.UPDATE`.
         mode: What to do about a project that exists.
-        alike: Projects by their looks, as `by_looks` gives them; nothing where look-alikes don't matter.
+        alike: Projects by their looks, as `by_likeness` gives them; nothing where look-alikes don't matter.
     """
     planned = []
     for target in targets:
         each = _planned(target, tuple(existing.get(target.key, ())), mode)
-        same = alike.get(_looks(target.workspace, target.request.title), ()) if alike else ()
+        same = alike.get(_likeness(target.workspace, target.request.title), ()) if alike else ()
         others = tuple(project for project in same if key_of(project.workspace, project.title) != target.key)
         if others:
             action = Action.AMBIGUOUS if each.action is Action.CREATE else each.action

@@ -23,7 +23,7 @@ from label_studio_stencil.labelstudio.listing import (
 from label_studio_stencil.labelstudio.models import Project, ProjectPage
 from label_studio_stencil.options import Mode
 from label_studio_stencil.plan.marker import normal_title
-from label_studio_stencil.plan.plan import Planned, Target, by_key, by_looks, needs_settings, plan, replanned
+from label_studio_stencil.plan.plan import Planned, Target, by_key, by_likeness, needs_settings, plan, replanned
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.titles import folded
@@ -128,7 +128,7 @@ async def survey(
             *await _by_title(label_studio, titles, fields, at_once),
         ]
     projects = await _completed(label_studio, targets, [*first.projects, *rest], at_once)
-    alike = {} if allow_lookalikes else by_looks(projects, targets)
+    alike = {} if allow_lookalikes else by_likeness(projects, targets)
     planned = plan(targets, by_key(projects, (target.key for target in targets)), mode, alike)
     return Survey(tuple(await _with_settings(label_studio, planned, at_once)), _covered(projects, now), ordered)
 

@@ -19,10 +19,10 @@ from label_studio_stencil.options import Options
 from label_studio_stencil.plan.plan import Target
 from label_studio_stencil.plan.targets import check, resolve_targets
 from label_studio_stencil.problems import Problem
+from label_studio_stencil.redaction import SECRET_FIELDS
 from label_studio_stencil.removal.proof import WRITTEN_BY_HAND, Doubt, Expected, doubt
 from label_studio_stencil.removal.report import RemovalOutcome, RemovalReport, RemovalRow
 from label_studio_stencil.removal.results import NotResults, Result, Results, check_label_studio, explained
-from label_studio_stencil.rows.fields import SECRET_FIELDS
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"http": 80, "https": 443}
 _MOST_NAMED_LABEL_STUDIOS = 3
 
-Place = tuple[str, int | None, str]
+Site = tuple[str, int | None, str]
 
 
 class NotResults(StencilError):
@@ -126,12 +126,12 @@ def check_label_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: 
     Raises:
         NotResults: Some are on another one.
     """
-    here = _place(url)
+    here = _site(url)
     elsewhere = dict.fromkeys(
         label_studio
         for row in rows
         if row.created and (label_studio := label_studio_of(row.project_url))
-        if not (is_loopback(label_studio) if sandbox else _place(label_studio) == here)
+        if not (is_loopback(label_studio) if sandbox else _site(label_studio) == here)
     )
     if elsewhere:
         label_studios = ", ".join(list(elsewhere)[:_MOST_NAMED_LABEL_STUDIOS])
@@ -147,7 +147,7 @@ def label_studio_of(project_url: str) -> str:
         return ""
 
 
-def _place(url: str) -> Place:
+def _site(url: str) -> Site:
     """What two addresses of one Label Studio have in common: host, port and the path it is served under."""
     parts = urlsplit(url)
     host = parts.hostname or ""

@@ -10,8 +10,8 @@ def cell_text(value: object) -> str:
     """A cell as the files hold it: blank if missing, lists and objects as JSON, guarded where it must be."""
     if isinstance(value, str):
         return guard(value)
-    value = plain(value)
-    if is_missing(value):
+    value = unwrapped(value)
+    if is_null(value):
         return ""
     if isinstance(value, bool):
         return str(value).lower()
@@ -20,13 +20,13 @@ def cell_text(value: object) -> str:
     return guard(str(value))
 
 
-def plain(value: object) -> object:
+def unwrapped(value: object) -> object:
     """The value without NumPy's wrapping, in which Parquet files and DataFrames hold lists and numbers."""
     unwrap = getattr(value, "tolist", None)
     return unwrap() if callable(unwrap) else value
 
 
-def is_missing(value: object) -> bool:
+def is_null(value: object) -> bool:
     """Whether there is no value: `None`, a float's NaN, or pandas' own marks."""
     nan = isinstance(value, float) and value != value
     return value is None or nan or type(value).__name__ in {"NAType", "NaTType"}
@@ -35,5 +35,5 @@ def is_missing(value: object) -> bool:
 def _for_json(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
-    unwrapped = plain(value)
-    return str(value) if unwrapped is value else unwrapped
+    bare = unwrapped(value)
+    return str(value) if bare is value else bare

@@ -121,11 +121,11 @@ def _encoded(text: str) -> bytes:
 
 def _shown_text(column: str) -> Callable[[object], str]:
     """What turns a cell of this column into text that may be shown."""
-    plain = not holds_secrets(column)
+    unwrapped = not holds_secrets(column)
 
     def text(value: object) -> str:
         # Almost every cell is text without a secret, and a report has a million of them.
-        return guard(value) if plain and type(value) is str else cell_text(masked_cell(column, value))
+        return guard(value) if unwrapped and type(value) is str else cell_text(masked_cell(column, value))
 
     return text
 

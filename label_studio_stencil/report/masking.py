@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from label_studio_stencil.redaction import MASK, holds_secrets, is_secret, may_hold_secret, redact
-from label_studio_stencil.report.cells import is_missing, plain
+from label_studio_stencil.report.cells import is_null, unwrapped
 
 if TYPE_CHECKING:
     from label_studio_stencil.report.outcomes import RowReport
@@ -33,11 +33,11 @@ def masked_error(row: "RowReport") -> str:
 
 
 def _blank(value: object) -> bool:
-    return is_missing(value) or not str(value).strip()
+    return is_null(value) or not str(value).strip()
 
 
 def _masked(value: object, depth: int = 0) -> object:
-    value = plain(value)
+    value = unwrapped(value)
     if depth > _DEEPEST:
         return MASK
     if isinstance(value, Mapping):
@@ -74,7 +74,7 @@ def _parsed(value: object) -> object:
 
 
 def _inner_secrets(value: object, depth: int = 0) -> Iterator[str]:
-    value = plain(value)
+    value = unwrapped(value)
     if depth > _DEEPEST:
         return
     if isinstance(value, Mapping):

@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     @property
     def ok(self) -> bool:
         """Whether the row's project is there, as the batch was asked to have it."""
-        return self in _WELL
+        return self in _OK
 
     @property
     def written(self) -> bool:
@@ -51,7 +51,7 @@ class Outcome(StrEnum):
 
 
 _WRITTEN = frozenset({Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED})
-_WELL = _WRITTEN | {Outcome.UNCHANGED, Outcome.EXISTS}
+_OK = _WRITTEN | {Outcome.UNCHANGED, Outcome.EXISTS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class Report:
     @property
     def counts(self) -> dict[Outcome, int]:
         """How many rows have each outcome: all outcomes, in their order, zeros included."""
-        return summary.counted(self.rows)
+        return summary.count_outcomes(self.rows)
 
     @property
     def ok(self) -> bool:

@@ -9,7 +9,7 @@ from label_studio_stencil.report.outcomes import Outcome, RowReport
 LINES_NAMED = 5
 
 
-def counted(rows: Sequence[RowReport]) -> dict[Outcome, int]:
+def count_outcomes(rows: Sequence[RowReport]) -> dict[Outcome, int]:
     """How many rows have each outcome: all outcomes, in their order, zeros included."""
     counts = dict.fromkeys(Outcome, 0)
     for row in rows:
@@ -19,7 +19,7 @@ def counted(rows: Sequence[RowReport]) -> dict[Outcome, int]:
 
 def sentence(rows: Sequence[RowReport], *, dry_run: bool, stopped: str = "") -> str:
     """One line: `27 rows: 24 created, 1 exists, 2 failed (line 7, line 19)`."""
-    counts = counted(rows)
+    counts = count_outcomes(rows)
     parts = [
         f"{count} {outcome.told(dry_run=dry_run)}" + ("" if outcome.ok else f" ({_lines(rows, outcome)})")
         for outcome, count in counts.items()

@@ -11,10 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.rows import values as kinds
-from label_studio_stencil.rows.fields import FIELDS, SECRET_FIELDS
+from label_studio_stencil.rows.fields import FIELDS
 from label_studio_stencil.rows.values import Kind
-
-MASK = "***"
 
 
 def differing(wanted: Mapping[str, JSON], actual: Mapping[str, JSON]) -> dict[str, JSON]:
@@ -30,11 +28,6 @@ def differing(wanted: Mapping[str, JSON], actual: Mapping[str, JSON]) -> dict[st
         if name not in actual or not _held(name, expected, actual[name]):
             found[name] = value
     return found
-
-
-def masked(values: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The values with secrets as `***`, for display."""
-    return {name: MASK if name in SECRET_FIELDS else value for name, value in values.items()}
 
 
 def _held(name: str, wanted: JSON, actual: JSON) -> bool:

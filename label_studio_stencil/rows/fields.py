@@ -14,6 +14,7 @@ from annotated_types import Ge, Le, MaxLen
 from pydantic.fields import FieldInfo
 
 from label_studio_stencil.json_value import JSON
+from label_studio_stencil.redaction import SECRET_FIELDS
 from label_studio_stencil.rows.overrides import INT32, Overrides
 from label_studio_stencil.rows.values import Kind
 
@@ -88,7 +89,7 @@ def _facts(name: str, info: FieldInfo) -> FieldFacts:
         default=extra["server"],
         help=info.description or "",
         enterprise_only=not extra["community"],
-        secret=bool(extra["secret"]),
+        secret=name in SECRET_FIELDS,
         text=kind in _TEXTS,
     )
 
@@ -108,7 +109,6 @@ FIELDS: Mapping[str, FieldFacts] = MappingProxyType(
 #: Fields that Community drops without a word (measured on 1.23.2), so that they are errors there.
 ENTERPRISE_ONLY_FIELDS = frozenset(name for name, facts in FIELDS.items() if facts.enterprise_only)
 TEXT_FIELDS = frozenset(name for name, facts in FIELDS.items() if facts.text)
-SECRET_FIELDS = frozenset(name for name, facts in FIELDS.items() if facts.secret)
 
 #: What the row says in columns of its own; none of it is an override.
 ROW_FIELDS = frozenset({"title", "workspace", "workspace_id", "template"})

@@ -169,9 +169,7 @@ Review = Annotated[ReviewSettings, Kind.OBJECT, BeforeValidator(kinds.json_objec
 Assignment = Annotated[AssignmentSettings, Kind.OBJECT, BeforeValidator(kinds.json_object)]
 
 
-def _setting(
-    what: str, *, server: JSON = None, nullable: bool = False, community: bool = False, secret: bool = False
-) -> Any:
+def _setting(what: str, *, server: JSON = None, nullable: bool = False, community: bool = False) -> Any:
     """A field that is not set unless the row sets it.
 
     Args:
@@ -179,13 +177,11 @@ def _setting(
         server: The value that the server documents for a project which does not set it.
         nullable: Whether the contract takes null; Stencil never sends it.
         community: Whether Community stores it (measured on 1.23.2); it drops the others without a word.
-        secret: Whether its value is never shown.
     """
     more: dict[str, JSON] = {
         "server": server,
         "nullable": nullable,
         "community": community,
-        "secret": secret,
     }
     return Field(default=None, description=what, json_schema_extra=more)
 
@@ -315,7 +311,7 @@ class Overrides(BaseModel):
         "Login for the storage that holds the task data.", nullable=True, community=True
     )
     task_data_password: Credential | None = _setting(
-        "Password for the storage that holds the task data.", nullable=True, community=True, secret=True
+        "Password for the storage that holds the task data.", nullable=True, community=True
     )
     use_custom_interface: Boolean | None = _setting("Use the custom labelling interface.", server=False)
 

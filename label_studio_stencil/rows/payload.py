@@ -3,7 +3,6 @@
 A sheet of 100,000 rows says the same few values over and over, so answers for text are remembered.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import lru_cache
@@ -13,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from label_studio_stencil.json_value import JSON
+from label_studio_stencil.names import nearest
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.redaction import Secret
 from label_studio_stencil.rows.fields import FIELDS, READ_ONLY_FIELDS, ROW_FIELDS, FieldFacts
@@ -64,7 +64,7 @@ class Fault(NamedTuple):
     path: str = ""
 
 
-class Checked(NamedTuple):
+class Parsed(NamedTuple):
     """A value as the wire wants it, or what is wrong with it."""
 
     value: JSON
@@ -95,21 +95,21 @@ def parse_overrides(
     for name, value in values.items():
         facts = FIELDS.get(name)
         if facts is None:
-            checked = _stranger(name, value, allow_unknown)
+            parsed = _stranger(name, value, allow_unknown)
         elif value is None:
-            checked = Checked(None, (Fault("null-value", _NULL.format(name=name)),))
+            parsed = Parsed(None, (Fault("null-value", _NULL.format(name=name)),))
         elif isinstance(value, str) and facts.kind not in _TEXTUAL and not value.strip():
             continue
         else:
-            checked = check(name, value, allow_unknown=allow_unknown)
-        if checked.faults:
+            parsed = parse(name, value, allow_unknown=allow_unknown)
+        if parsed.faults:
             hidden = value is None or (facts is not None and facts.secret)
             # Shown once: an object can have thousands of faults, and each of them would spell it out.
             value_shown = None if hidden else shown(value)
-            problems += [_problem(name, value_shown, fault, line) for fault in checked.faults[:MOST_FAULTS]]
+            problems += [_problem(name, value_shown, fault, line) for fault in parsed.faults[:MOST_FAULTS]]
         else:
-            hidden = facts is not None and facts.secret and isinstance(checked.value, str)
-            payload[name] = Secret(checked.value) if hidden else checked.value
+            hidden = facts is not None and facts.secret and isinstance(parsed.value, str)
+            payload[name] = Secret(parsed.value) if hidden else parsed.value
     return payload, problems
 
 
@@ -127,32 +127,32 @@ def _problem(name: str, value_shown: str | None, fault: Fault, line: int | None)
     )
 
 
-def _stranger(name: str, value: object, allow_unknown: bool) -> Checked:
+def _stranger(name: str, value: object, allow_unknown: bool) -> Parsed:
     """The answer for a field that is not settable, or not known."""
     if name in ROW_FIELDS:
-        return Checked(None, (Fault("row-field", f"{name} is not an override: give it a column of its own"),))
+        return Parsed(None, (Fault("row-field", f"{name} is not an override: give it a column of its own"),))
     if name in READ_ONLY_FIELDS:
-        return Checked(None, (Fault("read-only-field", f"{name} is computed by the server: remove it"),))
+        return Parsed(None, (Fault("read-only-field", f"{name} is computed by the server: remove it"),))
     if not allow_unknown:
         message = f"{name} is not a field that can be set{suggestion(name, FIELDS)}"
-        return Checked(None, (Fault("unknown-field", message),))
+        return Parsed(None, (Fault("unknown-field", message),))
     if value is None:
-        return Checked(None, (Fault("null-value", _NULL.format(name=name)),))
+        return Parsed(None, (Fault("null-value", _NULL.format(name=name)),))
     try:
-        return Checked(anything(value))
+        return Parsed(anything(value))
     except PydanticCustomError as error:
-        return Checked(None, (Fault(error.type, f"{name} {error.message()}"),))
+        return Parsed(None, (Fault(error.type, f"{name} {error.message()}"),))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`: did you mean ...?` with the nearest known name, or what to do where none is near."""
     names = list(known)
     alias = _ALIASES.get(name.casefold())
-    near = [alias] if alias in names else difflib.get_close_matches(name.casefold(), names, n=1)
+    near = [alias] if alias in names else nearest(name, names, most=1)
     return f": did you mean {near[0]}?" if near else "; if your server knows it, use --allow-unknown-fields"
 
 
-def check(name: str, value: object, *, allow_unknown: bool = False) -> Checked:
+def parse(name: str, value: object, *, allow_unknown: bool = False) -> Parsed:
     """One field's value as the wire wants it, or what is wrong with it.
 
     Raises:
@@ -160,18 +160,18 @@ def check(name: str, value: object, *, allow_unknown: bool = False) -> Checked:
     """
     facts = FIELDS[name]
     if not isinstance(value, str) or facts.secret or len(value) > _REMEMBERED_LENGTH:
-        return _checked(facts, value, allow_unknown)
+        return _parsed(facts, value, allow_unknown)
     found = _remembered(name, value, allow_unknown)
     # A settings object belongs to its row: rows must not share one that somebody may change.
     return found if not isinstance(found.value, dict | list) else found._replace(value=deepcopy(found.value))
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _remembered(name: str, value: str, allow_unknown: bool) -> Checked:
-    return _checked(FIELDS[name], value, allow_unknown)
+def _remembered(name: str, value: str, allow_unknown: bool) -> Parsed:
+    return _parsed(FIELDS[name], value, allow_unknown)
 
 
-def _checked(facts: FieldFacts, value: object, allow_unknown: bool) -> Checked:
+def _parsed(facts: FieldFacts, value: object, allow_unknown: bool) -> Parsed:
     adapter = _ADAPTERS[facts.name]
     try:
         found = adapter.validate_python(value)
@@ -179,8 +179,8 @@ def _checked(facts: FieldFacts, value: object, allow_unknown: bool) -> Checked:
         errors = error.errors(include_url=False, include_context=False)
         if allow_unknown and all(each["type"] == "extra_forbidden" for each in errors):
             return _with_strangers(facts, value, errors)
-        return Checked(None, tuple(_fault(facts, each) for each in errors))
-    return Checked(cast("JSON", adapter.dump_python(found, mode="json", exclude_unset=True)))
+        return Parsed(None, tuple(_fault(facts, each) for each in errors))
+    return Parsed(cast("JSON", adapter.dump_python(found, mode="json", exclude_unset=True)))
 
 
 def _fault(facts: FieldFacts, error: ErrorDetails) -> Fault:
@@ -207,17 +207,17 @@ def _sentence(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _with_strangers(facts: FieldFacts, value: object, errors: list[ErrorDetails]) -> Checked:
+def _with_strangers(facts: FieldFacts, value: object, errors: list[ErrorDetails]) -> Parsed:
     """The settings object checked without its unknown keys, and then with them again."""
     known = deepcopy(cast("dict[str, object]", anything(value)))
     strangers = [(each["loc"], cast("JSON", each["input"])) for each in errors]
     for loc, _ in strangers:
         del _inner(known, loc)[loc[-1]]
-    checked = _checked(facts, known, allow_unknown=False)
-    if not checked.faults:
+    parsed = _parsed(facts, known, allow_unknown=False)
+    if not parsed.faults:
         for loc, stranger in strangers:
-            _inner(cast("dict[str, object]", checked.value), loc)[loc[-1]] = stranger
-    return checked
+            _inner(cast("dict[str, object]", parsed.value), loc)[loc[-1]] = stranger
+    return parsed
 
 
 def _inner(whole: dict[str, object], loc: tuple[int | str, ...]) -> dict[int | str, object]:

@@ -49,7 +49,7 @@ class BadLabels(ValueError):
     """Predictions or annotations that Label Studio does not take, with their place."""
 
 
-class Kind(NamedTuple):
+class ResultKind(NamedTuple):
     """What results have in common, as far as it is checked; empty where it is missing or no text."""
 
     from_name: str
@@ -77,7 +77,7 @@ class Labelled(NamedTuple):
 
     predictions: int = 0
     annotations: int = 0
-    kinds: tuple[tuple[Kind, Seen], ...] = ()
+    kinds: tuple[tuple[ResultKind, Seen], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -98,7 +98,7 @@ def labelled(tasks: Sequence[JSON]) -> Labelled:
         BadLabels: Label Studio does not take it.
     """
     numbers = {"predictions": 0, "annotations": 0}
-    kinds: dict[Kind, Seen] = {}
+    kinds: dict[ResultKind, Seen] = {}
     notes: dict[str, str] = {}
     for number, task in enumerate(tasks, start=1):
         if not isinstance(task, Mapping):
@@ -124,7 +124,7 @@ def labelled(tasks: Sequence[JSON]) -> Labelled:
     return Labelled(numbers["predictions"], numbers["annotations"], tuple(kinds.items()), tuple(notes.values()))
 
 
-def _results(each: JSON, place: str, *, predicted: bool) -> Iterator[tuple[Kind, str]]:
+def _results(each: JSON, place: str, *, predicted: bool) -> Iterator[tuple[ResultKind, str]]:
     if not isinstance(each, Mapping):
         raise BadLabels(f"{place} is not an object")
     if "result" not in each:
@@ -145,7 +145,7 @@ def _results(each: JSON, place: str, *, predicted: bool) -> Iterator[tuple[Kind,
             continue
         from_name, to_name, kind = (_text(result.get(key)) for key in ("from_name", "to_name", "type"))
         has_value = isinstance(result.get("value"), Mapping)
-        yield Kind(from_name, to_name, kind, has_value), where
+        yield ResultKind(from_name, to_name, kind, has_value), where
 
 
 def _text(value: JSON) -> str:
@@ -169,7 +169,7 @@ def doubts(found: Labelled, interface: str) -> list[str]:
     ]
 
 
-def _fault(kind: Kind, names: Mapping[str, str]) -> str:
+def _fault(kind: ResultKind, names: Mapping[str, str]) -> str:
     tag = names.get(kind.from_name, "")
     if not tag:
         return "with a from_name that no control of the labelling interface has"

@@ -9,7 +9,7 @@ from label_studio_stencil.rows.steps import BadStep, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
 
 #: Largest file that a cell may refer to, in bytes.
-MOST_IN_FILE = 10_000_000
+MOST_IN_TEXT = 10_000_000
 #: Codes of problems with a file, by what keeps it from being read.
 _CODES: dict[type[Unusable], str] = {
     NotAllowed: "outside-folder",
@@ -97,7 +97,7 @@ class References:
             return Text(message, _CODES.get(type(error), "file-unreadable"))
 
     def _content(self, path: str) -> Text:
-        content = read(path, self._asker, most=MOST_IN_FILE)
+        content = read(path, self._asker, most=MOST_IN_TEXT)
         try:
             return Text(content.decode("utf-8-sig"))
         except UnicodeDecodeError:

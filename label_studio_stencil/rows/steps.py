@@ -14,7 +14,7 @@ from label_studio_stencil.problems import shown
 from label_studio_stencil.rows.predictions import NOTHING, Labelled
 
 #: Largest file of tasks, in bytes: what Label Studio's documentation allows.
-MOST_IN_FILE = 200_000_000
+MOST_IN_TASK_FILE = 200_000_000
 
 #: Roles in a project, by the vendor's code and by name.
 ROLES = {
@@ -164,6 +164,6 @@ def _listed(text: str, name: str) -> list[JSON]:
     return [{str(key): value for key, value in row.items() if key} for row in rows]
 
 
-def digest_of(content: bytes) -> str:
+def content_digest(content: bytes) -> str:
     """16 hex digits of a file's content."""
     return hashlib.sha256(content).hexdigest()[:16]

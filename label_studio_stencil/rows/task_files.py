@@ -9,7 +9,7 @@ from typing import NamedTuple
 from label_studio_stencil.files import Asker, file_name, read
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.rows.predictions import BadLabels, Labelled, labelled
-from label_studio_stencil.rows.steps import MOST_IN_FILE, BadStep, digest_of, tasks_in
+from label_studio_stencil.rows.steps import MOST_IN_TASK_FILE, BadStep, content_digest, tasks_in
 from label_studio_stencil.sheet.formats import table_of
 from label_studio_stencil.sheet.leftovers import note_formula_errors
 from label_studio_stencil.sheet.model import SheetUnreadable, Table
@@ -50,9 +50,9 @@ def open_tasks(where: str, asker: Asker) -> Tasks:
         BadStep: It holds no tasks, more than Label Studio takes, or something else.
     """
     path, worksheet = split_worksheet(where)
-    content = read(path, asker, most=MOST_IN_FILE)
+    content = read(path, asker, most=MOST_IN_TASK_FILE)
     found = read_tasks(content, file_name(path), worksheet)
-    return found._replace(digest=digest_of(content + f"#{worksheet}".encode() if worksheet else content))
+    return found._replace(digest=content_digest(content + f"#{worksheet}".encode() if worksheet else content))
 
 
 def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:

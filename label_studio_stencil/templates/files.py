@@ -17,8 +17,8 @@ from label_studio_stencil.json_value import JSON
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.rows.fields import FIELDS as OVERRIDABLE
 from label_studio_stencil.rows.payload import parse_overrides
-from label_studio_stencil.rows.references import MOST_IN_FILE as MOST_IN_TEXT
-from label_studio_stencil.templates.model import Template, digest_of
+from label_studio_stencil.rows.references import MOST_IN_TEXT
+from label_studio_stencil.templates.model import Template, values_digest
 from label_studio_stencil.templates.rendering import FIELDS, Unrenderable, has_placeholders, literal, names_in
 from label_studio_stencil.templates.variables import BadVariable, Variable, variable
 from label_studio_stencil.templates.yaml_text import Readable, read_yaml
@@ -109,7 +109,7 @@ def _template(reference: str, where: str, asker: Asker) -> Template:
     return Template(
         reference=reference,
         name=name,
-        identity=f"file:{digest_of({**fields, **texts})}",
+        identity=f"file:{values_digest({**fields, **texts})}",
         fields=fields,
         description=str(description),
         title="" if title is None or "title" in texts else str(title),

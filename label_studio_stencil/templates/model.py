@@ -1,12 +1,12 @@
 """A template, resolved: what projects are made from, and, of a template file, what a row's variables make of it."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from label_studio_stencil.json_value import JSON
+from label_studio_stencil.names import nearest
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.rows.payload import parse_overrides
 from label_studio_stencil.templates.rendering import TooSlow, Unrenderable, render
@@ -84,12 +84,12 @@ class Template:
             Problem(each.code, f"{each.column} of {self.name}, as this row fills it, {each.message}", column="template")
             for each in problems
         ]
-        identity = f"{self.identity}:{digest_of(values)}"
+        identity = f"{self.identity}:{values_digest(values)}"
         filled = replace(self, fields=fields, description=description, title=title.strip(), identity=identity, texts={})
         return filled, problems
 
     def _unknown(self, name: str) -> Problem:
-        close = difflib.get_close_matches(name, list(self.variables), n=3)
+        close = nearest(name, self.variables)
         if close:
             hint = f"did you mean {', '.join(close)}?"
         elif self.variables:
@@ -106,6 +106,6 @@ class Template:
         return Problem("variable-missing", message, column=f"var.{variable.name}")
 
 
-def digest_of(value: Mapping[str, JSON]) -> str:
+def values_digest(value: Mapping[str, JSON]) -> str:
     """16 hex digits of what a mapping says."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

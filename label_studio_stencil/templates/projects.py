@@ -8,8 +8,9 @@ from label_studio_stencil.labelstudio.errors import Rejected
 from label_studio_stencil.labelstudio.models import Edition, Project
 from label_studio_stencil.names import find
 from label_studio_stencil.problems import Problem, shown
-from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS, FIELDS, SECRET_FIELDS
-from label_studio_stencil.templates.model import Template, digest_of
+from label_studio_stencil.redaction import SECRET_FIELDS
+from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS, FIELDS
+from label_studio_stencil.templates.model import Template, values_digest
 
 PROJECT = "project:"
 GALLERY = "gallery:"
@@ -60,7 +61,7 @@ async def from_gallery(references: Iterable[str], label_studio: LabelStudio) -> 
             continue
         fields: dict[str, JSON] = {"label_config": item.config}
         found[reference] = Template(
-            reference=reference, name=item.title, identity=f"gallery:{digest_of(fields)}", fields=fields
+            reference=reference, name=item.title, identity=f"gallery:{values_digest(fields)}", fields=fields
         )
     return found
 
@@ -79,7 +80,7 @@ async def from_project(reference: str, label_studio: LabelStudio, edition: Editi
     return Template(
         reference=reference,
         name=project.title,
-        identity=f"project:{project.id}:{digest_of(fields)}",
+        identity=f"project:{project.id}:{values_digest(fields)}",
         fields=fields,
         description=project.description,
     )

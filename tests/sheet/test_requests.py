@@ -301,7 +301,7 @@ def test_a_reference_that_can_not_be_followed_is_a_problem(cell: str, code: str,
 
 
 def test_a_file_that_is_too_large_is_a_problem(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(references_module, "MOST_IN_FILE", 5)
+    monkeypatch.setattr(references_module, "MOST_IN_TEXT", 5)
     _, [problem] = requests_of(with_cell(folder, "description", "@sub/config.xml"), template="t")
     assert problem.code == "file-too-large"
 
