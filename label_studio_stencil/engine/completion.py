@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
+from label_studio_stencil.engine import deletion
 from label_studio_stencil.engine.context import Context, NotYet
 from label_studio_stencil.engine.creation import COMPLAINTS
-from label_studio_stencil.engine.deletion import Deletion
 from label_studio_stencil.engine.look import Look, Stale
 from label_studio_stencil.engine.ticket import Ticket, batch_of, settings_of
 from label_studio_stencil.json_value import JSON
@@ -22,181 +22,178 @@ from label_studio_stencil.plan.marker import Standing, key_of, standing
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.comparison import differing
 
+# Placeholders
 
-class Completion:
-    """Finishes placeholders of a batch's rows, and updates those that existed.
 
-    Args:
-        context: What the batch works with.
-        deletion: Removes the placeholder of a row whose settings Label Studio refuses.
+async def apply_settings(context: Context, ticket: Ticket, project: Project, look: Look) -> bool:
+    """Write settings and final description; whether that settled the row.
+
+    Raises:
+        NotYet: The answer was lost.
+        Stale: The look grew old before the write.
+        Throttled: Label Studio asked for a pause.
     """
-
-    def __init__(self, context: Context, deletion: Deletion) -> None:
-        self._batch, self._label_studio, self._looks = context.batch, context.label_studio, context.looks
-        self._clock, self._patience, self._decide = context.clock, context.patience, context.outcomes.decide
-        self._deletion = deletion
-
-    # Placeholders
-
-    async def apply_settings(self, ticket: Ticket, project: Project, look: Look) -> bool:
-        """Write settings and final description; whether that settled the row.
-
-        Raises:
-            NotYet: The answer was lost.
-            Stale: The look grew old before the write.
-            Throttled: Label Studio asked for a pause.
-        """
-        ticket.foreign = batch_of(project) != self._batch
-        if not await self.unchanged(ticket, project):
-            return False
-        settings = ticket.target.settings
-        # What a template gives to a project may be written after the create was answered: only what the create itself carried
-        # is taken for granted.
-        granted = project.settings if ticket.target.template.id is None else {}
-        fields = differing(settings, granted)
-        ticket.bound = project.id
-        try:
-            echo = await self._patch(project, {**fields, "description": settings["description"]}, look)
-        except Rejected as rejected:
-            return await self._refused(ticket, project, rejected)
-        except Throttled as throttled:
-            # A 429 says no; a 503 may stand for a write that was carried out.
-            if throttled.status != HTTPStatus.TOO_MANY_REQUESTS:
-                _lost(ticket, project)
-            raise
-        except Unsure as unsure:
-            if unsure.sent:
-                _lost(ticket, project)
-            raise NotYet(self._patience.unanswered[0], str(unsure)) from unsure
-        except asyncio.CancelledError:
+    ticket.foreign = batch_of(project) != context.batch
+    if not await unchanged(context, ticket, project):
+        return False
+    settings = ticket.target.settings
+    # What a template gives to a project may be written after the create was answered: only what the create itself carried
+    # is taken for granted.
+    granted = project.settings if ticket.target.template.id is None else {}
+    fields = differing(settings, granted)
+    ticket.bound = project.id
+    try:
+        echo = await _patch(context, project, {**fields, "description": settings["description"]}, look)
+    except Rejected as rejected:
+        return await _refused(context, ticket, project, rejected)
+    except Throttled as throttled:
+        # A 429 says no; a 503 may stand for a write that was carried out.
+        if throttled.status != HTTPStatus.TOO_MANY_REQUESTS:
             _lost(ticket, project)
-            raise
-        if self._looks.lacking(echo) or not _is_as_asked(echo, ticket.target.key, settings):
-            # An answer may be a stale copy, or be cut short: the project itself decides.
-            ticket.patched |= {project.id}
-            current = await self._looks.read(project.id)
-            if current is None or standing(current) is not Standing.COMPLETE:
-                return False
-            echo = current
-        self._looks.proven.add(project.id)
-        self._looks.remember(_light(echo, ticket), self._clock.now())
-        self._check(ticket, echo, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
-        return True
-
-    async def unchanged(self, ticket: Ticket, project: Project) -> bool:
-        """Whether rivals are still as they were seen: another owner may be finishing one at this moment."""
-        seen = dict(ticket.rivals or {})
-        if ticket.foreign:
-            seen[project.id] = project.description
-        for number, description in seen.items():
-            current = await self._looks.read(number)
-            if current is None or current.description != description or standing(current) is not Standing.MARKED:
-                ticket.rivals = None
-                return False
-        return True
-
-    async def _patch(self, project: Project, fields: Mapping[str, JSON], look: Look) -> Project:
-        """The project as the PATCH left it; the answer is not waited for longer than rivals wait for each other."""
-
-        def before() -> None:
-            self._looks.check_fresh(look)
-            age = self._clock.now() - look.began
-            limit.reschedule(asyncio.get_running_loop().time() + self._patience.patch - age)
-
-        try:
-            async with asyncio.timeout(None) as limit:
-                return await self._label_studio.update_project(project.id, fields, before=before)
-        except TimeoutError as error:
-            reason = f"no answer to the PATCH of project {project.id} in time"
-            raise Unsure(reason, method="PATCH", reason=reason) from error
-
-    async def _refused(self, ticket: Ticket, project: Project, rejected: Rejected) -> bool:
-        """A 4xx: the project is gone and the row is resolved anew; or the row has failed and its placeholder goes."""
-        ticket.bound = None
-        ticket.patched -= {project.id}
-        if rejected.status == HTTPStatus.NOT_FOUND:
-            self._looks.forget(project.id)
-            ticket.known = tuple(number for number in ticket.known if number != project.id)
+        raise
+    except Unsure as unsure:
+        if unsure.sent:
+            _lost(ticket, project)
+        raise NotYet(context.patience.unanswered[0], str(unsure)) from unsure
+    except asyncio.CancelledError:
+        _lost(ticket, project)
+        raise
+    if context.looks.lacking(echo) or not _is_as_asked(echo, ticket.target.key, settings):
+        # An answer may be a stale copy, or be cut short: the project itself decides.
+        ticket.patched |= {project.id}
+        current = await context.looks.read(project.id)
+        if current is None or standing(current) is not Standing.COMPLETE:
             return False
-        if rejected.status not in COMPLAINTS:
-            # A firewall may have said it in place of Label Studio's own answer.
-            current = await self._looks.read(project.id)
-            if current is None or standing(current) is not Standing.MARKED:
-                _lost(ticket, project)
-                return False
-        # Kept, in case its removal has to be tried again.
-        ticket.refusal = str(rejected)
-        await self._deletion.refuse(ticket, ticket.refusal)
-        return True
+        echo = current
+    context.looks.proven.add(project.id)
+    context.looks.remember(_light(echo, ticket), context.clock.now())
+    _check(context, ticket, echo, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
+    return True
 
-    # What is finished
 
-    async def check_done(self, ticket: Ticket, project: Project) -> None:
-        """Our PATCH whose answer was lost has landed, or somebody else finished the project: compare.
+async def unchanged(context: Context, ticket: Ticket, project: Project) -> bool:
+    """Whether rivals are still as they were seen: another owner may be finishing one at this moment."""
+    seen = dict(ticket.rivals or {})
+    if ticket.foreign:
+        seen[project.id] = project.description
+    for number, description in seen.items():
+        current = await context.looks.read(number)
+        if current is None or current.description != description or standing(current) is not Standing.MARKED:
+            ticket.rivals = None
+            return False
+    return True
 
-        Raises:
-            Stale: The project is gone.
-        """
-        current = await self._looks.read(project.id)
-        if current is None:
-            raise Stale
-        if differing(ticket.target.settings, settings_of(current)):
-            self._decide(ticket, Outcome.EXISTS, project.id)
+
+async def _patch(context: Context, project: Project, fields: Mapping[str, JSON], look: Look) -> Project:
+    """The project as the PATCH left it; the answer is not waited for longer than rivals wait for each other."""
+
+    def before() -> None:
+        context.looks.check_fresh(look)
+        age = context.clock.now() - look.began
+        limit.reschedule(asyncio.get_running_loop().time() + context.patience.patch - age)
+
+    try:
+        async with asyncio.timeout(None) as limit:
+            return await context.label_studio.update_project(project.id, fields, before=before)
+    except TimeoutError as error:
+        reason = f"no answer to the PATCH of project {project.id} in time"
+        raise Unsure(reason, method="PATCH", reason=reason) from error
+
+
+async def _refused(context: Context, ticket: Ticket, project: Project, rejected: Rejected) -> bool:
+    """A 4xx: the project is gone and the row is resolved anew; or the row has failed and its placeholder goes."""
+    ticket.bound = None
+    ticket.patched -= {project.id}
+    if rejected.status == HTTPStatus.NOT_FOUND:
+        context.looks.forget(project.id)
+        ticket.known = tuple(number for number in ticket.known if number != project.id)
+        return False
+    if rejected.status not in COMPLAINTS:
+        # A firewall may have said it in place of Label Studio's own answer.
+        current = await context.looks.read(project.id)
+        if current is None or standing(current) is not Standing.MARKED:
+            _lost(ticket, project)
+            return False
+    # Kept, in case its removal has to be tried again.
+    ticket.refusal = str(rejected)
+    await deletion.refuse(context, ticket, ticket.refusal)
+    return True
+
+
+# What is finished
+
+
+async def check_done(context: Context, ticket: Ticket, project: Project) -> None:
+    """Our PATCH whose answer was lost has landed, or somebody else finished the project: compare.
+
+    Raises:
+        Stale: The project is gone.
+    """
+    current = await context.looks.read(project.id)
+    if current is None:
+        raise Stale
+    if differing(ticket.target.settings, settings_of(current)):
+        context.outcomes.decide(ticket, Outcome.EXISTS, project.id)
+        return
+    context.looks.proven.add(project.id)
+    _check(context, ticket, current, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
+
+
+def _check(context: Context, ticket: Ticket, project: Project, outcome: Outcome) -> None:
+    """Compare the finished project with the row: a project that is not as asked for fails the row."""
+    target = ticket.target
+    if key_of(project.workspace, project.title) != target.key:
+        reason = f"project {project.id} was renamed or moved while it was being made: look at it"
+        context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+        return
+    differs = differing(target.settings, settings_of(project))
+    if differs:
+        names = ", ".join(sorted(differs))
+        reason = (
+            f"project {project.id} was made, but Label Studio did not keep {names} as the row has it: set it by hand"
+        )
+        context.outcomes.decide(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
+        return
+    context.outcomes.decide(ticket, outcome, project.id)
+
+
+# What existed
+
+
+async def update(context: Context, ticket: Ticket) -> None:
+    """Bring an existing project to the row's overrides.
+
+    Raises:
+        NotYet: The answer was lost.
+        LabelStudioError: Label Studio asked for a pause, does not take the token any more, or did not answer a read.
+    """
+    project, changes = ticket.planned.projects[0], ticket.planned.changes
+    if project.id in ticket.patched:
+        current = await context.label_studio.project(project.id)
+        if not differing(changes, settings_of(current)):
+            context.outcomes.decide(ticket, Outcome.UPDATED, project.id)
             return
-        self._looks.proven.add(project.id)
-        self._check(ticket, current, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
-
-    def _check(self, ticket: Ticket, project: Project, outcome: Outcome) -> None:
-        """Compare the finished project with the row: a project that is not as asked for fails the row."""
-        target = ticket.target
-        if key_of(project.workspace, project.title) != target.key:
-            reason = f"project {project.id} was renamed or moved while it was being made: look at it"
-            self._decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
-            return
-        differs = differing(target.settings, settings_of(project))
-        if differs:
-            names = ", ".join(sorted(differs))
-            reason = f"project {project.id} was made, but Label Studio did not keep {names} as the row has it: set it by hand"
-            self._decide(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
-            return
-        self._decide(ticket, outcome, project.id)
-
-    # What existed
-
-    async def update(self, ticket: Ticket) -> None:
-        """Bring an existing project to the row's overrides.
-
-        Raises:
-            NotYet: The answer was lost.
-            LabelStudioError: Label Studio asked for a pause, does not take the token any more, or did not answer a read.
-        """
-        project, changes = ticket.planned.projects[0], ticket.planned.changes
-        if project.id in ticket.patched:
-            current = await self._label_studio.project(project.id)
-            if not differing(changes, settings_of(current)):
-                self._decide(ticket, Outcome.UPDATED, project.id)
-                return
-        try:
-            echo = await self._label_studio.update_project(project.id, changes)
-        except Rejected as rejected:
-            self._decide(ticket, Outcome.FAILED, project.id, "rejected", str(rejected))
-            return
-        except Unsure as unsure:
-            if unsure.sent:
-                ticket.patched |= {project.id}
-            raise NotYet(self._patience.unanswered[0], str(unsure)) from unsure
-        if not _is_as_asked(echo, ticket.target.key, changes):
+    try:
+        echo = await context.label_studio.update_project(project.id, changes)
+    except Rejected as rejected:
+        context.outcomes.decide(ticket, Outcome.FAILED, project.id, "rejected", str(rejected))
+        return
+    except Unsure as unsure:
+        if unsure.sent:
             ticket.patched |= {project.id}
-            echo = await self._label_studio.project(project.id)
-        differs = differing(changes, settings_of(echo))
-        if key_of(echo.workspace, echo.title) != ticket.target.key:
-            reason = f"project {project.id} was renamed or moved while it was being updated: look at it"
-            self._decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
-        elif differs:
-            reason = f"Label Studio did not keep {', '.join(sorted(differs))} as the row has it"
-            self._decide(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
-        else:
-            self._decide(ticket, Outcome.UPDATED, project.id)
+        raise NotYet(context.patience.unanswered[0], str(unsure)) from unsure
+    if not _is_as_asked(echo, ticket.target.key, changes):
+        ticket.patched |= {project.id}
+        echo = await context.label_studio.project(project.id)
+    differs = differing(changes, settings_of(echo))
+    if key_of(echo.workspace, echo.title) != ticket.target.key:
+        reason = f"project {project.id} was renamed or moved while it was being updated: look at it"
+        context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+    elif differs:
+        reason = f"Label Studio did not keep {', '.join(sorted(differs))} as the row has it"
+        context.outcomes.decide(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
+    else:
+        context.outcomes.decide(ticket, Outcome.UPDATED, project.id)
 
 
 def _is_as_asked(project: Project, key: str, settings: Mapping[str, JSON]) -> bool:

@@ -6,7 +6,7 @@ misses one, and a row that is stopped, put off or given up has the same message 
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from label_studio_stencil.engine.look import Looks
 from label_studio_stencil.engine.stop import Stopping
@@ -141,7 +141,7 @@ class Outcomes:
         self.decide(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, "gave-up", said)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """What the parts of one batch's engine work with.
 
@@ -154,6 +154,8 @@ class Context:
         looks: What was seen of Label Studio, and what this batch can prove to be its own.
         outcomes: Gives rows their outcomes.
         waits: Says what is waited for.
+        answered: Ids that creates were answered with: none is given twice.
+        user: Whose token it is, once that was asked.
     """
 
     batch: str
@@ -164,6 +166,8 @@ class Context:
     looks: Looks
     outcomes: Outcomes
     waits: Waits
+    answered: set[int] = field(default_factory=set)
+    user: int | None = None
 
 
 def with_ids(reason: str, ids: Sequence[int]) -> str:

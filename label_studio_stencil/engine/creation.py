@@ -4,6 +4,7 @@ A create can't be repeated and its answer may be lost, so each is sent once and 
 answered or unsure. Whether another may follow is not decided here but by the look that comes next.
 """
 
+from functools import partial
 from http import HTTPStatus
 
 from label_studio_stencil.engine.context import Context, NotYet
@@ -23,134 +24,131 @@ class Halted(Exception):
     """The batch was stopped while the create waited for its turn."""
 
 
-class Creation:
-    """Stakes the rows of a batch."""
+async def send(context: Context, ticket: Ticket) -> None:
+    """Send a create; settles the row only where the answer leaves nothing to look for.
 
-    def __init__(self, context: Context) -> None:
-        self._batch, self._label_studio, self._looks = context.batch, context.label_studio, context.looks
-        self._stopping = context.stopping
-        self._clock, self._patience, self._decide = context.clock, context.patience, context.outcomes.decide
-        # Ids that answers gave: none is given twice.
-        self._answered: set[int] = set()
-
-    async def send(self, ticket: Ticket) -> None:
-        """Send a create; settles the row only where the answer leaves nothing to look for.
-
-        Raises:
-            Halted: The batch was stopped before the create left.
-            NotYet: The answer was lost.
-            LabelStudioError: The create never left, the token is not taken any more, or Label Studio is away for too long.
-        """
-        send = Send(new_id(), floor=self._looks.covered, at=self._clock.wall())
-        ticket.sends = (*ticket.sends, send)
-        ticket.looks = 0
-        self._looks.expect(send)
-        try:
-            project = await self._create(ticket, send)
-        except (Halted, LongOutage):
+    Raises:
+        Halted: The batch was stopped before the create left.
+        NotYet: The answer was lost.
+        LabelStudioError: The create never left, the token is not taken any more, or Label Studio is away for too long.
+    """
+    send = Send(new_id(), floor=context.looks.covered, at=context.clock.wall())
+    ticket.sends = (*ticket.sends, send)
+    ticket.looks = 0
+    context.looks.expect(send)
+    try:
+        project = await _create(context, ticket, send)
+    except (Halted, LongOutage):
+        send.answer, send.counted = Answer.REFUSED, False
+        raise
+    except Rejected as rejected:
+        send.ended = context.clock.now()
+        _rejected(context, ticket, send, rejected)
+    except (Throttled, Unsure) as error:
+        send.ended = context.clock.now()
+        if isinstance(error, Unsure) and not error.sent:
             send.answer, send.counted = Answer.REFUSED, False
             raise
-        except Rejected as rejected:
-            send.ended = self._clock.now()
-            self._rejected(ticket, send, rejected)
-        except (Throttled, Unsure) as error:
-            send.ended = self._clock.now()
-            if isinstance(error, Unsure) and not error.sent:
-                send.answer, send.counted = Answer.REFUSED, False
-                raise
-            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-                # Label Studio said no. A proxy may have said it for a create that it had passed on: look, then send again.
-                send.answer, send.counted = Answer.REFUSED, False
-                return
-            send.answer, ticket.odd = Answer.UNSURE, True
-            raise NotYet(self._patience.unanswered[0], str(error)) from error
-        except Unauthorized:
-            send.answer = Answer.REFUSED
-            raise
-        else:
-            send.ended = self._clock.now()
-            await self._created(ticket, send, project)
-
-    async def _create(self, ticket: Ticket, send: Send) -> Project:
-        target = ticket.target
-        title, mark = target.request.title, target.mark(self._batch, send.name)
-        if target.template.id is not None:
-            return await self._label_studio.create_from_template(
-                target.template.id,
-                title=title,
-                description=mark,
-                workspace=target.workspace,
-                before=self._check_going,
-            )
-        place: dict[str, JSON] = {} if target.workspace is None else {"workspace": target.workspace}
-        fields = {**target.at_creation, **place, "title": title, "description": mark}
-        return await self._label_studio.create_project(fields, before=self._check_going)
-
-    def _check_going(self) -> None:
-        if self._stopping:
-            raise Halted
-
-    async def _created(self, ticket: Ticket, send: Send, project: Project) -> None:
-        """A 201; it has to name the project that was asked for, or nobody would know it again.
-
-        Where the answer says anything else, the project itself is read: an answer may be cut short, or be a stale copy.
-
-        Raises:
-            NotYet: It is the answer to another request, so that ours is lost.
-            LabelStudioError: Label Studio did not answer.
-        """
-        known = project.id <= send.floor or project.id in self._answered
-        if not known and not self._looks.lacking(project) and self._is_ours(ticket, send, project):
-            self._take(ticket, send, project)
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            # Label Studio said no. A proxy may have said it for a create that it had passed on: look, then send again.
+            send.answer, send.counted = Answer.REFUSED, False
             return
-        send.answer = Answer.UNSURE
-        try:
-            current = await self._looks.read(project.id)
-        except LabelStudioError:
-            ticket.odd = True
-            raise
-        mark = read_mark(current.description) if current is not None else None
-        same = current is not None and key_of(current.workspace, current.title) == ticket.target.key
-        if current is None or (mark.send != send.name if mark is not None else known or not same):
-            ticket.odd = True
-            reason = f"Label Studio answered the create with project {project.id}, which another request made"
-            raise NotYet(self._patience.unanswered[0], reason)
-        self._take(ticket, send, current)
-        if not same:
-            reason = (
-                f"Label Studio made project {project.id} with another title or workspace than was asked for: look at it"
-            )
-            self._decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
-        elif mark is None:
-            self._unmarked(ticket, current)
+        send.answer, ticket.odd = Answer.UNSURE, True
+        raise NotYet(context.patience.unanswered[0], str(error)) from error
+    except Unauthorized:
+        send.answer = Answer.REFUSED
+        raise
+    else:
+        send.ended = context.clock.now()
+        await _created(context, ticket, send, project)
 
-    def _is_ours(self, ticket: Ticket, send: Send, project: Project) -> bool:
-        mark = read_mark(project.description)
-        same = key_of(project.workspace, project.title) == ticket.target.key
-        return same and mark is not None and mark.send == send.name
 
-    def _take(self, ticket: Ticket, send: Send, project: Project) -> None:
-        send.answer, send.project, send.seen = Answer.CREATED, project.id, True
-        ticket.known = (*ticket.known, project.id)
-        self._answered.add(project.id)
-        self._looks.answered(project)
-
-    def _unmarked(self, ticket: Ticket, project: Project) -> None:
-        reason = (
-            f"Label Studio did not keep the description of project {project.id}, by which a project that is not set up yet is "
-            "known: delete it before you run the sheet again"
+async def _create(context: Context, ticket: Ticket, send: Send) -> Project:
+    target = ticket.target
+    title, mark = target.request.title, target.mark(context.batch, send.name)
+    if target.template.id is not None:
+        return await context.label_studio.create_from_template(
+            target.template.id,
+            title=title,
+            description=mark,
+            workspace=target.workspace,
+            before=partial(_check_going, context),
         )
-        # Nor will it keep any other.
-        self._stopping.stop("Label Studio does not keep the description of a new project")
-        self._decide(ticket, Outcome.AMBIGUOUS, project.id, "mark-not-kept", reason)
+    place: dict[str, JSON] = {} if target.workspace is None else {"workspace": target.workspace}
+    fields = {**target.at_creation, **place, "title": title, "description": mark}
+    return await context.label_studio.create_project(fields, before=partial(_check_going, context))
 
-    def _rejected(self, ticket: Ticket, send: Send, rejected: Rejected) -> None:
-        """A 4xx: the row has failed.
 
-        But look first where the answer speaks of its title, or a lost create may have landed, and where it is no complaint
-        about what was sent: a firewall may have said it in place of Label Studio's own answer.
-        """
-        send.answer, send.error = Answer.REJECTED, str(rejected)
-        complaint = rejected.status in COMPLAINTS and "title" not in rejected.fields
-        if complaint and not any(earlier.lost for earlier in ticket.sends):
-            self._decide(ticket, Outcome.FAILED, code="rejected", error=send.error)
+def _check_going(context: Context) -> None:
+    if context.stopping:
+        raise Halted
+
+
+async def _created(context: Context, ticket: Ticket, send: Send, project: Project) -> None:
+    """A 201; it has to name the project that was asked for, or nobody would know it again.
+
+    Where the answer says anything else, the project itself is read: an answer may be cut short, or be a stale copy.
+
+    Raises:
+        NotYet: It is the answer to another request, so that ours is lost.
+        LabelStudioError: Label Studio did not answer.
+    """
+    known = project.id <= send.floor or project.id in context.answered
+    if not known and not context.looks.lacking(project) and _is_ours(context, ticket, send, project):
+        _take(context, ticket, send, project)
+        return
+    send.answer = Answer.UNSURE
+    try:
+        current = await context.looks.read(project.id)
+    except LabelStudioError:
+        ticket.odd = True
+        raise
+    mark = read_mark(current.description) if current is not None else None
+    same = current is not None and key_of(current.workspace, current.title) == ticket.target.key
+    if current is None or (mark.send != send.name if mark is not None else known or not same):
+        ticket.odd = True
+        reason = f"Label Studio answered the create with project {project.id}, which another request made"
+        raise NotYet(context.patience.unanswered[0], reason)
+    _take(context, ticket, send, current)
+    if not same:
+        reason = (
+            f"Label Studio made project {project.id} with another title or workspace than was asked for: look at it"
+        )
+        context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
+    elif mark is None:
+        _unmarked(context, ticket, current)
+
+
+def _is_ours(context: Context, ticket: Ticket, send: Send, project: Project) -> bool:
+    mark = read_mark(project.description)
+    same = key_of(project.workspace, project.title) == ticket.target.key
+    return same and mark is not None and mark.send == send.name
+
+
+def _take(context: Context, ticket: Ticket, send: Send, project: Project) -> None:
+    send.answer, send.project, send.seen = Answer.CREATED, project.id, True
+    ticket.known = (*ticket.known, project.id)
+    context.answered.add(project.id)
+    context.looks.answered(project)
+
+
+def _unmarked(context: Context, ticket: Ticket, project: Project) -> None:
+    reason = (
+        f"Label Studio did not keep the description of project {project.id}, by which a project that is not set up yet is "
+        "known: delete it before you run the sheet again"
+    )
+    # Nor will it keep any other.
+    context.stopping.stop("Label Studio does not keep the description of a new project")
+    context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "mark-not-kept", reason)
+
+
+def _rejected(context: Context, ticket: Ticket, send: Send, rejected: Rejected) -> None:
+    """A 4xx: the row has failed.
+
+    But look first where the answer speaks of its title, or a lost create may have landed, and where it is no complaint
+    about what was sent: a firewall may have said it in place of Label Studio's own answer.
+    """
+    send.answer, send.error = Answer.REJECTED, str(rejected)
+    complaint = rejected.status in COMPLAINTS and "title" not in rejected.fields
+    if complaint and not any(earlier.lost for earlier in ticket.sends):
+        context.outcomes.decide(ticket, Outcome.FAILED, code="rejected", error=send.error)

@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from label_studio_stencil.concurrency import together
-from label_studio_stencil.engine.completion import Completion
+from label_studio_stencil.engine import completion, creation, deletion
 from label_studio_stencil.engine.context import Context, NotYet, Outcomes, RowsWaiting, with_ids
-from label_studio_stencil.engine.creation import Creation, Halted
-from label_studio_stencil.engine.deletion import Deletion
+from label_studio_stencil.engine.creation import Halted
 from label_studio_stencil.engine.look import Look, Looks, Stale
 from label_studio_stencil.engine.protocol import (
     Abandoned,
@@ -111,14 +110,10 @@ class Engine:
             waits=self.waits,
         )
         self._outcomes = Outcomes(clock, self.stopping, self.waits)
-        context = Context(
+        self._context = Context(
             self.batch, label_studio, clock, self.patience, self.stopping, self._looks, self._outcomes, self.waits
         )
-        self._creation, self._deletion = Creation(context), Deletion(context)
-        self._completion = Completion(context, self._deletion)
-        self._sweeper = Sweeper(
-            context, self.tickets, completion=self._completion, deletion=self._deletion, attempt=self._attempt
-        )
+        self._sweeper = Sweeper(self._context, self.tickets, attempt=self._attempt)
         for ticket in self.tickets:
             self._outcomes.take_over(ticket)
 
@@ -190,7 +185,7 @@ class Engine:
             if ticket.not_before > began:
                 await self._clock.sleep(ticket.not_before - began)
             updates = ticket.planned.action is Action.UPDATE
-            await (self._completion.update(ticket) if updates else self._advance(ticket))
+            await (completion.update(self._context, ticket) if updates else self._advance(ticket))
         except Halted:
             self._outcomes.stopped(ticket)
         except NotYet as later:
@@ -243,7 +238,7 @@ class Engine:
             self._hurry()
             first = ticket.planned.action is Action.CREATE and not ticket.sends
             async with self._looks.creating(first=first):
-                await self._creation.send(ticket)
+                await creation.send(self._context, ticket)
             return None if ticket.done else await self._look(ticket)
 
     def _hurry(self) -> None:
@@ -288,13 +283,13 @@ class Engine:
             case Yield(project):
                 self._outcomes.decide(ticket, Outcome.EXISTS, project.id)
             case Done(project):
-                await self._completion.check_done(ticket, project)
+                await completion.check_done(self._context, ticket, project)
             case ApplySettings(project):
-                return await self._completion.apply_settings(ticket, project, look)
+                return await completion.apply_settings(self._context, ticket, project, look)
             case Refused(reason):
-                await self._deletion.refuse(ticket, reason)
+                await deletion.refuse(self._context, ticket, reason)
             case Abandoned(project) | Twins(project):
-                return await self._deletion.clear(ticket, decision, project)
+                return await deletion.clear(self._context, ticket, decision, project)
             case CreatePlaceholder():
                 return False
         return True

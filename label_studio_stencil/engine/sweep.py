@@ -8,9 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from label_studio_stencil.concurrency import together
-from label_studio_stencil.engine.completion import Completion
+from label_studio_stencil.engine import completion, deletion
 from label_studio_stencil.engine.context import Context
-from label_studio_stencil.engine.deletion import Deletion
 from label_studio_stencil.engine.look import Look, Stale
 from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.ticket import Send, Siblings, Ticket
@@ -40,8 +39,6 @@ class Sweeper:
     Args:
         context: What the batch works with.
         tickets: All its rows.
-        completion: Compares what is finished with its row.
-        deletion: Removes the losers.
         attempt: Makes one more attempt at a row.
 
     Attributes:
@@ -53,12 +50,10 @@ class Sweeper:
         context: Context,
         tickets: Sequence[Ticket],
         *,
-        completion: Completion,
-        deletion: Deletion,
         attempt: Callable[[Ticket], Awaitable[None]],
     ) -> None:
         self.notes: list[str] = []
-        self._tickets, self._completion, self._deletion, self._attempt = tickets, completion, deletion, attempt
+        self._context, self._tickets, self._attempt = context, tickets, attempt
         self._looks, self._outcomes, self._stopping = context.looks, context.outcomes, context.stopping
         self._clock, self._waits = context.clock, context.waits
         self._unhurried = context.patience
@@ -159,7 +154,7 @@ class Sweeper:
             if siblings.marked and not await self._still_complete(survivor):
                 return siblings.ids
             for loser in siblings.marked:
-                await self._deletion.remove(loser)
+                await deletion.remove(self._context, loser)
         elif siblings.ids or not ticket.done:
             await self._again(ticket, siblings)
         elif ticket.outcome is not None and ticket.outcome.ok:
@@ -182,7 +177,7 @@ class Sweeper:
         if named or ticket.refusal or updates:
             return
         if survivor.id in self._looks.proven or survivor.id in ticket.patched:
-            await self._completion.check_done(ticket, survivor)
+            await completion.check_done(self._context, ticket, survivor)
         else:
             self._outcomes.decide(ticket, Outcome.EXISTS, survivor.id)
 

@@ -12,6 +12,7 @@ import pytest
 
 from label_studio_stencil.access import Instance
 from label_studio_stencil.batch import prepare
+from label_studio_stencil.engine import completion, deletion
 from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.engine.engine import Engine
 from label_studio_stencil.engine.look import Look
@@ -185,9 +186,9 @@ def test_a_rival_that_was_finished_since_the_look_is_not_outrun() -> None:
         engine = await engine_of(server.client())
         ticket = ticket_of(engine, rival, own)
         ticket.rivals = {each.id: each.description for each in (rival, own)}
-        before = await engine._completion.unchanged(ticket, own)
+        before = await completion.unchanged(engine._context, ticket, own)
         server.put(replace(rival, description=DESCRIPTION), rival.id)
-        return before, await engine._completion.unchanged(ticket, own)
+        return before, await completion.unchanged(engine._context, ticket, own)
 
     assert on_clock(run) == (True, False)
 
@@ -604,7 +605,7 @@ def test_a_deletion_waits_for_the_last_page_of_a_look_that_is_under_way() -> Non
         look = asyncio.ensure_future(engine._looks.look(0))
         while len(server.requests) == before:  # noqa: ASYNC110 - it runs in this very loop
             await asyncio.sleep(0)
-        assert await engine._deletion.remove(project)
+        assert await deletion.remove(engine._context, project)
         await look
         sent = server.requests[before:]
         last_page = [request.ended for request in sent if request.method == "LIST"][-1]
