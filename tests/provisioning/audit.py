@@ -4,10 +4,12 @@ It shares no code with Stencil and with the first checker, so that a mistake in 
 can't hide itself. What it is given are plain values: requests and states of projects in the order of time.
 """
 
+import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 #: How a project is recognised that is not set up yet.
@@ -34,6 +36,8 @@ class Event:
         before: The project as it was when the request was sent: `title`, `workspace`, `description`, `tasks`, `creator`.
         shown: Ids that a list showed.
         answered: The project that its answer gave.
+        imported: The import that Label Studio took on for it, whether or not its answer said so.
+        refused: Whether its answer says that Label Studio took on no import.
     """
 
     client: str
@@ -46,6 +50,18 @@ class Event:
     before: Mapping[str, Any] | None = None
     shown: frozenset[int] = frozenset()
     answered: int | None = None
+    imported: int | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import that Label Studio took on: into which project, when it was over, and whether it had failed then."""
+
+    number: int
+    project: int
+    ended: float
+    failed: bool
 
 
 @dataclass(frozen=True)
@@ -58,15 +74,16 @@ class State:
     by: str
 
 
-def violations(events: Sequence[Event], states: Sequence[State], user: int) -> list[str]:
+def violations(events: Sequence[Event], states: Sequence[State], imports: Sequence[Import], user: int) -> list[str]:
     """What was done that must never be done, each a sentence.
 
     Args:
         events: All requests, in the order in which they were sent.
         states: What became of the projects, in the order of time.
+        imports: All that Label Studio took on.
         user: Who the batches are, to Label Studio.
     """
-    found = []
+    found = _imports(events, imports)
     of_client: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         of_client[event.client].append(event)
@@ -107,6 +124,26 @@ def _end(states: Sequence[State]) -> dict[int, Mapping[str, Any]]:
 
 def _is_marked(project: Mapping[str, Any]) -> bool:
     return bool(_MARKER.fullmatch(project["description"]))
+
+
+def _imports(events: Sequence[Event], imports: Sequence[Import]) -> list[str]:
+    """Tasks are in a project once, and none are sent into one while others, sent before, have not certainly failed."""
+    carried_out = Counter(each.project for each in imports if not each.failed)
+    found = [
+        f"{times} imports into project {number} were carried out" for number, times in carried_out.items() if times > 1
+    ]
+    failed = {each.number: each.ended for each in imports if each.failed}
+    sent: dict[int | None, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.method == "IMPORT":
+            sent[event.number].append(event)
+    for number, own in sent.items():
+        found += [
+            f"{later.client} imported into project {number} at {later.sent:.2f}, and {earlier.client} at {earlier.sent:.2f}"
+            for earlier, later in combinations(own, 2)
+            if not earlier.refused and failed.get(earlier.imported or 0, math.inf) > later.sent
+        ]
+    return found
 
 
 def _creates_without_a_look(own: Sequence[Event]) -> list[str]:

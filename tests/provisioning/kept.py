@@ -73,4 +73,37 @@ KEPT: tuple[Scene, ...] = (
         steps=True,
         down=(Down(0.5, 10.0, "504"), Down(2.0, 10.0, "504")),
     ),
+    # 2968897010: a row was reported as done whose tasks were there twice.
+    Scene(
+        rows=15,
+        starts=(Start("a", at=40.0, at_once=4),),
+        faults=(
+            ("a", "PATCH", 14, Fault(lost="late", seconds=20.506628680850515, delay=1.0)),
+            ("a", "PATCH", 3, Fault(status=400)),
+            ("a", "PATCH", 30, Fault(throttled=0.5)),
+            ("a", "GET", 5, Fault(lost="before")),
+            ("a", "PATCH", 4, Fault(status=409)),
+            ("a", "DELETE", 31, Fault(delay=1.6395813246316402)),
+            ("a", "LIST", 22, Fault(lost="before")),
+            ("a", "GET", 4, Fault(lost="before")),
+        ),
+        share=0.5,
+        seed=48064,
+        lag=120.0,
+        steps=True,
+        order="shuffled",
+        left_out=0.1,
+    ),
+    # 532445233: steps by lists with pinned projects first, and through two outages.
+    Scene(
+        rows=15,
+        starts=(Start("a", at_once=8),),
+        faults=(("a", "DELETE", 28, Fault(copies=1, throttled=0.5)),),
+        share=0.3,
+        seed=31789,
+        older=25,
+        steps=True,
+        order="pinned",
+        down=(Down(2.0, 1.0), Down(0.1, 1.0, "504")),
+    ),
 )

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 from tests.provisioning.scenes import COLOR, OTHER_COLOR, Scene, Start, Visit
-from tests.provisioning.simulated import Down, Fault
+from tests.provisioning.simulated import READS, Down, Fault, Imports
 
 Draw = random.Random
 
@@ -35,6 +35,7 @@ def random_scene(seed: int) -> Scene:
         order=order,
         left_out=left_out,
         down=tuple(_down(draw) for _ in range(draw.choice([0, 0, 0, 1, 2]))),
+        imports=_imports(draw) if steps and draw.random() < 0.7 else None,
     )
 
 
@@ -44,12 +45,21 @@ def _start(draw: Draw, name: str, rows: int, *, steps: bool) -> Start:
     return Start(
         name,
         at=at,
-        dies_at=draw.choice([0, 0, draw.randint(2, (4 if steps else 2) * rows + 6)]),
-        dies_on=draw.choice(["", "", "", "IMPORT"]) if steps else "",
+        dies_at=draw.choice([0, 0, draw.randint(2, (6 if steps else 2) * rows + 6)]),
+        dies_on=draw.choice(["", "", "", "IMPORT", "STATE"]) if steps else "",
         stops_at=draw.choice([0, 0, 0, draw.randint(2, 2 * rows + 6)]),
         stops_for=draw.choice([1.0, 20.0, 70.0, 400.0]),
         color=draw.choice([COLOR, COLOR, COLOR, OTHER_COLOR]),
         at_once=draw.choice([1, 4, 8, 1000]),
+    )
+
+
+def _imports(draw: Draw) -> Imports:
+    return Imports(
+        slowest=draw.choice([0.0, 1.0, 5.0, 40.0, 900.0]),
+        fails=draw.choice([0.0, 0.0, 0.3, 1.0]),
+        counted=draw.choice([0.0, 0.0, 2.0, 20.0]),
+        seed=draw.randrange(2**16),
     )
 
 
@@ -62,15 +72,14 @@ def _down(draw: Draw) -> Down:
 
 
 def _fault(draw: Draw, names: str, rows: int) -> tuple[str, str, int, Fault]:
-    method = draw.choice(["POST", "PATCH", "DELETE", "POST", "PATCH", "DELETE", "IMPORT", "LIST", "GET", "WHOAMI"])
-    if method in ("LIST", "GET", "WHOAMI"):
-        fault = Fault(lost="before")
-    else:
-        # Tasks that a server imports twice by itself can't be taken back: the row fails and says so.
-        fault = draw.choice(_WRITES if method != "IMPORT" else _IMPORTS)(draw)
+    method = draw.choice(["POST", "PATCH", "DELETE", "POST", "PATCH", "DELETE", "IMPORT", *READS])
+    # Tasks that a server imports twice by itself can't be taken back: the row fails and says so.
+    kinds = _READS if method in READS else _IMPORTS if method == "IMPORT" else _WRITES
+    fault = draw.choice(kinds)(draw)
     return draw.choice(names), method, draw.randint(1, 2 * rows + 2), fault
 
 
+_READS: list[Callable[[Draw], Fault]] = [lambda draw: Fault(lost="before")]
 _IMPORTS: list[Callable[[Draw], Fault]] = [
     lambda draw: Fault(lost=draw.choice(["unsent", "before", "after"])),
     lambda draw: Fault(lost="late", seconds=draw.uniform(0.01, 55), delay=draw.choice([0.0, 1.0])),

@@ -32,7 +32,7 @@ from label_studio_stencil.rows.steps import Steps, TaskFile
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock
 from tests.provisioning import audit
-from tests.provisioning.simulated import Down, Fault, Request, SimulatedClient, SimulatedLabelStudio
+from tests.provisioning.simulated import READS, Down, Fault, Imports, Request, SimulatedClient, SimulatedLabelStudio
 
 COLOR = "#112233"
 OTHER_COLOR = "#445566"
@@ -93,6 +93,7 @@ class Scene:
     lag: float = 0.0
     older: int = 0
     steps: bool = False
+    imports: Imports | None = None
     order: str = ""
     left_out: float = 0.0
     down: tuple[Down, ...] = ()
@@ -168,7 +169,7 @@ def faults_of(stage: Stage) -> Callable[[str, str, int], Fault | None]:
             return None
         if found or chance.random() >= scene.share:
             return found
-        if method in ("LIST", "GET", "WHOAMI"):
+        if method in READS:
             return Fault(lost="before") if chance.random() < 0.1 else None
         kind = chance.choice(
             ["before", "after", "late", "late", "unsent", "copies", "throttled", "slow", "busy", "echo", "forbidden"]
@@ -233,7 +234,7 @@ async def play(scene: Scene) -> Stage:
     clock = VirtualClock()
     async with clock.running():
         server = SimulatedLabelStudio(clock, lag=scene.lag, page_size=PAGE)
-        server.order, server.left_out = scene.order, scene.left_out
+        server.order, server.left_out, server.importing = scene.order, scene.left_out, scene.imports
         stage = Stage(scene, clock, server)
         names = [title(row) for row in range(scene.rows)]
         others = [server.make(f"Older {number}") for number in range(scene.older)]
@@ -273,8 +274,15 @@ async def play(scene: Scene) -> Stage:
         await asyncio.gather(*(start(what) for what in scene.starts))
         await clock.sleep(QUIET)
         server.land()
+        last_import = max((each.ends for each in server.imports.values()), default=0.0)
+        last_import += scene.imports.counted if scene.imports else 0.0
+        stage.disturb(last_import - clock.now())
+        await clock.sleep(last_import - clock.now())
+        server.land()
         server.visits.clear()
         server.down, server.lag = (), min(server.lag, 1.0)
+        if scene.imports:
+            server.importing = replace(scene.imports, slowest=min(scene.imports.slowest, 5.0), fails=0.0)
         await clock.sleep(1 + server.lag)
         check_end(stage)
 
@@ -419,12 +427,17 @@ def check_audit(stage: Stage) -> None:
             plain(each.found),
             each.shown,
             each.answered,
+            each.imported,
+            each.refused,
         )
         for each in stage.server.requests
     ]
+    imports = [
+        audit.Import(number, each.project, each.ends, each.fails) for number, each in stage.server.imports.items()
+    ]
     history = zip(stage.server.history, stage.server.writers, strict=True)
     states = [audit.State(at, number, plain(project), by) for (at, number, project), by in history]
-    wrong = audit.violations(events, states, user=1)
+    wrong = audit.violations(events, states, imports, user=1)
     assert not wrong, wrong
     unclear = {row.title for row in stage.reports["r"].rows if row.outcome is Outcome.AMBIGUOUS}
     assert audit.set_up_twice(states) <= unclear | stage.disturbed

@@ -8,6 +8,7 @@ sent.
 import asyncio
 import contextlib
 import math
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,12 +17,23 @@ from functools import partial
 from typing import Any, TypeVar
 
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
-from label_studio_stencil.labelstudio.models import Imported, Project, ProjectPage, ProjectTemplate, User, Workspace
+from label_studio_stencil.labelstudio.models import (
+    Imported,
+    ImportState,
+    Project,
+    ProjectPage,
+    ProjectTemplate,
+    User,
+    Workspace,
+)
 from label_studio_stencil.labelstudio.outage import Outage
 from label_studio_stencil.labelstudio.pacing import Pacer, Turn
 from tests.labelstudio.virtual import VirtualClock
 
 T = TypeVar("T")
+
+#: Kinds of requests that change nothing.
+READS = ("LIST", "GET", "WHOAMI", "STATE")
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -63,6 +75,37 @@ class Down:
             if self.how == "refused":
                 raise Unsure("no connection", reason="no connection", sent=False)
             raise Unsure(f"the server answered {self.how}", reason=self.how, status=int(self.how))
+
+
+@dataclass(frozen=True)
+class Imports:
+    """How Enterprise carries out imports, which it has answered with an id: each takes up to `slowest` seconds, most of them
+    far less, and a share of them `fails`. The tasks of the others are counted `counted` seconds after the import is over."""
+
+    slowest: float = 0.0
+    fails: float = 0.0
+    counted: float = 0.0
+    seed: int = 0
+
+    def drawn(self, number: int) -> tuple[float, bool]:
+        """How many seconds an import takes, and whether it fails."""
+        chance = random.Random(self.seed * 1000 + number)
+        return self.slowest * chance.random() ** 3, chance.random() < self.fails
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import that the server took on, and when it is over."""
+
+    project: int
+    begins: float
+    ends: float
+    fails: bool = False
+
+    def state(self, now: float) -> str:
+        if now < self.ends:
+            return "created" if now < (self.begins + self.ends) / 2 else "in_progress"
+        return "failed" if self.fails else "completed"
 
 
 class ProcessClock:
@@ -109,7 +152,7 @@ class Request:
     """One request that was sent.
 
     `found` is what the project was then or, for a read, what was answered; `shown` the ids of a list, `answered` the id that a
-    create gave.
+    create gave; `imported` the import that the server took on, and `refused` whether its answer says that it took on none.
     """
 
     client: str
@@ -122,6 +165,8 @@ class Request:
     ended: float = math.inf
     shown: frozenset[int] = frozenset()
     answered: int | None = None
+    imported: int | None = None
+    refused: bool = False
 
 
 Faults = Callable[[str, str, int], Fault | None]
@@ -150,6 +195,9 @@ class SimulatedLabelStudio:
         #: Share of the items of lists that lack a key.
         self.left_out = 0.0
         self.down: Sequence[Down] = ()
+        #: How imports are carried out; as on Community, within the request, where it is nothing.
+        self.importing: Imports | None = None
+        self.imports: dict[int, Import] = {}
         self.pending: list[tuple[float, Callable[[], None]]] = []
 
     def client(self, name: str = "a", faults: Faults = no_faults, user: int = 1) -> "SimulatedClient":
@@ -211,9 +259,28 @@ class SimulatedLabelStudio:
                 seen[number] = project
         return seen
 
-    def page(self, page: int, ordering: str, title: str) -> ProjectPage:
+    def take_on(self, project: int, number_of_tasks: int, by: str) -> int:
+        """The id of an import of tasks, which are in the project once it is over."""
+        number, now = len(self.imports) + 1, self.clock.now()
+        seconds, fails = self.importing.drawn(number) if self.importing else (0.0, False)
+        counted = seconds + (self.importing.counted if self.importing else 0.0)
+        self.imports[number] = Import(project, now, now + seconds, fails)
+
+        def done() -> None:
+            if not fails and project in self.projects:
+                found = self.projects[project]
+                self.put(replace(found, tasks=found.tasks + number_of_tasks), project, by)
+
+        if counted:
+            self.pending.append((now + counted, done))
+        else:
+            done()
+        return number
+
+    def page(self, page: int, ordering: str, title: str, ids: Collection[int] = ()) -> ProjectPage:
         """One page of the list."""
         found = [each for each in self.listed().values() if title.lower() in each.title.lower()]
+        found = [each for each in found if not ids or each.id in ids]
         found.sort(key=lambda project: project.id, reverse=ordering == "-id" and self.order != "oldest")
         if self.order == "shuffled":
             found.sort(key=lambda project: project.id * 7919 % 1009)
@@ -278,13 +345,20 @@ class SimulatedClient:
             await self.clock.running()
 
     async def list_page(
-        self, page: int, *, ordering: str = "-id", fields: Collection[str] = (), title: str = "", **_: Any
+        self,
+        page: int,
+        *,
+        ordering: str = "-id",
+        fields: Collection[str] = (),
+        title: str = "",
+        ids: Collection[int] = (),
+        **_: Any,
     ) -> ProjectPage:
         async def listed() -> ProjectPage:
             self.server.asked.append((self.name, "LIST", ""))
             request = await self._once(Request(self.name, "LIST", self.server.clock.now(), None, title, page))
             self._note("LIST", None)
-            found = self.server.page(page, ordering, title)
+            found = self.server.page(page, ordering, title, ids)
             request.shown = frozenset(project.id for project in found.projects)
             return found
 
@@ -343,14 +417,34 @@ class SimulatedClient:
     ) -> Imported:
         async with self._passing(Turn.NOW):
             before()
+            request = Request(self.name, "IMPORT", self.server.clock.now(), number)
 
             def commit() -> None:
                 self._note("IMPORT", number)
-                found = self._found(number)
-                self.server.put(replace(found, tasks=found.tasks + len(tasks)), number, self.name)
+                request.imported = self.server.take_on(self._found(number).id, len(tasks), self.name)
 
-            await self._carry_out(Request(self.name, "IMPORT", self.server.clock.now(), number), commit)
-            return Imported(task_count=len(tasks))
+            try:
+                await self._carry_out(request, commit)
+            except (Rejected, Unauthorized):
+                request.refused = True
+                raise
+            except (Throttled, Unsure) as error:
+                request.refused = not error.sent if isinstance(error, Unsure) else error.status == 429
+                raise
+            if self.server.importing is None:
+                return Imported(task_count=len(tasks))
+            return Imported.model_validate({"import": request.imported})
+
+    async def import_state(self, number: int, imported: int) -> ImportState:
+        async def read() -> ImportState:
+            await self._once(Request(self.name, "STATE", self.server.clock.now(), number))
+            found = self.server.imports.get(imported)
+            if found is None or found.project != self._found(number).id:
+                raise Rejected("No ProjectImport matches the given query.", status=404)
+            state = found.state(self.server.clock.now())
+            return ImportState(status=state, error="it does not fit" if state == "failed" else "")
+
+        return await self._read(Turn.NEXT, read)
 
     async def delete_project(self, number: int, *, before: Callable[[], None] = lambda: None) -> None:
         async with self._passing(Turn.NOW):
@@ -489,10 +583,10 @@ class SimulatedClient:
         fault = self.faults(self.name, method, number)
         if fault is not None and fault.lost and self.dies_on == "LOST":
             self.dead.set()
-        if method in ("LIST", "GET", "WHOAMI") and fault is not None and fault.throttled:
+        if method in READS and fault is not None and fault.throttled:
             # The client waits and asks again.
             await self.server.clock.sleep(fault.throttled)
-        if method in ("LIST", "GET", "WHOAMI") and fault is not None and fault.lost:
+        if method in READS and fault is not None and fault.lost:
             raise Unsure("the answer was lost", reason="the answer was lost")
         return fault
 

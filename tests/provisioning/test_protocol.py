@@ -9,8 +9,8 @@ from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
 from tests.provisioning.kept import KEPT
 from tests.provisioning.random_scenes import random_scene
-from tests.provisioning.scenes import OTHER_COLOR, Scene, Start, Visit, played, title
-from tests.provisioning.simulated import Fault
+from tests.provisioning.scenes import OTHER_COLOR, Scene, Stage, Start, Visit, played, title
+from tests.provisioning.simulated import Fault, Imports
 
 #: Scenes of one run, each time others, and the seed of the first: some hundred in `make test`, a thousand in `make test-all`,
 #: ten thousand in `make soak`.
@@ -133,6 +133,47 @@ def test_a_token_that_is_taken_no_more_stops_the_batch_and_a_rerun_finishes_it(m
     assert len(half_made) == (method == "PATCH")
     assert all("a rerun finishes it" in row.error for row in half_made)
     assert all_of({Outcome.EXISTS, Outcome.RESUMED, Outcome.CREATED}, stage.reports["r"])
+
+
+#: How Label Studio carries imports out.
+EVERY_WAY = pytest.mark.parametrize(
+    "imports",
+    [
+        pytest.param(None, id="within the request"),
+        pytest.param(Imports(), id="as they are answered"),
+        pytest.param(Imports(slowest=3.0), id="seconds later"),
+        pytest.param(Imports(slowest=900.0, counted=20.0), id="minutes later"),
+        pytest.param(Imports(fails=1.0), id="failing"),
+        pytest.param(Imports(slowest=3.0, fails=1.0), id="failing seconds later"),
+    ],
+)
+
+
+@EVERY_WAY
+def test_a_kill_before_any_request_of_a_batch_leaves_no_tasks_that_are_sent_twice(imports: Imports | None) -> None:
+    for moment in range(1, 24):
+        starts = (Start("a", dies_at=moment), Start("b", at=310.0))
+        stage = played(Scene(rows=2, starts=starts, steps=True, imports=imports))
+        assert_no_tasks_are_missing_but_unsure_ones(stage, most=2)
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("lost", ["before", "after", "late"])
+@pytest.mark.parametrize(("method", "number"), [("PATCH", 2), ("PATCH", 3), ("PATCH", 4), ("IMPORT", 1)])
+def test_a_kill_amid_a_write_of_a_batch_leaves_no_tasks_that_are_sent_twice(
+    method: str, number: int, lost: str, imports: Imports | None
+) -> None:
+    in_flight = (("a", method, number, Fault(lost=lost, seconds=20.0)),)
+    starts = (Start("a", dies_on="LOST"), Start("b", at=310.0))
+    stage = played(Scene(rows=1, starts=starts, faults=in_flight, steps=True, imports=imports))
+    assert_no_tasks_are_missing_but_unsure_ones(stage, most=1)
+
+
+def assert_no_tasks_are_missing_but_unsure_ones(stage: Stage, most: int) -> None:
+    """A batch that comes later has done what there was to do, but where tasks were sent of which it can't know more."""
+    bad = [row for row in stage.reports["r"].rows if not row.outcome.ok]
+    assert len(bad) <= most
+    assert all("never sent a second time" in row.error for row in bad), bad
 
 
 # Any scene
