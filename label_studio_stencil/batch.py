@@ -23,9 +23,9 @@ from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.labelstudio.pacing import spread
 from label_studio_stencil.options import Options, most_failures
-from label_studio_stencil.plan.plan import Action
-from label_studio_stencil.plan.survey import listed_fields, newest_page, survey
-from label_studio_stencil.plan.targets import Checked, refused_interfaces, resolve_targets
+from label_studio_stencil.plans.plan import Action
+from label_studio_stencil.plans.survey import listed_fields, newest_page, survey
+from label_studio_stencil.plans.targets import Checked, refused_interfaces, resolve_targets
 from label_studio_stencil.policy import LEAST_GROUPED, MOST_GROUPS, Patience, Retries
 from label_studio_stencil.problems import InvalidSheet, Problem, StencilError, shown
 from label_studio_stencil.redaction import visible

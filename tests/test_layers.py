@@ -26,7 +26,7 @@ ROOMS = (
     {"inbox"},
     {"batch", "removal"},
     {"engine"},
-    {"plan"},
+    {"plans"},
     {"access"},
     {"options"},
     {"report", "settings", "templates"},

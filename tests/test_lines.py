@@ -7,7 +7,7 @@ from label_studio_sandbox import Sandbox
 from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.options import BadOption, Options, chosen_lines
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.settings import LabelStudioSettings

@@ -24,8 +24,8 @@ from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
 from label_studio_stencil.labelstudio.models import UNKNOWN_DATE, Project
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.marker import Mark
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.marker import Mark
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.removal import removal as removing
 from label_studio_stencil.removal.proof import Expected, doubt
 from label_studio_stencil.removal.results import check_label_studio, read_results

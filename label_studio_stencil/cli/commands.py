@@ -15,8 +15,8 @@ from label_studio_stencil.cli.interrupts import stop_at_interrupt
 from label_studio_stencil.cli.prefect_server import embedded_prefect_server, may_be_named
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Mode, Options, most_failures
-from label_studio_stencil.plan.targets import Checked, check_files
-from label_studio_stencil.plan.targets import check as check_sheet
+from label_studio_stencil.plans.targets import Checked, check_files
+from label_studio_stencil.plans.targets import check as check_sheet
 from label_studio_stencil.problems import InvalidSheet, Problem, StencilError, counted
 from label_studio_stencil.report.files import check_output, write_results
 from label_studio_stencil.report.report import Report

@@ -12,7 +12,7 @@ from label_studio_stencil.cli.commands import label_studio_of, listed
 from label_studio_stencil.cli.display import Display
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import check, filled_by
+from label_studio_stencil.plans.targets import check, filled_by
 from label_studio_stencil.problems import Problem, StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.titles import LONGEST_TITLE

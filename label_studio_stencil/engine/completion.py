@@ -18,7 +18,7 @@ from label_studio_stencil.engine.ticket import Ticket, batch_of, settings_of
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import Rejected, Throttled, Unsure
 from label_studio_stencil.labelstudio.models import NOTHING, Project
-from label_studio_stencil.plan.marker import Standing, key_of, standing
+from label_studio_stencil.plans.marker import Standing, key_of, standing
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.comparison import differing
 

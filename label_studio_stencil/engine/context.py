@@ -15,7 +15,7 @@ from label_studio_stencil.engine.waits import Waits
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Project
 from label_studio_stencil.labelstudio.pacing import Clock
-from label_studio_stencil.plan.plan import Action
+from label_studio_stencil.plans.plan import Action
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.problems import StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome

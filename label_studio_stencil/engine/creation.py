@@ -13,7 +13,7 @@ from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
 from label_studio_stencil.labelstudio.models import Project
 from label_studio_stencil.labelstudio.outage import LongOutage
-from label_studio_stencil.plan.marker import key_of, new_id, read_mark
+from label_studio_stencil.plans.marker import key_of, new_id, read_mark
 from label_studio_stencil.report.outcomes import Outcome
 
 #: What Label Studio answers where it does not take what was sent.

@@ -44,8 +44,8 @@ from label_studio_stencil.labelstudio.errors import LabelStudioError, Throttled,
 from label_studio_stencil.labelstudio.listing import ListUnusable
 from label_studio_stencil.labelstudio.outage import LongOutage
 from label_studio_stencil.labelstudio.pacing import Clock
-from label_studio_stencil.plan.marker import new_id
-from label_studio_stencil.plan.plan import Action, Planned
+from label_studio_stencil.plans.marker import new_id
+from label_studio_stencil.plans.plan import Action, Planned
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.report.outcomes import Outcome
 

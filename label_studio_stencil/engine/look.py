@@ -28,7 +28,7 @@ from label_studio_stencil.labelstudio.listing import (
 )
 from label_studio_stencil.labelstudio.models import Project, ProjectPage
 from label_studio_stencil.labelstudio.pacing import Clock
-from label_studio_stencil.plan.marker import key_of
+from label_studio_stencil.plans.marker import key_of
 from label_studio_stencil.policy import Patience
 
 #: Windows under way: one is created while the other's look is read.

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from label_studio_stencil.engine.ticket import Answer, Siblings, Ticket, batch_of, send_of
 from label_studio_stencil.labelstudio.models import Project
-from label_studio_stencil.plan.marker import read_mark
+from label_studio_stencil.plans.marker import read_mark
 from label_studio_stencil.policy import Patience
 
 

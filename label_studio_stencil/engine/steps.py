@@ -34,8 +34,8 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unsure
 from label_studio_stencil.labelstudio.models import LIGHT_FIELDS, Imported, ImportState, Project
 from label_studio_stencil.labelstudio.pacing import Clock, Turn
-from label_studio_stencil.plan.marker import key_of, read_mark
-from label_studio_stencil.plan.pending import Claim, Pending, Sent, pending_of, with_pending
+from label_studio_stencil.plans.marker import key_of, read_mark
+from label_studio_stencil.plans.pending import Claim, Pending, Sent, pending_of, with_pending
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.report.outcomes import Outcome

@@ -17,8 +17,8 @@ from label_studio_stencil.labelstudio.errors import LabelStudioError, Unauthoriz
 from label_studio_stencil.labelstudio.listing import ListUnusable
 from label_studio_stencil.labelstudio.models import Project
 from label_studio_stencil.labelstudio.outage import LongOutage
-from label_studio_stencil.plan.marker import Standing, standing
-from label_studio_stencil.plan.plan import Action
+from label_studio_stencil.plans.marker import Standing, standing
+from label_studio_stencil.plans.plan import Action
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.report.outcomes import Outcome
 

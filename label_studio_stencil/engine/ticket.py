@@ -7,8 +7,8 @@ from enum import Enum
 
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.models import Project
-from label_studio_stencil.plan.marker import Standing, read_mark, standing
-from label_studio_stencil.plan.plan import Planned, Target
+from label_studio_stencil.plans.marker import Standing, read_mark, standing
+from label_studio_stencil.plans.plan import Planned, Target
 from label_studio_stencil.report.outcomes import Outcome
 
 

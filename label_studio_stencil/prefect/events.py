@@ -13,7 +13,7 @@ from prefect.events import Event, Resource, emit_event
 from prefect.logging import get_run_logger
 
 from label_studio_stencil.batch import Batch
-from label_studio_stencil.plan.plan import Target
+from label_studio_stencil.plans.plan import Target
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.redaction import redact
 from label_studio_stencil.report.outcomes import Outcome

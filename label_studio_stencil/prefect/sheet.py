@@ -12,7 +12,7 @@ from prefect.context import FlowRunContext
 
 from label_studio_stencil.files import DEPLOYMENT, PERSON, Asker
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import Checked, check
+from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.prefect.errors import user_errors
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.sheet.model import Sheet

@@ -17,7 +17,7 @@ from label_studio_stencil.access import Instance
 from label_studio_stencil.batch import Batch, Group, prepare
 from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import Checked
+from label_studio_stencil.plans.targets import Checked
 from label_studio_stencil.policy import Retries
 from label_studio_stencil.prefect.errors import failed_state, user_errors
 from label_studio_stencil.problems import StencilError

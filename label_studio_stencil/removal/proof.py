@@ -11,7 +11,7 @@ from datetime import datetime
 
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.models import Project
-from label_studio_stencil.plan.marker import Standing, resembles_mark, standing
+from label_studio_stencil.plans.marker import Standing, resembles_mark, standing
 from label_studio_stencil.rows.comparison import differing
 
 #: Settings of an Enterprise template that a project is compared in: they are where an hour of somebody's work may be.

@@ -16,8 +16,8 @@ from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
 from label_studio_stencil.labelstudio.models import Project
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.plan import Target
-from label_studio_stencil.plan.targets import check, resolve_targets
+from label_studio_stencil.plans.plan import Target
+from label_studio_stencil.plans.targets import check, resolve_targets
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.redaction import SECRET_FIELDS
 from label_studio_stencil.removal.proof import WRITTEN_BY_HAND, Doubt, Expected, doubt

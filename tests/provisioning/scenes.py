@@ -21,9 +21,9 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Edition, Project
 from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.marker import Standing, key_of, read_mark, standing
-from label_studio_stencil.plan.pending import pending_of
-from label_studio_stencil.plan.targets import Checked, check
+from label_studio_stencil.plans.marker import Standing, key_of, read_mark, standing
+from label_studio_stencil.plans.pending import pending_of
+from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.policy import Patience, Retries
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.report.outcomes import Outcome

@@ -16,8 +16,8 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.listing import ListUnusable
 from label_studio_stencil.labelstudio.models import Edition, ProjectPage
 from label_studio_stencil.options import Mode, Options
-from label_studio_stencil.plan.marker import Standing, standing
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.marker import Standing, standing
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.policy import Retries
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report

@@ -23,7 +23,7 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import Checked, check
+from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.labelstudio.virtual import VirtualClock

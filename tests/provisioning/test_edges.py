@@ -23,9 +23,9 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Edition, Project, ProjectPage
 from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.marker import Mark, Standing, key_of, standing
-from label_studio_stencil.plan.pending import with_pending
-from label_studio_stencil.plan.targets import Checked, check
+from label_studio_stencil.plans.marker import Mark, Standing, key_of, standing
+from label_studio_stencil.plans.pending import with_pending
+from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report

@@ -17,8 +17,8 @@ from label_studio_stencil.labelstudio.errors import Rejected
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.options import Mode, Options
-from label_studio_stencil.plan.marker import Mark, Standing, intent_of, key_of, standing
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.marker import Mark, Standing, intent_of, key_of, standing
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.policy import Patience, Retries
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report

@@ -23,7 +23,7 @@ from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main as stencil_main
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.policy import Patience, Retries
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from label_studio_stencil.plan.pending import Claim, Sent, pending_of, with_pending
+from label_studio_stencil.plans.pending import Claim, Sent, pending_of, with_pending
 from label_studio_stencil.rows.requests import requests_of
 from label_studio_stencil.rows.steps import BadStep, Member, members_in, tasks_in
 from label_studio_stencil.sheet.sources import read_sheet

@@ -20,7 +20,7 @@ from label_studio_stencil.batch import prepare, provision
 from label_studio_stencil.engine import steps
 from label_studio_stencil.files import Asker
 from label_studio_stencil.options import Mode, Options
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.outcomes import RowReport

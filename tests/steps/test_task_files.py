@@ -10,7 +10,7 @@ import pytest
 from label_studio_stencil.access import open_sandbox
 from label_studio_stencil.files import PERSON
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import check, resolve_targets
+from label_studio_stencil.plans.targets import check, resolve_targets
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.rows import task_files as task_files_module
 from label_studio_stencil.rows.predictions import doubts

@@ -16,7 +16,7 @@ from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet

@@ -11,7 +11,7 @@ from label_studio_sandbox import Sandbox
 from label_studio_stencil.access import Instance, open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.settings import LabelStudioSettings

@@ -14,7 +14,7 @@ from label_studio_stencil.files import Asker, file_name
 from label_studio_stencil.labelstudio.models import Edition, Workspace
 from label_studio_stencil.names import find
 from label_studio_stencil.options import BadOption, Options, chosen_lines
-from label_studio_stencil.plan.plan import Target, description_problem, target_of
+from label_studio_stencil.plans.plan import Target, description_problem, target_of
 from label_studio_stencil.problems import Problem, counted, shown
 from label_studio_stencil.redaction import FromFile
 from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS

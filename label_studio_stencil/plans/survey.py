@@ -22,8 +22,8 @@ from label_studio_stencil.labelstudio.listing import (
 )
 from label_studio_stencil.labelstudio.models import Project, ProjectPage
 from label_studio_stencil.options import Mode
-from label_studio_stencil.plan.marker import normal_title
-from label_studio_stencil.plan.plan import Planned, Target, by_key, by_likeness, needs_settings, plan, replanned
+from label_studio_stencil.plans.marker import normal_title
+from label_studio_stencil.plans.plan import Planned, Target, by_key, by_likeness, needs_settings, plan, replanned
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.titles import folded

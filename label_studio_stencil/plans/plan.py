@@ -11,8 +11,8 @@ from enum import StrEnum
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.models import NOTHING, Edition, Project
 from label_studio_stencil.options import Mode
-from label_studio_stencil.plan.marker import Mark, Standing, intent_of, key_of, resembles_mark, standing
-from label_studio_stencil.plan.pending import pending_of, with_pending
+from label_studio_stencil.plans.marker import Mark, Standing, intent_of, key_of, resembles_mark, standing
+from label_studio_stencil.plans.pending import pending_of, with_pending
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.rows.comparison import differing
 from label_studio_stencil.rows.request import Request
