@@ -69,7 +69,11 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in (ROOT / PACKAGE).rglob("*.py")
     }
-    uses = {module: {name for name in imported_modules(path) if name in graph} for module, path in graph.items()}
+    uses = {
+        module: {name if name in graph else name.rpartition(".")[0] for name in imported_everywhere(path)}
+        & graph.keys()
+        for module, path in graph.items()
+    }
 
     TopologicalSorter(uses).prepare()  # raises CycleError, which names the circle
 
@@ -207,11 +211,10 @@ def imported_names(node: ast.AST, parts: tuple[str, ...]) -> Iterator[str]:
         yield from (".".join((*base, *filter(None, [node.module]), alias.name)) for alias in node.names)
 
 
-def imported_modules(path: Path) -> Iterator[str]:
-    """What a module imports when it is imported itself: every name may be a module's or one in a module."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        for name in imported_names(node, ()):
-            yield from (name, name.rpartition(".")[0])
+def imported_everywhere(path: Path) -> Iterator[str]:
+    """The names that a module imports, in functions and for types too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        yield from imported_names(node, ())
 
 
 def room_of(root: Path, name: str) -> str:

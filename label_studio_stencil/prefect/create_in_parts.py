@@ -27,7 +27,7 @@ from label_studio_stencil.prefect.parts import PartResult, carry_out_part, parts
 from label_studio_stencil.prefect.report import SUMMARY_KEY, publish_problems
 from label_studio_stencil.prefect.sheet import asker_of, load_sheet
 from label_studio_stencil.problems import InvalidSheet, StencilError
-from label_studio_stencil.report.markdown import escape
+from label_studio_stencil.report.escaping import escape
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.summary import counts_text
 

@@ -49,8 +49,8 @@ from label_studio_stencil.prefect.report import (
 from label_studio_stencil.prefect.sheet import SourceUnclear, asker_of, load_sheet, one_source, read_already
 from label_studio_stencil.prefect.tasks import carry_out_steps, plan_batch, provision_group, sweep
 from label_studio_stencil.problems import InvalidSheet, StencilError
+from label_studio_stencil.report.escaping import escape
 from label_studio_stencil.report.files import OutputUnwritable, check_output
-from label_studio_stencil.report.markdown import escape
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.sheet.sources import ArrowTable, read_sheet
 

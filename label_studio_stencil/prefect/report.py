@@ -21,8 +21,9 @@ from label_studio_stencil.prefect.artifacts import update_artifact
 from label_studio_stencil.prefect.errors import user_errors
 from label_studio_stencil.prefect.repeated import repeated
 from label_studio_stencil.problems import InvalidSheet, Problem, counted, grouped
+from label_studio_stencil.report.escaping import defused
 from label_studio_stencil.report.files import ResultFiles, write_results
-from label_studio_stencil.report.markdown import defused, problem_table
+from label_studio_stencil.report.markdown import markdown_summary, problem_table
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.report.summary import progress_text
 
@@ -67,7 +68,7 @@ async def _publish_summary(report: Report) -> None:
                 key=SUMMARY_KEY,
                 type="markdown",
                 description=described(report.sentence),
-                data=report.markdown(),
+                data=markdown_summary(report),
                 metadata_={outcome.value: str(count) for outcome, count in report.counts.items() if count},
                 flow_run_id=UUID(flow_run.id),
                 task_run_id=UUID(task_run.id),

@@ -2,24 +2,17 @@
 
 Titles and error texts are other people's words. They are shown as text and nothing else: no tag, link, image
 or table border in them reaches the page, and no length of theirs makes the page heavy.
-
-Escapes are those that both of Prefect's pages show rightly (measured on 3.8.8): its first one decodes no
-numeric entity, and shows the label of a link as it stands, so that a label is never a title.
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
 
 from label_studio_stencil.problems import ProblemGroup
+from label_studio_stencil.report.escaping import REASON_LENGTH, defused, escape, web_address
 from label_studio_stencil.report.masking import masked_error
+from label_studio_stencil.report.outcomes import RowReport
+from label_studio_stencil.report.report import Report
 from label_studio_stencil.report.summary import duration
-
-if TYPE_CHECKING:
-    from label_studio_stencil.report.outcomes import RowReport
-    from label_studio_stencil.report.report import Report
 
 #: Most bytes of the whole summary, in UTF-8.
 MOST_BYTES = 200_000
@@ -29,49 +22,11 @@ ROWS_WELL = 200
 NOTES = 50
 
 _TITLE_LENGTH = 80
-_REASON_LENGTH = 300
 _VALUES_LENGTH = 200
 _NOTE_LENGTH = 500
-_URL_LENGTH = 500
 _ATTENTION_BYTES = 100_000
 _PROJECTS_BYTES = 60_000
 _NOTES_BYTES = 25_000
-
-_ESCAPES = {ord(char): f"\\{char}" for char in "\\|`*_[]~$#@"} | {
-    ord("&"): "&amp;",
-    ord("<"): "&lt;",
-    ord(">"): "&gt;",
-}
-_AUTOLINK = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
-#: What starts a list or an underline at the start of a line.
-_LEADING = re.compile(r"^(\d*)([-+=.)])")
-#: What a tag, an inline link or the definition of one can't do without.
-_SYNTAX = re.compile(r"<|\](?=[(:\[])")
-#: Controls, halves of surrogate pairs, and marks that turn the direction of the text that follows.
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-
-
-def cut(text: str, length: int) -> str:
-    """The text in one line of at most `length` characters, without those that can't be shown or stored."""
-    # A cell may hold a megabyte: what is far behind the cut need not be looked at.
-    line = _UNSHOWABLE.sub("\ufffd", " ".join(text[: 20 * length].split()))
-    whole = len(line) <= length and len(text) <= 20 * length
-    return line if whole else line[: length - 1] + "…"
-
-
-def escape(text: str, length: int = _REASON_LENGTH) -> str:
-    """The text, cut to `length` characters, as Markdown that shows exactly it and does nothing else."""
-    escaped = cut(text, length).translate(_ESCAPES)
-    return _LEADING.sub(r"\1\\\2", _AUTOLINK.sub(r"\\\g<0>", escaped))
-
-
-def defused(text: str, length: int) -> str:
-    """The text, cut to `length` characters, as it looks, but without tags, links and images.
-
-    For places that one page shows as plain text and another as Markdown, such as the cells of Prefect's table
-    artifact (measured on 3.8.8): an invisible joiner keeps apart what would make a tag or a link.
-    """
-    return _SYNTAX.sub("\\g<0>\u2060", cut(text, length))
 
 
 def problem_table(groups: Iterable[ProblemGroup]) -> list[dict[str, str]]:
@@ -95,19 +50,16 @@ def problem_table(groups: Iterable[ProblemGroup]) -> list[dict[str, str]]:
     return table
 
 
-def web_address(url: str) -> str:
-    """The URL with everything unusual percent-encoded; empty where it is not plainly one of http or https."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    if parts.scheme not in {"http", "https"} or not parts.netloc or len(url) > _URL_LENGTH:
-        return ""
-    return quote(url, safe=":/?#[]@!$&*+,;=%~", errors="replace")
+def markdown_summary(report: Report, limit: int = ROWS_NEED_ATTENTION) -> str:
+    """The summary of a batch: counts and cost, rows that need attention, the projects with links, notes.
 
+    Args:
+        report: The report.
+        limit: Most rows that need attention to show; the rest is counted and is in `failed.csv`.
 
-def render(report: "Report", limit: int = ROWS_NEED_ATTENTION) -> str:
-    """The summary of a batch: counts and cost, rows that need attention, the projects with links, notes."""
+    Returns:
+        Markdown of at most `MOST_BYTES` bytes.
+    """
     sections = [
         f"# {escape(report.sentence)}",
         _counts(report),
@@ -119,14 +71,14 @@ def render(report: "Report", limit: int = ROWS_NEED_ATTENTION) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _counts(report: "Report") -> str:
+def _counts(report: Report) -> str:
     lines = [
         f"| {outcome.told(dry_run=report.dry_run)} | {count} |" for outcome, count in report.counts.items() if count
     ]
     return "\n".join(["| outcome | rows |", "| :-- | --: |", *lines, f"| all | {len(report.rows)} |"])
 
 
-def _facts(report: "Report") -> str:
+def _facts(report: Report) -> str:
     each = f" ({report.requests / report.attempted:.2f} a row)" if report.attempted else ""
     facts = {
         "sheet": escape(report.sheet),
@@ -141,14 +93,14 @@ def _facts(report: "Report") -> str:
     return "\n".join(["| | |", "| :-- | :-- |", *(f"| {name} | {value} |" for name, value in facts.items())])
 
 
-def _label_studio(report: "Report") -> str:
+def _label_studio(report: Report) -> str:
     address = escape(report.label_studio)
     if report.sandbox and "sandbox" not in report.label_studio:
         return f"embedded sandbox ({address})"
     return address
 
 
-def _needs_attention(report: "Report", limit: int) -> str:
+def _needs_attention(report: Report, limit: int) -> str:
     rows = report.needs_attention
     if not rows:
         return ""
@@ -158,13 +110,13 @@ def _needs_attention(report: "Report", limit: int) -> str:
     return "\n".join([*table, *_more(len(rows) - len(shown), "failed.csv")])
 
 
-def _attention_line(row: "RowReport") -> str:
+def _attention_line(row: RowReport) -> str:
     code = escape(row.error_code, _TITLE_LENGTH)
-    reason = escape(masked_error(row), _REASON_LENGTH)
+    reason = escape(masked_error(row.error, row.cells), REASON_LENGTH)
     return f"| {row.line} | {_title(row)} | {_project(row)} | {row.outcome} | {code} | {reason} |"
 
 
-def _projects(report: "Report") -> str:
+def _projects(report: Report) -> str:
     # In a dry run most have no address yet: what would become of them is what was asked.
     rows = [row for row in report.rows if row.outcome.ok and (row.project_url or report.dry_run)]
     if not rows:
@@ -178,7 +130,7 @@ def _projects(report: "Report") -> str:
     return "\n".join([*table, *_more(len(rows) - len(shown), "results.csv")])
 
 
-def _notes(report: "Report") -> str:
+def _notes(report: Report) -> str:
     notes = ([f"Stopped: {report.stopped}"] if report.stopped else []) + list(report.notes)
     if not notes:
         return ""
@@ -186,11 +138,11 @@ def _notes(report: "Report") -> str:
     return "\n".join(["## Notes", "", *shown, *_more(len(notes) - len(shown), "")])
 
 
-def _title(row: "RowReport") -> str:
+def _title(row: RowReport) -> str:
     return escape(row.title, _TITLE_LENGTH) or "(no title)"
 
 
-def _project(row: "RowReport") -> str:
+def _project(row: RowReport) -> str:
     """The project's number, a link where it has an address."""
     label = "project" if row.project_id is None else str(row.project_id)
     url = web_address(row.project_url).replace("&", r"\&")

@@ -6,13 +6,9 @@ It is shown nowhere: neither as a cell, nor where an error text repeats it.
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from label_studio_stencil.redaction import MASK, holds_secrets, is_secret, may_hold_secret, redact
 from label_studio_stencil.report.cells import is_null, unwrapped
-
-if TYPE_CHECKING:
-    from label_studio_stencil.report.outcomes import RowReport
 
 #: Settings are two levels deep; what is buried deeper than this is not looked through, and not shown.
 _DEEPEST = 50
@@ -27,9 +23,9 @@ def masked_cell(column: str, value: object) -> object:
     return _masked(value)
 
 
-def masked_error(row: "RowReport") -> str:
-    """The row's error text without the row's own passwords, which a server's answer may repeat."""
-    return redact(row.error, _secrets(row.cells)) if row.error else ""
+def masked_error(error: str, cells: Mapping[str, object]) -> str:
+    """A row's error text without the row's own passwords, which a server's answer may repeat."""
+    return redact(error, _secrets(cells)) if error else ""
 
 
 def _blank(value: object) -> bool:

@@ -91,7 +91,7 @@ class RowReport:
     def __repr__(self) -> str:
         """All of it, without passwords."""
         shown = {each.name: getattr(self, each.name) for each in fields(self)}
-        shown["error"] = masked_error(self)
+        shown["error"] = masked_error(self.error, self.cells)
         for name in ("cells", "again"):
             if shown[name]:
                 shown[name] = {column: masked_cell(column, cell) for column, cell in shown[name].items()}

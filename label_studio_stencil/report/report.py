@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
 from label_studio_stencil.json_value import JSON
-from label_studio_stencil.report import markdown, summary
+from label_studio_stencil.report import summary
+from label_studio_stencil.report.escaping import defused, web_address
 from label_studio_stencil.report.masking import masked_cell, masked_error
 from label_studio_stencil.report.outcomes import Outcome, RowReport, Scalar
 
@@ -154,14 +155,6 @@ class Report:
             requests=earlier.requests + self.requests,
         )
 
-    def markdown(self, limit: int = markdown.ROWS_NEED_ATTENTION) -> str:
-        """The summary for people, of at most `markdown.MOST_BYTES` bytes.
-
-        Args:
-            limit: Most rows that need attention to show; the rest is counted and is in `failed.csv`.
-        """
-        return markdown.render(self, limit)
-
     def table(self, limit: int = 1000) -> list[dict[str, Scalar]]:
         """The rows as a table of at most `limit` rows, those that need attention first.
 
@@ -215,14 +208,14 @@ class Report:
     def _table_row(self, row: RowReport) -> dict[str, Scalar]:
         return {
             "line": row.line,
-            "title": markdown.defused(row.title, TABLE_TITLE_LENGTH),
-            "workspace": markdown.defused(row.workspace, TABLE_TITLE_LENGTH),
+            "title": defused(row.title, TABLE_TITLE_LENGTH),
+            "workspace": defused(row.workspace, TABLE_TITLE_LENGTH),
             "outcome": row.outcome.told(dry_run=self.dry_run),
-            "project": markdown.web_address(row.project_url) or row.project_id,
+            "project": web_address(row.project_url) or row.project_id,
             "attempts": row.attempts,
             "seconds": round(row.seconds, 3),
-            "error_code": markdown.defused(row.error_code, TABLE_TITLE_LENGTH),
-            "error": markdown.defused(masked_error(row), TABLE_ERROR_LENGTH),
+            "error_code": defused(row.error_code, TABLE_TITLE_LENGTH),
+            "error": defused(masked_error(row.error, row.cells), TABLE_ERROR_LENGTH),
         }
 
 
@@ -250,7 +243,7 @@ def added_values(row: RowReport, outcome: str) -> tuple[Scalar, ...]:
         row.attempts,
         round(row.seconds, 3),
         row.error_code,
-        masked_error(row),
+        masked_error(row.error, row.cells),
         row.steps,
     )
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.report.files import OutputUnwritable, check_output, failed_csv, results_csv, write_results
+from label_studio_stencil.report.markdown import markdown_summary
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import ADDED_COLUMNS
 from label_studio_stencil.sheet.formulas import unguard
@@ -113,7 +114,7 @@ SECRETS = [
 @pytest.mark.parametrize("cells", SECRETS, ids=range(len(SECRETS)))
 def test_passwords_are_shown_nowhere_and_kept_in_what_is_fed_back(cells: dict[str, object]) -> None:
     batch = report(row(2, Outcome.FAILED, cells=cells))
-    shown = [results_csv(batch), batch.markdown(), batch.table(), batch.to_json(), batch.to_frame().to_dict()]
+    shown = [results_csv(batch), markdown_summary(batch), batch.table(), batch.to_json(), batch.to_frame().to_dict()]
     assert "hunter2" not in str(shown)
     assert "hunter2" in failed_csv(batch)
 
@@ -121,7 +122,7 @@ def test_passwords_are_shown_nowhere_and_kept_in_what_is_fed_back(cells: dict[st
 @pytest.mark.parametrize("cells", SECRETS[:5], ids=range(5))
 def test_a_password_that_an_error_repeats_is_masked(cells: dict[str, object]) -> None:
     batch = report(row(2, Outcome.FAILED, cells=cells, error="Wrong password: hunter2."))
-    shown = [results_csv(batch), batch.markdown(), batch.table(), batch.to_json(), batch.to_frame().to_dict()]
+    shown = [results_csv(batch), markdown_summary(batch), batch.table(), batch.to_json(), batch.to_frame().to_dict()]
     assert "hunter2" not in str(shown)
     assert "Wrong password: ***." in results_csv(batch)
 

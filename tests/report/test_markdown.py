@@ -10,7 +10,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from label_studio_stencil.problems import Problem, grouped
-from label_studio_stencil.report.markdown import MOST_BYTES, cut, defused, escape, problem_table, web_address
+from label_studio_stencil.report.escaping import cut, defused, escape, web_address
+from label_studio_stencil.report.markdown import MOST_BYTES, markdown_summary, problem_table
 from label_studio_stencil.report.outcomes import Outcome
 from tests.report.reports import report, row
 
@@ -35,7 +36,7 @@ def text_of(tokens: list[Token]) -> str:
 @example("`code` **bold** ~~gone~~ &lt;b&gt; &#60;")
 @example("\n\n# heading")
 def test_a_title_in_the_table_is_text_and_nothing_else(title: str) -> None:
-    cells = inline(report(row(7, Outcome.FAILED, title=title, error=title)).markdown())
+    cells = inline(markdown_summary(report(row(7, Outcome.FAILED, title=title, error=title))))
     at = next(n for n, cell in enumerate(cells) if text_of(cell) == "7")
     line = cells[at : at + 6]
     assert {token.type for cell in line for token in cell} <= {"text", "text_special"}
@@ -50,7 +51,7 @@ def test_a_title_in_the_table_is_text_and_nothing_else(title: str) -> None:
 @example("---")
 @example("| a | b |\n| - | - |")
 def test_a_note_is_one_item_of_a_list_and_text_alone(note: str) -> None:
-    tokens = PARSER.parse(report(row(2), notes=(note, "last")).markdown())
+    tokens = PARSER.parse(markdown_summary(report(row(2), notes=(note, "last"))))
     start = next(n for n, token in enumerate(tokens) if token.type == "bullet_list_open")
     kinds = {token.type for token in tokens[start:]}
     blocks = {f"{name}_{end}" for name in ("bullet_list", "list_item", "paragraph") for end in ("open", "close")}
@@ -86,24 +87,24 @@ def test_a_cell_of_the_table_artifact_holds_no_tag_link_or_image_even_as_markdow
 )
 def test_only_web_addresses_become_links(url: str) -> None:
     assert web_address(url) == ""
-    assert "](" not in report(row(2, project_id=1, project_url=url)).markdown()
+    assert "](" not in markdown_summary(report(row(2, project_id=1, project_url=url)))
 
 
 def test_an_address_can_not_break_out_of_its_link() -> None:
     url = 'http://a/b>c)<img src=x>|"&amp;q=1\n'
-    cells = inline(report(row(2, project_id=17, project_url=url)).markdown())
+    cells = inline(markdown_summary(report(row(2, project_id=17, project_url=url))))
     opening = next(token for cell in cells for token in cell if token.type == "link_open")
     assert opening.attrs == {"href": "http://a/b%3Ec)%3Cimg%20src=x%3E%7C%22&amp;q=1%0A".replace(")", "%29")}
 
 
 def test_what_is_not_well_comes_before_the_links() -> None:
     url = "http://localhost:8080/projects/1"
-    text = report(row(2, project_id=1, project_url=url), row(3, Outcome.AMBIGUOUS, error="Look.")).markdown()
+    text = markdown_summary(report(row(2, project_id=1, project_url=url), row(3, Outcome.AMBIGUOUS, error="Look.")))
     assert text.index("| 3 | Project 3 |  | ambiguous |  | Look. |") < text.index(f"[1](<{url}>)")
 
 
 def test_the_summary_tells_what_the_batch_cost() -> None:
-    text = report(*(row(line) for line in range(2, 12)), seconds=4.0, requests=21).markdown()
+    text = markdown_summary(report(*(row(line) for line in range(2, 12)), seconds=4.0, requests=21))
     assert text.startswith("# 10 rows: 10 created\n")
     assert "| duration | 4.0 s (2.5 rows a second) |" in text
     assert "| requests | 21 (2.10 a row) |" in text
@@ -116,29 +117,29 @@ def test_the_summary_tells_what_the_batch_cost() -> None:
     ids=["named", "address"],
 )
 def test_a_sandbox_is_called_one(label_studio: str, told: str) -> None:
-    assert f"| Label Studio | {told} |" in report(row(2), sandbox=True, label_studio=label_studio).markdown()
+    assert f"| Label Studio | {told} |" in markdown_summary(report(row(2), sandbox=True, label_studio=label_studio))
 
 
 def test_a_dry_run_says_that_nothing_was_written() -> None:
-    text = report(row(2), dry_run=True).markdown()
+    text = markdown_summary(report(row(2), dry_run=True))
     assert "dry run: nothing was written" in text
     assert "| would be created | 1 |" in text
 
 
 def test_a_dry_run_lists_what_each_row_would_become() -> None:
-    assert "| 2 | Project 2 |  | would be created |" in report(row(2), dry_run=True).markdown()
+    assert "| 2 | Project 2 |  | would be created |" in markdown_summary(report(row(2), dry_run=True))
 
 
 def test_rows_beyond_the_limit_are_counted_and_found_in_the_file() -> None:
     rows = [row(line, Outcome.FAILED) for line in range(2, 13)]
-    text = report(*rows).markdown(limit=4)
+    text = markdown_summary(report(*rows), limit=4)
     assert len(re.findall(r"^\| \d+ \| Project", text, re.MULTILINE)) == 4
     assert "... and 7 more: see failed.csv" in text
 
 
 def test_links_beyond_their_limit_are_counted_and_found_in_the_file() -> None:
     rows = [row(line, project_id=line, project_url=f"http://x/{line}") for line in range(2, 252)]
-    assert "... and 50 more: see results.csv" in report(*rows).markdown()
+    assert "... and 50 more: see results.csv" in markdown_summary(report(*rows))
 
 
 @settings(max_examples=20, deadline=None)
@@ -147,7 +148,7 @@ def test_the_summary_of_5000_rows_with_the_longest_texts_is_bounded(char: str, o
     text, url = char * 5_000, "http://localhost/" + char * 400
     one = row(2, outcome, title=text, error=text, error_code=text, project_url=url)
     batch = report(*[one] * 5_000, notes=(text,) * 500, stopped=text, sheet=text, label_studio=text)
-    assert len(batch.markdown(limit=5_000).encode()) <= MOST_BYTES
+    assert len(markdown_summary(batch, limit=5_000).encode()) <= MOST_BYTES
 
 
 def test_what_can_not_be_shown_or_stored_is_replaced() -> None:
