@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from label_studio_stencil.policy import LEAST_GROUPED, MOST_GROUPS
+from label_studio_stencil.prefect.artifacts import MOST_ROWS
 from label_studio_stencil.prefect.events import MOST_PROJECT_EVENTS
-from label_studio_stencil.prefect.report import MOST_ROWS
 
 #: Task runs of a batch with `--output` that are none of its rows': read, plan, sweep, write, report. A sheet in parts is read
 #: once more; and a part has two in the run that waits for it, its task and Prefect's stand-in for the subflow, beside its own.

@@ -5,7 +5,7 @@ import logging
 
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from label_studio_stencil.prefect.logs import show_names_as_they_are
+from label_studio_stencil.prefect.lifecycle import show_names_as_they_are
 
 
 def test_names_in_logs_are_shown_as_they_are() -> None:

@@ -123,8 +123,8 @@ def _run_flow(
     from prefect.exceptions import TerminationSignal
 
     from label_studio_stencil.prefect.flows import create_projects
-    from label_studio_stencil.prefect.lifecycle import CANCELLED
-    from label_studio_stencil.prefect.sheet import read_already
+    from label_studio_stencil.prefect.parameters import read_already
+    from label_studio_stencil.prefect.states import CANCELLED
 
     # Read once: the flow would read it again, and standard input can't be.
     read_already.set({str(chosen.sheet).strip(): sheet})

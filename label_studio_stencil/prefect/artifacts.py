@@ -1,24 +1,191 @@
-"""Artifacts that are brought up to date while a run goes on."""
+"""What a person sees of a batch in Prefect's UI: the artifacts for its summary, its rows, its problems and its progress."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
+from prefect import Flow
+from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.runtime import flow_run, task_run
+
+from label_studio_stencil.batch import Batch
+from label_studio_stencil.prefect.lifecycle import repeated
+from label_studio_stencil.prefect.parameters import source_name
+from label_studio_stencil.problems import InvalidSheet, Problem, counted, grouped
+from label_studio_stencil.report.escaping import defused, escape
+from label_studio_stencil.report.markdown import markdown_summary, problem_table
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.report.summary import progress_text
+
+#: Keys of the artifacts: the same in every run, so that Prefect shows their history.
+SUMMARY_KEY = "stencil-summary"
+ROWS_KEY = "stencil-rows"
+PROGRESS_KEY = "stencil-progress"
+PROBLEMS_KEY = "stencil-problems"
+
+#: Rows of a table artifact at most; the files hold all.
+MOST_ROWS = 1000
+#: Notes above the problems of a refused sheet at most.
+MOST_NOTES = 20
+#: Longest text above an artifact, in characters.
+LONGEST_DESCRIPTION = 500
+#: Seconds between two updates of the progress artifact at least.
+PROGRESS_EVERY = 1.0
+#: Seconds that a call to Prefect may take; its client goes on trying for minutes when its server is gone.
+LONGEST_CALL = 20.0
 
 
-async def update_artifact(artifact: UUID, *, data: object, description: str) -> None:
+async def show_report(report: Report) -> None:
+    """Show the summary, whose metadata has the counts for programs, and the rows as a table.
+
+    Raises:
+        TimeoutError: Prefect's server does not take them.
+    """
+    async with asyncio.timeout(LONGEST_CALL):
+        await _show_summary(report)
+        await acreate_table_artifact(report.table(MOST_ROWS), key=ROWS_KEY, description=described(report.sentence))
+
+
+async def _show_summary(report: Report) -> None:
+    """Do what Prefect's `acreate_markdown_artifact` does, which takes no metadata."""
+    async with get_client() as client:
+        await client.create_artifact(
+            ArtifactCreate(
+                key=SUMMARY_KEY,
+                type="markdown",
+                description=described(report.sentence),
+                data=markdown_summary(report),
+                metadata_={outcome.value: str(count) for outcome, count in report.counts.items() if count},
+                flow_run_id=UUID(flow_run.id),
+                task_run_id=UUID(task_run.id),
+            )
+        )
+
+
+async def show_problems(invalid: InvalidSheet) -> None:
+    """Show how a sheet was read and what is wrong with it: bounded, and harmless whatever the sheet holds."""
+    title = f"{counted(len(invalid.problems), 'problem')} in {invalid.sheet}; nothing was created"
+    notes = [Problem("note", note) for note in invalid.notes[:MOST_NOTES]]
+    table = problem_table([*grouped(notes), *grouped(invalid.problems)[:MOST_ROWS]])
+    await acreate_table_artifact(table, key=PROBLEMS_KEY, description=described(title))
+
+
+def described(text: str) -> str:
+    """Make a text fit to stand above an artifact: one line without links and images, as some pages show it as Markdown."""
+    return defused(text, LONGEST_DESCRIPTION)
+
+
+# Runs that end before their report
+
+
+async def show_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Show a summary of a run that was killed or cancelled before it could publish its report; a hook of the flow.
+
+    Where a process was killed, a worker calls this in another one, with these parameters by name.
+
+    Raises:
+        TimeoutError: Prefect's server does not take it.
+    """
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
+    async with get_client() as client, asyncio.timeout(LONGEST_CALL):
+        known = {artifact.key: artifact for artifact in await client.read_artifacts(artifact_filter=of_run)}
+        if SUMMARY_KEY in known:
+            return
+        ended = "crashed" if state.is_crashed() else "was cancelled"
+        progress = known.get(PROGRESS_KEY)
+        last = (progress.description if progress else None) or ""
+        # Outside the run's own process only this way ties an artifact to the run.
+        await client.create_artifact(
+            ArtifactCreate(
+                key=SUMMARY_KEY,
+                type="markdown",
+                description=f"The run {ended} before its report",
+                data=_what_is_known(flow_run, ended, state.message or "", last),
+                flow_run_id=flow_run.id,
+            )
+        )
+
+
+def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str:
+    name = source_name(run.parameters)
+    why = f": {escape(message)}" if message else ""
+    last = f"Its last progress was: {progress}." if progress else "It had not reported on any row yet."
+    return (
+        f"# {escape(name)}: the run {ended} before its report\n\n"
+        f"Run `{run.id}` {ended}{why}\n\n"
+        f"- {last} More rows may be done than that.\n"
+        "- Placeholders of this run carry a marker in their description. Please leave them alone.\n"
+        "- **Run it again, with the same parameters:** finished projects are left as they are, placeholders are "
+        "completed, and missing projects are created. Nothing is created twice.\n"
+    )
+
+
+# Progress
+
+
+@contextlib.asynccontextmanager
+async def progress_shown(batch: Batch) -> AsyncIterator[None]:
+    """Keep a progress artifact up to date while the block runs, and bring it to its end."""
+    progress = _Progress(batch)
+    try:
+        async with repeated("The progress", progress.show, PROGRESS_EVERY):
+            yield
+        if progress.ok:
+            await progress.show()
+    finally:
+        await progress.close()
+
+
+class _Progress:
+    """The progress artifact of a batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._last = _progress_of(batch)[0]
+        # The batch does not wait for it.
+        self._made: asyncio.Task[UUID] = asyncio.create_task(
+            acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=self._last)
+        )
+        self.ok = True
+
+    async def show(self) -> None:
+        """Bring the artifact up to date where anything is new.
+
+        Raises:
+            TimeoutError: Prefect's server does not take it.
+        """
+        text, percent = _progress_of(self._batch)
+        self.ok = False
+        async with asyncio.timeout(LONGEST_CALL):
+            artifact = await asyncio.shield(self._made)
+            if text != self._last:
+                await _update(artifact, data=percent, description=text)
+        self._last, self.ok = text, True
+
+    async def close(self) -> None:
+        """Stop waiting for the artifact where Prefect's server has not taken it by now."""
+        self._made.cancel()
+        await asyncio.gather(self._made, return_exceptions=True)
+
+
+def _progress_of(batch: Batch) -> tuple[str, float]:
+    """Count the outcomes so far, as a text and as the share of rows that have one, in percent."""
+    counts = batch.counts()
+    done, rows = sum(counts.values()), len(batch.sheet.rows)
+    return progress_text(done, rows, counts), min(100.0, 100.0 * done / max(1, rows))
+
+
+async def _update(artifact: UUID, *, data: object, description: str) -> None:
     """Write an artifact again, without an event.
 
     Prefect's own client sends an event with each update, data included, which its server keeps for a week: one a second, for as
     long as a batch takes (measured on Prefect 3.8.8: 5 KB each).
-
-    Args:
-        artifact: Its id.
-        data: What it is to hold, as the server stores it.
-        description: What stands above it.
-
-    Raises:
-        httpx.HTTPError: Prefect's server does not take it.
     """
     body = ArtifactUpdate(data=data, description=description).model_dump(mode="json", exclude_unset=True)
     async with get_client() as client:

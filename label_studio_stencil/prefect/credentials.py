@@ -1,5 +1,7 @@
-"""Which Label Studio, and its token: from a Prefect block by name, or from the environment."""
+"""Which Label Studio, and its token: from a Prefect block, or from the environment."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Self
 
 from prefect.blocks.core import Block
@@ -7,7 +9,10 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr, ValidationError
 
+from label_studio_stencil.access import Instance, open_label_studio, open_sandbox
 from label_studio_stencil.labelstudio.address import base_address
+from label_studio_stencil.options import Options
+from label_studio_stencil.prefect.limits import shared_rate
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.settings import LabelStudioSettings
 
@@ -34,7 +39,7 @@ class LabelStudioCredentials(Block):
     token: SecretStr = Field(title="Token", description="A personal access token, or a legacy token")
 
     def settings(self) -> LabelStudioSettings:
-        """What a client is opened with.
+        """Return address and token as a client takes them.
 
         Raises:
             InvalidAddress: The URL can't be a Label Studio's.
@@ -43,7 +48,7 @@ class LabelStudioCredentials(Block):
 
     @classmethod
     async def named(cls, name: str) -> Self:
-        """The block of this name.
+        """Load the block of a name.
 
         Raises:
             CredentialsUnusable: There is none, or it has no URL or no token.
@@ -68,14 +73,42 @@ class LabelStudioCredentials(Block):
         return block
 
 
-async def label_studio_settings(credentials: str) -> LabelStudioSettings:
-    """Label Studio that a block names or, with no name, the environment.
+async def label_studio_settings(credentials: LabelStudioCredentials | str) -> LabelStudioSettings:
+    """Return address and token from a block, from the block of a name or, where that is empty, from the environment.
 
     Raises:
         CredentialsUnusable: There is no such block.
-        MissingSettings: Nothing was named, and the environment says nothing either.
+        MissingSettings: No block was named, and the environment names no Label Studio either.
         InvalidAddress: The URL can't be a Label Studio's.
     """
+    if isinstance(credentials, LabelStudioCredentials):
+        return credentials.settings()
     if not credentials.strip():
         return LabelStudioSettings.from_environment()
     return (await LabelStudioCredentials.named(credentials)).settings()
+
+
+@contextlib.asynccontextmanager
+async def open_instance(
+    credentials: LabelStudioCredentials | str, options: Options, *, sandbox: bool = False, warn: bool = True
+) -> AsyncIterator[Instance]:
+    """Open the Label Studio of a run, within the rate that all runs share.
+
+    Args:
+        credentials: A block or its name; empty takes the Label Studio that the environment names.
+        options: How the batch is to be run.
+        sandbox: Open the embedded sandbox instead.
+        warn: Log a warning where no limit holds the rate of several runs.
+
+    Raises:
+        CredentialsUnusable: There is no such block.
+        LabelStudioError: Label Studio did not answer, or refused the token.
+    """
+    async with shared_rate(warn=warn) as share:
+        toll = share.take if share else None
+        if sandbox:
+            opened = open_sandbox(options, toll=toll)
+        else:
+            opened = open_label_studio(await label_studio_settings(credentials), options, toll=toll)
+        async with opened as instance:
+            yield instance

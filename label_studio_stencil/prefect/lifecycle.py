@@ -1,48 +1,83 @@
-"""Ending a batch that somebody cancels: placeholders are completed first."""
+"""The life of a flow run: its cancellation, its further attempts, and the times in which Prefect does not answer."""
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext, TagsContext
 from prefect.exceptions import TerminationSignal
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
 from prefect.states import Running
 
 from label_studio_stencil.batch import Batch
-from label_studio_stencil.prefect.repeated import repeated
+from label_studio_stencil.prefect.states import CANCELLED
+from label_studio_stencil.report.report import Report
 
-#: Why a batch stops that somebody cancelled.
-CANCELLED = "cancelled"
-#: Seconds between two looks at whether somebody has.
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Seconds between two checks whether the run was cancelled.
 _EVERY = 2.0
-#: Seconds that finishing may take. A worker kills a run 30 s after it has told it to end.
+#: Seconds that completing placeholders may take. A worker kills a run 30 s after it has told it to end.
 LONGEST_COMPLETION = 20.0
+#: Seconds that Prefect's server may take to say whether a run has another attempt.
+_LONGEST_QUESTION = 20.0
 
 logger = logging.getLogger(__name__)
 
 _Work = Callable[[], Coroutine[Any, Any, None]]
 
+#: Reports of earlier attempts, by the id of their run.
+_earlier: dict[str, Report] = {}
 
-async def until_done(batch: Batch, carry_out: _Work, *, complete: _Work) -> None:
-    """Carry a batch out. A first cancellation lets placeholders be finished, a second one leaves it to a rerun.
 
-    Prefect's server is asked whether the run is cancelled, since a local run hears it in no other way. Ctrl-C cancels this task
-    alone, and the work goes on to its end. A worker's SIGTERM makes Prefect raise wherever the process is, and its loop then
-    cancels every task that there is: the work has to be finished anew.
+def show_names_as_they_are() -> None:
+    """Stop Prefect's console from replacing words such as `:x:` in titles with pictures, as Rich does by default."""
+    for name in ("", *logging.root.manager.loggerDict):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, PrefectConsoleHandler) and not isinstance(handler.console.print, functools.partial):
+                handler.console.print = functools.partial(handler.console.print, emoji=False)  # type: ignore[method-assign]
+
+
+def without_tags(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Run the body of a flow so that its task runs do not inherit the run's tags.
+
+    Prefect asks its server for a slot of each tag before a task run begins: one request for each, and an endless wait where the
+    server is gone.
+    """
+
+    @functools.wraps(body)
+    async def untagged(*args: P.args, **kwargs: P.kwargs) -> R:
+        with TagsContext(current_tags=set()):
+            return await body(*args, **kwargs)
+
+    return untagged
+
+
+# Cancellation
+
+
+async def until_done(batch: Batch, carry_out: _Work) -> None:
+    """Carry a batch out; the first cancellation completes placeholders, the second leaves them to a rerun.
+
+    A local run learns of a cancellation in the UI only by asking Prefect's server. Ctrl-C cancels this task alone, and the work
+    goes on to its end. A worker's SIGTERM makes Prefect raise wherever the process is, and its loop then cancels every task, so
+    the placeholders have to be completed by new ones.
 
     Args:
         batch: The batch.
         carry_out: Does all of it, and stops before the next row where the batch is to stop.
-        complete: Finishes what is left when `carry_out` was itself cut off.
 
     Raises:
         asyncio.CancelledError: The batch was cancelled.
-        TerminationSignal: Likewise.
+        TerminationSignal: The worker ends the run.
     """
     run = flow_run.id
 
@@ -60,33 +95,54 @@ async def until_done(batch: Batch, carry_out: _Work, *, complete: _Work) -> None
         except (asyncio.CancelledError, TerminationSignal):
             batch.stopping.stop(CANCELLED)
             if await _cut_off(work):
-                try:
-                    async with asyncio.timeout(LONGEST_COMPLETION):
-                        await complete()
-                except Exception as error:  # noqa: BLE001 - that it was cancelled is what counts
-                    logger.warning("Some placeholders could not be completed; a rerun completes them: %r", error)
+                await _complete(batch)
             raise
 
 
-async def says_it_lives(client: PrefectClient, run: FlowRun) -> bool:
-    """Set a run back to Running that Prefect counts as crashed, since this process of its own is there; whether that was so.
+async def _complete(batch: Batch) -> None:
+    try:
+        async with asyncio.timeout(LONGEST_COMPLETION):
+            await batch.complete_placeholders()
+    except Exception as error:  # noqa: BLE001 - the run was cancelled, and that is what it reports
+        logger.warning("Some placeholders could not be completed; a rerun completes them: %r", error)
 
-    So it counts what it has not heard of for long (`deployments.automations`), as after a time in which its server was away, or
-    the whole laptop slept.
+
+def _has_ended(run: FlowRun) -> bool:
+    return run.state is not None and (run.state.is_final() or run.state.is_cancelling())
+
+
+async def _cut_off(work: "asyncio.Future[None]") -> bool:
+    """Wait for the end of the work, and return whether it was cancelled itself."""
+    try:
+        await asyncio.shield(work)
+    except (asyncio.CancelledError, TerminationSignal):
+        if work.done():
+            return True
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+    return False
+
+
+# Runs that Prefect counts as crashed
+
+
+async def says_it_lives(client: PrefectClient, run: FlowRun) -> bool:
+    """Set a run back to Running that Prefect counts as crashed although its process lives; return whether it did.
+
+    An automation counts a run as crashed when nothing was heard of it for long (`deployments/automations`), as after an outage
+    of Prefect's server, or on a laptop that slept.
     """
     if run.state is None or not run.state.is_crashed():
         return False
-    message = "It lives, and goes on: nothing was heard of it for a while."
+    message = "The process is alive and goes on: Prefect had not heard of it for a while."
     await client.set_flow_run_state(run.id, Running(message=message), force=True)
-    logger.warning(
-        "Prefect counted this run as crashed, since it had heard nothing of it for a while. The run goes on."
-    )
+    logger.warning("Prefect counted this run as crashed because it had not heard of it for a while. The run goes on.")
     return True
 
 
 @contextlib.asynccontextmanager
 async def kept_alive() -> AsyncIterator[None]:
-    """While the block runs, its flow run does not stay crashed (`says_it_lives`)."""
+    """Set the flow run back to Running whenever Prefect counts it as crashed, as long as the block runs."""
     run = flow_run.id
 
     async def say() -> None:
@@ -98,17 +154,71 @@ async def kept_alive() -> AsyncIterator[None]:
         yield
 
 
-def _has_ended(run: FlowRun) -> bool:
-    return run.state is not None and (run.state.is_final() or run.state.is_cancelling())
+# Further attempts: where an operator sets `retries`, Prefect runs a failed flow again in the same process. Each attempt leaves
+# finished projects as they are; only the last one publishes the summary and sends the batch's event.
 
 
-async def _cut_off(work: "asyncio.Future[None]") -> bool:
-    """Wait for the end of the work; whether that was not its own."""
+async def comes_again() -> bool:
+    """Return whether Prefect makes another attempt at this run if the present one fails."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or not run.empirical_policy.retries:
+        return False
     try:
-        await asyncio.shield(work)
-    except (asyncio.CancelledError, TerminationSignal):
-        if work.done():
-            return True
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
-    return False
+        async with asyncio.timeout(_LONGEST_QUESTION), get_client() as client:
+            found = await client.read_flow_run(run.id)
+    except Exception as error:  # noqa: BLE001 - the report is published now, and perhaps once more
+        logger.warning("Prefect's server does not say whether the run has another attempt: %r", error)
+        return False
+    return found.run_count <= (found.empirical_policy.retries or 0)
+
+
+def keep_for_next_attempt(report: Report) -> None:
+    """Keep the report of this attempt for the next one."""
+    _earlier[flow_run.id] = report
+
+
+def earlier_attempt() -> Report | None:
+    """Take the report of the attempts before this one; `None` where there was none or nothing was written."""
+    return _earlier.pop(flow_run.id, None)
+
+
+# What Prefect's server is asked or told while a batch runs
+
+
+@contextlib.asynccontextmanager
+async def repeated(what: str, call: Callable[[], Awaitable[None]], every: float) -> AsyncIterator[None]:
+    """Call Prefect's server every so many seconds while the block runs; a failing call is logged once, and the block goes on.
+
+    Args:
+        what: What the call is about, for the log.
+        call: Makes one call.
+        every: Seconds from the end of one call to the next.
+    """
+    owner, task = asyncio.current_task(), asyncio.create_task(_repeat(what, call, every))
+
+    def pass_on(ended: "asyncio.Task[None]") -> None:
+        # Prefect raises its signal to terminate wherever the process is at that moment, so perhaps here.
+        if not ended.cancelled() and ended.exception() is not None and owner is not None:
+            owner.cancel()
+
+    task.add_done_callback(pass_on)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _repeat(what: str, call: Callable[[], Awaitable[None]], every: float) -> None:
+    warned = False
+    while True:
+        await asyncio.sleep(every)
+        try:
+            await call()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the batch goes on
+            if not warned:
+                logger.warning("%s: Prefect's server does not answer at the moment: %s", what, error)
+            warned = True
+        else:
+            warned = False

@@ -1,33 +1,49 @@
-"""The limit across runs: Prefect's global concurrency limit `label-studio`, of which each request takes a slot."""
+"""What holds runs apart, by Prefect's global concurrency limits: their joint rate of requests, and one run at an inbox.
+
+Each request to Label Studio takes a slot of the limit `label-studio`.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
+from label_studio_stencil.inbox.errors import InboxTaken
 from label_studio_stencil.labelstudio.pacing import spread
+
+if TYPE_CHECKING:
+    from label_studio_stencil.inbox.folder import Inbox
 
 #: Name of the global concurrency limit; its slots decay, so that it is a rate.
 LIMIT_NAME = "label-studio"
 
-#: Slots are fetched for so many seconds at once: a call to Prefect's server for each request would take longer than it.
+#: Seconds for which slots are fetched at once: a call to Prefect's server takes longer than a request to Label Studio.
 _SECONDS = 0.5
-#: What a refusal leaves of a run's own rate, what a grant adds to it as a share of the limit, and the least that is left.
+#: Factor for a run's own rate after a refusal; what a grant adds to it, and its minimum, as shares of the limit.
 _DECREASE, _INCREASE, _LEAST = 0.7, 0.05, 0.02
+
+#: Seconds after which the lock of a run that was killed may be taken from it.
+LEASE = 120.0
+#: Seconds after which a lock opens whoever holds it. When Prefect's server restarts, it forgets leases but not the locks that
+#: they stand for (measured on Prefect 3.8.8), so that an inbox would stay locked for ever.
+LONGEST_LOCK = 3 * 3600.0
 
 
 class Share:
     """The slots that this run has fetched and not used yet.
 
-    A refusal costs all: the server counts what has decayed from its last answer, a refusal included, and forgets what came
-    before (read in Prefect 3.8.8, `bulk_update_denied_slots`). So a run asks as seldom as its own rate allows, which falls
-    with each refusal and grows with each grant. In a simulation of that server one run comes to all of the limit, two to 70 to
-    85 %; with Prefect's own `rate_limit`, which asks on a schedule of the server's, two runs came to 40 % of it.
+    A refusal slows down all runs: the server counts decayed slots from its last answer, a refusal included, and forgets earlier
+    ones (read in Prefect 3.8.8, `bulk_update_denied_slots`). So a run asks as seldom as its own rate allows, which falls with
+    each refusal and grows with each grant. In a simulation of that server, one run reaches the whole limit and two together 70
+    to 85 % of it; with Prefect's own `rate_limit`, which asks on a schedule of the server's, two runs reached 40 %.
 
     Attributes:
         per_second: Slots that all runs together may take in a second.
@@ -76,7 +92,7 @@ class Share:
                     self._slots += part
                     return
         except Exception as error:  # noqa: BLE001 - the batch goes on at its own pace where Prefect's server is gone
-            self._logger.warning("The global concurrency limit %r is not held any more: %s", LIMIT_NAME, error)
+            self._logger.warning("This run no longer holds the global concurrency limit %r: %s", LIMIT_NAME, error)
             self._held = False
 
     async def _given(self, slots: int) -> bool:
@@ -96,13 +112,16 @@ class Share:
 
 
 @contextlib.asynccontextmanager
-async def shared_rate() -> AsyncIterator[Share | None]:
-    """A batch's share of the limit, of which each of its requests is to take a slot; nothing where there is none.
+async def shared_rate(*, warn: bool = True) -> AsyncIterator[Share | None]:
+    """Take part in the limit `label-studio`: each request is to take a slot of the share; `None` where there is no limit.
 
-    Read once, before the first request: who changes the limit, changes it for the next batch.
+    The limit is read once, before the first request. A change of it holds for the next batch.
+
+    Args:
+        warn: Log a warning where there is no limit.
     """
     async with get_client() as client:
-        limit = await _read_limit(client)
+        limit = await _read_limit(client, warn=warn)
         if limit is None:
             yield None
             return
@@ -113,18 +132,19 @@ async def shared_rate() -> AsyncIterator[Share | None]:
             await share.close()
 
 
-async def _read_limit(client: PrefectClient) -> GlobalConcurrencyLimitResponse | None:
-    """The limit, or nothing where it does not exist or is no rate; says so in the run's log."""
+async def _read_limit(client: PrefectClient, *, warn: bool) -> GlobalConcurrencyLimitResponse | None:
+    """Read the limit; warn where it does not exist or is no rate."""
     logger = get_run_logger()
     try:
         limit = await client.read_global_concurrency_limit_by_name(LIMIT_NAME)
     except ObjectNotFound:
-        logger.warning(
-            "There is no global concurrency limit %r, so nothing holds the joint rate of several runs: "
-            "`prefect gcl create %s --limit 10 --slot-decay-per-second 10` makes one.",
-            LIMIT_NAME,
-            LIMIT_NAME,
-        )
+        if warn:
+            logger.warning(
+                "There is no global concurrency limit %r, so nothing holds the joint rate of several runs: "
+                "`prefect gcl create %s --limit 10 --slot-decay-per-second 10` makes one.",
+                LIMIT_NAME,
+                LIMIT_NAME,
+            )
         return None
     if not limit.active:
         return None
@@ -137,3 +157,42 @@ async def _read_limit(client: PrefectClient) -> GlobalConcurrencyLimitResponse |
         )
         return None
     return limit
+
+
+@contextlib.asynccontextmanager
+async def alone_at(inbox: "Inbox") -> AsyncIterator[None]:
+    """Keep other runs away from an inbox, by a global concurrency limit that is created where it is missing.
+
+    A run that is killed gives the inbox back when its lease ends. One that only loses touch with Prefect's server goes on: two
+    runs of a sheet at the same time still create each project once.
+
+    Raises:
+        InboxTaken: Another run is there.
+    """
+    name = f"stencil-inbox-{inbox.key}"
+    taken = f"another run is at this inbox; if there is none: `prefect gcl update {name} --active-slots 0`"
+    # Asked before it is tried, since Prefect logs a try that is refused as an error.
+    if await _is_held(name):
+        raise InboxTaken(taken)
+    try:
+        async with concurrency(
+            name, occupy=1, max_retries=0, lease_duration=LEASE, strict=True, raise_on_lease_renewal_failure=False
+        ):
+            yield
+    except ConcurrencySlotAcquisitionError as error:
+        refused = error.__cause__
+        if not isinstance(refused, PrefectHTTPStatusError) or refused.response.status_code != HTTPStatus.LOCKED:
+            raise
+        raise InboxTaken(taken) from None
+
+
+async def _is_held(name: str) -> bool:
+    """Return whether somebody holds this lock, and create it where it is missing."""
+    async with get_client() as client:
+        try:
+            return (await client.read_global_concurrency_limit_by_name(name)).active_slots > 0
+        except ObjectNotFound:
+            lock = GlobalConcurrencyLimitCreate(name=name, limit=1, slot_decay_per_second=1 / LONGEST_LOCK)
+            with contextlib.suppress(ObjectAlreadyExists):
+                await client.create_global_concurrency_limit(lock)
+            return False

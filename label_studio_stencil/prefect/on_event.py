@@ -1,4 +1,4 @@
-"""Runs the sheet that an event `stencil.sheet.ready` names, or brings; the deployment says what an event may set.
+"""Runs the sheet that an event `stencil.sheet.ready` names or carries; the deployment says what an event may set.
 
 Requires what `create_projects` requires, and `STENCIL_ALLOW` on the worker, or `folders` in the deployment's parameters.
 """
@@ -10,11 +10,16 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from label_studio_stencil.files import event as sender
-from label_studio_stencil.prefect.errors import failed_state
-from label_studio_stencil.prefect.flows import create_projects, source_name, tell_what_is_known
-from label_studio_stencil.prefect.parameters import BadParameters, checked_parameters, from_json, told
-from label_studio_stencil.prefect.sheet import named_by
-from label_studio_stencil.problems import StencilError
+from label_studio_stencil.prefect.artifacts import show_what_is_known
+from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.parameters import (
+    BadParameters,
+    checked_parameters,
+    from_json,
+    named_by,
+    source_name,
+    validation_message,
+)
 from label_studio_stencil.report.report import Report
 
 #: Fields of an event that a deployment has to allow.
@@ -22,20 +27,20 @@ Allowed = Literal["credentials", "output"]
 
 
 class Payload(BaseModel):
-    """What an event may set, in the types of JSON; `null` is what a field has that is left out.
+    """What an event may set, in the types of JSON; a field that is `null` counts as left out.
 
     Attributes:
         sheet: Path or URL of the sheet, below what `STENCIL_ALLOW` on the worker or `folders` of the deployment lists.
         csv_text: The sheet itself.
         rows: The rows themselves.
-        template: Template of the rows that name none, by id or name.
-        workspace: Workspace of the rows that name none, by id or name.
+        template: Template for rows that name none, by id or name.
+        workspace: Workspace for rows that name none, by id or name.
         title: Pattern for the titles of rows that have none.
-        mode: What happens to a project that exists.
+        mode: What to do with a project that exists.
         dry_run: Whether nothing is written.
-        encoding: Encoding of a sheet of text.
+        encoding: Encoding of a text file.
         worksheet: Worksheet of a workbook.
-        output: Where results are written to; where the deployment allows it.
+        output: Where to write results; where the deployment allows it.
         credentials: Name of a credentials block; where the deployment allows it.
     """
 
@@ -56,7 +61,7 @@ class Payload(BaseModel):
 
 
 def _run_name() -> str:
-    """`projects.csv`, with what is special about the run."""
+    """Name a run by its source, and by what is special about it."""
     event = flow_run.parameters.get("event")
     known = event if isinstance(event, dict) else {}
     return " ".join([source_name(known), *(["dry run"] if known.get("dry_run") is True else [])])
@@ -67,52 +72,46 @@ def _run_name() -> str:
     flow_run_name=_run_name,
     validate_parameters=False,
     persist_result=False,
-    on_crashed=[tell_what_is_known],
-    on_cancellation=[tell_what_is_known],
+    on_crashed=[show_what_is_known],
+    on_cancellation=[show_what_is_known],
 )
-@checked_parameters
+@checked_parameters()
 async def on_event(
     event: Annotated[Any, BeforeValidator(from_json)],
     folders: list[str] = [],  # noqa: B006 - the form needs it as it is
     may_set: list[Allowed] = [],  # noqa: B006 - likewise
     pinned: dict[str, Any] = {},  # noqa: B006 - likewise
 ) -> Report:
-    """One project per row of the sheet that an event names or brings, and a report on every row.
+    """Create one project per row of the sheet that an event names or carries, and report on every row.
 
     Args:
         event: The event's payload, an object with any of `sheet`, `csv_text`, `rows`, `template`, `workspace`, `title`, `mode`,
             `dry_run`, `encoding` and `worksheet`, and what `may_set` allows. The deployment's trigger fills it.
-        folders: Folders and URLs that an event may name sheets in, beside what `STENCIL_ALLOW` lists on the worker.
-        may_set: What an event may set besides: `credentials`, `output`.
+        folders: Folders and URLs in which an event may name sheets, besides those that `STENCIL_ALLOW` lists on the worker.
+        may_set: What else an event may set: `credentials`, `output`.
         pinned: Parameters of `create_projects` that this deployment sets, and that no event can.
     """
-    try:
-        given = _payload(event, may_set)
-        _check_pinned(pinned, given)
-        # What the event names is opened for its sender; what the deployment pins, for the deployment.
-        names = {"sheet" if name in ("csv_text", "rows") else name for name in given}
-        token = named_by.set(dict.fromkeys(names, sender(*folders)))
-    except StencilError as error:
-        return failed_state(error)  # type: ignore[return-value]
-    try:
+    given = _payload(event, may_set)
+    _check_pinned(pinned, given)
+    # What the event names is opened for its sender; what the deployment pins, for the deployment.
+    names = {"sheet" if name in ("csv_text", "rows") else name for name in given}
+    with named_by(dict.fromkeys(names, sender(*folders))):
         # Within this run, and not as a run of its own: an event makes one run.
         return await create_projects.fn(**pinned, **given)
-    finally:
-        named_by.reset(token)
 
 
 def _payload(event: object, may_set: list[Allowed]) -> dict[str, Any]:
-    """The parameters that an event sets.
+    """Return the parameters that an event sets.
 
     Raises:
-        BadParameters: It sets what it may not, or has a value that can't be taken; names each.
+        BadParameters: It sets what it may not, or has a value that can't be taken; the message names each.
     """
     if not isinstance(event, dict):
         raise BadParameters("event: an object with sheet, csv_text or rows is needed.")
     try:
         payload = Payload.model_validate(event)
     except ValidationError as error:
-        raise BadParameters(told(error, list(Payload.model_fields))) from None
+        raise BadParameters(validation_message(error, list(Payload.model_fields))) from None
     given = {name: value for name, value in payload.model_dump(exclude_none=True).items() if value not in ("", [])}
     for name in ("credentials", "output"):
         if name in given and name not in may_set:

@@ -1,34 +1,110 @@
-"""What a flow is given, understood and refused in words: parameters come from people, from forms and from events."""
+"""What a flow is given: parameters from people, forms and events, checked, with a message for each that can't be taken."""
 
+import contextlib
 import difflib
 import functools
 import inspect
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from types import CodeType
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from types import CodeType, MappingProxyType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect.blocks.core import Block
+from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.states import exception_to_failed_state
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from label_studio_stencil.prefect.errors import failed_state
+from label_studio_stencil.files import DEPLOYMENT, PERSON, Asker, file_name
+from label_studio_stencil.prefect.states import failed_state
 from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.sheet.model import Sheet
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Their values are rows of a sheet, which may hold a password.
-_UNTOLD = frozenset({"rows", "csv_text", "event", "pinned"})
+Source = str | bytes | Sequence[Mapping[str, object]]
+
+#: Parameters that hold rows of a sheet, and so perhaps a password: no message shows their values.
+_HIDDEN = frozenset({"rows", "csv_text", "event", "pinned"})
+
+#: Who named the sheet, the template or the output of a run, where it was not whoever gave its other parameters.
+_named_by: ContextVar[Mapping[str, Asker]] = ContextVar("named_by", default=MappingProxyType({}))
+
+#: Sheets that were read before the flow runs, by their path, URL or name: by the command line, or from a DataFrame.
+read_already: ContextVar[Mapping[str, Sheet]] = ContextVar("read_already", default=MappingProxyType({}))
 
 
 class BadParameters(StencilError):
     """A parameter of a run has a name or a value that it can't have."""
 
 
+class SourceUnclear(StencilError):
+    """Not exactly one source of rows was given."""
+
+
+# The source of a run's rows
+
+
+def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) -> Source:
+    """Return the one source that was given.
+
+    Raises:
+        SourceUnclear: None was given, or more than one.
+    """
+    given = {
+        name: source
+        for name, source in (("sheet", sheet.strip()), ("csv_text", csv_text.strip()), ("rows", rows))
+        if source
+    }
+    if len(given) != 1:
+        found = f"these are: {', '.join(given)}" if given else "none is"
+        raise SourceUnclear(f"exactly one of sheet, csv_text and rows must be given; {found}.")
+    if "csv_text" in given:
+        return csv_text.encode()
+    return str(given["sheet"]) if "sheet" in given else rows
+
+
+def source_name(parameters: Mapping[str, Any]) -> str:
+    """Return what people call the source of a run: a file's name without its folder, and without a URL's secrets.
+
+    Args:
+        parameters: Those of the run, or an event's, as they were given.
+    """
+    event = parameters.get("event")
+    if isinstance(event, dict):
+        parameters = event
+    sheet, rows = parameters.get("sheet"), parameters.get("rows")
+    if isinstance(sheet, str) and sheet.strip():
+        return file_name(sheet.strip())
+    return "typed rows" if isinstance(rows, list | str) and rows else "pasted rows"
+
+
+@contextlib.contextmanager
+def named_by(askers: Mapping[str, Asker]) -> Iterator[None]:
+    """Open `sheet`, `template` or `output` for somebody else than the run's caller, as long as the block runs."""
+    token = _named_by.set(askers)
+    try:
+        yield
+    finally:
+        _named_by.reset(token)
+
+
+def asker_of(parameter: str) -> Asker:
+    """Return for whom a parameter's file is opened: a person here or a deployment, unless `named_by` says otherwise."""
+    run = FlowRunContext.get()
+    # A worker names the run in the environment, of which runs within that one know.
+    deployed = os.environ.get("PREFECT__FLOW_RUN_ID") or (run and run.flow_run and run.flow_run.deployment_id)
+    return _named_by.get().get(parameter, DEPLOYMENT if deployed else PERSON)
+
+
+# Checking
+
+
 def from_json(value: object) -> object:
-    """What a string of JSON says; anything else as it is, for pydantic to judge.
+    """Parse a string of JSON; return anything else as it is, for pydantic to judge.
 
     An event's template renders to text, and a form's field for JSON may send it as one.
     """
@@ -40,48 +116,62 @@ def from_json(value: object) -> object:
         raise ValueError(f"this is not JSON: {error}") from None
 
 
-def checked_parameters(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """The body of a flow that checks its parameters itself, for a flow with `validate_parameters=False`.
+_Body = Callable[P, Coroutine[Any, Any, R]]
+_Refused = Callable[[StencilError, Mapping[str, Any]], Awaitable[None]]
 
-    A parameter that can't be taken ends the run in a failed state that names it, with its value. A field of the form that was
-    emptied counts as its default. Prefect's own check would print all parameters to the worker's log, and with them the
-    passwords in pasted rows. The check is in the body, and not in a subclass of `Flow`, because `Flow.with_options` returns a
-    plain `Flow`.
 
+def checked_parameters(*, refused: _Refused | None = None) -> Callable[[_Body[P, R]], _Body[P, R]]:
+    """Check the parameters of a flow in its body, for a flow with `validate_parameters=False`, and turn errors into states.
+
+    A parameter that can't be taken ends the run in a failed state that names it, with its value. So does a `StencilError`, with
+    its sentence. A field of the form that was emptied counts as its default.
+
+    Prefect's own check would print all parameters to the worker's log, and with them the passwords in pasted rows. The check is
+    in the body, and not in a subclass of `Flow`, because `Flow.with_options` returns a plain `Flow`.
+
+    Args:
+        refused: Called with the body's `StencilError` and the checked parameters.
     """
-    signature = inspect.signature(body)
 
-    @functools.wraps(body)
-    async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            values = await values_of(body, signature.bind(*args, **kwargs).arguments)
-        except BadParameters as bad:
-            return cast("R", failed_state(bad))
-        try:
-            return await body(**values)  # type: ignore[call-arg]
-        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the final state
-            # As a state: what an attempt raises, Prefect raises at the end, even where a later attempt completes.
-            get_run_logger().exception("The run ended in an error that nobody has foreseen.")
-            return cast("R", await exception_to_failed_state(error))
+    def decorate(body: _Body[P, R]) -> _Body[P, R]:
+        @functools.wraps(body)
+        async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                values = await values_of(body, inspect.signature(body).bind(*args, **kwargs).arguments)
+            except BadParameters as bad:
+                return cast("R", failed_state(bad))
+            try:
+                return await body(**values)  # type: ignore[call-arg]
+            except StencilError as error:
+                if refused is not None:
+                    await refused(error, values)
+                return cast("R", failed_state(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the final state
+                # As a state: what an attempt raises, Prefect raises at the end, even where a later attempt completes.
+                get_run_logger().exception("The run ended in an unexpected error.")
+                return cast("R", await exception_to_failed_state(error))
 
-    # By its code Prefect finds the file that a flow is in.
-    code: CodeType = checked.__code__  # type: ignore[attr-defined] # a plain function, as `body` is
-    checked.__code__ = code.replace(co_filename=inspect.getfile(body))  # type: ignore[attr-defined]
-    return checked
+        # By its code Prefect finds the file that a flow is in.
+        code: CodeType = checked.__code__  # type: ignore[attr-defined] # a plain function, as `body` is
+        file = inspect.getfile(inspect.unwrap(body))
+        checked.__code__ = code.replace(co_filename=file)  # type: ignore[attr-defined]
+        return checked
+
+    return decorate
 
 
 async def values_of(body: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a flow in the types that its body declares, with the defaults of those that are not given.
+    """Return the parameters of a flow in the types that its body declares, with the defaults of those that are not given.
 
     Raises:
-        BadParameters: One of them can't be taken; names each.
+        BadParameters: Some of them can't be taken; the message names each.
     """
     model = _model(body)
     names = list(model.model_fields)
     try:
         taken = model.model_validate(await _given(parameters))
     except ValidationError as error:
-        raise BadParameters(told(error, names)) from None
+        raise BadParameters(validation_message(error, names)) from None
     return {name: getattr(taken, name) for name in names}
 
 
@@ -95,10 +185,10 @@ def _model(body: Callable[..., Any]) -> type[BaseModel]:
 
 
 async def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters without those that are empty.
+    """Leave out the parameters that are empty, and load the blocks that others refer to.
 
     Raises:
-        BadParameters: One names an unknown block, or is a DataFrame.
+        BadParameters: A parameter names an unknown block, or is a DataFrame.
     """
     given = {name: value for name, value in parameters.items() if value is not None}
     for name, value in given.items():
@@ -112,7 +202,7 @@ async def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _block(name: str, reference: Any) -> Block:
-    """The block that a form or a trigger refers to."""
+    """Load the block that a form or a trigger refers to."""
     try:
         block: Block = await Block.aload_from_ref(reference)
     except (ValueError, RuntimeError, TypeError):
@@ -120,12 +210,12 @@ async def _block(name: str, reference: Any) -> Block:
     return block
 
 
-def told(error: ValidationError, known: Sequence[str]) -> str:
-    """What is wrong with parameters, by name, with the values of those that hold no rows.
+def validation_message(error: ValidationError, known: Sequence[str]) -> str:
+    """Say what is wrong with parameters, by name, with the values of those that hold no rows.
 
     Args:
-        error: What pydantic has against them.
-        known: The names that there are.
+        error: The errors that pydantic found.
+        known: The names of all parameters.
     """
     reasons: dict[str, str] = {}
     for each in error.errors(include_url=False):
@@ -135,7 +225,7 @@ def told(error: ValidationError, known: Sequence[str]) -> str:
         if each["type"] == "extra_forbidden":
             reasons[name] = _unknown(name, known)
         elif name not in reasons:
-            value = "" if place and place[0] in _UNTOLD else f"{shown(each['input'])!r}: "
+            value = "" if place and place[0] in _HIDDEN else f"{shown(each['input'])!r}: "
             reasons[name] = f"{name}: {value}{each['msg']}"
     return "; ".join(reasons.values())
 

@@ -1,44 +1,111 @@
-"""Planning and carrying out a batch, as tasks.
+"""The tasks: each is a policy for Prefect (name, retries, no cache) and one call of the library.
 
-Retries are Prefect's, where a person sees them: a group keeps the outcomes of its rows, and a retry takes up only those
-that have none.
+The engine makes one attempt at a row and keeps its outcome. The next attempt, at the rows that have none, is a retry by
+Prefect, where a person sees it.
 """
 
+import asyncio
+import contextlib
 from collections import Counter
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, cast
+from uuid import UUID, uuid4
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.runtime import task_run
+from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
+from prefect.utilities.annotations import quote
 
 from label_studio_stencil.access import Instance
 from label_studio_stencil.batch import Batch, Group, prepare
 from label_studio_stencil.engine.context import RowsWaiting
-from label_studio_stencil.options import Options
-from label_studio_stencil.plans.targets import Checked
+from label_studio_stencil.engine.ticket import Ticket
+from label_studio_stencil.files import PERSON, Asker
+from label_studio_stencil.labelstudio.errors import Throttled, Unsure
+from label_studio_stencil.options import Mode, Options
+from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.policy import Retries
-from label_studio_stencil.prefect.errors import failed_state, user_errors
+from label_studio_stencil.prefect.artifacts import show_report
+from label_studio_stencil.prefect.credentials import LabelStudioCredentials, open_instance
+from label_studio_stencil.prefect.parameters import Source, asker_of, read_already
+from label_studio_stencil.prefect.states import user_errors
 from label_studio_stencil.problems import StencilError
+from label_studio_stencil.report.files import ResultFiles, write_results
+from label_studio_stencil.report.outcomes import RowReport
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.sheet.sources import read_sheet
+
+T = TypeVar("T")
 
 RETRIES = Retries()
 
 
-class RowsNotWell(StencilError):
-    """Rows of a group ended otherwise than well; the report tells of each."""
+class RowsNeedAttention(StencilError):
+    """Rows ended in an outcome that needs attention.
+
+    Attributes:
+        rows: What became of them; empty where the batch's report has it.
+    """
+
+    def __init__(self, reason: str, rows: tuple[RowReport, ...] = ()) -> None:
+        super().__init__(reason, rows)
+        self.reason, self.rows = reason, rows
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def opaque(argument: T) -> T:
+    """Hide a task's argument from Prefect, which otherwise walks through all of its rows in search of futures."""
+    return cast("T", quote(argument))
 
 
 async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed task run is worth another try: only rows that wait for something are."""
-    return isinstance(await state.aresult(raise_on_failure=False), RowsWaiting)
+    """Return whether a failed task run is worth another attempt."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, RowsWaiting | Throttled) or (isinstance(error, Unsure) and error.may_pass)
 
 
-# A batch holds a live connection and can be neither cached nor kept.
+# The same path may hold another sheet tomorrow, and a batch holds a live connection: nothing is cached or kept.
+
+
+@task(task_run_name="read {name}", cache_policy=NO_CACHE, persist_result=False)
+@user_errors
+async def load_sheet(source: Source, name: str, options: Options, asker: Asker = PERSON) -> Checked:
+    """Read a sheet and check its rows.
+
+    Args:
+        source: Where the sheet is, or its content.
+        name: What messages call a source that is no file.
+        options: How the batch is to be run.
+        asker: Who named the source.
+
+    Returns:
+        Its valid rows and all of its problems.
+
+    Raises:
+        SheetUnreadable: The source can't be read as a table.
+        BadOption: The chosen lines can't be read, or the sheet has no row in them.
+    """
+
+    def load() -> Checked:
+        label = "" if isinstance(source, str) else name
+        how = {"encoding": options.encoding, "worksheet": options.worksheet}
+        return check(known or read_sheet(source, name=label, **how, asker=asker), options)
+
+    known = read_already.get().get(source) if isinstance(source, str) else None
+    # A large sheet takes half a minute, in which the run still has to send its heartbeats.
+    return await asyncio.to_thread(load)
+
+
 @task(task_run_name="plan {checked.sheet.name}", cache_policy=NO_CACHE, persist_result=False)
 @user_errors
 async def plan_batch(checked: Checked, options: Options, label_studio: Instance) -> Batch:
-    """The batch, planned; nothing is written.
+    """Decide what every row is going to do; nothing is written.
 
     Raises:
         InvalidSheet: The sheet has problems.
@@ -56,37 +123,159 @@ async def plan_batch(checked: Checked, options: Options, label_studio: Instance)
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def provision_group(group: Group, batch: Batch) -> State[None]:
-    """One attempt at the rows of a group that have no outcome yet."""
-    try:
-        await batch.engine.attempt(group.tickets)
-    except RowsWaiting as unsettled:
-        if task_run.run_count <= len(RETRIES.delays):
-            return failed_state(unsettled)
-        batch.engine.give_up(group.tickets)
+@user_errors
+async def create_group(group: Group, batch: Batch) -> State[None]:
+    """Create the projects of a group of rows; a retry takes up those that have no outcome yet.
+
+    The batch's report has the outcomes. The state is for the people who watch.
+    """
+    await _attempt(batch, group.tickets)
     return _state_of(group)
 
 
 @task(task_run_name="sweep", cache_policy=NO_CACHE, persist_result=False)
 @user_errors
 async def sweep(batch: Batch) -> None:
-    """Each row to which anything odd happened has one project at the end."""
+    """Check once more that every row to which anything unusual happened has one project."""
     await batch.engine.sweep()
 
 
 @task(task_run_name="steps", cache_policy=NO_CACHE, persist_result=False)
 @user_errors
 async def carry_out_steps(batch: Batch) -> None:
-    """What rows ask for beyond settings: members, tasks, publication, pins."""
+    """Do what rows ask for beyond settings: members, tasks, publication, pins."""
     await batch.carry_out_steps()
+
+
+@task(task_run_name="write results", cache_policy=NO_CACHE, persist_result=False)
+@user_errors
+async def save_results(report: Report, output: str, asker: Asker = PERSON) -> ResultFiles:
+    """Write `results.csv` and `failed.csv` to a folder or a URL.
+
+    Raises:
+        OutputUnwritable: They can't be written there.
+    """
+    return write_results(report, output, asker)
+
+
+@task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+async def publish_report(report: Report) -> None:
+    """Show the summary and the rows of a batch as artifacts.
+
+    Raises:
+        TimeoutError: Prefect's server does not take them.
+    """
+    await show_report(report)
+
+
+@task(
+    task_run_name="{title}",
+    retries=len(RETRIES.delays),
+    retry_delay_seconds=list(RETRIES.delays),
+    retry_jitter_factor=RETRIES.jitter,
+    retry_condition_fn=may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def create_project(
+    title: str,
+    template: str | int,
+    workspace: str | int = "",
+    overrides: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    mode: Literal["create", "update"] = "create",
+    credentials: LabelStudioCredentials | str = "",
+) -> RowReport:
+    """Create one project from a template: exactly one, however often the task is retried, mapped or run again.
+
+    A project of this workspace and title that exists is left alone or, with `mode="update"`, brought to the overrides.
+
+    Args:
+        title: Title of the project.
+        template: Template by id or name, or any other reference that the column `template` of a sheet takes.
+        workspace: Workspace by id or name; empty on Community.
+        overrides: Settings on top of the template.
+        variables: Values for the variables of the template.
+        mode: What happens to a project that exists.
+        credentials: A block `Label Studio Credentials`, or its name; empty takes the Label Studio that the environment names.
+
+    Returns:
+        The outcome, with the project's id and URL.
+
+    Raises:
+        InvalidSheet: An argument is wrong; nothing was created.
+        RowsNeedAttention: Label Studio refused the project, or nobody can tell which project is the row's.
+        LabelStudioError: Label Studio did not answer before anything was created.
+    """
+    row = {"title": title, "template": template, "workspace": workspace, "overrides": overrides, "vars": variables}
+    options = Options(mode=Mode(mode), asker=asker_of("template"))
+    async with _kept_for_retries() as kept:
+        if kept.batch is None:
+            label_studio = await kept.stack.enter_async_context(open_instance(credentials, options, warn=False))
+            sheet = await asyncio.to_thread(read_sheet, [row], name=title, asker=asker_of("sheet"))
+            kept.batch = await prepare(check(sheet, options), options, label_studio)
+            kept.batch.log = get_run_logger().info
+        await _attempt(kept.batch, kept.batch.engine.tickets)
+        await kept.batch.engine.sweep()
+        (report,) = kept.batch.report().rows
+    if not report.outcome.ok:
+        raise RowsNeedAttention(f"{report.outcome}: {report.error}", (report,))
+    return report
+
+
+@dataclass
+class _Kept:
+    """What `create_project` keeps for the next attempt: an open Label Studio, and a batch that knows what was sent to it."""
+
+    stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    batch: Batch | None = None
+
+
+_waiting: dict[UUID, _Kept] = {}
+
+
+@contextlib.asynccontextmanager
+async def _kept_for_retries() -> AsyncIterator[_Kept]:
+    """Give each attempt of a task run what the one before left; close it unless the row waits for another."""
+    context = TaskRunContext.get()
+    run = context.task_run.id if context else uuid4()
+    kept = _waiting.pop(run, None) or _Kept()
+    try:
+        yield kept
+    except RowsWaiting:
+        _waiting[run] = kept
+        raise
+    finally:
+        if run not in _waiting:
+            await kept.stack.aclose()
+
+
+async def _attempt(batch: Batch, tickets: Sequence[Ticket]) -> None:
+    """Make one attempt at rows, which have an outcome afterwards or are waiting for the next one.
+
+    Raises:
+        RowsWaiting: Some have no outcome yet, and Prefect makes another attempt.
+    """
+    try:
+        await batch.engine.attempt(tickets)
+    except RowsWaiting:
+        if _has_retries_left():
+            raise
+        batch.engine.give_up(tickets)
+
+
+def _has_retries_left() -> bool:
+    context = TaskRunContext.get()
+    return context is not None and context.task_run.run_count <= context.task.retries
 
 
 def _state_of(group: Group) -> State[None]:
     counts = Counter(ticket.outcome for ticket in group.tickets if ticket.outcome is not None)
-    said = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+    message = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
     bad = [ticket for ticket in group.tickets if ticket.outcome is not None and not ticket.outcome.ok]
     if not bad:
-        return Completed(message=said)
+        return Completed(message=message)
     first = bad[0]
-    reason = f"{said}; line {first.target.request.line}: {first.error}"
-    return Failed(message=reason, data=RowsNotWell(reason))
+    reason = f"{message}; line {first.target.request.line}: {first.error}"
+    return Failed(message=reason, data=RowsNeedAttention(reason))

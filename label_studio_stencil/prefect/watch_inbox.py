@@ -3,16 +3,11 @@
 Requires, for each sheet, what `create_projects` requires.
 """
 
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.objects import State
-from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed
@@ -21,25 +16,16 @@ from pydantic import Field
 from label_studio_stencil.inbox.errors import InboxTaken, InboxUnusable
 from label_studio_stencil.inbox.folder import Inbox, WaitingSheet
 from label_studio_stencil.inbox.outcomes import Handled, Poll, SheetOutcome, SheetsLeft
-from label_studio_stencil.prefect.errors import failed_state
 from label_studio_stencil.prefect.flows import create_projects
-from label_studio_stencil.prefect.lifecycle import kept_alive
-from label_studio_stencil.prefect.logs import show_names_as_they_are
-from label_studio_stencil.prefect.parameters import checked_parameters
-from label_studio_stencil.prefect.sheet import named_by
+from label_studio_stencil.prefect.lifecycle import kept_alive, show_names_as_they_are
+from label_studio_stencil.prefect.limits import alone_at
+from label_studio_stencil.prefect.parameters import checked_parameters, named_by
+from label_studio_stencil.prefect.states import completed, failed_state
 from label_studio_stencil.problems import StencilError
-
-#: Seconds after which the lock of a run that was killed may be taken from it.
-LEASE = 120.0
-#: Seconds after which a lock lets go whoever holds it. Prefect's server forgets leases when it is started anew, but not the
-#: locks that they stood for (measured on Prefect 3.8.8), and an inbox would be locked for ever.
-LONGEST_LOCK = 3 * 3600.0
-
-_LOCKED = 423
 
 
 def _run_name() -> str:
-    """`inbox`, the last part of its path."""
+    """Name a run by the last part of the inbox's path."""
     try:
         name = Inbox(str(flow_run.parameters.get("inbox") or "")).name.rpartition("/")[2]
     except InboxUnusable:
@@ -48,7 +34,7 @@ def _run_name() -> str:
 
 
 @flow(name="watch-inbox", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
-@checked_parameters
+@checked_parameters()
 async def watch_inbox(
     inbox: str,
     template: str = "",
@@ -65,29 +51,29 @@ async def watch_inbox(
     worksheet: str = "",
     sandbox: bool = False,
 ) -> Poll:
-    """The new sheets of an inbox, run once each and put away with their results in `done/` or `failed/` below it.
+    """Create the projects of the new sheets in an inbox, and move each sheet with its results to `done/` or `failed/` below it.
 
     Args:
         inbox: Folder or bucket that sheets are put into: a path, or a URL of a store.
-        template: Template of the rows that name none, by id or name.
-        workspace: Workspace of the rows that name none, by id or name.
-        credentials: Name of a block `Label Studio Credentials`; empty takes Label Studio that the worker's environment names.
-        quiet_seconds: A sheet that changed less than these seconds ago is still being written, and waits for the next run.
-        mode: What happens to a project that exists: `create` leaves it alone, `update` brings it to the row's overrides.
-        max_concurrency: Requests under way at once; 0 takes the edition's default (4; Community 1).
+        template: Template for rows that name none, by id or name.
+        workspace: Workspace for rows that name none, by id or name.
+        credentials: Name of a `Label Studio Credentials` block; empty uses the Label Studio of the worker's environment.
+        quiet_seconds: Leave a sheet to the next run if it changed less than so many seconds ago, as it may still be written.
+        mode: What to do with a project that exists: `create` leaves it alone, `update` applies the row's overrides to it.
+        max_concurrency: Requests at the same time; 0 uses the edition's default (4; Community 1).
         requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
-        skip_invalid: Create the valid rows of a sheet that has invalid ones, instead of nothing.
+        skip_invalid: Create the valid rows of a sheet that also has invalid ones, instead of nothing.
         allow_unknown_fields: Pass on settings that Stencil does not know yet.
-        allow_lookalikes: Make a project though one exists whose title differs in case, blanks or invisible characters alone.
-        encoding: Encoding of sheets of text, such as `windows-1251`; empty goes by their content.
-        worksheet: Worksheet of workbooks, by name; empty takes the first that is visible.
-        sandbox: Run on the embedded sandbox instead of a Label Studio.
+        allow_lookalikes: Create a project even if an existing title differs only in case, blanks or invisible characters.
+        encoding: Encoding of text files, such as `windows-1251`; empty detects it.
+        worksheet: Worksheet of workbooks, by name; empty takes the first visible one.
+        sandbox: Try it on the embedded sandbox, without a Label Studio.
     """
     show_names_as_they_are()
     options = {
         "template": template,
         "workspace": workspace,
-        **({"credentials": credentials} if credentials else {}),
+        "credentials": credentials,
         "mode": mode,
         "max_concurrency": max_concurrency,
         "requests_per_second": requests_per_second,
@@ -98,24 +84,32 @@ async def watch_inbox(
         "worksheet": worksheet,
         "sandbox": sandbox,
     }
+    opened = Inbox(inbox)
     try:
-        opened = Inbox(inbox)
-        handled: list[Handled] = []
-        if opened.waiting():
-            async with alone_at(opened), kept_alive():
-                now = opened.now()
-                handled = [await _handle(opened, sheet, now, quiet_seconds, options) for sheet in opened.waiting()]
+        handled = await _run_sheets(opened, quiet_seconds, options)
     except InboxTaken as taken:
         return Completed(message=str(taken), data=Poll())  # type: ignore[return-value]
-    except StencilError as error:
-        return failed_state(error)  # type: ignore[return-value]
     return _final_state(Poll(tuple(handled)))  # type: ignore[return-value]
 
 
-async def _handle(
-    inbox: Inbox, sheet: WaitingSheet, now: float, quiet_seconds: float, options: dict[str, Any]
+async def _run_sheets(inbox: Inbox, quiet_seconds: float, options: Mapping[str, Any]) -> list[Handled]:
+    """Run the sheets that wait in the inbox, one after the other.
+
+    Raises:
+        InboxTaken: Another run is at this inbox.
+        InboxUnusable: The inbox can't be listed.
+    """
+    if not inbox.waiting():
+        return []
+    async with alone_at(inbox), kept_alive():
+        now = inbox.now()
+        return [await _run_sheet(inbox, sheet, now, quiet_seconds, options) for sheet in inbox.waiting()]
+
+
+async def _run_sheet(
+    inbox: Inbox, sheet: WaitingSheet, now: float, quiet_seconds: float, options: Mapping[str, Any]
 ) -> Handled:
-    """One sheet, run in place and put away, unless it is still being written."""
+    """Run one sheet in place and put it away, unless it is still being written."""
     try:
         change = inbox.change(sheet) if sheet.is_quiet(now, quiet_seconds) else SheetOutcome.WRITING
         if change is not None:
@@ -128,60 +122,18 @@ async def _handle(
     return handled
 
 
-async def _result(inbox: Inbox, sheet: WaitingSheet, options: dict[str, Any]) -> object:
-    """The report of a run of its own for a sheet, or the error that this ended with."""
-    token = named_by.set({"sheet": inbox.asker})
+async def _result(inbox: Inbox, sheet: WaitingSheet, options: Mapping[str, Any]) -> object:
+    """Return the report of a run of its own for a sheet, or the error that this ended with."""
     try:
-        state: State[Any] = await create_projects(sheet=sheet.url, **options, return_state=True)
-        return await state.aresult(raise_on_failure=False)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other sheets are not to wait for it
-        get_run_logger().exception("%s: its run could not be made.", sheet.name)
+        with named_by({"sheet": inbox.asker}):
+            state: State[Any] = await create_projects(sheet=sheet.url, **options, return_state=True)
+            return await state.aresult(raise_on_failure=False)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other sheets do not wait for it
+        get_run_logger().exception("%s: its run could not be started.", sheet.name)
         return error
-    finally:
-        named_by.reset(token)
-
-
-@contextlib.asynccontextmanager
-async def alone_at(inbox: Inbox) -> AsyncIterator[None]:
-    """Keeps other runs away from an inbox, by a global concurrency limit of Prefect's that is made where it is missing.
-
-    A run that is killed lets go when its lease is over. One that only loses touch with Prefect's server goes on: two runs of a
-    sheet at once make each project once all the same.
-
-    Raises:
-        InboxTaken: Another run is there.
-    """
-    name = f"stencil-inbox-{inbox.key}"
-    taken = f"another run is at this inbox; if there is none: `prefect gcl update {name} --active-slots 0`"
-    # Asked before it is tried, since Prefect logs a try that is refused as an error.
-    if await _is_held(name):
-        raise InboxTaken(taken)
-    try:
-        async with concurrency(
-            name, occupy=1, max_retries=0, lease_duration=LEASE, strict=True, raise_on_lease_renewal_failure=False
-        ):
-            yield
-    except ConcurrencySlotAcquisitionError as error:
-        refused = error.__cause__
-        if not isinstance(refused, PrefectHTTPStatusError) or refused.response.status_code != _LOCKED:
-            raise
-        raise InboxTaken(taken) from None
-
-
-async def _is_held(name: str) -> bool:
-    """Whether somebody holds this lock, which exists afterwards."""
-    async with get_client() as client:
-        try:
-            return (await client.read_global_concurrency_limit_by_name(name)).active_slots > 0
-        except ObjectNotFound:
-            lock = GlobalConcurrencyLimitCreate(name=name, limit=1, slot_decay_per_second=1 / LONGEST_LOCK)
-            with contextlib.suppress(ObjectAlreadyExists):
-                await client.create_global_concurrency_limit(lock)
-            return False
 
 
 def _final_state(poll: Poll) -> State[Any]:
     if poll.of(SheetOutcome.LEFT):
         return failed_state(SheetsLeft(poll))
-    name = "CompletedWithFailures" if poll.of(SheetOutcome.FAILED) else None
-    return Completed(name=name, message=poll.sentence, data=poll)
+    return completed(poll.sentence, poll, ok=not poll.of(SheetOutcome.FAILED))

@@ -14,8 +14,14 @@ from prefect.states import Cancelling
 
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.options import FailWhen
-from label_studio_stencil.prefect.create_in_parts import create_in_parts, final_state
-from label_studio_stencil.prefect.parts import DEPLOYMENT, Part, PartResult, parts_of
+from label_studio_stencil.prefect.create_in_parts import (
+    DEPLOYMENT,
+    Part,
+    PartResult,
+    create_in_parts,
+    final_state,
+    parts_of,
+)
 from label_studio_stencil.report.outcomes import Outcome
 from tests.prefect.deployed import command, ended, message_of, pid_of, run_of, runs_of, started
 from tests.prefect.test_create_projects import artifacts

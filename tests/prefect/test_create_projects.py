@@ -19,8 +19,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.batch import BatchFailed
 from label_studio_stencil.prefect.flows import create_projects, from_dataframe
-from label_studio_stencil.prefect.parameters import BadParameters
-from label_studio_stencil.prefect.sheet import SourceUnclear, read_already
+from label_studio_stencil.prefect.parameters import BadParameters, SourceUnclear, read_already
 from label_studio_stencil.prefect.tasks import RETRIES
 from label_studio_stencil.problems import InvalidSheet, StencilError
 from label_studio_stencil.report.outcomes import Outcome
@@ -212,10 +211,10 @@ async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sand
 
 
 def test_the_delays_of_the_tasks_are_those_of_the_policy() -> None:
-    from label_studio_stencil.prefect.tasks import provision_group
+    from label_studio_stencil.prefect.tasks import create_group
 
-    assert provision_group.retries == len(RETRIES.delays)
-    assert provision_group.retry_delay_seconds == list(RETRIES.delays)
+    assert create_group.retries == len(RETRIES.delays)
+    assert create_group.retry_delay_seconds == list(RETRIES.delays)
 
 
 def test_a_frames_days_are_titles_as_in_a_workbook(sandbox: Sandbox) -> None:

@@ -19,7 +19,8 @@ from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Pendin
 
 from deployments.automations import SILENT, count_silent_as_crashed
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.prefect.flows import create_projects, tell_what_is_known
+from label_studio_stencil.prefect.artifacts import show_what_is_known
+from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.lifecycle import kept_alive
 from tests.prefect.deployed import SECONDS, message_of, pid_of
 from tests.prefect.deployed import ended as deployed_ended
@@ -184,7 +185,7 @@ async def set_amid_rows(
 
 
 async def summaries(run: FlowRun, state: Any) -> list[str]:
-    await tell_what_is_known(flow=create_projects, flow_run=run, state=state)
+    await show_what_is_known(flow=create_projects, flow_run=run, state=state)
     found = await artifacts(run)
     return [artifact.data for key, artifact in found.items() if key == "stencil-summary"]
 
@@ -196,7 +197,7 @@ async def test_what_is_known_of_a_run_that_had_told_nothing_is_how_to_go_on_and_
         run = await client.create_flow_run(create_projects, parameters={"sheet": sheet}, state=Running())
     (summary,) = await summaries(run, Crashed(message="The process was killed."))
     assert all(
-        words in summary for words in ("rows.csv", "The process was killed.", "not told of any row", "Run it again")
+        words in summary for words in ("rows.csv", "The process was killed.", "not reported on any row", "Run it again")
     )
     assert not [secret for secret in ("me:pass", "sealed") if secret in summary]
 

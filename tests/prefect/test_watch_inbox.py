@@ -23,7 +23,8 @@ from starlette.responses import JSONResponse, Response
 from label_studio_sandbox import Call, Interceptor, Proceed, Sandbox
 from label_studio_stencil.inbox.errors import InboxTaken, InboxUnusable
 from label_studio_stencil.inbox.folder import Inbox
-from label_studio_stencil.prefect.watch_inbox import alone_at, watch_inbox
+from label_studio_stencil.prefect.limits import alone_at
+from label_studio_stencil.prefect.watch_inbox import watch_inbox
 from tests.prefect.deployed import SECONDS
 from tests.prefect.test_create_projects import latest_run
 
@@ -294,7 +295,7 @@ async def test_an_inbox_that_is_taken_is_left_alone_and_the_run_says_how_to_take
 
 
 async def test_a_lock_that_nobody_gives_back_lets_go_by_itself(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("label_studio_stencil.prefect.watch_inbox.LONGEST_LOCK", 1.0)
+    monkeypatch.setattr("label_studio_stencil.prefect.limits.LONGEST_LOCK", 1.0)
     opened = Inbox(str(inbox))
     async with alone_at(opened), asyncio.timeout(SECONDS):
         while (await lock_of(inbox)).active_slots:  # noqa: ASYNC110 - the time passes on Prefect's server
@@ -312,7 +313,7 @@ async def test_a_lock_that_is_taken_between_the_question_and_the_try_is_another_
     opened = Inbox(str(inbox))
     async with alone_at(opened):
         pass
-    monkeypatch.setattr("label_studio_stencil.prefect.watch_inbox._is_held", free)
+    monkeypatch.setattr("label_studio_stencil.prefect.limits._is_held", free)
     async with concurrency(f"stencil-inbox-{opened.key}", strict=True):
         with pytest.raises(InboxTaken):
             await alone_at(opened).__aenter__()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from label_studio_stencil.cli.display import Display
-from label_studio_stencil.prefect import report as report_module
-from label_studio_stencil.prefect.report import publish_problems
+from label_studio_stencil.prefect import artifacts as report_module
+from label_studio_stencil.prefect.artifacts import show_problems
 from label_studio_stencil.problems import InvalidSheet, Problem, grouped
 
 WORKSPACE = [
@@ -29,7 +29,7 @@ def published(monkeypatch: pytest.MonkeyPatch, invalid: InvalidSheet) -> list[di
         rows.extend(table)
 
     monkeypatch.setattr(report_module, "acreate_table_artifact", publish)
-    asyncio.run(publish_problems(invalid))
+    asyncio.run(show_problems(invalid))
     return rows
 
 
