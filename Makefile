@@ -64,9 +64,9 @@ screenshots: ## Take the pictures of docs/images again
 	@$(MAKE) --no-print-directory test-ui STENCIL_SCREENSHOTS=docs/images
 
 .PHONY: soak
-soak: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql ## Run the long tests: faults, kills, a rate limit, ten batches on a real server
-	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio STENCIL_SCENES=10000 $(BIN)/python -m pytest \
-		-m 'soak or scenes' $(ARGS)
+soak: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql ## Run the long tests: faults, kills, outages, ten batches on a real server
+	@STENCIL_SCENES=10000 $(BIN)/python -m pytest --numprocesses logical -m scenes $(ARGS)
+	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m soak $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure Stencil beside a bare loop, the SDK and a mapped flow (ten minutes)
