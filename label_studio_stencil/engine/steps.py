@@ -83,6 +83,10 @@ class StepFailed(StencilError):
     """A step of a row could not be done."""
 
 
+class _TakenOver(Exception):
+    """Another batch has claimed the steps of a row, or done them, while this one was at them."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """A project as it was read, `at` monotonic seconds; its line, if it has one."""
@@ -187,6 +191,13 @@ class StepRunner:
 
     async def _done(self, ticket: Ticket) -> str:
         """What was done, in words; empty where nothing was left to do."""
+        for _ in range(_MOST_TRIES):
+            # Whoever took them over does them, or leaves them to this batch again.
+            with contextlib.suppress(_TakenOver):
+                return await self._carried_on(ticket)
+        raise StepFailed(f"other batches take them over again and again; {_GO_ON}")
+
+    async def _carried_on(self, ticket: Ticket) -> str:
         steps, told = ticket.target.request.steps, []
         reading, done = None, "imported"
         if steps.tasks is not None and _is_plain(ticket):
@@ -359,7 +370,7 @@ class StepRunner:
         sent, digest = reading.sent, tasks.digest[:8]
         state = None
         if sent is not None and sent.number is not None:
-            reading, state = await self._carried_out(ticket, reading, sent.number)
+            state = await self._carried_out(reading.project, sent.number)
         if sent is not None and not sent.refused and not (state is not None and state.failed):
             if sent.digest != digest:
                 raise StepFailed(
@@ -396,7 +407,7 @@ class StepRunner:
                 reading = await self._note(ticket, reading, Sent(tasks.digest[:8], answer.number))
         if reading.project.tasks == tasks.count:
             return reading
-        reading, state = await self._carried_out(ticket, reading, answer.number)
+        state = await self._carried_out(reading.project, answer.number)
         if state is not None and state.failed:
             reason = state.error or "it gave no reason"
             raise StepFailed(
@@ -513,10 +524,10 @@ class StepRunner:
         return reading
 
     async def _still_ours(self, ticket: Ticket) -> _Reading:
-        """The project as it is now, which had steps to do a little while ago."""
+        """The project as it is now, which had steps for this batch to do a little while ago."""
         reading = await self._read(ticket)
-        if reading.pending is None:
-            raise StepFailed("somebody changed its description before they were: look at it, and do them by hand")
+        if reading.pending is None or self._wait(ticket, reading.project, reading.pending) is not None:
+            raise _TakenOver
         return reading
 
     async def _note(self, ticket: Ticket, reading: _Reading, sent: Sent) -> _Reading:
@@ -534,7 +545,7 @@ class StepRunner:
     async def _note_refusal(self, ticket: Ticket, reading: _Reading, sent: Sent) -> None:
         """Say that these tasks were certainly not taken, so that a run after this one need not wait."""
         if reading.sent == sent:
-            with contextlib.suppress(LabelStudioError, StepFailed, Stale):
+            with contextlib.suppress(LabelStudioError, StepFailed, Stale, _TakenOver):
                 if self._is_old(reading):
                     reading = await self._still_ours(ticket)
                 await self._note(ticket, reading, sent._replace(refused=True))
@@ -548,13 +559,13 @@ class StepRunner:
                 return None
             raise
 
-    async def _carried_out(self, ticket: Ticket, reading: _Reading, number: int) -> tuple[_Reading, ImportState | None]:
-        """The project once an import is done or has failed, and what Label Studio says of it."""
+    async def _carried_out(self, project: Project, number: int) -> ImportState | None:
+        """What Label Studio says of an import once it is done or has failed."""
         waited = 0.0
         for seconds in _waits():
-            state = await self._state(reading.project, number)
+            state = await self._state(project, number)
             if state is None or state.done or state.failed:
-                return (await self._still_ours(ticket), state) if waited else (reading, state)
+                return state
             if waited >= _LONGEST_IMPORT:
                 raise StepFailed(
                     f"import {number} is {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio goes on with it: "

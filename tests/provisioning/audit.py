@@ -98,18 +98,23 @@ def violations(events: Sequence[Event], states: Sequence[State], imports: Sequen
 
 
 def set_up_twice(states: Sequence[State]) -> set[str]:
-    """Titles of which two projects without a marker are there at the end, both of them set up by batches."""
+    """Titles of which two projects without a marker are there at the end, both set up by batches and touched by no person."""
     count: dict[tuple[object, str], int] = defaultdict(int)
+    touched = _touched(states)
     for number, project in _end(states).items():
-        if not _is_marked(project) and any(state.number == number and state.by for state in states):
+        if not _is_marked(project) and number not in touched:
             count[project["workspace"], project["title"]] += 1
     return {title for (_, title), times in count.items() if times > 1}
 
 
 def left_half_made(states: Sequence[State]) -> set[int]:
     """Projects with a marker at the end that no person has touched."""
-    touched = {state.number for state in states if not state.by}
-    return {number for number, project in _end(states).items() if _is_marked(project)} - touched
+    return {number for number, project in _end(states).items() if _is_marked(project)} - _touched(states)
+
+
+def _touched(states: Sequence[State]) -> set[int]:
+    """Projects that a person has made or changed."""
+    return {state.number for state in states if not state.by}
 
 
 def _end(states: Sequence[State]) -> dict[int, Mapping[str, Any]]:

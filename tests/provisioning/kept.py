@@ -5,7 +5,7 @@ A failing test prints the scene as it stands here. The scene is kept, and not it
 """
 
 from tests.provisioning.scenes import Scene, Start, Visit
-from tests.provisioning.simulated import Down, Fault
+from tests.provisioning.simulated import Down, Fault, Imports
 
 KEPT: tuple[Scene, ...] = (
     # 1018: a project was read by its id before a list had shown it, and its settings were applied by that list.
@@ -105,5 +105,11 @@ KEPT: tuple[Scene, ...] = (
         steps=True,
         order="pinned",
         down=(Down(2.0, 1.0), Down(0.1, 1.0, "504")),
+    ),
+    # 116240: a batch that waited for an import longer than its claim held sent tasks beside those of whoever claimed next.
+    Scene(
+        starts=(Start("a", dies_at=11), Start("b", at=305.0), Start("c", at=310.0)),
+        steps=True,
+        imports=Imports(slowest=900.0, fails=1.0, seed=6),
     ),
 )
