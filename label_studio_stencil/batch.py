@@ -39,8 +39,16 @@ from label_studio_stencil.templates.files import from_anywhere
 logger = logging.getLogger(__name__)
 
 
+#: Why a batch stops that somebody cancelled.
+CANCELLED = "cancelled"
+
+
 class BatchFailed(StencilError):
-    """The batch ended, and too many of its rows need attention; `report` tells of each."""
+    """The batch ended, and rows need attention: more than `fail_when` puts up with.
+
+    Attributes:
+        report: What became of every row.
+    """
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -155,7 +163,7 @@ class Batch:
             started=self.started,
             seconds=self._clock.now() - self._began,
             requests=self.label_studio.client.requests_sent,
-            mode=self.options.mode.value,
+            mode=self.options.mode,
             dry_run=self.options.dry_run,
             notes=(*self.sheet.notes, *_lookalikes(self.engine.tickets), *self.engine.notes),
             stopped=self.stopping.reason,
@@ -205,6 +213,49 @@ class Batch:
             error="; ".join(_told(problem) for problem in problems),
             cells=row.cells,
         )
+
+    async def carry_out(self, retries: Retries | None = None) -> None:
+        """Do everything that was planned, in this process, with a plain loop where Prefect's task retries would be.
+
+        A first cancellation starts nothing new and completes the placeholders; a second one leaves them to a rerun.
+
+        Raises:
+            asyncio.CancelledError: It was cancelled.
+        """
+        work = asyncio.ensure_future(self._carry_out(retries or Retries()))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self.stopping.stop(CANCELLED)
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+            raise
+
+    async def _carry_out(self, retries: Retries) -> None:
+        under_way = asyncio.Semaphore(groups_at_once(self))
+
+        async def carry_out(group: Group) -> None:
+            async with under_way:
+                await self._until_done(group, retries)
+
+        await together(carry_out(group) for group in self.groups())
+        await self.engine.sweep()
+        await self.carry_out_steps()
+
+    async def _until_done(self, group: Group, retries: Retries) -> None:
+        for delay in retries.delays:
+            try:
+                await self.engine.attempt(group.tickets)
+            except RowsWaiting as waiting:
+                await self._clock.sleep(max(waiting.seconds, spread(delay, retries.jitter)))
+            else:
+                return
+        with contextlib.suppress(RowsWaiting):
+            await self.engine.attempt(group.tickets)
+        self.engine.give_up(group.tickets)
 
 
 _PLANNED = {
@@ -294,38 +345,16 @@ async def provision(
     patience: Patience | None = None,
     retries: Retries | None = None,
 ) -> Report:
-    """Carry a sheet out without Prefect: the same engine, and a plain loop where Prefect's task retries would be.
+    """Plan a batch and carry it out, without Prefect.
 
     Raises:
         InvalidSheet: As `prepare`.
         LabelStudioError: Label Studio did not answer while the batch was planned.
     """
     batch = await prepare(checked, options, label_studio, patience=patience)
-    if options.dry_run:
-        return batch.report()
-    under_way = asyncio.Semaphore(groups_at_once(batch))
-
-    async def carry_out(group: Group) -> None:
-        async with under_way:
-            await _until_done(batch, group, retries or Retries())
-
-    await asyncio.gather(*(carry_out(group) for group in batch.groups()))
-    await batch.engine.sweep()
-    await batch.carry_out_steps()
+    if not options.dry_run:
+        await batch.carry_out(retries)
     return batch.report()
-
-
-async def _until_done(batch: Batch, group: Group, retries: Retries) -> None:
-    for delay in retries.delays:
-        try:
-            await batch.engine.attempt(group.tickets)
-        except RowsWaiting as unsettled:
-            await batch.label_studio.pacer.clock.sleep(max(unsettled.seconds, spread(delay, retries.jitter)))
-        else:
-            return
-    with contextlib.suppress(RowsWaiting):
-        await batch.engine.attempt(group.tickets)
-    batch.engine.give_up(group.tickets)
 
 
 def groups_at_once(batch: Batch) -> int:

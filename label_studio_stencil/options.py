@@ -1,81 +1,139 @@
-"""How a batch is to be run: what the command line's flags and the flow's parameters say."""
+"""Every option of a batch, once: Python callers, the command line and the flow take them from here."""
 
+import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from label_studio_stencil.files import PERSON, Asker
-from label_studio_stencil.problems import StencilError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from label_studio_stencil.problems import StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome
 
 #: Requests at once of one process, at most.
 MOST_AT_ONCE = 64
-
+#: Requests per second, at most.
+FASTEST = 1000
 #: Seconds that an outage of Label Studio may be waited for at most.
 LONGEST_OUTAGE = 86_400
 
+Mode: TypeAlias = Literal["create", "update"]
+LongTitles: TypeAlias = Literal["error", "cut"]
+#: Which rows that need attention make the batch a failed one.
+FailWhen: TypeAlias = Literal["any", "all", "never"]
 
-class Mode(StrEnum):
-    """What happens to a project that exists already: `create` leaves it alone, `update` brings it to the row's overrides."""
-
-    CREATE = "create"
-    UPDATE = "update"
-
-
-class FailWhen(StrEnum):
-    """Which rows that need attention make the batch a failed one."""
-
-    ANY = "any"
-    ALL = "all"
-    NEVER = "never"
+O = TypeVar("O", bound="Options")  # noqa: E741 - the customary letter
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a batch is to be run.
+class Options(BaseModel):
+    """How a batch is run."""
 
-    Attributes:
-        template: Template of the rows that name none.
-        workspace: Workspace of the rows that name none.
-        title: Pattern for the titles of rows that have none, such as `{customer} {year}-{batch:02d}`.
-        long_titles: What happens to a title that is too long: `error`, or `cut` to its beginning and a hash.
-        mode: What happens to projects that exist.
-        lines: Lines of the sheet that are carried out (`2-500`); empty is all.
-        dry_run: Whether to stop after the plan.
-        max_concurrency: Requests under way at once; 0 is the edition's default (4; Community 1).
-        requests_per_second: 0 is no limit; below 0 the host's default (10 on the vendor's cloud, none elsewhere).
-        max_failures: Rows that may fail before the batch stops, as a number (`10`) or a share (`5%`); empty is no limit.
-        skip_invalid: Whether the valid rows of a sheet are carried out beside invalid ones.
-        allow_unknown_fields: Whether fields that the model does not know are passed on.
-        allow_lookalikes: Whether a project is made though one exists whose title only looks the same.
-        longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 does not wait for it.
-        asker: Who says all this, and may name a template file.
-        encoding: Encoding of a sheet of text; empty goes by its content.
-        worksheet: Worksheet of a workbook, by name; empty takes the first that is visible.
-    """
+    # Numbers: an id of a template or a workspace. Inputs: a token may be among them.
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, hide_input_in_errors=True)
 
-    template: str = ""
-    workspace: str = ""
-    title: str = ""
-    long_titles: str = "error"
-    mode: Mode = Mode.CREATE
-    lines: str = ""
-    dry_run: bool = False
-    max_concurrency: int = 0
-    requests_per_second: float = -1.0
-    max_failures: str = ""
-    skip_invalid: bool = False
-    allow_unknown_fields: bool = False
-    allow_lookalikes: bool = False
-    longest_outage: float = 600.0
-    asker: Asker = PERSON
-    encoding: str = ""
-    worksheet: str = ""
+    template: Annotated[
+        str,
+        Field(description="Template for rows that name none: an id, a name, `project:...`, `gallery:...` or a file."),
+    ] = ""
+    workspace: Annotated[str, Field(description="Workspace for rows that name none, by id or name.")] = ""
+    dry_run: Annotated[bool, Field(description="Show what would happen to each row, and write nothing.")] = False
+    title: Annotated[
+        str,
+        Field(
+            description="Pattern for the titles of rows that have none, over the sheet's columns: "
+            "`{customer} {year}-{batch:02d}`."
+        ),
+    ] = ""
+    long_titles: Annotated[
+        LongTitles,
+        Field(
+            description="What to do with a title that is too long: `error` rejects it, `cut` shortens it and adds a hash."
+        ),
+    ] = "error"
+    mode: Annotated[
+        Mode,
+        Field(
+            description="What to do with a project that exists: `create` leaves it alone, `update` applies the row's "
+            "overrides to it."
+        ),
+    ] = "create"
+    lines: Annotated[
+        str, Field(description="Lines of the sheet to process, such as `2-500`; the header is line 1. Empty is all.")
+    ] = ""
+    max_concurrency: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MOST_AT_ONCE,
+            description=f"Requests at the same time, at most {MOST_AT_ONCE}; 0 uses the edition's default (4; Community 1).",
+        ),
+    ] = 0
+    requests_per_second: Annotated[
+        float,
+        Field(
+            ge=-1,
+            le=FASTEST,
+            description="Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).",
+        ),
+    ] = -1
+    max_failures: Annotated[
+        str,
+        Field(
+            description="Stop once more rows than this have failed: a number (`10`) or a share (`5%`); empty never stops."
+        ),
+    ] = ""
+    longest_outage: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=LONGEST_OUTAGE,
+            description="Seconds to wait for a Label Studio that does not answer, before the batch stops; 0 does not wait.",
+        ),
+    ] = 600
+    skip_invalid: Annotated[
+        bool, Field(description="Create the valid rows of a sheet that also has invalid ones, instead of nothing.")
+    ] = False
+    allow_unknown_fields: Annotated[bool, Field(description="Pass on settings that Stencil does not know yet.")] = False
+    allow_lookalikes: Annotated[
+        bool,
+        Field(
+            description="Create a project even if an existing title differs only in case, blanks or invisible characters."
+        ),
+    ] = False
+    encoding: Annotated[
+        str, Field(description="Encoding of a text file, such as `windows-1251`; empty detects it.")
+    ] = ""
+    worksheet: Annotated[
+        str, Field(description="Worksheet of a workbook, by name; empty takes the first visible one.")
+    ] = ""
 
 
 class BadOption(StencilError):
-    """An option has a value that it can't have."""
+    """An option has a name or a value that it can't have."""
+
+
+def options_of(model: type[O], given: Mapping[str, Any]) -> O:
+    """The options that were given, and the defaults of the others.
+
+    Raises:
+        BadOption: One of them can't be taken; names each.
+    """
+    try:
+        return model(**given)
+    except ValidationError as error:
+        raise BadOption("; ".join(_told(error, list(model.model_fields)))) from None
+
+
+def _told(error: ValidationError, known: Sequence[str]) -> list[str]:
+    reasons: dict[str, str] = {}
+    for each in error.errors(include_url=False, include_input=False):
+        name = str(each["loc"][0]) if each["loc"] else ""
+        if each["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(name, known, n=3)
+            nearest = f"; the nearest are {', '.join(close)}" if close else f"; these are: {', '.join(known)}"
+            reasons[name] = f"there is no option {shown(name)!r}{nearest}"
+        reasons.setdefault(name, f"{name}: {each['msg']}")
+    return list(reasons.values())
 
 
 def most_failures(text: str, rows: int) -> float:
@@ -116,4 +174,4 @@ def chosen_lines(text: str) -> range | None:
 def failed(counts: Mapping[Outcome, int], fail_when: FailWhen) -> bool:
     """Whether a batch with so many rows of each outcome counts as failed."""
     ok, not_ok = (any(count for outcome, count in counts.items() if outcome.ok is ok) for ok in (True, False))
-    return not_ok and (fail_when is FailWhen.ANY or (fail_when is FailWhen.ALL and not ok))
+    return not_ok and (fail_when == "any" or (fail_when == "all" and not ok))

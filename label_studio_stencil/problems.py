@@ -4,10 +4,12 @@ Every check of a sheet, a template or a workspace collects problems instead of r
 mends the sheet once. A problem names its place, carries a stable code that scripts may rely on, and says what to do.
 """
 
+import copyreg
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 #: Longest part of a cell's value that a message repeats; a cell may hold a megabyte.
 SHOWN_VALUE_LENGTH = 80
@@ -91,7 +93,11 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class StencilError(Exception):
-    """Base of what the engine raises on purpose: its text is a sentence for the user, never a traceback's business."""
+    """Base of all errors that are raised on purpose: the text is for the user."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy without calling `__init__` again, which may take something else than the text."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InvalidSheet(StencilError):

@@ -21,9 +21,9 @@ PACKAGE = "label_studio_stencil"
 # From top to bottom: each may import what stands on its own line or below, never above.
 HOUSE = ("deployments", "flows", "tasks", PACKAGE)
 ROOMS = (
-    {"__main__", "cli"},
+    {"__init__", "__main__", "cli"},
     {"prefect"},
-    {"inbox"},
+    {"api", "inbox"},
     {"batch", "removal"},
     {"engine"},
     {"plans"},
@@ -34,7 +34,7 @@ ROOMS = (
     {"labelstudio", "names", "policy", "sheet"},
     {"files"},
     {"concurrency", "json_value", "letters", "problems", "redaction"},
-    {"__init__", "version"},
+    {"version"},
 )
 # Stands apart: it imports nothing else of ours, or it would share the client's mistakes.
 APART = "label_studio_sandbox"
@@ -131,7 +131,7 @@ def test_an_import_that_goes_elsewhere_is_found(tmp_path: Path, file: str, sourc
         pytest.param("PACKAGE/cli.py", "def f():\n import PACKAGE.prefect\n import prefect", id="the door, when used"),
         pytest.param("PACKAGE/labelstudio/a.py", "import httpx\nfrom . import b", id="the client's httpx"),
         pytest.param("APART/a.py", "from .b import c\nfrom APART import d", id="within the sandbox"),
-        pytest.param("PACKAGE/sheet.py", "from PACKAGE import __version__, problems", id="names of the package"),
+        pytest.param("PACKAGE/sheet.py", "from PACKAGE import problems", id="a module of the package"),
     ],
 )
 def test_an_import_that_goes_downwards_is_fine(tmp_path: Path, file: str, source: str) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import math
 from pathlib import Path
+from typing import get_args
 
 from label_studio_stencil.cli import commands
 from label_studio_stencil.cli import emit as emitting
@@ -226,8 +227,8 @@ def _rows(parser: argparse.ArgumentParser) -> None:
 def _mode(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode",
-        choices=[each.value for each in Mode],
-        default=Mode.CREATE.value,
+        choices=get_args(Mode),
+        default="create",
         help="what happens to a project that exists: left alone, or brought to the row's overrides (default: create)",
     )
 
@@ -258,8 +259,8 @@ def _batch(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fail-when",
-        choices=[each.value for each in FailWhen],
-        default=FailWhen.ANY.value,
+        choices=get_args(FailWhen),
+        default="any",
         help="which rows that need attention make the batch a failed one (default: any)",
     )
 

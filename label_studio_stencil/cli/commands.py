@@ -14,7 +14,7 @@ from label_studio_stencil.cli.display import Display
 from label_studio_stencil.cli.interrupts import stop_at_interrupt
 from label_studio_stencil.cli.prefect_server import embedded_prefect_server, may_be_named
 from label_studio_stencil.labelstudio.models import Edition
-from label_studio_stencil.options import Mode, Options, most_failures
+from label_studio_stencil.options import Options, most_failures
 from label_studio_stencil.plans.targets import Checked, check_files
 from label_studio_stencil.plans.targets import check as check_sheet
 from label_studio_stencil.problems import InvalidSheet, Problem, StencilError, counted
@@ -300,7 +300,7 @@ def _options(chosen: argparse.Namespace, *, dry_run: bool) -> Options:
         workspace=chosen.workspace,
         title=chosen.title,
         long_titles=chosen.long_titles,
-        mode=Mode(chosen.mode),
+        mode=chosen.mode,
         lines=chosen.lines,
         dry_run=dry_run,
         max_concurrency=chosen.max_concurrency,

@@ -7,7 +7,6 @@ from pathlib import Path
 from label_studio_stencil.cli.commands import PrefectFailed, reach_prefect
 from label_studio_stencil.cli.display import Display
 from label_studio_stencil.files import file_name
-from label_studio_stencil.options import Mode
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.sheet.sources import split_worksheet
 
@@ -66,7 +65,7 @@ def _given(chosen: argparse.Namespace) -> dict[str, object]:
     from label_studio_stencil.prefect.on_event import Payload
 
     given = {name: getattr(chosen, name, None) for name in Payload.model_fields if name != "sheet"}
-    return {name: value for name, value in given.items() if value and (name, value) != ("mode", Mode.CREATE.value)}
+    return {name: value for name, value in given.items() if value and (name, value) != ("mode", "create")}
 
 
 async def _send(name: str, parameters: dict[str, object]) -> tuple[str, bool]:

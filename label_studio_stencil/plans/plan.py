@@ -187,7 +187,7 @@ def plan(
 
     Args:
         targets: The rows.
-        existing: Projects by key, as `by_key` gives them; with their settings where `mode` is `Mode.UPDATE`.
+        existing: Projects by key, as `by_key` gives them; with their settings where `mode` is `update`.
         mode: What to do about a project that exists.
         alike: Projects by their looks, as `by_likeness` gives them; nothing where look-alikes don't matter.
     """
@@ -214,7 +214,7 @@ def _planned(target: Target, projects: tuple[Project, ...], mode: Mode) -> Plann
         return Planned(target, Action.RESUME, projects)
     position = standings.index(Standing.COMPLETE)
     found, leftovers = projects[position], projects[:position] + projects[position + 1 :]
-    if mode is Mode.CREATE:
+    if mode == "create":
         return Planned(target, Action.EXISTS, (found, *leftovers))
     return _compared(target, found, leftovers)
 

@@ -63,8 +63,8 @@ class Newest:
 
 
 def listed_fields(requests: Iterable[Request], mode: Mode) -> tuple[str, ...]:
-    """What a plan needs to know of each project that exists: for `Mode.UPDATE` the settings that rows name, too."""
-    if mode is not Mode.UPDATE:
+    """What a plan needs to know of each project that exists: for `update` the settings that rows name, too."""
+    if mode != "update":
         return LOOK_FIELDS
     return (*LOOK_FIELDS, *sorted({name for request in requests for name in request.overrides} - set(LOOK_FIELDS)))
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from label_studio_stencil.access import Instance
 from label_studio_stencil.concurrency import together
-from label_studio_stencil.files import Asker, file_name
+from label_studio_stencil.files import PERSON, Asker, file_name
 from label_studio_stencil.labelstudio.models import Edition, Workspace
 from label_studio_stencil.names import find
 from label_studio_stencil.options import BadOption, Options, chosen_lines
@@ -34,8 +34,11 @@ class Checked:
     Neither this nor a batch or a group is a dataclass: Prefect walks through those that are handed to a task, row by row.
     """
 
-    def __init__(self, sheet: Sheet, requests: Iterable[Request], problems: Iterable[Problem]) -> None:
+    def __init__(
+        self, sheet: Sheet, requests: Iterable[Request], problems: Iterable[Problem], template_asker: Asker = PERSON
+    ) -> None:
         self.sheet = sheet
+        self.template_asker = template_asker
         self.requests = tuple(requests)
         self.problems = tuple(problems)
 
@@ -44,8 +47,13 @@ class Checked:
         return f"Checked({self.sheet.name!r}, {len(self.requests)} rows, {len(self.problems)} problems)"
 
 
-def check(sheet: Sheet, options: Options) -> Checked:
+def check(sheet: Sheet, options: Options, *, template_asker: Asker = PERSON) -> Checked:
     """The requests of a sheet, and every problem that it has; of the chosen lines alone, as the whole sheet shows them.
+
+    Args:
+        sheet: The sheet.
+        options: How the batch is run.
+        template_asker: Who names the template of the options.
 
     Raises:
         BadPattern: The pattern for titles can't be one.
@@ -62,7 +70,7 @@ def check(sheet: Sheet, options: Options) -> Checked:
         titled_by=is_file,
     )
     if lines is None:
-        return _counting_tasks(Checked(sheet, requests, problems))
+        return _counting_tasks(Checked(sheet, requests, problems, template_asker))
     rows = [row for row in sheet.rows if row.line in lines]
     if sheet.rows and not rows:
         first, last = sheet.rows[0].line, sheet.rows[-1].line
@@ -73,6 +81,7 @@ def check(sheet: Sheet, options: Options) -> Checked:
             replace(sheet, rows=rows, notes=list(sheet.notes)),
             [request for request in requests if request.line in lines],
             [problem for problem in problems if problem.line not in others],
+            template_asker,
         )
     )
 
@@ -110,7 +119,7 @@ async def resolve_targets(checked: Checked, options: Options, label_studio: Inst
                 label_studio.client,
                 label_studio.edition,
                 folder=checked.sheet.folder,
-                asker=partial(_asker, checked.sheet, options),
+                asker=partial(_asker, checked, options),
             ),
             _workspaces({names.workspace for names in named if names.workspace}, label_studio),
         )
@@ -226,15 +235,15 @@ def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tupl
     return replace(request, title=title, whole_title=filled.title if title != filled.title else ""), filled, []
 
 
-def _asker(sheet: Sheet, options: Options, reference: str) -> Asker:
+def _asker(checked: Checked, options: Options, reference: str) -> Asker:
     """Who names a template: whoever runs the batch, or a row."""
-    return options.asker if reference == options.template.strip() else sheet.rows_asker
+    return checked.template_asker if reference == options.template.strip() else checked.sheet.rows_asker
 
 
 def check_files(checked: Checked, options: Options) -> list[Problem]:
     """What is wrong with the template files of a sheet, and with its rows in them: as far as that can be told offline."""
     templates = {
-        reference: read_template(reference, checked.sheet.folder, _asker(checked.sheet, options, reference))
+        reference: read_template(reference, checked.sheet.folder, _asker(checked, options, reference))
         for reference in sorted({request.template for request in checked.requests if is_file(request.template)})
     }
     problems: list[Problem] = []

@@ -7,7 +7,7 @@ One process is enough for nearly everybody: docs/sizing.md says when it is not. 
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from prefect import flow, task
@@ -110,7 +110,7 @@ async def create_in_parts(
     counts = counts_of(results)
     sentence = f"{len(results)} parts, {counts_text(counts, dry_run=values['dry_run'])}"
     await acreate_markdown_artifact(_summary(sheet, sentence, results), key=SUMMARY_KEY, description=sentence)
-    return final_state(sentence, results, FailWhen(values["fail_when"]))  # type: ignore[return-value]
+    return final_state(sentence, results, values["fail_when"])  # type: ignore[return-value]
 
 
 async def _values(sheet: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ async def _lines(sheet: str, values: Mapping[str, Any]) -> list[int]:
         InvalidSheet: The sheet has problems.
     """
     asker = asker_of("sheet")
-    options = Options(**{each.name: values[each.name] for each in fields(Options) if each.name in values}, asker=asker)
+    options = Options(**{name: values[name] for name in Options.model_fields if name in values})
     checked = await value_of(load_sheet(sheet, file_name(sheet), options, asker))
     if checked.problems and not values["skip_invalid"]:
         raise InvalidSheet(file_name(sheet), checked.problems)

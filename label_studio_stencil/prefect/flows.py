@@ -5,20 +5,18 @@ Requires `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` in the environment, or a 
 
 import asyncio
 import gc
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from prefect import flow, tags
+from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BeforeValidator, Field
 
 from label_studio_stencil.batch import Batch, Group, groups_at_once
 from label_studio_stencil.concurrency import together
-from label_studio_stencil.options import LONGEST_OUTAGE, MOST_AT_ONCE, Mode, Options
+from label_studio_stencil.options import LONGEST_OUTAGE, MOST_AT_ONCE, FailWhen, Options
 from label_studio_stencil.prefect.artifacts import progress_shown, show_problems, show_what_is_known
 from label_studio_stencil.prefect.credentials import open_instance
 from label_studio_stencil.prefect.events import announce, announce_projects, announce_refusal
@@ -31,12 +29,10 @@ from label_studio_stencil.prefect.lifecycle import (
     without_tags,
 )
 from label_studio_stencil.prefect.parameters import (
-    SourceUnclear,
     asker_of,
     checked_parameters,
     from_json,
     one_source,
-    read_already,
     source_name,
 )
 from label_studio_stencil.prefect.states import fails, final_state, value_of
@@ -53,13 +49,6 @@ from label_studio_stencil.prefect.tasks import (
 from label_studio_stencil.problems import InvalidSheet, StencilError
 from label_studio_stencil.report.files import OutputUnwritable, check_output
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.sheet.sources import ArrowTable, read_sheet
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-R = TypeVar("R")
 
 
 def _run_name() -> str:
@@ -155,7 +144,7 @@ async def create_projects(
         workspace=workspace,
         title=title,
         long_titles=long_titles,
-        mode=Mode(mode),
+        mode=mode,
         dry_run=dry_run,
         lines=lines,
         max_concurrency=max_concurrency,
@@ -165,7 +154,6 @@ async def create_projects(
         allow_unknown_fields=allow_unknown_fields,
         allow_lookalikes=allow_lookalikes,
         longest_outage=longest_outage,
-        asker=asker_of("template"),
         encoding=encoding,
         worksheet=worksheet,
     )
@@ -208,7 +196,7 @@ async def _create(batch: Batch) -> None:
             await value_of(carry_out_steps(opaque(batch)))
 
 
-async def _report(batch: Batch, output: str, fail_when: str, *, project_events: bool) -> Report:
+async def _report(batch: Batch, output: str, fail_when: FailWhen, *, project_events: bool) -> Report:
     """Report on every row: in the log and in files, which need no server of Prefect, and then in artifacts and events."""
     report = batch.report()
     if project_events:
@@ -235,56 +223,3 @@ async def _written(report: Report, output: str) -> Report:
         return replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))
     logger.info("Results: %s and %s", files.results, files.failed)
     return report
-
-
-def from_dataframe(df: "pd.DataFrame | ArrowTable", **options: Any) -> Report:
-    """Create one project per row of a DataFrame: the flow, called from a script or a notebook.
-
-    Lines in messages count as if the frame stood under a header: the first row is line 2.
-
-    Args:
-        df: Columns as in a sheet; `overrides` may hold dicts. Of pandas or polars, or a table of pyarrow.
-        options: The flow's parameters, but for `sheet`, `csv_text` and `rows`.
-
-    Returns:
-        The report.
-
-    Raises:
-        BatchFailed: Rows need attention, and `fail_when` makes that a failure; `report` tells of each.
-        InvalidSheet: The frame has problems; nothing was created.
-        StencilError: Nothing was done for another reason, which it says.
-    """
-    if not hasattr(type(df), "columns"):
-        raise SourceUnclear(f"from_dataframe takes a DataFrame, and this is a {type(df).__name__}.")
-    unknown = sorted(options.keys() - create_projects.parameters.properties.keys())
-    if unknown:
-        raise SourceUnclear(f"create_projects has no parameter {', '.join(unknown)}.")
-    taken = sorted({"sheet", "csv_text", "rows"} & options.keys())
-    if taken:
-        raise SourceUnclear(f"from_dataframe takes its rows from the frame; leave out {', '.join(taken)}.")
-    sheet = read_sheet(df, name="DataFrame", asker=asker_of("sheet"))
-    # A run's parameters are limited in size (Prefect's server refuses more than 512 KiB), so the flow gets a name.
-    token = read_already.set({sheet.name: sheet})
-    try:
-        with tags("stencil"):
-            report: Report = _run(create_projects(sheet=sheet.name, **options))
-    finally:
-        read_already.reset(token)
-    return report
-
-
-def _run(call: Coroutine[Any, Any, R]) -> R:
-    """Run to the end, in a thread of its own where a loop runs already, as in a notebook."""
-    if not _loop_runs():
-        return asyncio.run(call)
-    with ThreadPoolExecutor(1) as pool:
-        # The context goes along: Prefect keeps its settings and tags there.
-        return pool.submit(copy_context().run, asyncio.run, call).result()
-
-
-def _loop_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -194,7 +194,7 @@ async def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if hasattr(value, "to_json") and hasattr(value, "columns"):
             raise BadParameters(
-                f"{name} is a DataFrame: call from_dataframe(df, ...) of label_studio_stencil.prefect.flows instead."
+                f"{name} is a DataFrame, which is no parameter of a run: `await label_studio_stencil.create(df, ...)` takes it."
             )
         if isinstance(value, dict) and "$ref" in value:
             given[name] = await _block(name, value["$ref"])

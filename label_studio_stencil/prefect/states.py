@@ -56,12 +56,12 @@ def failed_state(error: StencilError) -> State[Any]:
     return Failed(message=text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…", data=error)
 
 
-def fails(report: Report, fail_when: str) -> bool:
+def fails(report: Report, fail_when: FailWhen) -> bool:
     """Return whether the rows that need attention make the run a failed one."""
-    return report.stopped != CANCELLED and failed(report.counts, FailWhen(fail_when))
+    return report.stopped != CANCELLED and failed(report.counts, fail_when)
 
 
-def final_state(report: Report, fail_when: str, interruption: BaseException | None = None) -> State[Any]:
+def final_state(report: Report, fail_when: FailWhen, interruption: BaseException | None = None) -> State[Any]:
     """Return the final state of a run from the outcomes of its rows, or raise what interrupted it."""
     if interruption is not None:
         raise interruption

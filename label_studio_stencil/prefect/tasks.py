@@ -26,7 +26,7 @@ from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.files import PERSON, Asker
 from label_studio_stencil.labelstudio.errors import Throttled, Unsure
-from label_studio_stencil.options import Mode, Options
+from label_studio_stencil.options import Options
 from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.policy import Retries
 from label_studio_stencil.prefect.artifacts import show_report
@@ -95,9 +95,11 @@ async def load_sheet(source: Source, name: str, options: Options, asker: Asker =
     def load() -> Checked:
         label = "" if isinstance(source, str) else name
         how = {"encoding": options.encoding, "worksheet": options.worksheet}
-        return check(known or read_sheet(source, name=label, **how, asker=asker), options)
+        read = known or read_sheet(source, name=label, **how, asker=asker)
+        return check(read, options, template_asker=template_asker)
 
     known = read_already.get().get(source) if isinstance(source, str) else None
+    template_asker = asker_of("template")
     # A large sheet takes half a minute, in which the run still has to send its heartbeats.
     return await asyncio.to_thread(load)
 
@@ -209,12 +211,14 @@ async def create_project(
         LabelStudioError: Label Studio did not answer before anything was created.
     """
     row = {"title": title, "template": template, "workspace": workspace, "overrides": overrides, "vars": variables}
-    options = Options(mode=Mode(mode), asker=asker_of("template"))
+    options = Options(mode=mode)
     async with _kept_for_retries() as kept:
         if kept.batch is None:
             label_studio = await kept.stack.enter_async_context(open_instance(credentials, options, warn=False))
             sheet = await asyncio.to_thread(read_sheet, [row], name=title, asker=asker_of("sheet"))
-            kept.batch = await prepare(check(sheet, options), options, label_studio)
+            kept.batch = await prepare(
+                check(sheet, options, template_asker=asker_of("template")), options, label_studio
+            )
             kept.batch.log = get_run_logger().info
         await _attempt(kept.batch, kept.batch.engine.tickets)
         await kept.batch.engine.sweep()

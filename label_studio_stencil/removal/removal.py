@@ -7,7 +7,6 @@ deletion leaves (at slow rates a few requests older), and is sent again only whe
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -62,7 +61,7 @@ class Removal:
         self.under_way, self.stopped = False, ""
         self._results, self._label_studio, self._dry_run = results, label_studio, dry_run
         # A field that the batch passed on unknown is compared as any other.
-        self._options = replace(options, allow_unknown_fields=True)
+        self._options = options.model_copy(update={"allow_unknown_fields": True})
         self._clock = label_studio.pacer.clock
         self._began = self._clock.now()
         self._settled: dict[int, Settled] = {}

@@ -164,6 +164,6 @@ def result(**counts: int) -> PartResult:
     ],
 )
 def test_the_final_state_is_computed_from_the_rows_of_all_parts(
-    results: list[PartResult], fail_when: str, state: str
+    results: list[PartResult], fail_when: FailWhen, state: str
 ) -> None:
-    assert final_state("sentence", results, FailWhen(fail_when)).name == state
+    assert final_state("sentence", results, fail_when).name == state

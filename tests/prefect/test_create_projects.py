@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -18,12 +17,11 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.batch import BatchFailed
-from label_studio_stencil.prefect.flows import create_projects, from_dataframe
+from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.parameters import BadParameters, SourceUnclear, read_already
 from label_studio_stencil.prefect.tasks import RETRIES
-from label_studio_stencil.problems import InvalidSheet, StencilError
+from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.outcomes import Outcome
-from label_studio_stencil.report.report import Report
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.prefect.deployed import SECONDS
 
@@ -162,33 +160,9 @@ async def test_exactly_one_source_must_be_given(given: dict[str, Any]) -> None:
         await create_projects(**given, sandbox=True)
 
 
-def test_a_frame_of_twenty_thousand_rows_with_dicts_runs_and_its_parameters_stay_small(sandbox: Sandbox) -> None:
-    frame = pd.DataFrame(
-        {"title": [f"Row {number}" for number in range(20_000)], "overrides": [{"maximum_annotations": 2}] * 20_000}
-    )
-    report: Report = from_dataframe(frame, template="1", workspace="1", dry_run=True)
-    assert len(report.rows) == 20_000
-    run = asyncio.run(latest_run())
-    assert len(str(run.parameters)) < 2_000
-
-
-def test_a_frame_becomes_projects(sandbox: Sandbox) -> None:
-    frame = pd.DataFrame(
-        {"title": ["One row", "Two rows"], "maximum_annotations": [2, float("nan")], "_note": ["a", None]}
-    )
-    report = from_dataframe(frame, template="Sentiment Analysis", workspace="1")
-    assert report.ok
-    assert len(report.rows) == 2
-
-
-async def test_a_frame_becomes_projects_where_a_loop_runs_already_as_in_a_notebook(sandbox: Sandbox) -> None:
-    report = from_dataframe(pd.DataFrame({"title": ["In a cell"]}), template="1", workspace="1")
-    assert report.counts[Outcome.CREATED] == 1
-
-
 @pytest.mark.parametrize("number", [2, 30_000], ids=["small", "too large for a parameter"])
-async def test_a_frame_given_to_the_flow_itself_is_an_error_that_names_from_dataframe(number: int) -> None:
-    with pytest.raises(BadParameters, match="from_dataframe"):
+async def test_a_frame_given_to_the_flow_is_an_error_that_names_the_call_that_takes_it(number: int) -> None:
+    with pytest.raises(BadParameters, match=r"label_studio_stencil\.create"):
         await create_projects(pd.DataFrame({"title": ["abc"] * number}))  # type: ignore[call-overload]
 
 
@@ -217,24 +191,6 @@ def test_the_delays_of_the_tasks_are_those_of_the_policy() -> None:
     assert create_group.retry_delay_seconds == list(RETRIES.delays)
 
 
-def test_a_frames_days_are_titles_as_in_a_workbook(sandbox: Sandbox) -> None:
-    frame = pd.DataFrame({"title": pd.to_datetime(["2026-01-02", "2026-01-03"]), 7: ["x", "y"]})
-    frame = frame.rename(columns={7: "_seven"})
-    report = from_dataframe(frame, template="1", workspace="1")
-    assert [row.title for row in report.rows] == ["2026-01-02", "2026-01-03"]
-
-
-def test_a_frame_behaves_as_every_other_sheet(sandbox: Sandbox) -> None:
-    frame = pd.DataFrame({"title": ["One", None, "Two"], "agreement_threshold": [0.8, None, 0.25]}).astype(
-        {"agreement_threshold": "float32"}
-    )
-    report = from_dataframe(frame.set_index("title"), template="1", workspace="1", dry_run=True)
-    assert [(row.line, row.title, row.outcome) for row in report.rows] == [
-        (2, "One", Outcome.CREATED),
-        (4, "Two", Outcome.CREATED),
-    ]
-
-
 async def test_a_sheet_that_the_command_line_has_read_is_not_read_again(sandbox: Sandbox) -> None:
     token = read_already.set({"gone.csv": read_sheet([{"title": "Read before"}], name="gone.csv")})
     try:
@@ -242,28 +198,6 @@ async def test_a_sheet_that_the_command_line_has_read_is_not_read_again(sandbox:
     finally:
         read_already.reset(token)
     assert [row.title for row in report.rows] == ["Read before"]
-
-
-def test_a_table_of_pyarrow_becomes_projects_as_a_frame_does(sandbox: Sandbox) -> None:
-    table = pa.table({"title": ["From Arrow"], "agreement_threshold": pa.array([0.8], pa.float32())})
-    report = from_dataframe(table, template="1", workspace="1", dry_run=True)
-    assert [(row.line, row.title) for row in report.rows] == [(2, "From Arrow")]
-
-
-@pytest.mark.parametrize(
-    ("frame", "options", "said"),
-    [
-        (pd.DataFrame({"title": [b"\xad\xad"]}), {"sandbox": True}, "the title must be text"),
-        (pd.DataFrame([["One", "Two"]], columns=["title", "title"]), {"sandbox": True}, "duplicate-column"),
-        (pd.DataFrame({"title": []}), {"sandbox": True}, "empty-sheet"),
-        (pd.Series(["One"]), {}, "this is a Series"),
-        (pd.DataFrame({"title": ["One"]}), {"templat": "1"}, "no parameter templat"),
-    ],
-    ids=["bytes", "twice", "empty", "no frame", "no such parameter"],
-)
-def test_a_frame_that_is_none_says_so(frame: Any, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(StencilError, match=said):
-        from_dataframe(frame, **options)
 
 
 async def test_result_files_that_could_not_be_written_are_told(sandbox: Sandbox, tmp_path: Path) -> None:

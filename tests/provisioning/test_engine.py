@@ -33,7 +33,7 @@ async def batch(
     client: SimulatedClient,
     titles: Sequence[str],
     *,
-    mode: Mode = Mode.CREATE,
+    mode: Mode = "create",
     edition: Edition = Edition.ENTERPRISE,
     max_failures: str = "",
     **row: Any,
@@ -292,7 +292,7 @@ async def test_update_writes_only_what_differs() -> None:
         server = SimulatedLabelStudio(clock)
         same = server.make("Same", color=COLOR, maximum_annotations=2)
         other = server.make("Other", color="#FFFFFF", maximum_annotations=2, description="mine")
-        report = await batch(server.client(), ["Same", "Other"], mode=Mode.UPDATE, maximum_annotations=2)
+        report = await batch(server.client(), ["Same", "Other"], mode="update", maximum_annotations=2)
         assert [row.outcome for row in report.rows] == [Outcome.UNCHANGED, Outcome.UPDATED]
         assert server.projects[same.id] == same
         assert server.projects[other.id] == replace(other, settings={**other.settings, "color": COLOR})
@@ -308,7 +308,7 @@ async def test_a_row_that_could_not_be_updated_is_not_well_for_the_leftover_besi
         server.make("Mine", description=str(Mark(key_of(1, "Mine"), "0" * 8, "1" * 8, "2" * 8)), user=1)
         await clock.sleep(3600)
         client = server.client("a", lambda _, method, __: Fault(lost="before") if method == "PATCH" else None)
-        report = await batch(client, ["Mine"], mode=Mode.UPDATE)
+        report = await batch(client, ["Mine"], mode="update")
         assert (report.rows[0].outcome, report.rows[0].error_code) == (Outcome.AMBIGUOUS, "gave-up")
 
     await on_clock(run)

@@ -301,7 +301,7 @@ def spoil_tasks(sheet: Path, spoilt: Spoilt) -> None:
 
 #: A lease that nobody waits for in a test.
 LEASED = replace(QUICK, lease=3600.0, read=1.0)
-MODES = pytest.mark.parametrize("mode", [Mode.CREATE, Mode.UPDATE])
+MODES = pytest.mark.parametrize("mode", ["create", "update"])
 
 
 @MODES
@@ -315,7 +315,7 @@ async def test_why_an_import_failed_is_told_and_a_mended_file_is_imported_at_onc
     assert 'task 1 lacks "text"' in row.error
     assert "SECRET" not in row.error
     mend(sheet)
-    row = await row_of(label_studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
+    row = await row_of(label_studio, sheet, options=OPTIONS.model_copy(update={"mode": mode}), patience=LEASED)
     assert (row.outcome.value, row.steps) == ("resumed", "5 tasks imported; 2 members; published; pinned")
     assert imports(sandbox) == 2
     assert_all_done(sandbox)
@@ -336,7 +336,7 @@ async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
     assert 'tasks.json (400, in its log: abc): task 1 lacks "text"' in row.error
     assert "SECRET" not in row.error
     mend(sheet)
-    row = await row_of(label_studio, sheet, options=replace(OPTIONS, mode=mode), patience=LEASED)
+    row = await row_of(label_studio, sheet, options=OPTIONS.model_copy(update={"mode": mode}), patience=LEASED)
     assert row.outcome.value == "resumed"
     assert_all_done(sandbox)
 
@@ -554,7 +554,7 @@ async def test_an_update_goes_on_with_the_steps_that_an_edited_sheet_left(
     value = {"description": "Mine", "color": "#112233"}[column]
     change(sheet, title=f"{column},title", With_all=f"{value},With all")
     assert "another sheet" in (await row_of(label_studio, sheet)).error
-    row = await row_of(label_studio, sheet, options=Options(template="1", workspace="1", mode=Mode.UPDATE))
+    row = await row_of(label_studio, sheet, options=Options(template="1", workspace="1", mode="update"))
     assert row.outcome.value == "updated"
     found = project(sandbox)
     assert (found[column], found["task_number"], found["is_published"]) == (value, 5, True)

@@ -1,0 +1,257 @@
+"""What Python callers use: `create`, `plan` and `check`, with the options as keywords."""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, cast
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from label_studio_stencil.access import Instance, open_label_studio, open_sandbox
+from label_studio_stencil.batch import BatchFailed, prepare
+from label_studio_stencil.labelstudio.address import base_address
+from label_studio_stencil.labelstudio.errors import InvalidAddress, LabelStudioError, Unauthorized
+from label_studio_stencil.options import BadOption, FailWhen, Options, failed, options_of
+from label_studio_stencil.plans.targets import Checked, check_files
+from label_studio_stencil.plans.targets import check as check_sheet
+from label_studio_stencil.problems import InvalidSheet, Problem, StencilError
+from label_studio_stencil.report.files import OutputUnwritable, check_output, write_results
+from label_studio_stencil.report.outcomes import Outcome, RowReport
+from label_studio_stencil.report.report import Report
+from label_studio_stencil.settings import LabelStudioSettings, MissingSettings, has_environment
+from label_studio_stencil.sheet.model import SheetUnreadable
+from label_studio_stencil.sheet.sources import Source, read_sheet
+
+__all__ = [
+    "BadOption",
+    "BatchFailed",
+    "CheckReport",
+    "InvalidAddress",
+    "InvalidSheet",
+    "LabelStudioError",
+    "MissingSettings",
+    "Outcome",
+    "OutputUnwritable",
+    "Problem",
+    "Report",
+    "RowReport",
+    "SheetUnreadable",
+    "StencilError",
+    "Unauthorized",
+    "check",
+    "create",
+    "plan",
+]
+
+P = ParamSpec("P")
+O = TypeVar("O", bound=Options)  # noqa: E741 - the customary letter
+R = TypeVar("R")
+
+
+def _secret(token: object) -> object:
+    return SecretStr(token) if isinstance(token, str) else token
+
+
+class PlanOptions(Options):
+    """How a batch is planned, and on which Label Studio."""
+
+    url: Annotated[
+        str, Field(description="Address of Label Studio; without it `LABEL_STUDIO_URL` of the environment.")
+    ] = ""
+    token: Annotated[
+        SecretStr | str,
+        BeforeValidator(_secret),
+        Field(description="A token for it; without it `LABEL_STUDIO_API_KEY` of the environment."),
+    ] = SecretStr("")
+    sandbox: Annotated[bool, Field(description="Run on the embedded sandbox instead of a Label Studio.")] = False
+
+
+class CheckOptions(PlanOptions):
+    """How a sheet is checked."""
+
+    offline: Annotated[bool, Field(description="Ask no Label Studio.")] = False
+
+
+class CreateOptions(PlanOptions):
+    """How a batch is carried out."""
+
+    output: Annotated[
+        str, Field(description="Folder or URL that `results.csv` and `failed.csv` are written to; empty writes none.")
+    ] = ""
+    fail_when: Annotated[
+        FailWhen,
+        Field(description="Which rows that need attention raise `BatchFailed`: `any`, only `all` of them, or `never`."),
+    ] = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What is wrong with a sheet.
+
+    Attributes:
+        sheet: Its name.
+        rows: How many rows it has.
+        problems: All that is wrong with it; empty where nothing is.
+        notes: Sentences about how it was read.
+        online: Whether Label Studio was asked about templates, workspaces and projects.
+    """
+
+    sheet: str
+    rows: int
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    online: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def _keywords(
+    model: Callable[P, O],
+) -> Callable[[Callable[[Source, O], Awaitable[R]]], Callable[Concatenate[Source, P], Coroutine[Any, Any, R]]]:
+    """Have a function of a source and options take the fields of the options as keywords."""
+
+    def decorate(
+        function: Callable[[Source, O], Awaitable[R]],
+    ) -> Callable[Concatenate[Source, P], Coroutine[Any, Any, R]]:
+        @functools.wraps(function)
+        async def call(source: Source, **keywords: Any) -> R:
+            return await function(source, options_of(cast("type[O]", model), keywords))
+
+        own = inspect.signature(function)
+        source = own.parameters["source"].replace(kind=inspect.Parameter.POSITIONAL_ONLY)
+        fields = inspect.signature(model).parameters.values()
+        call.__signature__ = own.replace(parameters=[source, *fields])  # type: ignore[attr-defined]
+        return cast("Callable[Concatenate[Source, P], Coroutine[Any, Any, R]]", call)
+
+    return decorate
+
+
+@_keywords(CreateOptions)
+async def create(source: Source, options: CreateOptions) -> Report:
+    """Create one Label Studio project per row of a sheet, exactly one, and report on every row.
+
+    Rows that need attention are in the report and raise nothing, unless `fail_when` says so. Cancelling it completes what was
+    begun before it ends; running the same sheet again does the rest.
+
+    Args:
+        source: A path or a URL, the content as bytes, a list of dicts, or a DataFrame of pandas, polars or pyarrow.
+        options: See docs/api.md.
+
+    Returns:
+        What became of every row.
+
+    Raises:
+        InvalidSheet: The sheet has problems; nothing was created.
+        BatchFailed: Rows need attention, and `fail_when` asks for an error; `report` tells of each.
+        StencilError: Nothing was done, for a reason that it says.
+    """
+    if options.output and not options.dry_run:
+        check_output(options.output)
+    checked = await _checked(source, options)
+    async with label_studio_of(options) as label_studio:
+        batch = await prepare(checked, options, label_studio)
+        if options.dry_run:
+            return batch.report()
+        try:
+            await batch.carry_out()
+        finally:
+            report = with_files(batch.report(), options.output)
+    if failed(report.counts, options.fail_when):
+        raise BatchFailed(report)
+    return report
+
+
+@_keywords(PlanOptions)
+async def plan(source: Source, options: PlanOptions) -> Report:
+    """Show what `create` would do with each row, and write nothing.
+
+    Args:
+        source: As for `create`.
+        options: See docs/api.md.
+
+    Returns:
+        What each row would become; `dry_run` is set.
+
+    Raises:
+        InvalidSheet: The sheet has problems.
+        StencilError: It can't be planned, for a reason that it says.
+    """
+    options = options.model_copy(update={"dry_run": True})
+    checked = await _checked(source, options)
+    async with label_studio_of(options) as label_studio:
+        return (await prepare(checked, options, label_studio)).report()
+
+
+@_keywords(CheckOptions)
+async def check(source: Source, options: CheckOptions) -> CheckReport:
+    """Find everything that is wrong with a sheet, and write nothing.
+
+    Label Studio is asked too where one is named, by `url` and `token`, by the environment, or by `sandbox`.
+
+    Args:
+        source: As for `create`.
+        options: See docs/api.md.
+
+    Raises:
+        StencilError: The sheet can't be checked, for a reason that it says.
+    """
+    options = options.model_copy(update={"dry_run": True})
+    checked = await _checked(source, options)
+    online = not options.offline and bool(options.sandbox or options.url or has_environment())
+    problems: Sequence[Problem] = checked.problems
+    if online:
+        try:
+            async with label_studio_of(options) as label_studio:
+                await prepare(checked, options, label_studio)
+        except InvalidSheet as invalid:
+            problems = invalid.problems
+    else:
+        problems = [*problems, *check_files(checked, options)]
+    sheet = checked.sheet
+    return CheckReport(sheet.name, len(sheet.rows), tuple(problems), tuple(sheet.notes), online)
+
+
+async def _checked(source: Source, options: Options) -> Checked:
+    def read() -> Checked:
+        return check_sheet(read_sheet(source, encoding=options.encoding, worksheet=options.worksheet), options)
+
+    # A large sheet takes seconds, in which the caller's loop goes on.
+    return await asyncio.to_thread(read)
+
+
+def label_studio_of(options: PlanOptions) -> AbstractAsyncContextManager[Instance]:
+    """Label Studio that the options name, or the environment.
+
+    Raises:
+        MissingSettings: Neither names one.
+        BadOption: The options name it by halves, or twice.
+        InvalidAddress: The URL can't be a Label Studio's.
+    """
+    token = options.token if isinstance(options.token, SecretStr) else SecretStr(options.token)
+    if bool(options.url) != bool(token.get_secret_value()):
+        raise BadOption("url and token go together: give both, or neither to take those of the environment")
+    if options.url and options.sandbox:
+        raise BadOption("url and sandbox: give one of them")
+    if options.sandbox:
+        return open_sandbox(options)
+    settings = (
+        LabelStudioSettings(base_address(options.url), token) if options.url else LabelStudioSettings.from_environment()
+    )
+    return open_label_studio(settings, options)
+
+
+def with_files(report: Report, output: str) -> Report:
+    """The report, after it was written to `results.csv` and `failed.csv`; it says where these can't be written."""
+    if not output:
+        return report
+    try:
+        write_results(report, output)
+    except OutputUnwritable as unwritable:
+        return replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))
+    return report
