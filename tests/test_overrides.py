@@ -378,6 +378,19 @@ def test_what_the_official_client_names_in_review_settings_is_settable() -> None
         ("description", "  text\n", "text"),
         ("description", "", None),
         ("expert_instruction", "a & b", "a &amp; b"),
+        # What Community 1.23.2 made of each of these.
+        ("expert_instruction", "One.\r\nTwo.\r\n", "One.\nTwo."),
+        ("expert_instruction", "<p style='color:red' onclick=x>Hi<br/>there<p>next", "<p>Hi<br>there</p><p>next</p>"),
+        ("expert_instruction", "<table><tr><td>1</table>", "<table><tbody><tr><td>1</td></tr></tbody></table>"),
+        ("expert_instruction", "<center>x</center>", "&lt;center&gt;x&lt;/center&gt;"),
+        ("expert_instruction", "a < b > c & d &amp; &copy;", "a &lt; b &gt; c &amp; d &amp; &copy;"),
+        ("expert_instruction", "<!-- c --><IMG SRC=x.png controls>", '<img src="x.png">'),
+        ("expert_instruction", "<a href='javascript:x' target=_blank>x</a>", "<a>x</a>"),
+        (
+            "expert_instruction",
+            '<a title=\'a "b"\' href="https://x.org/?a=1&b=2">y</a>',
+            '<a title="a &quot;b&quot;" href="https://x.org/?a=1&amp;b=2">y</a>',
+        ),
         ("color", "#ff00aa", "#FF00AA"),
         ("maximum_annotations", 2, 2.0),
         ("control_weights", {"s": {"overall": 1}}, {"s": {"overall": 1.0, "labels": {}}, "t": {}}),
@@ -393,6 +406,11 @@ def test_what_a_server_writes_its_own_way_does_not_differ(field: str, wanted: JS
 @pytest.mark.parametrize(
     ("field", "wanted", "actual"),
     [
+        ("expert_instruction", "<b>Read</b> twice", "<b>Read</b> once"),
+        ("expert_instruction", "<b>Read</b> twice", "<i>Read</i> twice"),
+        ("expert_instruction", '<a href="https://x.org/2">y</a>', '<a href="https://x.org/1">y</a>'),
+        ("expert_instruction", '<a href="https://x.org/2">y</a>', "<a>y</a>"),
+        ("expert_instruction", "<a>y</a>", '<a href="https://x.org/1">y</a>'),
         ("agreement_threshold", "0.80", "0.81"),
         ("agreement_threshold", "0.80", None),
         ("pinned_at", "2026-11-24T09:30:00Z", None),
@@ -442,3 +460,9 @@ def test_any_values_give_a_payload_or_problems(values: dict[str, object], allow_
 def test_any_text_as_a_configuration_is_taken_or_a_problem(source: str) -> None:
     _, problems = parse_overrides({"label_config": source}, line=2, allow_unknown=False)
     assert all(each.code in ("bad-xml", "control-character") for each in problems)
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff", " \n"])
+def test_an_xml_declaration_is_dropped(before: str) -> None:
+    given = f'{before}<?xml version="1.0" encoding="UTF-16"?>\n<View><Text name="t" value="$t"/></View>'
+    assert parsed("label_config", given) == '<View><Text name="t" value="$t"/></View>'

@@ -21,6 +21,7 @@ from label_studio_stencil.labelstudio.models import NOTHING, Project
 from label_studio_stencil.plans.marker import Standing, key_of, standing
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.comparison import differing
+from label_studio_stencil.rows.markup import removed_by_cleaner
 
 # Placeholders
 
@@ -154,7 +155,17 @@ def _check(context: Context, ticket: Ticket, project: Project, outcome: Outcome)
         )
         context.outcomes.decide(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
         return
+    _note_cleaning(context, ticket, project)
     context.outcomes.decide(ticket, outcome, project.id)
+
+
+def _note_cleaning(context: Context, ticket: Ticket, project: Project) -> None:
+    """Note what Label Studio's HTML cleaner took out of the instructions."""
+    wanted, actual = (each.get("expert_instruction") for each in (ticket.target.settings, project.settings))
+    if isinstance(wanted, str) and isinstance(actual, str) and wanted != actual:
+        removed = ", ".join(removed_by_cleaner(wanted, actual))
+        if removed:
+            context.cleaned.setdefault(removed, []).append(ticket.target.request.line)
 
 
 # What existed
@@ -193,6 +204,7 @@ async def update(context: Context, ticket: Ticket) -> None:
         reason = f"Label Studio did not keep {', '.join(sorted(differs))} as the row has it"
         context.outcomes.decide(ticket, Outcome.FAILED, project.id, "setting-not-kept", reason)
     else:
+        _note_cleaning(context, ticket, echo)
         context.outcomes.decide(ticket, Outcome.UPDATED, project.id)
 
 

@@ -156,6 +156,7 @@ class Context:
         waits: Says what is waited for.
         answered: Ids that creates were answered with: none is given twice.
         user: Whose token it is, once that was asked.
+        cleaned: Lines whose instructions lost something to Label Studio's HTML cleaner, by what they lost.
     """
 
     batch: str
@@ -168,6 +169,7 @@ class Context:
     waits: Waits
     answered: set[int] = field(default_factory=set)
     user: int | None = None
+    cleaned: dict[str, list[int]] = field(default_factory=dict)
 
 
 def with_ids(reason: str, ids: Sequence[int]) -> str:

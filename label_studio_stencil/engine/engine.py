@@ -47,6 +47,7 @@ from label_studio_stencil.labelstudio.pacing import Clock
 from label_studio_stencil.plans.marker import new_id
 from label_studio_stencil.plans.plan import Action, Planned
 from label_studio_stencil.policy import Patience
+from label_studio_stencil.problems import listed
 from label_studio_stencil.report.outcomes import Outcome
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,12 @@ class Engine:
     def notes(self) -> list[str]:
         """What a person has to know of the batch beside the outcomes of its rows."""
         unordered = "Label Studio does not list its newest projects first, so each look read the whole list."
-        return [*([] if self._looks.ordered else [unordered]), *self._sweeper.notes]
+        cleaned = [
+            f"Label Studio's HTML cleaner removed {removed} from expert_instruction "
+            f"({'line' if len(set(lines)) == 1 else 'lines'} {listed([str(line) for line in sorted(set(lines))], most=5)})."
+            for removed, lines in self._context.cleaned.items()
+        ]
+        return [*([] if self._looks.ordered else [unordered]), *cleaned, *self._sweeper.notes]
 
     @property
     def list_lag(self) -> float:

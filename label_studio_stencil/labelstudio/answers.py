@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TypeVar
 
 import httpx
@@ -54,6 +55,9 @@ _NEVER_SENT = (
     httpx.UnsupportedProtocol,
 )
 
+
+#: Under this name an answer's extensions say how many bytes its request had.
+SENT_BYTES = "stencil.sent_bytes"
 
 #: Stands for all fields of a body.
 ALL = "*"
@@ -300,6 +304,8 @@ def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
         # Of a project that is gone the application says so in JSON: this is somebody else's page.
         if status in (404, 405) and _content_type(answer) == "text/html" and not _A_PROJECT.fullmatch(call.path):
             return _absent(call, status)
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return _too_large(call, answer)
         kind = _content_type(answer) or "something untyped"
         return unsure(call, f"something before the application answered {status} with {kind}", status=status)
     body = _parsed(call, answer)
@@ -314,6 +320,17 @@ def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
         detail=detail,
         fields=fields,
         reference=reference,
+    )
+
+
+def _too_large(call: Call, answer: httpx.Response) -> Rejected:
+    """What stands before Label Studio passes on nothing of a request that is too large for it."""
+    detail = (
+        f"a proxy in front of Label Studio does not take a request of {answer.extensions[SENT_BYTES] / 1e6:.1f} MB: raise its "
+        "limit (nginx: client_max_body_size)"
+    )
+    return Rejected(
+        f"{call}: {detail} ({answer.status_code})", method=call.method, path=call.path, status=413, detail=detail
     )
 
 

@@ -42,7 +42,7 @@ from label_studio_stencil.labelstudio.models import (
     Version,
     Workspace,
 )
-from label_studio_stencil.labelstudio.outage import Outage
+from label_studio_stencil.labelstudio.outage import FROM_THE_EDGE, Outage
 from label_studio_stencil.labelstudio.pacing import Clock, Pacer, SystemClock, Turn, spread
 from label_studio_stencil.redaction import SECRET_FIELDS, FromFile
 from label_studio_stencil.version import __version__
@@ -265,6 +265,11 @@ class LabelStudio:
             if rejected.absent:
                 return []
             return list(rejected.fields.get("label_config") or [rejected.detail])
+        except Unsure as unsure:
+            # A firewall or a fault of the server's own that this one interface sets off: the other rows can be made.
+            if unsure.status is None or unsure.status in FROM_THE_EDGE:
+                raise
+            return [unsure.reason]
         return []
 
     async def workspaces(self) -> list[Workspace]:
@@ -533,7 +538,7 @@ class LabelStudio:
         content = None
         if body is not None:
             headers["content-type"] = "application/json"
-            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+            content = _encoded(body)
             deadline += len(content) / BYTES_A_SECOND
         url = httpx.URL(f"{self.url}{call.path}", params=params)
         started = self._clock.now()
@@ -546,6 +551,7 @@ class LabelStudio:
             self.sent[kind or call.method] += failure.sent
             logger.debug("%s: %s", call, failure.reason)
             raise failure from exc
+        answer.extensions[answers.SENT_BYTES] = len(content or b"")
         self.sent[kind or call.method] += 1
         self.last_answered = self._clock.now()
         self._date = answer.headers.get("date")
@@ -553,6 +559,16 @@ class LabelStudio:
         if answers.is_throttled(answer):
             self.pacer.pause(answers.retry_after(answer))
         return answer
+
+
+def _encoded(body: Body) -> bytes:
+    """JSON in UTF-8: escapes would make three bytes of two, of every letter beyond ASCII."""
+    text = json.dumps(body, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half a character, as a file of tasks may hold it by an escape.
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _version(body: JSON) -> Version:

@@ -24,7 +24,7 @@ from label_studio_stencil.rows.requests import find_duplicates, requests_of
 from label_studio_stencil.rows.titles import TitlePattern, cut, fault_of_title
 from label_studio_stencil.sheet.model import Sheet
 from label_studio_stencil.templates.files import is_file, read_template
-from label_studio_stencil.templates.model import Template
+from label_studio_stencil.templates.model import NO_TEMPLATE, Template
 from label_studio_stencil.templates.resolution import community_problem, resolve_templates
 
 
@@ -129,7 +129,8 @@ async def resolve_targets(checked: Checked, options: Options, label_studio: Inst
         problems += [_at(problem, names.line) for problem in found if isinstance(problem, Problem)]
     targets = []
     for each in checked.requests:
-        template, workspace = templates.get(each.template), workspaces.get(each.workspace)
+        template = templates.get(each.template) if each.template else NO_TEMPLATE
+        workspace = workspaces.get(each.workspace)
         own = _edition_problems(each, label_studio.edition)
         own += _missing(each, label_studio.edition)
         request, filled = each, template
@@ -324,7 +325,7 @@ def _text(cell: object) -> str:
 
 def _missing(request: Request, edition: Edition) -> list[Problem]:
     """What every row must name; on Enterprise the vendor's contract asks for a workspace."""
-    needed = {"template": request.template}
+    needed = {} if "label_config" in request.overrides else {"template": request.template}
     if edition is Edition.ENTERPRISE:
         needed["workspace"] = request.workspace
     return [
@@ -359,10 +360,10 @@ async def _workspaces(references: set[str], label_studio: Instance) -> dict[str,
             reference: Problem("enterprise-only-workspace", message, column="workspace", value=shown(reference))
             for reference in references
         }
-    may_exist = await label_studio.client.workspaces()
-    titles = [workspace.title for workspace in may_exist]
+    existing = await label_studio.client.workspaces()
+    titles = [workspace.title for workspace in existing]
     return {
-        reference: _open(find(reference, may_exist, titles, kind="workspace"), reference) for reference in references
+        reference: _open(find(reference, existing, titles, kind="workspace"), reference) for reference in references
     }
 
 

@@ -4,7 +4,6 @@ A server trims text, writes decimals and moments its own way, adds defaults to s
 HTML. Comparing texts would find differences for ever, and send a PATCH for each.
 """
 
-import html
 from collections.abc import Callable, Mapping
 
 from pydantic_core import PydanticCustomError
@@ -12,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.rows import values as kinds
 from label_studio_stencil.rows.fields import FIELDS
+from label_studio_stencil.rows.markup import same_markup
 from label_studio_stencil.rows.values import Kind
 
 
@@ -62,9 +62,9 @@ def _trimmed(value: JSON) -> JSON:
 
 
 def _same_html(wanted: JSON, actual: JSON) -> bool:
-    """Instructions pass an HTML cleaner on the server, which writes a bare `&` as `&amp;`."""
+    """Instructions, which pass an HTML cleaner on the server."""
     if isinstance(wanted, str) and isinstance(actual, str):
-        return html.unescape(wanted).strip() == html.unescape(actual).strip()
+        return wanted == actual or same_markup(wanted, actual)
     return _same_text(wanted, actual)
 
 

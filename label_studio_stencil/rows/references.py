@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from label_studio_stencil.files import Asker, Missing, NotAllowed, TooLarge, Unusable, file_name, locate, read
 from label_studio_stencil.problems import shown
+from label_studio_stencil.rows.markup import html_of_markdown, is_markdown
 from label_studio_stencil.rows.steps import BadStep, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
 
@@ -38,8 +39,21 @@ class References:
         self._asker = asker
         self._read: dict[str, Text] = {}
         self._contents: dict[str, Text] = {}
+        self._as_html: dict[str, str] = {}
         self._tasks: dict[str, TaskFile | BadStep] = {}
         self.notes: list[str] = []
+
+    def instructions(self, cell: str) -> Text:
+        """As `resolved`, with Markdown as HTML, which is what Label Studio shows."""
+        found = self.resolved(cell)
+        if found.code or cell.strip().startswith("@@") or not is_markdown(cell):
+            return found
+        if found.value not in self._as_html:
+            self._as_html[found.value] = html_of_markdown(found.value)
+            self.notes.append(
+                f"{file_name(cell.strip()[1:])} is Markdown: it was converted to HTML, which Label Studio shows."
+            )
+        return Text(self._as_html[found.value])
 
     def resolved(self, cell: str) -> Text:
         """The text of the file for `@path`, the literal `@...` for `@@...`, and any other cell as it is."""

@@ -203,16 +203,20 @@ class _Checker:
         problems: list[Problem] = []
         given, row = row, self._without_missing(row, problems)
         named: list[Problem] = []
-        workspace, template = (self._reference(kind, row, named) for kind in ("workspace", "template"))
+        faults: list[Problem] = []
+        overrides = self._kept_once(self._overrides(row, faults))
+        # A row with an interface of its own needs none from a template.
+        optional = {"template"} if "label_config" in overrides else set()
+        workspace, template = (self._reference(kind, row, named, optional) for kind in ("workspace", "template"))
         whole = self._title(row, template, problems)
-        problems += named
+        problems += named + faults
         title = cut(whole) if self._titles.cut else whole
         found = Request(
             line=row.line,
             title=title,
             workspace=workspace,
             template=template,
-            overrides=self._kept_once(self._overrides(row, problems)),
+            overrides=overrides,
             cells=given.cells,
             variables=self._variables(row, problems) or _NO_VARIABLES,
             whole_title=whole if whole != title else "",
@@ -319,7 +323,7 @@ class _Checker:
                 problems.append(Problem("bad-step", message, line=row.line, column=column, value=shown(cell)))
         return Steps(**found)
 
-    def _reference(self, kind: str, row: Row, problems: list[Problem]) -> str:
+    def _reference(self, kind: str, row: Row, problems: list[Problem], optional: Set[str]) -> str:
         column = self._columns.own.get(kind)
         cell = row.cells.get(column) if column is not None else None
         word = _word(cell)
@@ -332,7 +336,7 @@ class _Checker:
             problems.append(Problem("bad-reference", message, line=row.line, column=column, value=value))
             return ""
         found = word or self._defaults[kind]
-        if not found and kind in self._required:
+        if not found and kind in self._required - optional:
             message = f"the row names no {kind}, and there is no default: fill in the column or use --{kind}."
             problems.append(Problem(f"{kind}-missing", message, line=row.line, column=column or kind))
         return found
@@ -387,7 +391,8 @@ class _Checker:
         for name in values.keys() & TEXT_FIELDS:
             value = values[name]
             if isinstance(value, str) and value.lstrip().startswith("@"):
-                text = self._references.resolved(value)
+                read = self._references.instructions if name == "expert_instruction" else self._references.resolved
+                text = read(value)
                 if text.code:
                     message = f"{name}: {text.value}."
                     problems.append(Problem(text.code, message, line=line, column=name, value=shown(value)))

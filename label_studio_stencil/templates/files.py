@@ -19,7 +19,14 @@ from label_studio_stencil.rows.fields import FIELDS as OVERRIDABLE
 from label_studio_stencil.rows.payload import parse_overrides
 from label_studio_stencil.rows.references import MOST_IN_TEXT
 from label_studio_stencil.templates.model import Template, values_digest
-from label_studio_stencil.templates.rendering import FIELDS, Unrenderable, has_placeholders, literal, names_in
+from label_studio_stencil.templates.rendering import (
+    FIELDS,
+    Unrenderable,
+    foreign_kept,
+    has_placeholders,
+    literal,
+    names_in,
+)
 from label_studio_stencil.templates.variables import BadVariable, Variable, variable
 from label_studio_stencil.templates.yaml_text import Readable, read_yaml
 
@@ -95,6 +102,8 @@ def _template(reference: str, where: str, asker: Asker) -> Template:
     texts = {
         field: text for field in FIELDS if isinstance(text := content.get(field, ""), str) and has_placeholders(text)
     }
+    if interface := _interface(texts.pop("label_config", ""), variables):
+        texts["label_config"] = interface
     given = {key: value for key, value in content.items() if key not in texts}
     fields, problems = parse_overrides(given, line=None, allow_unknown=False)
     faults += [f"{problem.column}: {problem.message}" for problem in problems]
@@ -116,6 +125,17 @@ def _template(reference: str, where: str, asker: Asker) -> Template:
         variables=variables,
         texts=texts,
     )
+
+
+def _interface(text: str, variables: Mapping[str, Variable]) -> str:
+    """A labelling interface with placeholders of the file's own; empty where it has none, for Label Studio has its own too."""
+    if not variables and "{%" not in text:
+        return ""
+    try:
+        return foreign_kept(text, variables)
+    except Unrenderable:
+        # Said with the other faults of the file.
+        return text
 
 
 _EMPTY = "{name} is empty: leave it out, or give it a value"
@@ -235,7 +255,9 @@ def exported(name: str, fields: Mapping[str, JSON], description: str) -> str:
     for key, value in ((key, fields[key]) for key in OVERRIDABLE if key in fields):
         known = None if key in _OF_ITS_SERVER or _is_derived(key, value) else _settable(key, value)
         if known is not None:
-            content[key] = literal(known) if key in FIELDS and isinstance(known, str) else known
+            # An interface without variables is taken as it is.
+            as_is = key == "label_config" and "{%" not in str(known)
+            content[key] = literal(known) if key in FIELDS and isinstance(known, str) and not as_is else known
     return yaml.dump(content, Dumper=Readable, sort_keys=False, allow_unicode=True, width=1000)
 
 

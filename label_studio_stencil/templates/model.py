@@ -106,6 +106,10 @@ class Template:
         return Problem("variable-missing", message, column=f"var.{variable.name}")
 
 
+#: What a row with a labelling interface of its own is made from.
+NO_TEMPLATE = Template(reference="", name="no template", identity="none")
+
+
 def values_digest(value: Mapping[str, JSON]) -> str:
     """16 hex digits of what a mapping says."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -4,9 +4,9 @@ import functools
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set, Sized
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import (
     Environment,
@@ -40,6 +40,8 @@ _MOST_BITS = 10_000
 #: Longest text that a template may grow into, in characters.
 _LONGEST = 2_000_000
 _HAS_PLACEHOLDERS = re.compile(r"\{\{|\{%")
+_PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_RAW = re.compile(r"(\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\})", re.DOTALL)
 
 
 class Unrenderable(ValueError):
@@ -225,7 +227,8 @@ def _summed(
     return filters.sync_do_sum(environment, _watched(iterable), attribute, start)
 
 
-def _environment(*, escaped: bool) -> _Environment:
+@functools.cache
+def _environment(*, escaped: bool, newline: Literal["\n", "\r\n"] = "\n") -> _Environment:
     # `{#` is written in CSS; comments are set off so that nobody meets them by chance.
     environment = _Environment(
         undefined=StrictUndefined,
@@ -233,6 +236,7 @@ def _environment(*, escaped: bool) -> _Environment:
         comment_start_string="{##",
         comment_end_string="##}",
         keep_trailing_newline=True,
+        newline_sequence=newline,
     )
     # What a label needs; the rest would let a template read the clock, or grow without end.
     environment.filters = {name: each for name, each in environment.filters.items() if name in _FILTERS}
@@ -241,9 +245,6 @@ def _environment(*, escaped: bool) -> _Environment:
     for name in ("lipsum", "cycler", "joiner", "namespace", "range", "dict"):
         environment.globals.pop(name, None)
     return environment
-
-
-_ESCAPING, _PLAIN = _environment(escaped=True), _environment(escaped=False)
 
 
 def has_placeholders(text: str) -> bool:
@@ -261,11 +262,35 @@ def names_in(text: str) -> frozenset[str]:
     if count > MOST_PLACEHOLDERS:
         raise Unrenderable(f"it has {count:,} placeholders, and at most {MOST_PLACEHOLDERS:,} are filled")
     try:
-        return frozenset(meta.find_undeclared_variables(_PLAIN.parse(text)))
+        return frozenset(meta.find_undeclared_variables(_environment(escaped=False).parse(text)))
     except TemplateSyntaxError as error:
         raise Unrenderable(f"line {error.lineno}: {error.message}") from None
     except RecursionError:
         raise Unrenderable("its placeholders nest too deeply") from None
+
+
+def foreign_kept(text: str, declared: Container[str]) -> str:
+    """The text with each placeholder that uses an undeclared name marked as raw.
+
+    In a labelling interface such a placeholder is Label Studio's own: the tag Repeater numbers its parts by `{{idx}}`.
+
+    Raises:
+        Unrenderable: The text is malformed.
+    """
+    foreign = {name for name in names_in(text) if name not in declared}
+    if not foreign:
+        return text
+    parts = _RAW.split(text)
+    parts[::2] = [_PLACEHOLDER.sub(lambda found: _raw_if(found[0], foreign), part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _raw_if(placeholder: str, foreign: Set[str]) -> str:
+    try:
+        uses = names_in(placeholder)
+    except Unrenderable:
+        return placeholder
+    return f"{{% raw %}}{placeholder}{{% endraw %}}" if uses & foreign else placeholder
 
 
 def render(field: str, text: str, values: Mapping[str, JSON]) -> str:
@@ -274,7 +299,9 @@ def render(field: str, text: str, values: Mapping[str, JSON]) -> str:
     Raises:
         Unrenderable: A value is missing, or the text would grow beyond all measure.
     """
-    environment = _PLAIN if field in ("title", "description") else _ESCAPING
+    # Jinja writes all line ends of a template in one way.
+    newline: Literal["\n", "\r\n"] = "\r\n" if "\r\n" in text else "\n"
+    environment = _environment(escaped=field not in ("title", "description"), newline=newline)
     token = _deadline.set(time.monotonic() + LONGEST_SECONDS)
     try:
         return "".join(_limited(environment.from_string(text).generate(**values)))

@@ -217,3 +217,34 @@ async def test_requests_are_counted_by_method_and_timed(clock: VirtualClock) -> 
     assert label_studio.sent == {"GET": 2, "POST": 1, "DELETE": 1, "PATCH": 1}
     assert label_studio.requests_sent == 5
     assert (label_studio.first_sent, label_studio.last_answered) == (1000, 1005)
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        (answer(400, {"label_config": ["no"]}), "no"),
+        (html(403), "something before the application answered 403 with text/html"),
+        (
+            html(413),
+            "a proxy in front of Label Studio does not take a request of 0.0 MB: raise its limit (nginx: client_max_body_size)",
+        ),
+        (answer(500, {"detail": "boom"}), "the server answered 500: boom"),
+    ],
+    ids=["refused", "a firewall", "too large", "a fault of the server"],
+)
+async def test_whatever_is_answered_about_an_interface_is_about_that_interface(
+    clock: VirtualClock, said: httpx.Response, fault: str
+) -> None:
+    studio = Script(said).label_studio(clock)
+    assert await studio.interface_faults("<View/>") == [fault]
+
+
+async def test_an_interface_is_not_blamed_for_an_outage(clock: VirtualClock) -> None:
+    with pytest.raises(Unsure):
+        await Script(html(502)).label_studio(clock).interface_faults("<View/>")
+
+
+async def test_a_request_that_is_too_large_for_a_proxy_was_refused_for_certain(clock: VirtualClock) -> None:
+    with pytest.raises(Rejected, match=r"does not take a request of 1\.4 MB: raise its limit") as caught:
+        await Script(html(413)).label_studio(clock).import_tasks(7, [{"data": {"text": "x" * 1_400_000}}])
+    assert caught.value.status == 413

@@ -1,6 +1,7 @@
 """Each kind of template that Community knows makes the same projects on the real server as on the sandbox."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from label_studio_sandbox import Sandbox
 from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
-from label_studio_stencil.options import Options
+from label_studio_stencil.options import Mode, Options
 from label_studio_stencil.plans.targets import check
+from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
@@ -171,3 +173,32 @@ def test_tasks_are_imported_once_and_the_project_is_published_and_pinned_last(
             found = [client.get(f"/api/projects/{row.project_id}/").json() for row in report.rows]
         assert [project["task_number"] for project in found] == [2, 3, 2, 3]
         assert all(project["is_published"] and project["pinned_at"] and not project["description"] for project in found)
+
+
+def test_what_label_studio_rewrites_or_has_of_its_own_is_no_failure(label_studio: Instance, tmp_path: Path) -> None:
+    """Instructions that its HTML cleaner changes, an XML declaration, the tag Repeater, and rows without a template."""
+    plain = (
+        '<View><Text name="text" value="$text"/><Choices name="s" toName="text"><Choice value="A"/></Choices></View>'
+    )
+    repeater = (
+        '<View><Repeater on="$pages" indexFlag="{{idx}}"><Image name="p_{{idx}}" value="$pages[{{idx}}].url"/>'
+        '<RectangleLabels name="b_{{idx}}" toName="p_{{idx}}"><Label value="T"/></RectangleLabels></Repeater></View>'
+    )
+    (tmp_path / "declared.xml").write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n{plain}', encoding="utf-8")
+    (tmp_path / "repeater.xml").write_text(repeater, encoding="utf-8")
+    (tmp_path / "guide.txt").write_bytes(b"Step one.\r\nStep two.\r\n")
+    rows = [
+        {"title": "Cleaned", "label_config": plain, "expert_instruction": "<p style='x'>A<br/>b<center>c</center>"},
+        {"title": "Line ends", "label_config": plain, "expert_instruction": "@guide.txt"},
+        {"title": "Declaration", "label_config": "@declared.xml"},
+        {"title": "Repeater", "label_config": "@repeater.xml"},
+    ]
+    sheet = tmp_path / "rows.jsonl"
+    sheet.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+    report = made(label_studio.url, label_studio.token, sheet)
+
+    assert [row.outcome for row in report.rows] == [Outcome.CREATED] * 4
+    assert report.notes == ("Label Studio's HTML cleaner removed <center>, style from expert_instruction (line 1).",)
+    again = made(label_studio.url, label_studio.token, sheet, mode=Mode.UPDATE)
+    assert {row.outcome for row in again.rows} == {Outcome.UNCHANGED}

@@ -139,6 +139,13 @@ def test_a_template_is_needed_and_a_workspace_where_the_batch_says_so() -> None:
     assert [each.code for each in problems] == ["workspace-missing", "template-missing"]
 
 
+def test_a_row_with_an_interface_of_its_own_needs_no_template() -> None:
+    sheet = read_sheet([{"title": "Own", "label_config": "<View/>"}, {"title": "Without"}])
+    requests, problems = requests_of(sheet)
+    assert [(each.title, each.template) for each in requests] == [("Own", "")]
+    assert [(each.code, each.line) for each in problems] == [("template-missing", 3)]
+
+
 @pytest.mark.parametrize("title", ["abc", "é" * 50, "😀😀😀", "  abc  "])
 def test_titles_of_three_to_fifty_characters_are_taken(title: str) -> None:
     [request], problems = requests_of(read_sheet([{"title": title}]), template="t")

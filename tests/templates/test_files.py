@@ -251,3 +251,39 @@ def test_an_interface_beside_the_file_may_be_as_large_as_a_text_that_a_cell_refe
     found = template(tmp_path, second=f"description: {'x' * 1_100_000}")
     assert isinstance(found, Problem)
     assert "1 MB" in found.message
+
+
+REPEATER = """<View>
+  <Repeater on="$pages" indexFlag="{{idx}}" mode="pagination">
+    <Image name="page_{{idx}}" value="$pages[{{idx}}].url"/>
+    <RectangleLabels name="b_{{ idx }}" toName="page_{{idx}}">LABELS</RectangleLabels>
+  </Repeater>
+</View>
+"""
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_what_an_interface_has_in_braces_and_the_file_does_not_declare_is_label_studios_own(
+    tmp_path: Path, ends: str
+) -> None:
+    interface = REPEATER.replace("LABELS", '<Label value="Title"/>').replace("\n", ends)
+    (tmp_path / "repeater.xml").write_bytes(interface.encode())
+    found = usable(template(tmp_path, plain="label_config_file: repeater.xml"))
+    assert (found.fields["label_config"], found.texts) == (interface, {})
+    # And beside variables of the file's own.
+    own = REPEATER.replace("LABELS", "{% for x in labels %}<Label value='{{ x }}'/>{% endfor %}").replace("\n", ends)
+    (tmp_path / "own.xml").write_bytes(own.encode())
+    declared = "label_config_file: own.xml\nvariables: {labels: {type: list}}"
+    filled, problems = usable(template(tmp_path, own=declared)).filled({"labels": ["A", "B"]})
+    assert problems == []
+    both = REPEATER.replace("LABELS", "<Label value='A'/><Label value='B'/>").replace("\n", ends)
+    assert filled.fields["label_config"] == both
+
+
+@pytest.mark.parametrize(
+    "text", [REPEATER, REPEATER.replace("\n", "\r\n"), "<View>{% x %}</View>", "<View>\u2028\x85</View>"]
+)
+def test_an_interface_comes_through_an_export_letter_for_letter(tmp_path: Path, text: str) -> None:
+    found = usable(template(tmp_path, first=exported("Odd", {"label_config": text}, "")))
+    filled, problems = found.filled({})
+    assert (filled.fields["label_config"], problems) == (text, [])
