@@ -5,7 +5,7 @@ Run as a script, it needs a Prefect server on which `create-projects/on-demand` 
 
 import asyncio
 
-from label_studio_stencil.prefect.create_in_parts import create_in_parts
+from label_studio_stencil.prefect.parts import create_in_parts
 
 __all__ = ["create_in_parts"]
 

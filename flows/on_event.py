@@ -5,7 +5,7 @@ Run as a script, it handles one such event on the embedded sandbox.
 
 import asyncio
 
-from label_studio_stencil.prefect.on_event import on_event
+from label_studio_stencil.prefect.sheet_ready import on_event
 
 __all__ = ["on_event"]
 

@@ -5,7 +5,7 @@ Run as a script, it processes the sheets in the folder `inbox` on the embedded s
 
 import asyncio
 
-from label_studio_stencil.prefect.watch_inbox import watch_inbox
+from label_studio_stencil.prefect.inbox import watch_inbox
 
 __all__ = ["watch_inbox"]
 

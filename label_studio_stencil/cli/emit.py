@@ -62,7 +62,7 @@ def _as_a_worker_sees_it(sheet: str, display: Display) -> str:
 
 def _given(chosen: argparse.Namespace) -> dict[str, object]:
     """The other fields of the event that were given."""
-    from label_studio_stencil.prefect.on_event import Payload
+    from label_studio_stencil.prefect.sheet_ready import Payload
 
     given = {name: getattr(chosen, name, None) for name in Payload.model_fields if name != "sheet"}
     return {name: value for name, value in given.items() if value and (name, value) != ("mode", "create")}

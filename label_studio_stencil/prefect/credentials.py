@@ -1,7 +1,5 @@
 """Which Label Studio, and its token: from a Prefect block, or from the environment."""
 
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Self
 
 from prefect.blocks.core import Block
@@ -9,10 +7,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr, ValidationError
 
-from label_studio_stencil.access import Instance, open_label_studio, open_sandbox
 from label_studio_stencil.labelstudio.address import base_address
-from label_studio_stencil.options import Options
-from label_studio_stencil.prefect.limits import shared_rate
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.settings import LabelStudioSettings
 
@@ -86,29 +81,3 @@ async def label_studio_settings(credentials: LabelStudioCredentials | str) -> La
     if not credentials.strip():
         return LabelStudioSettings.from_environment()
     return (await LabelStudioCredentials.named(credentials)).settings()
-
-
-@contextlib.asynccontextmanager
-async def open_instance(
-    credentials: LabelStudioCredentials | str, options: Options, *, sandbox: bool = False, warn: bool = True
-) -> AsyncIterator[Instance]:
-    """Open the Label Studio of a run, within the rate that all runs share.
-
-    Args:
-        credentials: A block or its name; empty takes the Label Studio that the environment names.
-        options: How the batch is to be run.
-        sandbox: Open the embedded sandbox instead.
-        warn: Log a warning where no limit holds the rate of several runs.
-
-    Raises:
-        CredentialsUnusable: There is no such block.
-        LabelStudioError: Label Studio did not answer, or refused the token.
-    """
-    async with shared_rate(warn=warn) as share:
-        toll = share.take if share else None
-        if sandbox:
-            opened = open_sandbox(options, toll=toll)
-        else:
-            opened = open_label_studio(await label_studio_settings(credentials), options, toll=toll)
-        async with opened as instance:
-            yield instance

@@ -18,8 +18,8 @@ from label_studio_stencil.batch import Batch, Group, groups_at_once
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.options import LONGEST_OUTAGE, MOST_AT_ONCE, FailWhen, Options
 from label_studio_stencil.prefect.artifacts import progress_shown, show_problems, show_what_is_known
-from label_studio_stencil.prefect.credentials import open_instance
 from label_studio_stencil.prefect.events import announce, announce_projects, announce_refusal
+from label_studio_stencil.prefect.instance import open_instance
 from label_studio_stencil.prefect.lifecycle import (
     comes_again,
     earlier_attempt,

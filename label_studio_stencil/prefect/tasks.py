@@ -30,7 +30,8 @@ from label_studio_stencil.options import Options
 from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.policy import Retries
 from label_studio_stencil.prefect.artifacts import show_report
-from label_studio_stencil.prefect.credentials import LabelStudioCredentials, open_instance
+from label_studio_stencil.prefect.credentials import LabelStudioCredentials
+from label_studio_stencil.prefect.instance import open_instance
 from label_studio_stencil.prefect.parameters import Source, asker_of, read_already
 from label_studio_stencil.prefect.states import user_errors
 from label_studio_stencil.problems import StencilError

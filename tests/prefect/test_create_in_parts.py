@@ -14,7 +14,7 @@ from prefect.states import Cancelling
 
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.options import FailWhen
-from label_studio_stencil.prefect.create_in_parts import (
+from label_studio_stencil.prefect.parts import (
     DEPLOYMENT,
     Part,
     PartResult,

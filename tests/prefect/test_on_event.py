@@ -9,8 +9,8 @@ import pytest
 
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.prefect.flows import create_projects
-from label_studio_stencil.prefect.on_event import Payload, on_event
 from label_studio_stencil.prefect.parameters import BadParameters
+from label_studio_stencil.prefect.sheet_ready import Payload, on_event
 from label_studio_stencil.problems import InvalidSheet, StencilError
 from label_studio_stencil.report.report import Report
 

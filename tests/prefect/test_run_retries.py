@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse, Response
 
 from label_studio_sandbox import Call, Proceed, Sandbox
 from label_studio_stencil.prefect.flows import create_projects
-from label_studio_stencil.prefect.on_event import on_event
+from label_studio_stencil.prefect.inbox import watch_inbox
 from label_studio_stencil.prefect.parameters import one_source
-from label_studio_stencil.prefect.watch_inbox import watch_inbox
+from label_studio_stencil.prefect.sheet_ready import on_event
 from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.outcomes import Outcome
 from tests.prefect.deployed import event_of, message_of, run_of, worker

@@ -25,8 +25,8 @@ from starlette.responses import JSONResponse, Response
 
 from label_studio_sandbox import Call, Proceed, Sandbox
 from label_studio_stencil.batch import BatchFailed
-from label_studio_stencil.prefect.create_in_parts import DEPLOYMENT
 from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.parts import DEPLOYMENT
 from label_studio_stencil.report.markdown import markdown_summary
 from tests.prefect.deployed import SECONDS, ended, event_of, message_of, runs_of, started, worker
 from tests.prefect.test_create_projects import artifacts, latest_run, task_runs

@@ -23,8 +23,8 @@ from starlette.responses import JSONResponse, Response
 from label_studio_sandbox import Call, Interceptor, Proceed, Sandbox
 from label_studio_stencil.inbox.errors import InboxTaken, InboxUnusable
 from label_studio_stencil.inbox.folder import Inbox
+from label_studio_stencil.prefect.inbox import watch_inbox
 from label_studio_stencil.prefect.limits import alone_at
-from label_studio_stencil.prefect.watch_inbox import watch_inbox
 from tests.prefect.deployed import SECONDS
 from tests.prefect.test_create_projects import latest_run
 
