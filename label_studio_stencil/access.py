@@ -62,7 +62,7 @@ async def open_label_studio(
         clock=clock or SystemClock(),
         toll=toll,
     )
-    async with LabelStudio(settings.url, settings.token, pacer=pacer) as client:
+    async with LabelStudio(settings.url, settings.token, pacer=pacer, headers=settings.headers) as client:
         version = await client.version()
         if not options.max_concurrency:
             pacer.max_concurrency = default_max_concurrency(version.edition)

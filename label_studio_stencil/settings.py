@@ -5,13 +5,14 @@ Needs `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`, unless the embedded sandbox
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from label_studio_stencil.labelstudio.address import base_address, keep_alive_for
+from label_studio_stencil.labelstudio.environment import HEADERS_VARIABLE, headers_in
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.problems import StencilError
 
@@ -47,10 +48,12 @@ class LabelStudioSettings:
     Attributes:
         url: Label Studio's base URL, without a slash at its end.
         token: A personal access token or a legacy token.
+        headers: More headers of each request.
     """
 
     url: str
     token: SecretStr
+    headers: Mapping[str, SecretStr] = field(default_factory=dict)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -59,6 +62,7 @@ class LabelStudioSettings:
         Raises:
             MissingSettings: One of them is missing, or both.
             InvalidAddress: `LABEL_STUDIO_URL` can't be a Label Studio's.
+            BadConnectionSetting: `LABEL_STUDIO_HEADERS` can't be headers.
         """
         found = {name: environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE)}
         missing = [name for name, value in found.items() if not value]
@@ -67,7 +71,11 @@ class LabelStudioSettings:
                 f"Set {URL_VARIABLE} to the address of your Label Studio and {TOKEN_VARIABLE} to your token; "
                 f"missing: {' and '.join(missing)}. With --sandbox neither is needed."
             )
-        return cls(url=base_address(found[URL_VARIABLE]), token=SecretStr(found[TOKEN_VARIABLE]))
+        return cls(
+            url=base_address(found[URL_VARIABLE]),
+            token=SecretStr(found[TOKEN_VARIABLE]),
+            headers=headers_in(environ.get(HEADERS_VARIABLE, "")),
+        )
 
 
 def has_environment(environ: Mapping[str, str] = os.environ) -> bool:

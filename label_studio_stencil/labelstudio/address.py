@@ -1,14 +1,17 @@
 """What a Label Studio's URL says: where its API is, and how its server likes to be talked to."""
 
 import ipaddress
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from label_studio_stencil.labelstudio.errors import InvalidAddress
 from label_studio_stencil.labelstudio.models import Edition
 
-#: First segments of the pages that people copy a URL from; what stands before them is a prefix Label Studio is
-#: served under.
-PAGES = frozenset({"api", "projects", "user", "docs", "data", "organization", "workspaces", "dashboard", "home"})
+#: The pages that people copy a URL from; what stands before them is the path that Label Studio is served under.
+_PAGES = re.compile(
+    r"/(?:projects(?:/\d+(?:/.*)?)?|user/(?:account|login|signup|logout)(?:/.*)?|api(?:/(?:version|projects|current-user).*)?"
+    r"|docs(?:/api)?|data/upload/.*|organization(?:/\w+)?|workspaces(?:/\d+)?|dashboard|home)/?\Z"
+)
 
 
 def base_address(url: str) -> str:
@@ -24,12 +27,8 @@ def base_address(url: str) -> str:
         raise InvalidAddress(f"The Label Studio URL must begin with http:// or https:// and name a host{example}.")
     if "@" in parts.netloc:
         raise InvalidAddress("The Label Studio URL must not carry a user name or password; the token is enough.")
-    prefix: list[str] = []
-    for segment in filter(None, parts.path.split("/")):
-        if segment in PAGES:
-            break
-        prefix.append(segment)
-    return "/".join([f"{parts.scheme}://{parts.netloc.lower()}", *prefix])
+    path = "".join(f"/{segment}" for segment in parts.path.split("/") if segment)
+    return f"{parts.scheme}://{parts.netloc.lower()}{_PAGES.sub('', path)}"
 
 
 def is_loopback(url: str) -> bool:

@@ -59,6 +59,9 @@ _NEVER_SENT = (
 #: Under this name an answer's extensions say how many bytes its request had.
 SENT_BYTES = "stencil.sent_bytes"
 
+#: How a program gets past a sign-in.
+SIGN_IN = "LABEL_STUDIO_HEADERS sends the headers of a service account"
+
 #: Stands for all fields of a body.
 ALL = "*"
 
@@ -70,6 +73,7 @@ class Call:
     Attributes:
         method: Such as `POST`.
         path: Without the query.
+        base: Label Studio's address, for what is wrong with that.
         secrets: Texts that no message may repeat.
         withheld: Fields whose values come from files: nothing is repeated that the server says about them. `ALL` stands for a
             body that is a file's as a whole.
@@ -79,6 +83,7 @@ class Call:
     path: str
     secrets: Sequence[str] = field(default=(), repr=False)
     withheld: Set[str] = frozenset()
+    base: str = ""
 
     def __str__(self) -> str:
         """Method and path."""
@@ -196,11 +201,21 @@ def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
     else:
         what = "the connection broke" if sent else "no connection"
         detail = call.quoted(str(error) or type(error).__name__)
-        # A server that speaks no TLS answers a greeting in TLS with words.
-        advice = "" if sent else "; is LABEL_STUDIO_URL the address of a server that runs"
-        advice += ", and http:// rather than https://" if "WRONG_VERSION_NUMBER" in detail else ""
-        reason = f"{what} ({detail}){advice}"
+        where = f" to {call.base}" if call.base and not sent else ""
+        reason = f"{what}{where} ({detail}){'' if sent else _advice(detail)}"
     return unsure(call, reason, sent=sent)
+
+
+def _advice(detail: str) -> str:
+    """What to look at where no connection came about."""
+    if "CERTIFICATE_VERIFY_FAILED" in detail:
+        return (
+            "; its certificate is not trusted here: name the certificates of your organization in SSL_CERT_FILE, SSL_CERT_DIR "
+            "or REQUESTS_CA_BUNDLE"
+        )
+    # A server that speaks no TLS answers a greeting in TLS with words.
+    scheme = ", and http:// rather than https://" if "WRONG_VERSION_NUMBER" in detail else ""
+    return f"; is LABEL_STUDIO_URL the address of a server that runs{scheme}"
 
 
 def unsure(call: Call, reason: str, *, status: int | None = None, sent: bool = True, may_pass: bool = True) -> Unsure:
@@ -257,8 +272,8 @@ def _success(call: Call, answer: httpx.Response) -> JSON:
     if not is_json(answer):
         kind = _content_type(answer) or "something untyped"
         reason = (
-            f"the server answered {answer.status_code} with {kind} instead of JSON; "
-            "is LABEL_STUDIO_URL the address of Label Studio itself"
+            f"{call.base} answered {answer.status_code} with {kind} instead of JSON; is LABEL_STUDIO_URL the address of "
+            f"Label Studio itself, and does something in front of it ask for a sign-in ({SIGN_IN})"
         )
         raise unsure(call, reason, status=answer.status_code)
     return _parsed(call, answer)
@@ -291,10 +306,13 @@ def _redirect(call: Call, answer: httpx.Response) -> Unsure:
     except httpx.InvalidURL:
         target = httpx.URL("")
     where = f"{target.scheme}://{target.netloc.decode()}" if target.host else target.path or "nowhere"
-    reason = (
-        f"the server answered {answer.status_code}, which points to {call.quoted(where)}; redirects are not "
-        "followed, so LABEL_STUDIO_URL should probably begin with https:// or name another host or path"
-    )
+    if target.host and target.host != httpx.URL(call.base or "http://-").host:
+        advice = f"does something in front of Label Studio ask for a sign-in ({SIGN_IN}), or is that its address"
+    else:
+        advice = (
+            "redirects are not followed, so LABEL_STUDIO_URL should probably begin with https:// or name another path"
+        )
+    reason = f"{call.base} answered {answer.status_code}, which points to {call.quoted(where)}; {advice}"
     return unsure(call, reason, status=answer.status_code, may_pass=False)
 
 
@@ -342,7 +360,7 @@ def _absent(call: Call, status: int) -> Rejected:
         else "is LABEL_STUDIO_URL the address of Label Studio itself?"
     )
     return Rejected(
-        f"{call}: this server has no such endpoint ({status}); {hint}",
+        f"{call}: {call.base} has no such endpoint ({status}); {hint}",
         method=call.method,
         path=call.path,
         status=status,

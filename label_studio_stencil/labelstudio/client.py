@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -101,6 +101,7 @@ class LabelStudio:
         keep_alive: Whether connections are kept between requests. `version()` turns it off where the server
             is slower so.
         clock: What tells the time and sleeps, here and in the pacer that is made where none is given.
+        headers: More headers of each request, such as those that a sign-in proxy asks for; no message shows their values.
 
     Attributes:
         url: Label Studio's base URL, without a slash at its end.
@@ -128,8 +129,10 @@ class LabelStudio:
         transport: httpx.AsyncBaseTransport | None = None,
         keep_alive: bool = True,
         clock: Clock | None = None,
+        headers: Mapping[str, SecretStr] | None = None,
     ) -> None:
         self._clock: Clock = clock or SystemClock()
+        self._headers = dict(headers or {})
         self.url = base_address(url)
         self.pacer = pacer or Pacer(clock=self._clock)
         self.keep_alive = keep_alive
@@ -474,7 +477,7 @@ class LabelStudio:
                 header = await self._authorization(method, path) if authorized else ""
                 # Last of all: renewing a token takes time, in which what `before` checks may change.
                 before()
-                call = Call(method, path, (*self._credentials.secrets(), *_passwords(body)), _from_files(body))
+                call = self._call(method, path, _passwords(body), _from_files(body))
                 answer = await self._exchange(call, params, body, header, deadline)
             except Unsure as unsure:
                 self.outage.failed(unsure.reason)
@@ -485,23 +488,27 @@ class LabelStudio:
                 self.outage.answered(create=create)
             return call, answer, header
 
+    def _call(self, method: str, path: str, secrets: Sequence[str] = (), withheld: Set[str] = frozenset()) -> Call:
+        headers = (value.get_secret_value() for value in self._headers.values())
+        return Call(method, path, (*self._credentials.secrets(), *headers, *secrets), withheld, self.url)
+
     async def _probe(self) -> None:
         """Ask for what only Label Studio itself can answer; past the pacer, where what waits for the probe holds all places."""
         method, path = "GET", "/api/current-user/whoami"
         header = await self._authorization(method, path)
-        call = Call(method, path, self._credentials.secrets())
+        call = self._call(method, path)
         answers.read(call, await self._exchange(call, None, None, header, PROBE_DEADLINE)).parsed(User.model_validate)
 
     async def _authorization(self, method: str, path: str) -> str:
         try:
             return await self._credentials.header()
         except (Throttled, Unsure) as error:
-            call = Call(method, path, self._credentials.secrets())
+            call = self._call(method, path)
             raise answers.unsure(call, f"the token could not be renewed ({error})", sent=False) from error
 
     async def _refresh(self, token: str) -> str:
         """An access token for the personal access token; rides in the slot of the request that needs it."""
-        call = Call("POST", "/api/token/refresh/", (token,))
+        call = self._call("POST", "/api/token/refresh/", (token,))
 
         async def attempt() -> Reply:
             answer = await self._exchange(call, None, {"refresh": token}, "", DEADLINES["POST"], kind=REFRESH)
@@ -529,6 +536,7 @@ class LabelStudio:
     ) -> httpx.Response:
         """The whole answer, of whatever status; must be called within a slot."""
         headers = {**HEADERS, "connection": "keep-alive" if self.keep_alive else "close"}
+        headers |= {name: value.get_secret_value() for name, value in self._headers.items()}
         if call.method == "GET":
             # What a cache keeps it keeps by the URL: no two of these are the same. Label Studio passes the parameter over.
             headers |= NO_CACHE

@@ -6,15 +6,12 @@ a URL for each), a Label Studio needs nothing but the proxy that the environment
 
 import asyncio
 import contextlib
-import functools
 import ssl
 from collections.abc import Mapping
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from label_studio_stencil.labelstudio.address import is_loopback
+from label_studio_stencil.labelstudio.environment import proxy_for, ssl_context
 
 #: Seconds for a connection to come about.
 CONNECT_TIMEOUT = 10.0
@@ -42,7 +39,7 @@ class Connections:
     """
 
     def __init__(self, url: str, timeout: float, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._proxy = _proxy_for(url)
+        self._proxy = proxy_for(url)
         self._encrypted = not url.startswith("http://")
         self._timeout = httpx.Timeout(timeout, connect=CONNECT_TIMEOUT).as_dict()
         self._only = transport
@@ -104,20 +101,5 @@ class Connections:
         return self._all[-1]
 
     def _verify(self) -> ssl.SSLContext | bool:
-        # Loading the certificates takes 20 ms and more: once is enough, and where nothing is encrypted not at all.
-        return _ssl_context() if self._encrypted or self._proxy else False
-
-
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for a server; none where the server is on this machine, which none reaches."""
-    parts = urlsplit(url)
-    if is_loopback(url) or proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{found}" if found and "://" not in found else found
-
-
-@functools.cache
-def _ssl_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
+        # Certificates take 20 ms and more to load: not where nothing is encrypted.
+        return ssl_context() if self._encrypted or self._proxy else False

@@ -8,6 +8,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr, ValidationError
 
 from label_studio_stencil.labelstudio.address import base_address
+from label_studio_stencil.labelstudio.environment import headers_in
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.settings import LabelStudioSettings
 
@@ -22,6 +23,7 @@ class LabelStudioCredentials(Block):
     Attributes:
         url: Base URL, as a person opens it in the browser.
         token: A personal access token or a legacy token. Prefect keeps it encrypted and shows it to nobody.
+        headers: More headers of each request, kept like the token.
     """
 
     _block_type_name = "Label Studio Credentials"
@@ -32,14 +34,21 @@ class LabelStudioCredentials(Block):
 
     url: str = Field(title="URL", description="Base URL of Label Studio, such as https://label-studio.example.com")
     token: SecretStr = Field(title="Token", description="A personal access token, or a legacy token")
+    headers: SecretStr = Field(
+        default=SecretStr(""),
+        title="Headers",
+        description="More headers of each request, such as those of a sign-in proxy: a line `Name: value` for each",
+    )
 
     def settings(self) -> LabelStudioSettings:
         """Return address and token as a client takes them.
 
         Raises:
             InvalidAddress: The URL can't be a Label Studio's.
+            BadConnectionSetting: The headers can't be sent.
         """
-        return LabelStudioSettings(base_address(self.url), SecretStr(self.token.get_secret_value().strip()))
+        headers = headers_in(self.headers.get_secret_value(), source="the block's headers")
+        return LabelStudioSettings(base_address(self.url), SecretStr(self.token.get_secret_value().strip()), headers)
 
     @classmethod
     async def named(cls, name: str) -> Self:

@@ -17,6 +17,10 @@ from label_studio_stencil.labelstudio.models import Edition
         ("https://host.test/studio/projects", "https://host.test/studio"),
         ("http://[::1]:8080/", "http://[::1]:8080"),
         ("https://studio.test/#x", "https://studio.test"),
+        # Paths that a Label Studio is served under, whatever their names.
+        ("https://host.test/user/ada/proxy/8080", "https://host.test/user/ada/proxy/8080"),
+        ("https://host.test/projects/label-studio/projects/7/data", "https://host.test/projects/label-studio"),
+        ("https://host.test/api/label-studio/", "https://host.test/api/label-studio"),
     ],
 )
 def test_whatever_is_pasted_the_studios_base_remains(url: str, base: str) -> None:

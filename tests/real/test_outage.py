@@ -17,7 +17,7 @@ from label_studio_stencil.batch import Batch, batch_listener, provision
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Project
 from label_studio_stencil.options import Options
-from label_studio_stencil.plan.targets import check
+from label_studio_stencil.plans.targets import check
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.settings import LabelStudioSettings

@@ -13,7 +13,7 @@ from label_studio_sandbox import Sandbox
 from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
-from label_studio_stencil.options import Mode, Options
+from label_studio_stencil.options import Options
 from label_studio_stencil.plans.targets import check
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
@@ -200,5 +200,5 @@ def test_what_label_studio_rewrites_or_has_of_its_own_is_no_failure(label_studio
 
     assert [row.outcome for row in report.rows] == [Outcome.CREATED] * 4
     assert report.notes == ("Label Studio's HTML cleaner removed <center>, style from expert_instruction (line 1).",)
-    again = made(label_studio.url, label_studio.token, sheet, mode=Mode.UPDATE)
+    again = made(label_studio.url, label_studio.token, sheet, mode="update")
     assert {row.outcome for row in again.rows} == {Outcome.UNCHANGED}
