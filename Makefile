@@ -39,9 +39,9 @@ help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: $(VENV)/.runtime ## Create the projects of examples/projects.csv on the sandbox
+demo: $(VENV)/.runtime ## Run the flow on examples/projects.csv, on the sandbox and a Prefect server for the time of the run
 	@mkdir -p .stencil
-	@$(PREFECT) $(BIN)/stencil create examples/projects.csv --sandbox --output results/demo
+	@$(PREFECT) $(BIN)/python flows/create_projects.py
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests (four minutes); they need no network beyond loopback

@@ -62,10 +62,6 @@ class Group:
         self.name = name
         self.tickets = tuple(tickets)
 
-    def __repr__(self) -> str:
-        """Short: Prefect shows parameters."""
-        return f"Group({self.name!r}, {len(self.tickets)} rows)"
-
 
 class Batch:
     """One run over one sheet: what its rows are going to do, and what became of them."""
@@ -97,10 +93,6 @@ class Batch:
         self.tell: Callable[[str], None] = lambda text: None
         self.log: Callable[[str], None] = logger.info
         engine.waits.tell = self._say
-
-    def __repr__(self) -> str:
-        """Short: Prefect shows parameters."""
-        return f"Batch({self.sheet.name!r}, {len(self.engine.tickets)} rows)"
 
     def _say(self, text: str) -> None:
         self.tell(text)

@@ -67,9 +67,12 @@ def running(
     *,
     stdout: int,
     stderr: int = subprocess.DEVNULL,
+    cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ended with the block."""
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=cwd
+    )
     try:
         yield process
     finally:

@@ -29,10 +29,7 @@ from label_studio_stencil.templates.resolution import community_problem, resolve
 
 
 class Checked:
-    """A sheet, read and checked as far as that goes without a Label Studio.
-
-    Neither this nor a batch or a group is a dataclass: Prefect walks through those that are handed to a task, row by row.
-    """
+    """A sheet, read and checked as far as that goes without a Label Studio."""
 
     def __init__(
         self, sheet: Sheet, requests: Iterable[Request], problems: Iterable[Problem], template_asker: Asker = PERSON
@@ -41,10 +38,6 @@ class Checked:
         self.template_asker = template_asker
         self.requests = tuple(requests)
         self.problems = tuple(problems)
-
-    def __repr__(self) -> str:
-        """Short: Prefect shows parameters."""
-        return f"Checked({self.sheet.name!r}, {len(self.requests)} rows, {len(self.problems)} problems)"
 
 
 def check(sheet: Sheet, options: Options, *, template_asker: Asker = PERSON) -> Checked:

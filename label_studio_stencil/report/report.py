@@ -20,11 +20,7 @@ TABLE_ERROR_LENGTH = 500
 
 
 class _Rows(Sequence[RowReport]):
-    """The rows of a report.
-
-    No tuple: Prefect walks through one that a task is given or a flow returns, cell by cell, and notes what it has seen
-    (measured on 3.8.8: 45 microseconds and 550 bytes a row, three times).
-    """
+    """The rows of a report: a sequence, and no tuple, so that what searches nested tuples does not visit every cell."""
 
     __slots__ = ("_rows",)
 

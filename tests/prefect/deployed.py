@@ -48,11 +48,16 @@ def deploy(environment: dict[str, str]) -> None:
 
 @contextmanager
 def worker(
-    environment: dict[str, str], *arguments: str, output: int = subprocess.DEVNULL
+    environment: dict[str, str],
+    *arguments: str,
+    output: int = subprocess.DEVNULL,
+    python: str | Path = sys.executable,
+    cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of the pool; it and what it runs write to `output`."""
-    start = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stencil", *arguments]
-    with running(start, {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=output, stderr=output) as process:
+    start = [str(python), "-m", "prefect", "worker", "start", "--pool", "stencil", *arguments]
+    environment = {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with running(start, environment, stdout=output, stderr=output, cwd=cwd) as process:
         yield process
 
 
