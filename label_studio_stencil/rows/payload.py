@@ -180,6 +180,8 @@ def _parsed(facts: FieldFacts, value: object, allow_unknown: bool) -> Parsed:
         if allow_unknown and all(each["type"] == "extra_forbidden" for each in errors):
             return _with_strangers(facts, value, errors)
         return Parsed(None, tuple(_fault(facts, each) for each in errors))
+    if isinstance(found, str | int):
+        return Parsed(found)
     return Parsed(cast("JSON", adapter.dump_python(found, mode="json", exclude_unset=True)))
 
 

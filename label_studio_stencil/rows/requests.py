@@ -24,7 +24,6 @@ from label_studio_stencil.sheet.leftovers import MISSING_IN_SETTINGS, MISSING_IN
 from label_studio_stencil.sheet.legible import legible
 from label_studio_stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
 from label_studio_stencil.sheet.model import Row, Sheet
-from label_studio_stencil.sheet.sharing import Shared
 from label_studio_stencil.sheet.tables import is_blank
 
 # The same ones for all rows that have none: a sheet may have a hundred thousand.
@@ -196,7 +195,8 @@ class _Checker:
         self._allow_unknown = allow_unknown
         own = [column for name, column in columns.own.items() if name != "title"]
         self._settings = (*own, *columns.fields.values(), *columns.variables.values())
-        self._shared = Shared()
+        self._overriding = (*columns.fields.values(), columns.own.get("overrides", ""))
+        self._known: dict[object, dict[str, JSON]] = {}
 
     def request(self, row: Row) -> tuple[Request, list[Problem]]:
         """The request as far as the row is valid, and what is wrong with it."""
@@ -204,7 +204,7 @@ class _Checker:
         given, row = row, self._without_missing(row, problems)
         named: list[Problem] = []
         faults: list[Problem] = []
-        overrides = self._kept_once(self._overrides(row, faults))
+        overrides = self._overrides(row, faults)
         # A row with an interface of its own needs none from a template.
         optional = {"template"} if "label_config" in overrides else set()
         workspace, template = (self._reference(kind, row, named, optional) for kind in ("workspace", "template"))
@@ -341,15 +341,24 @@ class _Checker:
             problems.append(Problem(f"{kind}-missing", message, line=row.line, column=column or kind))
         return found
 
-    def _kept_once(self, overrides: dict[str, JSON]) -> dict[str, JSON]:
-        """These overrides, or the same ones of an earlier row."""
-        if any(not isinstance(value, str | int | float) for value in overrides.values()):
-            return overrides
-        # True is 1 to Python, and so is 1.0.
-        key = tuple((name, type(value), value) for name, value in overrides.items())
-        return self._shared.value(key, overrides)
-
     def _overrides(self, row: Row, problems: list[Problem]) -> dict[str, JSON]:
+        """What the row sets; rows with the same cells have one object, which nobody changes."""
+        cells = [row.cells.get(column) for column in self._overriding]
+        # True is 1 to Python, and so is 1.0.
+        key = (*cells, *map(type, cells))
+        try:
+            if (known := self._known.get(key)) is not None:
+                return known
+        except TypeError:
+            # A list or an object.
+            return self._settings_of(row, problems)
+        before = len(problems)
+        found = self._settings_of(row, problems)
+        if len(problems) == before and len(self._known) < _MOST_KNOWN and not _has_parts(found):
+            self._known[key] = found
+        return found
+
+    def _settings_of(self, row: Row, problems: list[Problem]) -> dict[str, JSON]:
         cells = {
             name: row.cells[column]
             for name, column in self._columns.fields.items()
@@ -388,9 +397,8 @@ class _Checker:
     def _parsed(self, values: dict[str, object], line: int) -> tuple[dict[str, JSON], list[Problem]]:
         problems = []
         files: dict[str, str] = {}
-        for name in values.keys() & TEXT_FIELDS:
-            value = values[name]
-            if isinstance(value, str) and value.lstrip().startswith("@"):
+        for name, value in list(values.items()):
+            if isinstance(value, str) and name in TEXT_FIELDS and value.lstrip().startswith("@"):
                 read = self._references.instructions if name == "expert_instruction" else self._references.resolved
                 text = read(value)
                 if text.code:
@@ -408,6 +416,15 @@ class _Checker:
         return found, problems + more
 
 
+#: Overrides that are kept for rows with the same cells, so that a sheet in which none are there twice costs little.
+_MOST_KNOWN = 10_000
+
+
+def _has_parts(overrides: Mapping[str, JSON]) -> bool:
+    """Whether one of them is an object or a list, which somebody may change."""
+    return any(isinstance(value, dict | list) for value in overrides.values())
+
+
 def _fault_of_names(names: Sequence[str]) -> str:
     """What is wrong with the names in an overrides object, apart from which they are; empty where nothing is."""
     if len(names) > MOST_COLUMNS:
@@ -420,6 +437,9 @@ def _fault_of_names(names: Sequence[str]) -> str:
 
 def _word(cell: object) -> str | None:
     """A title or reference, normalised and stripped: empty for a blank cell, `None` for one that is no text."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        return text if text.isascii() else normalised(text).strip()
     if is_blank(cell):
         return ""
     if isinstance(cell, float) and cell.is_integer():
@@ -428,4 +448,4 @@ def _word(cell: object) -> str | None:
         cell = format(cell, "f")
     if isinstance(cell, bool) or not isinstance(cell, str | int | float) or cell in (math.inf, -math.inf):
         return None
-    return normalised(str(cell).strip()).strip()
+    return str(cell)

@@ -12,6 +12,7 @@ from label_studio_stencil.sheet.limits import (
     refuse_too_large,
 )
 from label_studio_stencil.sheet.model import Row, SheetUnreadable, Table
+from label_studio_stencil.sheet.tables import is_blank
 from label_studio_stencil.sheet.text import lines_of
 
 _BLANK = " \t\r\n"
@@ -47,7 +48,7 @@ class _Rows:
 
     def __init__(self) -> None:
         self.table = Table(header_line=None)
-        self.columns: dict[str, None] = {}
+        self.columns: dict[str, str] = {}
         self._values = 0
 
     @property
@@ -69,12 +70,12 @@ class _Rows:
             self.refuse(number, source, "it is JSON, but not an object", "write an object for each row")
         elif nests_too_deeply(value):
             self.refuse(number, source, "it nests too deeply", "write settings as Label Studio has them")
-        elif all(part is None or (isinstance(part, str) and not part.strip()) for part in value.values()):
-            self.columns.update(dict.fromkeys(value))
         else:
-            cells: dict[str, object] = dict(value)
-            note_large_cells(self.table, number, cells)
-            self._append(number, cells)
+            # All rows have the same names, each in one object.
+            cells: dict[str, object] = {self.columns.setdefault(name, name): part for name, part in value.items()}
+            if not all(map(is_blank, cells.values())):
+                note_large_cells(self.table, number, cells)
+                self._append(number, cells)
 
     def refuse(self, number: int, source: str, reason: str, advice: str) -> None:
         """Add a row that can't be read."""
@@ -88,7 +89,6 @@ class _Rows:
         self.table.problems.append(Problem("not-a-row", message))
 
     def _append(self, number: int, cells: dict[str, object]) -> None:
-        self.columns.update(dict.fromkeys(cells))
         self.table.rows.append(Row(number, cells))
         refuse_too_large(len(self.table.rows), len(self.columns))
 

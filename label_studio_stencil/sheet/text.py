@@ -18,7 +18,6 @@ from label_studio_stencil.sheet.limits import (
 )
 from label_studio_stencil.sheet.model import Row, SheetUnreadable, Table
 from label_studio_stencil.sheet.nameless import Nameless
-from label_studio_stencil.sheet.sharing import Shared
 
 #: Broken quotes after which the rest of a file is not looked at: each may cost a pass over all that follows.
 MOST_BROKEN_QUOTES = 20
@@ -76,7 +75,7 @@ def read_separated(text: str, separator: str = "") -> Table:
     separator = named or (separator if separator in head else "") or sniffed(head)
     header: list[str] = []
     nameless = Nameless((), 1)
-    shared = Shared()
+    known: dict[str, str] = {}
     for line, cells in _records(lines, start, separator, table.problems):
         if cells is None:
             if not header:
@@ -90,7 +89,7 @@ def read_separated(text: str, separator: str = "") -> Table:
             table.header_line = line
             nameless = Nameless(header, line)
         else:
-            table.rows.append(_row(line, header, [shared.text(cell) for cell in cells], table.problems, nameless))
+            table.rows.append(_row(line, header, [_kept_once(cell, known) for cell in cells], table.problems, nameless))
         refuse_too_large(len(table.rows), len(table.columns))
         if len(table.problems) + nameless.count > MOST_PROBLEMS:
             break
@@ -99,6 +98,16 @@ def read_separated(text: str, separator: str = "") -> Table:
         table.problems.sort(key=lambda problem: problem.line or 0)
     return table
 
+
+def _kept_once(cell: str, known: dict[str, str]) -> str:
+    """The cell, or the same text of an earlier one: a hundred thousand rows say the same few words."""
+    if len(cell) > _LONGEST_KNOWN or len(known) >= _MOST_KNOWN:
+        return known.get(cell, cell)
+    return known.setdefault(cell, cell)
+
+
+#: Texts that are kept once, and the longest of them, so that a sheet in which none is there twice costs little.
+_MOST_KNOWN, _LONGEST_KNOWN = 10_000, 100
 
 #: A header of R's `write.table`.
 _SPACED = re.compile(r'\s*"[^"\n]*"(?: "[^"\n]*")+\s*?\n')

@@ -335,7 +335,7 @@ def test_other_columns_may_start_with_an_at_sign(folder: Path) -> None:
 
 def test_overrides_that_are_alike_are_kept_once_and_those_that_only_compare_so_are_not() -> None:
     values = (1, True, 1.0, "x", 1, [1], [1])
-    rows = "\n".join(json.dumps({"title": f"Row {n}", "overrides": {"new": value}}) for n, value in enumerate(values))
+    rows = "\n".join(json.dumps({"title": f"Row {n}", "new": value}) for n, value in enumerate(values))
     found, problems = checked(rows, allow_unknown=True)
     assert not problems
     assert [(type(each.overrides["new"]), each.overrides["new"]) for each in found] == [(type(v), v) for v in values]
