@@ -1,9 +1,9 @@
-"""Makes what the deployments need on a Prefect server, once or again: `python -m deployments.bootstrap`.
+"""Creates what the deployments need on a Prefect server: `python -m deployments.bootstrap`, once or again.
 
 A work pool, the work queue `batches` that lets one batch run at a time, the global concurrency
 limit `label-studio` that holds the rate of all runs together, an automation that counts silent runs as crashed, and a
 credentials block for the Label Studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name, once it has answered. What
-exists is left as it is, but for the block, which takes what the environment says now.
+exists is left as it is, except for the block, which takes what the environment says now.
 
 With `--alert BLOCK`, automations that notify by this block: when rows need attention, and when the nightly deployment has not
 completed for 25 hours. `--watch watch-inbox/inbox=30m` says for which deployments instead, and how long.
@@ -23,16 +23,14 @@ from types import MappingProxyType
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
 
 from deployments.automations import SILENT, alert, count_silent_as_crashed, period, watch
-from deployments.worded import user_errors
+from deployments.command import exit_code
 from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.files import ALLOW
 from label_studio_stencil.options import Options
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
 from label_studio_stencil.prefect.limits import LIMIT_NAME
-from label_studio_stencil.problems import StencilError
 from label_studio_stencil.settings import LabelStudioSettings, default_requests_per_second
 
 POOL = "stencil"
@@ -46,14 +44,10 @@ NIGHTLY = ("create-projects/nightly", timedelta(hours=25))
 _BLOCK_NAME = re.compile("[a-z0-9-]+")
 
 
-class NoServer(StencilError):
-    """There is no Prefect server to set up."""
-
-
 async def bootstrap(
     block: str, rate: int, notify: str = "", watched: Mapping[str, timedelta] = MappingProxyType({})
 ) -> list[str]:
-    """Make what is missing; a line for each thing that says how it is now.
+    """Create what is missing, and return a line about each thing.
 
     Args:
         block: Name of the credentials block.
@@ -63,14 +57,9 @@ async def bootstrap(
 
     Raises:
         NotThere: There is no such notification block.
-        NoServer: No Prefect server is named.
         MissingSettings: The environment names no Label Studio.
         LabelStudioError: Label Studio does not answer, or refuses the token.
     """
-    if not PREFECT_API_URL.value():
-        raise NoServer(
-            "PREFECT_API_URL names no Prefect server: start one (`make ui`) and export the line that it prints."
-        )
     settings = LabelStudioSettings.from_environment()
     told = [await _label_studio_answers(settings)]
     async with get_client() as client:
@@ -143,13 +132,13 @@ def _watched(text: str) -> tuple[str, timedelta]:
 
 
 def _allow() -> str:
-    """The line to set where workers run, so that events and rows may name sheets, templates and tasks."""
+    """Return the line to set where workers run, so that events and rows may name sheets, templates and tasks."""
     listed = os.environ.get(ALLOW, "") or str(Path.cwd() / "inbox")
     return f"what rows and events may open (docs/security.md), to be set for the worker: export {ALLOW}={shlex.quote(listed)}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0, or 2 where something is missing."""
+    """Run the command; return 0, or 2 where something is missing."""
     parser = argparse.ArgumentParser(prog="python -m deployments.bootstrap", description=__doc__)
     parser.add_argument("--credentials", default="label-studio", metavar="NAME", help="name of the credentials block")
     parser.add_argument("--rate", type=int, default=0, metavar="N", help="requests per second of all runs together")
@@ -169,12 +158,8 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.rate < 0:
         parser.error(f"argument --rate: {chosen.rate}: give a number from 1, or 0 for what suits Label Studio")
 
-    def run() -> int:
-        lines = asyncio.run(bootstrap(chosen.credentials, chosen.rate, chosen.alert, dict(chosen.watch or [NIGHTLY])))
-        sys.stdout.writelines(f"{line}\n" for line in lines)
-        return 0
-
-    return user_errors(run)
+    watched = dict(chosen.watch or [NIGHTLY])
+    return exit_code(lambda: asyncio.run(bootstrap(chosen.credentials, chosen.rate, chosen.alert, watched)))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from deployments.automations import SILENT, NotThere, alert, react
 from label_studio_sandbox import Sandbox
 from scripts.servers import running
 from tests.prefect.deployed import (
+    ROOT,
     SECONDS,
     command,
     ended,
@@ -44,7 +45,6 @@ INBOX = "watch-inbox/inbox"
 BLOCK = "label-studio"
 # Faster than the tests, which share this limit.
 BOOTSTRAP = ("deployments.bootstrap", "--credentials", BLOCK, "--rate", "1000")
-SERVE = [sys.executable, "-m", "deployments.serve"]
 DEFAULTS = {"credentials": BLOCK, "template": "Sentiment Analysis", "workspace": "Research"}
 
 
@@ -282,25 +282,16 @@ async def test_an_alert_carries_the_counts_of_a_batch_with_failed_rows(
     assert heard[0]["text"] == "Stencil: typed rows: 2 rows: 1 created, 1 invalid (line 3)"
 
 
-def test_serve_refuses_deployments_that_a_worker_runs(environment: dict[str, str]) -> None:
-    refused = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert refused.returncode == 2
-    assert f"{ON_DEMAND} is on the work pool stencil" in refused.stderr
-
-
-async def test_serve_runs_the_deployments_without_a_worker(environment: dict[str, str], label_studio: Sandbox) -> None:
-    # Last of all, since these deployments are not the worker's any more.
-    async with get_client() as client:
-        for name in (ON_DEMAND, NIGHTLY, ON_EVENT, INBOX):
-            await client.delete_deployment((await client.read_deployment_by_name(name)).id)
-    with running(SERVE, environment, stdout=subprocess.DEVNULL):
+async def test_a_flow_serves_itself_without_a_worker(environment: dict[str, str], label_studio: Sandbox) -> None:
+    served = "create-projects/served"
+    with running(
+        [sys.executable, "flows/create_projects.py", "serve"], environment, stdout=subprocess.DEVNULL, cwd=ROOT
+    ):
         async with asyncio.timeout(SECONDS):
-            while not await is_deployed(INBOX):  # noqa: ASYNC110 - another process does
+            while not await is_deployed(served):  # noqa: ASYNC110 - another process does
                 await asyncio.sleep(0.2)
-        run = await run_of(ON_DEMAND, csv_text="title\nServed\n", **DEFAULTS)
+        run = await run_of(served, csv_text="title\nServed\n", **DEFAULTS)
     assert message_of(run) == "Completed: 1 row: 1 created"
-    async with get_client() as client:
-        assert [each.active for each in (await client.read_deployment_by_name(NIGHTLY)).schedules] == [False]
 
 
 async def is_deployed(name: str) -> bool:

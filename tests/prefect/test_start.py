@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
-from deployments.automations import main, period
+from deployments.automations import FOLDER, SILENT, main, period
 from label_studio_stencil.cli.prefect_server import may_be_named
+from label_studio_stencil.prefect import create_in_parts, create_projects, on_event, watch_inbox
+from label_studio_stencil.prefect.events import BATCH_FAILED, PROJECT_CREATED
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,23 @@ def test_what_is_no_period_is_refused_with_an_example_or_the_bounds(
     told = capsys.readouterr().err
     assert "argument --within" in told
     assert "25h" in told or "366d" in told
+
+
+def automation(name: str) -> tuple[AutomationCore, EventTrigger]:
+    """An automation of a file, as `prefect automation create --from-file` takes it."""
+    found = AutomationCore.model_validate(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+    assert isinstance(found.trigger, EventTrigger)
+    return found, found.trigger
+
+
+def test_the_automations_of_the_files_listen_to_the_events_that_are_sent() -> None:
+    assert automation("alert")[1].expect == {BATCH_FAILED}
+    assert automation("react")[1].expect == {PROJECT_CREATED}
+    assert automation("watch")[1].within.total_seconds() == 25 * 3600
+
+
+def test_silent_runs_of_every_flow_count_as_crashed() -> None:
+    silent, trigger = automation("silent")
+    assert silent.name == SILENT
+    flows = [each.name for each in (create_projects, create_in_parts, on_event, watch_inbox)]
+    assert trigger.model_dump()["match_related"]["prefect.resource.name"] == flows
