@@ -1,6 +1,6 @@
 """What batches of any size cost: `make sizing`, or `python -m bench.sizing [--rows N ...] [--keep FILE] [--from FILE ...]`.
 
-Runs `stencil create` at some sizes against a sandbox and a Prefect server, on SQLite and on PostgreSQL, and counts: requests at
+Runs the flow at some sizes against a sandbox and a Prefect server, on SQLite and on PostgreSQL, and counts: requests at
 the sandbox, rows and bytes in Prefect's own database, memory and processor time of the process. Fits the model (`bench.model`)
 to all runs but the largest, tells how far off it is there, fits it to all, and prints what it says of 100 to 1,000,000 rows.
 Counts are exact; times are of a machine that the sandbox and Prefect's server share.
@@ -169,8 +169,7 @@ class Bench:
             command = [
                 sys.executable,
                 "-m",
-                "label_studio_stencil",
-                "create",
+                "scripts.flow",
                 str(sheet),
                 "--output",
                 str(results),

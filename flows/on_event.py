@@ -2,7 +2,7 @@
 
     python flows/on_event.py                             # handles one such event, on the embedded sandbox
 
-To handle the events of a Prefect server, deploy it (`prefect.yaml` has the trigger); `stencil emit SHEET` sends one.
+To handle the events of a Prefect server, deploy it (`prefect.yaml` has the trigger).
 """
 
 import asyncio

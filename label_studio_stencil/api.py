@@ -202,7 +202,11 @@ async def check(source: Source, options: CheckOptions) -> CheckReport:
         StencilError: The sheet can't be checked, for a reason that it says.
     """
     options = options.model_copy(update={"dry_run": True})
-    checked = await _checked(source, options)
+    return await checked_report(await _checked(source, options), options)
+
+
+async def checked_report(checked: Checked, options: CheckOptions) -> CheckReport:
+    """Everything that is wrong with a sheet that was read; as `check`."""
     online = not options.offline and bool(options.sandbox or options.url or has_environment())
     problems: Sequence[Problem] = checked.problems
     if online:

@@ -11,11 +11,10 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from label_studio_stencil.access import Instance
-from label_studio_stencil.concurrency import together
+from label_studio_stencil.concurrency import together, until_stopped
 from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.engine.engine import Engine
 from label_studio_stencil.engine.steps import StepRunner
@@ -214,17 +213,7 @@ class Batch:
         Raises:
             asyncio.CancelledError: It was cancelled.
         """
-        work = asyncio.ensure_future(self._carry_out(retries or Retries()))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            self.stopping.stop(CANCELLED)
-            try:
-                await asyncio.shield(work)
-            except asyncio.CancelledError:
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
-            raise
+        await until_stopped(self._carry_out(retries or Retries()), lambda: self.stopping.stop(CANCELLED))
 
     async def _carry_out(self, retries: Retries) -> None:
         under_way = asyncio.Semaphore(groups_at_once(self))
@@ -264,9 +253,6 @@ _BAD = frozenset({Outcome.FAILED, Outcome.AMBIGUOUS})
 
 #: What writes settings, so that Label Studio has to take them.
 _WRITING = frozenset({Action.CREATE, Action.RESUME, Action.UPDATE})
-
-#: Called with each batch as it is prepared in this context: how a progress bar gets to see it.
-batch_listener: ContextVar[Callable[[Batch], None] | None] = ContextVar("batch_listener", default=None)
 
 
 async def prepare(
@@ -323,9 +309,6 @@ async def prepare(
     )
     batch = Batch(checked, options, label_studio, engine, [*problems, *refused], steps)
     engine.when_done(batch.note_done)
-    listener = batch_listener.get()
-    if listener is not None:
-        listener(batch)
     return batch
 
 

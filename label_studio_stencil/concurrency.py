@@ -1,7 +1,7 @@
-"""Coroutines that end together."""
+"""Coroutines that end together, and one that ends in order."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar, overload
 
 A = TypeVar("A")
@@ -25,4 +25,23 @@ async def together(calls: Iterable[Coroutine[Any, Any, Any]]) -> tuple[Any, ...]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def until_stopped(work: Coroutine[Any, Any, A], stop: Callable[[], None]) -> A:
+    """Wait for the end of some work; a first cancellation calls `stop` and goes on waiting, a second one cancels the work.
+
+    Raises:
+        asyncio.CancelledError: It was cancelled, though the work came to its end.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop()
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         raise

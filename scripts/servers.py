@@ -2,17 +2,33 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from label_studio_stencil.cli.prefect_server import embedded_prefect_server
 from scripts.label_studio import stop
 
 SANDBOX_TOKEN = "f" * 40
+
+HOST = "127.0.0.1"
+#: Seconds that a Prefect server may take to answer; the first start of all migrates its database.
+_START_SECONDS = 300.0
+#: What a Prefect server needs to record every task run (by default it takes them one at a time, and drops those that come
+#: faster: measured on Prefect 3.8.8), and to keep to itself.
+_PREFECT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+}
 
 #: End of the names under which Prefect is told its database.
 _DATABASE = "DATABASE_CONNECTION_URL"
@@ -56,8 +72,27 @@ def prefect_server(home: Path, *, ui: bool = False, database: str = "") -> Itera
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         }
     environment.pop("PREFECT_API_URL", None)
-    with embedded_prefect_server(environment) as url:
-        yield url
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    with running(command, {**_PREFECT, **environment}, stdout=subprocess.DEVNULL) as process:
+        _wait(process, f"http://{HOST}:{port}/api/health")
+        yield f"http://{HOST}:{port}/api"
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    """Return once a server answers at this URL."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with opener.open(url, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError("the Prefect server did not start; `prefect server start` shows why")
 
 
 @contextmanager

@@ -1,16 +1,21 @@
 """A second Ctrl-C ends the process, whatever hangs."""
 
+import asyncio
+import importlib
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.prefect.deployed import SECONDS
+from label_studio_stencil.cli import interrupts
+
+#: Seconds after which what is waited for will not come any more.
+SECONDS = 120
 
 PROGRAM = """
 import asyncio, time
-from label_studio_stencil.cli.interrupts import stop_at_interrupt
+from label_studio_stencil.cli.interrupts import Interrupts
 
 async def endless():
     while True:
@@ -20,12 +25,11 @@ async def endless():
             pass
 
 async def main():
-    running = asyncio.ensure_future(endless())
-    stop_at_interrupt(running)
     print("running", flush=True)
-    await running
+    await endless()
 
-asyncio.run(main())
+with Interrupts(first="Ctrl-C once more ends at once.") as interrupts:
+    interrupts.run(main())
 """
 
 
@@ -52,3 +56,24 @@ def test_a_second_interrupt_ends_the_process_whatever_hangs(wait: str) -> None:
         _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
     assert errors.startswith("Ended without waiting")
+
+
+def test_interrupts_need_no_signal_that_a_system_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where the event loop has no handlers of signals and some signals do not exist."""
+    monkeypatch.delattr(signal, "SIGTERM")
+    monkeypatch.setattr(asyncio.AbstractEventLoop, "add_signal_handler", None)
+    reloaded = importlib.reload(interrupts)
+    try:
+        assert reloaded.SIGNALS == (signal.SIGINT,)
+
+        async def interrupted() -> None:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(SECONDS)
+
+        before = signal.getsignal(signal.SIGINT)
+        with reloaded.Interrupts(first="") as handled, pytest.raises(asyncio.CancelledError):
+            handled.run(interrupted())
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        monkeypatch.undo()
+        importlib.reload(interrupts)

@@ -1,28 +1,41 @@
 """What a person at a terminal sees; with `--json`, a machine gets one JSON document on standard output instead."""
 
 import json
+import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
+import rich.progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from label_studio_stencil.batch import Batch, batch_listener
-from label_studio_stencil.problems import Problem, problem_lines
+from label_studio_stencil.problems import Problem, StencilError, problem_lines
 from label_studio_stencil.redaction import redact, visible
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.report.summary import progress_text
 
 #: Rows that a table on the terminal shows; the files have all.
 MOST_ROWS = 40
 _EVERY = 0.2
+
+#: Set in the environment, it shows where what nobody has foreseen came from.
+TRACEBACK = "STENCIL_TRACEBACK"
+
 #: Text is shown as it is: nothing in it is markup, or stands for a picture.
 _PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+
+
+class Progress(NamedTuple):
+    """How far something is, in rows and in words."""
+
+    done: int
+    total: int
+    text: str
 
 
 class Display:
@@ -30,12 +43,13 @@ class Display:
 
     Attributes:
         code: The command's exit code, where whoever reads standard output closes it before the end.
+        prefix: Begins each line.
     """
 
     def __init__(self, *, sandbox: bool = False, machine: bool = False) -> None:
         self.machine = machine
         self.code = 0
-        self._prefix = "[sandbox] " if sandbox else ""
+        self.prefix = "[sandbox] " if sandbox else ""
         self._out = Console(file=sys.stdout, **_PLAIN)
         self._err = Console(file=sys.stderr, **_PLAIN)
 
@@ -51,6 +65,16 @@ class Display:
     def error(self, text: str) -> None:
         """What went wrong."""
         self._err.print(self._prefixed(text), style="red")
+
+    def failure(self, error: Exception) -> None:
+        """What ended a command: one line, and for what nobody has foreseen, on request, where it came from."""
+        if isinstance(error, StencilError):
+            self.error(str(error))
+            return
+        if os.environ.get(TRACEBACK):
+            self._err.print(redact("".join(traceback.format_exception(error))))
+        reason = (str(error).splitlines() or [""])[0]
+        self.error(f"{type(error).__name__}: {reason} ({TRACEBACK}=1 shows where)")
 
     def json(self, document: object) -> None:
         """One document for a machine."""
@@ -105,25 +129,16 @@ class Display:
         self.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.label_studio})")
 
     @contextmanager
-    def progress(self) -> Iterator[list[Batch]]:
-        """A live bar over the batch that is prepared inside; the batch, once there is one, is in the list."""
-        batches: list[Batch] = []
+    def progress(self, progress: Callable[[], Progress | None]) -> Iterator[None]:
+        """Show a live bar at a terminal while the block runs.
 
-        def prepared(batch: Batch) -> None:
-            batch.tell = self.note
-            batches.append(batch)
-
-        token = batch_listener.set(prepared)
-        watched = self._err.is_terminal and not self.machine
-        try:
-            with self._bar(batches) if watched else nullcontext():
-                yield batches
-        finally:
-            batch_listener.reset(token)
-
-    @contextmanager
-    def _bar(self, batches: Sequence[Batch]) -> Iterator[None]:
-        bar = Progress(
+        Args:
+            progress: How far it is; `None` while that can't be told.
+        """
+        if self.machine or not self._err.is_terminal:
+            yield
+            return
+        bar = rich.progress.Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
@@ -136,11 +151,8 @@ class Display:
         def watch() -> None:
             line = bar.add_task(self._prefixed("planning"), total=None)
             while not over.wait(_EVERY):
-                if batches:
-                    counts = batches[0].counts()
-                    done, total = sum(counts.values()), len(batches[0].sheet.rows)
-                    words = self._prefixed(progress_text(done, total, counts))
-                    bar.update(line, completed=done, total=total, description=words)
+                if now := progress():
+                    bar.update(line, completed=now.done, total=now.total, description=self._prefixed(now.text))
 
         watcher = threading.Thread(target=watch, daemon=True)
         with bar:
@@ -153,7 +165,7 @@ class Display:
 
     def _prefixed(self, text: str) -> str:
         # Lines end at \n alone: what else ends one for Python is shown.
-        return "\n".join(self._prefix + visible(line) for line in redact(text).split("\n"))
+        return "\n".join(self.prefix + visible(line) for line in redact(text).split("\n"))
 
 
 def _as_json(document: object) -> str:

@@ -1,61 +1,81 @@
-"""What Ctrl-C does: the first one asks the batch to stop, the second one ends the process, whatever hangs."""
+"""What Ctrl-C does: the first one asks the command to stop, the second one ends the process, whatever hangs."""
 
 import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Coroutine
 from types import FrameType
-from typing import Any
+from typing import Any, Self, TypeVar
+
+R = TypeVar("R")
 
 #: Seconds that a second Ctrl-C leaves for the report; then the process ends without it.
 GRACE = 1.5
 INTERRUPTED = 130
+#: What interrupts: Ctrl-C, what ends a container, and Ctrl-Break on Windows; no system has all of them.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))
 
-#: Processes of ours that must not outlive this one.
-children: list[subprocess.Popen[bytes]] = []
 
+class Interrupts:
+    """Turns Ctrl-C into cancellations of what `run` runs, as long as the block runs.
 
-def stop_at_interrupt(running: "asyncio.Future[Any]", *, prefix: str = "") -> Callable[[int, FrameType | None], None]:
-    """Cancel what runs at each Ctrl-C, and end the process soon after the second one.
-
-    No handler of the loop's: where that is blocked, it would never be called.
+    No handlers of the event loop's: where that is blocked they are never called, and Windows has none.
 
     Args:
-        running: What the event loop of this thread runs.
         prefix: Begins each line that is written.
-
-    Returns:
-        The handler, for other signals that are to do the same.
+        first: What the first Ctrl-C is told.
     """
-    loop = asyncio.get_running_loop()
-    times = 0
 
-    def interrupted(_number: int, _frame: FrameType | None) -> None:
-        nonlocal times
-        times += 1
-        loop.call_soon_threadsafe(running.cancel)
-        if times == 1:
-            _write(f"{prefix}Interrupted: what was begun is completed first; Ctrl-C once more ends at once.")
-        if times == 2:
-            timer = threading.Timer(GRACE, _end, (prefix,))
+    def __init__(self, *, prefix: str = "", first: str) -> None:
+        self._prefix, self._first = prefix, first
+        self._times = 0
+        self._running: asyncio.Task[Any] | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._interrupted) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def run(self, call: Coroutine[Any, Any, R]) -> R:
+        """Run to the end, as `asyncio.run` does.
+
+        Raises:
+            asyncio.CancelledError: It was interrupted.
+        """
+
+        async def watched() -> R:
+            self._running = asyncio.current_task()
+            try:
+                return await call
+            finally:
+                self._running = None
+
+        return asyncio.run(watched())
+
+    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
+        self._times += 1
+        if self._times == 2:
+            timer = threading.Timer(GRACE, self._end)
             timer.daemon = True
             timer.start()
+        if self._running is None:
+            raise KeyboardInterrupt
+        self._running.get_loop().call_soon_threadsafe(self._running.cancel)
+        if self._times == 1:
+            self._write(self._first)
 
-    signal.signal(signal.SIGINT, interrupted)
-    return interrupted
+    def _end(self) -> None:
+        self._write("Ended without waiting for answers: a rerun completes what was being made.")
+        os._exit(INTERRUPTED)
 
-
-def _end(prefix: str) -> None:
-    for child in children:
-        child.terminate()
-    _write(f"{prefix}Ended without waiting for answers: a rerun completes what was being made.")
-    os._exit(INTERRUPTED)
-
-
-def _write(line: str) -> None:
-    # A signal may come amid a line that is being written.
-    with contextlib.suppress(OSError):
-        os.write(2, f"{line}\n".encode())
+    def _write(self, line: str) -> None:
+        # A signal may come amid a line that is being written.
+        with contextlib.suppress(OSError):
+            os.write(2, f"{self._prefix}{line}\n".encode())

@@ -2,15 +2,14 @@
 
 import argparse
 import asyncio
-import signal
 
-from label_studio_stencil.access import open_label_studio, open_sandbox
+from label_studio_stencil.api import PlanOptions, label_studio_of
+from label_studio_stencil.cli.commands import chosen_options
 from label_studio_stencil.cli.display import MOST_ROWS, Display
-from label_studio_stencil.options import Options
-from label_studio_stencil.removal.removal import Removal
+from label_studio_stencil.cli.interrupts import INTERRUPTED, Interrupts
+from label_studio_stencil.removal.removal import STOPPED, Removal
 from label_studio_stencil.removal.report import RemovalOutcome, RemovalReport, RemovalRow
 from label_studio_stencil.removal.results import Results, read_results
-from label_studio_stencil.settings import LabelStudioSettings
 
 #: Why a row can't be compared where a file that it names was not found.
 _FILE_CODES = frozenset({"file-reference", "file-not-found", "outside-folder", "template-unknown"})
@@ -19,55 +18,30 @@ _FILE_CODES = frozenset({"file-reference", "file-not-found", "outside-folder", "
 def remove(chosen: argparse.Namespace, display: Display) -> int:
     """Delete what a batch made, or show it; without `--yes` nothing is deleted and the exit code is 0."""
     results = read_results(chosen.results, folder=chosen.folder)
-    report = asyncio.run(_interruptible(chosen, results))
-    if report is None:
-        display.error("Interrupted; nothing was deleted.")
-        return 130
+    options = chosen_options(PlanOptions, chosen)
+    removals: list[Removal] = []
+    with Interrupts(prefix=display.prefix, first=_ENDING) as interrupts:
+        try:
+            report = interrupts.run(_remove(results, options, removals, dry_run=not chosen.yes))
+        except asyncio.CancelledError:
+            if not removals or not removals[0].under_way:
+                display.error("Interrupted; nothing was deleted.")
+                return INTERRUPTED
+            report = removals[0].report()
     _show(report, display, files_elsewhere=not chosen.folder)
-    if report.stopped == _INTERRUPTED:
-        return 130
+    if report.stopped == STOPPED:
+        return INTERRUPTED
     return 0 if report.dry_run or report.ok else 1
 
 
-_INTERRUPTED = "interrupted"
+#: What the first Ctrl-C is told.
+_ENDING = "Interrupted: deletions under way are ended first; Ctrl-C once more ends at once."
 
 
-async def _interruptible(chosen: argparse.Namespace, results: Results) -> RemovalReport | None:
-    """The report; `None` where Ctrl-C came before the first project. The first Ctrl-C lets rows under way end."""
-    options = Options(
-        template=chosen.template,
-        workspace=chosen.workspace,
-        max_concurrency=chosen.max_concurrency,
-        requests_per_second=chosen.requests_per_second,
-    )
-    removals: list[Removal] = []
-
-    async def run() -> RemovalReport:
-        opened = (
-            open_sandbox(options)
-            if chosen.sandbox
-            else open_label_studio(LabelStudioSettings.from_environment(), options)
-        )
-        async with opened as label_studio:
-            removals.append(Removal(results, options, label_studio, dry_run=not chosen.yes))
-            return await removals[0].run()
-
-    running = asyncio.ensure_future(run())
-
-    def interrupt() -> None:
-        if removals and removals[0].under_way and not removals[0].stopped:
-            removals[0].stop(_INTERRUPTED)
-        else:
-            running.cancel()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
-    try:
-        return await running
-    except asyncio.CancelledError:
-        if not removals or not removals[0].under_way:
-            return None
-        removals[0].stop(_INTERRUPTED)
-        return removals[0].report()
+async def _remove(results: Results, options: PlanOptions, removals: list[Removal], *, dry_run: bool) -> RemovalReport:
+    async with label_studio_of(options) as label_studio:
+        removals.append(Removal(results, options, label_studio, dry_run=dry_run))
+        return await removals[0].run()
 
 
 def _show(report: RemovalReport, display: Display, *, files_elsewhere: bool) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from label_studio_stencil.access import Instance
+from label_studio_stencil.api import PlanOptions, label_studio_of
 from label_studio_stencil.batch import provision
-from label_studio_stencil.cli.commands import label_studio_of, listed
+from label_studio_stencil.cli.commands import listed
 from label_studio_stencil.cli.display import Display
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Options
@@ -167,8 +168,8 @@ def publish(chosen: argparse.Namespace, display: Display) -> int:
 
 
 async def _published(chosen: argparse.Namespace, template: Template) -> tuple[int, int]:
-    options = Options(template=chosen.reference, workspace=chosen.workspace)
-    async with label_studio_of(chosen, options) as label_studio:
+    options = PlanOptions(template=chosen.reference, workspace=chosen.workspace, sandbox=chosen.sandbox)
+    async with label_studio_of(options) as label_studio:
         if label_studio.edition is Edition.COMMUNITY:
             raise TemplateUnusable(
                 "Project templates exist in Label Studio Enterprise alone, and this Label Studio is Community."
@@ -197,7 +198,7 @@ async def _published(chosen: argparse.Namespace, template: Template) -> tuple[in
 async def _resolved(chosen: argparse.Namespace, reference: str) -> Template:
     if is_file(reference):
         return _read(reference)
-    async with label_studio_of(chosen, Options()) as label_studio:
+    async with label_studio_of(PlanOptions(sandbox=chosen.sandbox)) as label_studio:
         found = (await resolve_templates([reference], label_studio.client, label_studio.edition, folder=None))[
             reference
         ]

@@ -1,15 +1,13 @@
 """What a batch tells to whoever listens: Prefect events, with resources that automations can match.
 
 `stencil.batch.completed` or `stencil.batch.failed` for a batch, `stencil.project.created` for each project that it made; sent
-at the end, when outcomes are final. `stencil.sheet.ready` is the event that asks for a batch.
+at the end, when outcomes are final.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from urllib.parse import urlsplit
-from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.events import Event, Resource, emit_event
+from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from label_studio_stencil.batch import Batch
@@ -19,7 +17,6 @@ from label_studio_stencil.redaction import redact
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
 
-SHEET_READY = "stencil.sheet.ready"
 BATCH_COMPLETED = "stencil.batch.completed"
 BATCH_FAILED = "stencil.batch.failed"
 PROJECT_CREATED = "stencil.project.created"
@@ -28,28 +25,6 @@ PROJECT_CREATED = "stencil.project.created"
 MOST_PROJECT_EVENTS = 5000
 
 Labels = dict[str, str]
-
-
-async def announce_sheet(name: str, parameters: Mapping[str, object]) -> UUID:
-    """Ask for a batch: send `stencil.sheet.ready`, and return the event's id once the server has it.
-
-    Args:
-        name: What people call the sheet.
-        parameters: The flow's parameters, `sheet` among them, as the payload brings them.
-
-    Raises:
-        httpx.HTTPError: Prefect's server does not take it.
-    """
-    event = Event(
-        event=SHEET_READY,
-        resource=Resource.model_validate(
-            {"prefect.resource.id": f"stencil.sheet.{name}", "prefect.resource.name": name}
-        ),
-        payload=dict(parameters),
-    )
-    async with get_client() as client:
-        await client.request("POST", "/events", json=[event.model_dump(mode="json")])
-    return event.id
 
 
 def announce_projects(batch: Batch, report: Report) -> None:

@@ -16,8 +16,7 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
 from prefect.states import Running
 
-from label_studio_stencil.batch import Batch
-from label_studio_stencil.prefect.states import CANCELLED
+from label_studio_stencil.batch import CANCELLED, Batch
 from label_studio_stencil.report.report import Report
 
 P = ParamSpec("P")

@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from label_studio_stencil.files import DEPLOYMENT, PERSON, Asker, file_name
 from label_studio_stencil.prefect.states import failed_state
 from label_studio_stencil.problems import StencilError, shown
-from label_studio_stencil.sheet.model import Sheet
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,9 +31,6 @@ _HIDDEN = frozenset({"rows", "csv_text", "event", "pinned"})
 
 #: Who named the sheet, the template or the output of a run, where it was not whoever gave its other parameters.
 _named_by: ContextVar[Mapping[str, Asker]] = ContextVar("named_by", default=MappingProxyType({}))
-
-#: Sheets that were read before the flow runs, by their path, URL or name: by the command line, or from a DataFrame.
-read_already: ContextVar[Mapping[str, Sheet]] = ContextVar("read_already", default=MappingProxyType({}))
 
 
 class BadParameters(StencilError):

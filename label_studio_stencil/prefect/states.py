@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from label_studio_stencil.batch import BatchFailed
+from label_studio_stencil.batch import CANCELLED, BatchFailed
 from label_studio_stencil.options import FailWhen, failed
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.redaction import redact
@@ -15,9 +15,6 @@ from label_studio_stencil.report.report import Report
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: `Report.stopped` of a batch that somebody cancelled.
-CANCELLED = "cancelled"
 
 #: Longest message of a state; a sheet may have a hundred thousand problems.
 _LONGEST = 2000

@@ -32,7 +32,7 @@ from label_studio_stencil.policy import Retries
 from label_studio_stencil.prefect.artifacts import show_report
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
 from label_studio_stencil.prefect.instance import open_instance
-from label_studio_stencil.prefect.parameters import Source, asker_of, read_already
+from label_studio_stencil.prefect.parameters import Source, asker_of
 from label_studio_stencil.prefect.states import user_errors
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.report.files import ResultFiles, write_results
@@ -96,10 +96,8 @@ async def load_sheet(source: Source, name: str, options: Options, asker: Asker =
     def load() -> Checked:
         label = "" if isinstance(source, str) else name
         how = {"encoding": options.encoding, "worksheet": options.worksheet}
-        read = known or read_sheet(source, name=label, **how, asker=asker)
-        return check(read, options, template_asker=template_asker)
+        return check(read_sheet(source, name=label, **how, asker=asker), options, template_asker=template_asker)
 
-    known = read_already.get().get(source) if isinstance(source, str) else None
     template_asker = asker_of("template")
     # A large sheet takes half a minute, in which the run still has to send its heartbeats.
     return await asyncio.to_thread(load)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from label_studio_stencil.access import Instance
+from label_studio_stencil.concurrency import together, until_stopped
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
 from label_studio_stencil.labelstudio.models import Project
@@ -33,6 +34,9 @@ SETTLE = 2.0
 CLOCKS_APART = timedelta(minutes=2)
 #: Times that a project is read and its deletion tried, where Label Studio asks to wait.
 _MOST_ROUNDS = 20
+
+#: Why a removal stops that somebody cancelled.
+STOPPED = "interrupted"
 
 Settled = tuple[RemovalOutcome, str, str]
 
@@ -71,7 +75,7 @@ class Removal:
         self.stopped = self.stopped or reason
 
     async def run(self) -> RemovalReport:
-        """What became of each row.
+        """What became of each row. A first cancellation lets the rows under way end, a second one cuts them off.
 
         Raises:
             NotResults: The results are of another Label Studio, or their columns can't be understood.
@@ -91,7 +95,7 @@ class Removal:
                     await self._carry_out(row, expected[row.line])
 
         self.under_way = True
-        await asyncio.gather(*(carry_out(row) for row in rows))
+        await until_stopped(together(carry_out(row) for row in rows), lambda: self.stop(STOPPED))
         return self.report()
 
     def report(self) -> RemovalReport:

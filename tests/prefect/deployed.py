@@ -6,9 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -100,6 +101,19 @@ async def next_run_of(deployment: str, before: int) -> FlowRun:
             if len(runs) > before:
                 return await ended(runs[0])
             await asyncio.sleep(0.2)
+
+
+async def send_sheet_ready(payload: dict[str, Any]) -> None:
+    """Ask for a batch by an event, as README does with curl."""
+    event = {
+        "event": "stencil.sheet.ready",
+        "resource": {"prefect.resource.id": "stencil.sheet.january"},
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "payload": payload,
+    }
+    async with get_client() as client:
+        await client.request("POST", "/events", json=[event])
 
 
 def message_of(run: FlowRun) -> str:

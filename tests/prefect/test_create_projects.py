@@ -18,11 +18,10 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.batch import BatchFailed
 from label_studio_stencil.prefect.flows import create_projects
-from label_studio_stencil.prefect.parameters import BadParameters, SourceUnclear, read_already
+from label_studio_stencil.prefect.parameters import BadParameters, SourceUnclear
 from label_studio_stencil.prefect.tasks import RETRIES
 from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.outcomes import Outcome
-from label_studio_stencil.sheet.sources import read_sheet
 from tests.prefect.deployed import SECONDS
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -189,15 +188,6 @@ def test_the_delays_of_the_tasks_are_those_of_the_policy() -> None:
 
     assert create_group.retries == len(RETRIES.delays)
     assert create_group.retry_delay_seconds == list(RETRIES.delays)
-
-
-async def test_a_sheet_that_the_command_line_has_read_is_not_read_again(sandbox: Sandbox) -> None:
-    token = read_already.set({"gone.csv": read_sheet([{"title": "Read before"}], name="gone.csv")})
-    try:
-        report = await create_projects(sheet="gone.csv", template="1", workspace="1", dry_run=True)
-    finally:
-        read_already.reset(token)
-    assert [row.title for row in report.rows] == ["Read before"]
 
 
 async def test_result_files_that_could_not_be_written_are_told(sandbox: Sandbox, tmp_path: Path) -> None:

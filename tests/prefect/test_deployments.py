@@ -8,11 +8,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
@@ -32,6 +30,7 @@ from tests.prefect.deployed import (
     next_run_of,
     run_of,
     runs_of,
+    send_sheet_ready,
     started,
     worker,
 )
@@ -120,24 +119,15 @@ async def test_the_nightly_sheet_costs_a_listing_and_no_write_until_a_row_is_new
     assert message_of(run) == "Completed: 3 rows: 1 created, 2 exists"
 
 
-async def test_emit_asks_for_a_batch_with_options_that_keep_their_types(
+async def test_an_event_asks_for_a_batch_with_options_that_keep_their_types(
     environment: dict[str, str], label_studio: Sandbox, sheet: Path
 ) -> None:
     before = len(await runs_of(ON_EVENT))
-    options = [
-        "--template",
-        "1",
-        "--workspace",
-        "Research",
-        "--dry-run",
-        "--credentials",
-        BLOCK,
-    ]
-    told = command(environment, "label_studio_stencil", "emit", str(sheet), *options, "--json")
+    payload = {"sheet": str(sheet), "template": 1, "workspace": "Research", "dry_run": True, "credentials": BLOCK}
+    await send_sheet_ready(payload)
     run = await next_run_of(ON_EVENT, before)
     assert message_of(run) == "Completed: 2 rows: 2 would be created"
-    assert run.parameters["event"] == json.loads(told)["parameters"]
-    assert run.parameters["event"]["dry_run"] is True
+    assert run.parameters["event"] == payload
 
 
 @pytest.mark.parametrize(
@@ -168,15 +158,7 @@ async def test_a_malformed_event_fails_in_a_run_that_names_the_field(
     environment: dict[str, str], payload: dict[str, Any], reasons: list[str]
 ) -> None:
     before = len(await runs_of(ON_EVENT))
-    async with get_client() as client:
-        event = {
-            "event": "stencil.sheet.ready",
-            "resource": {"prefect.resource.id": "stencil.sheet.a"},
-            "id": str(uuid4()),
-            "occurred": datetime.now(UTC).isoformat(),
-            "payload": payload,
-        }
-        await client.request("POST", "/events", json=[event])
+    await send_sheet_ready(payload)
     message = message_of(await next_run_of(ON_EVENT, before))
     assert message.startswith("Failed: ")
     assert all(reason in message for reason in reasons), message

@@ -178,12 +178,21 @@ async def test_a_batch_shows_no_secret(
     assert found_in(pickle.dumps(error), gossip.tokens) == set()
 
 
-async def test_the_command_line_at_its_most_talkative_shows_no_secret(
-    label_studio: Sandbox, gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "program", [("label_studio_stencil", "create", "--verbose"), ("scripts.flow",)], ids=["command line", "flow"]
+)
+async def test_a_process_at_its_most_talkative_shows_no_secret(
+    label_studio: Sandbox,
+    gossip: Gossip,
+    sheet: Path,
+    prefect_api: str,
+    server_home: Path,
+    tmp_path: Path,
+    program: tuple[str, ...],
 ) -> None:
     home = tmp_path / "home"
     environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
-    command = [sys.executable, "-m", "label_studio_stencil", "create", str(sheet), "--verbose"]
+    command = [sys.executable, "-m", *program, str(sheet)]
     done = await asyncio.to_thread(
         subprocess.run, command, env=environment, capture_output=True, timeout=SECONDS, check=False
     )

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.prefect.events import announce_sheet
 from label_studio_stencil.version import __version__
-from tests.prefect.deployed import ROOT, SECONDS, message_of, next_run_of, runs_of, worker
+from tests.prefect.deployed import ROOT, SECONDS, message_of, next_run_of, runs_of, send_sheet_ready, worker
 from tests.prefect.test_schedules import scheduled_run, switched_on
 from tests.soak.batches import projects
 
@@ -157,7 +156,7 @@ async def test_a_worker_runs_schedules_and_events(
         async with switched_on(NIGHTLY, sheet=str(sheet)):
             await scheduled_run(NIGHTLY, "Completed: 1 row: 1 created")
         before = len(await runs_of(ON_EVENT))
-        await announce_sheet("rows", {"csv_text": "title\nBy an event\n", "template": "1", "workspace": "1"})
+        await send_sheet_ready({"csv_text": "title\nBy an event\n", "template": "1", "workspace": "1"})
         run = await next_run_of(ON_EVENT, before)
     assert message_of(run) == "Completed: 1 row: 1 created"
     assert sorted(project["title"] for project in projects(sandbox)) == ["By a schedule", "By an event"]

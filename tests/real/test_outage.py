@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from label_studio_stencil.access import open_label_studio
-from label_studio_stencil.batch import Batch, batch_listener, provision
+from label_studio_stencil.batch import prepare
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Project
 from label_studio_stencil.options import Options
@@ -57,12 +57,11 @@ class Server:
         options = Options(template=str(TEMPLATE), max_concurrency=AT_ONCE, longest_outage=longest_outage)
         sheet = [{"title": title, "maximum_annotations": "3"} for title in TITLES]
         settings = LabelStudioSettings(self.instance.url, SecretStr(self.instance.token))
-        batch_listener.set(self._listen)
         async with open_label_studio(settings, options) as label_studio:
-            return await provision(check(read_sheet(sheet), options), options, label_studio)
-
-    def _listen(self, batch: Batch) -> None:
-        batch.tell = lambda text: self.noticed.set() if "is away" in text else None
+            batch = await prepare(check(read_sheet(sheet), options), options, label_studio)
+            batch.tell = lambda text: self.noticed.set() if "is away" in text else None
+            await batch.carry_out()
+            return batch.report()
 
     def assert_one_project_for_each_row(self, report: Report) -> None:
         made = projects(self.instance)

@@ -37,7 +37,7 @@ LAST_REQUEST = 404
 
 #: The batch without Prefect, and the whole flow.
 ENGINE = ("tests.soak.batches",)
-FLOW = ("label_studio_stencil", "create", "--json", "--max-concurrency", "8")
+FLOW = ("scripts.flow", "--max-concurrency", "8")
 
 #: Outcomes of rows whose project is there.
 OK = {"created", "resumed", "exists"}

@@ -1,0 +1,126 @@
+"""The command `submit`: has a Prefect server run a deployment for a sheet, and follows the run to its report."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from label_studio_stencil.api import CreateOptions
+from label_studio_stencil.cli.commands import chosen_options
+from label_studio_stencil.cli.display import MOST_ROWS, Display, Progress
+from label_studio_stencil.cli.interrupts import INTERRUPTED
+from label_studio_stencil.files import PERSON, STANDARD_INPUT, read
+from label_studio_stencil.options import FailWhen
+from label_studio_stencil.problems import StencilError
+from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.sheet.encodings import decoded
+from label_studio_stencil.sheet.sources import MOST_BYTES, Source, read_sheet
+
+#: What is run where nothing else is named.
+DEPLOYMENT = "create-projects/on-demand"
+#: Extensions of files that are sent as text, and what begins files that are no text whatever they are called.
+_TEXTS = (".csv", ".tsv", ".tab", ".txt")
+_PACKED = (b"PK", b"PAR1", b"\x1f\x8b")
+
+
+class SheetTooLarge(StencilError):
+    """The sheet does not fit into a run's parameters."""
+
+
+class SubmitOptions(CreateOptions):
+    """The parameters of a run that a person gives."""
+
+    fail_when: Annotated[
+        FailWhen,
+        Field(description="When the run counts as failed: `any` row needs attention, `all` rows do, or `never`."),
+    ] = "any"
+    credentials: Annotated[
+        str, Field(description="Name of a Prefect block with the address of Label Studio and a token.")
+    ] = ""
+    project_events: Annotated[
+        bool, Field(description="Send an event for each project that is created (none above 5,000).")
+    ] = True
+
+
+def submit(chosen: argparse.Namespace, display: Display) -> int:
+    """Run a deployment for a sheet."""
+    options = chosen_options(SubmitOptions, chosen)
+    given = {name: getattr(options, name) for name in SubmitOptions.model_fields if name in vars(chosen)}
+    parameters = {"sheet": chosen.sheet, **given} if "://" in chosen.sheet else _uploaded(chosen.sheet, options, given)
+    run: dict[str, str] = {}
+    try:
+        return asyncio.run(_submit(chosen, parameters, display, run))
+    except KeyboardInterrupt:
+        if not run:
+            raise
+        display.error(f"The run goes on: {run['url']}. To cancel it: prefect flow-run cancel {run['run']}")
+        return INTERRUPTED
+
+
+def _uploaded(path: str, options: SubmitOptions, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with the rows of a sheet of this machine in them, in place of its name.
+
+    Raises:
+        SheetUnreadable: It is no sheet.
+        SheetTooLarge: It does not fit.
+    """
+    text = path == STANDARD_INPUT or path.lower().endswith(_TEXTS)
+    content = read(path, PERSON, most=MOST_BYTES) if text else b""
+    source: Source = content if path == STANDARD_INPUT else path
+    sheet = read_sheet(source, encoding=options.encoding, worksheet=options.worksheet)
+    rows: dict[str, Any] = (
+        # As it is, which keeps the numbers of its lines.
+        {"csv_text": decoded(content, options.encoding).text}
+        if text and not content.startswith(_PACKED)
+        else {"rows": json.loads(json.dumps([row.cells for row in sheet.rows], default=str))}
+    )
+    # How it is to be read was the business of this machine.
+    parameters = {**rows, **{name: each for name, each in given.items() if name not in ("encoding", "worksheet")}}
+    _check_size(sheet.name, len(json.dumps(parameters).encode()))
+    return parameters
+
+
+def _check_size(name: str, size: int) -> None:
+    from label_studio_stencil.prefect.submission import MOST_PARAMETERS
+
+    if size > MOST_PARAMETERS:
+        raise SheetTooLarge(
+            f"{name} takes {size // 1024:,} KiB as a parameter, and Prefect's server takes {MOST_PARAMETERS // 1024}. Put it "
+            "where the workers can open it and submit its URL (`stencil submit s3://bucket/sheet.csv`), or use "
+            "`stencil create`."
+        )
+
+
+async def _submit(
+    chosen: argparse.Namespace, parameters: Mapping[str, Any], display: Display, run: dict[str, str]
+) -> int:
+    from label_studio_stencil.prefect.submission import follow_run, start_run
+
+    started, url = await start_run(chosen.deployment, parameters)
+    run.update(run=str(started.id), url=url)
+    display.note(f"Run {started.name}: {url}")
+    if chosen.no_wait:
+        display.json(run) if display.machine else display.say(run["run"])
+        return 0
+    now: list[Progress] = []
+    with display.progress(lambda: now[-1] if now else None):
+        report = await follow_run(started, lambda done, text: now.append(Progress(int(done), 100, text)))
+    if display.machine:
+        told = {name: getattr(report, name) for name in ("state", "message", "counts", "rows", "problems")}
+        display.json({**run, **told})
+    else:
+        bad = {outcome.value for outcome in Outcome if not outcome.ok}
+        rows = report.problems or [row for row in report.rows if row.get("outcome") in bad]
+        if rows:
+            display.table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows[:MOST_ROWS]])
+        if len(rows) > MOST_ROWS:
+            display.say(f"... and {len(rows) - MOST_ROWS} more rows")
+        display.say(f"{report.state}: {report.message}")
+    if report.counts:
+        completed = report.state in ("Completed", "CompletedWithFailures")
+        return int(not (completed and all(outcome.ok for outcome in report.counts)))
+    # Without a report a failed run has written nothing; of one that crashed or was cancelled nobody knows.
+    return 2 if report.state == "Failed" else 1

@@ -1,0 +1,108 @@
+"""Runs of a deployment that somebody waits for elsewhere: started with parameters, and followed to their report."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+from prefect.utilities.urls import url_for
+
+from label_studio_stencil.json_value import JSON
+from label_studio_stencil.prefect.artifacts import PROBLEMS_KEY, PROGRESS_KEY, ROWS_KEY, SUMMARY_KEY
+from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.report.outcomes import Outcome
+
+#: Bytes of a run's parameters as JSON that Prefect's server takes at most (3.9.1).
+MOST_PARAMETERS = 512 * 1024
+#: Seconds between two looks at a run.
+_EVERY = 1.0
+
+
+class PrefectUnusable(StencilError):
+    """No Prefect server is named, it does not answer, or it does not take the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What is known of a run that has ended, from its state and its artifacts.
+
+    Attributes:
+        state: Name of the state, such as `Completed`.
+        message: The report in one line, or the state's message.
+        counts: Rows by outcome; empty where the run did not report on any.
+        rows: The rows as the run's table has them, those that need attention first.
+        problems: What is wrong with a sheet that was refused.
+    """
+
+    state: str
+    message: str
+    counts: Mapping[Outcome, int]
+    rows: tuple[Mapping[str, JSON], ...]
+    problems: tuple[Mapping[str, JSON], ...]
+
+
+async def start_run(deployment: str, parameters: Mapping[str, Any]) -> tuple[FlowRun, str]:
+    """Have a deployment run; return the run, and its address in the UI.
+
+    Raises:
+        PrefectUnusable: The server that is named can't be used for it, or none is named.
+    """
+    if not PREFECT_API_URL.value():
+        raise PrefectUnusable(
+            "PREFECT_API_URL names no Prefect server, and a run needs one that stays: start one with `prefect server start`. "
+            "`stencil create` needs none."
+        )
+    async with get_client() as client:
+        if (problem := await client.api_healthcheck()) is not None:
+            raise PrefectUnusable(f"The Prefect server that PREFECT_API_URL names does not answer: {problem!r}.")
+        try:
+            found = await client.read_deployment_by_name(deployment)
+            run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+        except (ObjectNotFound, ValueError):
+            raise PrefectUnusable(
+                f"This Prefect server has no deployment {deployment}; `prefect deploy --all` makes the project's own."
+            ) from None
+        except PrefectHTTPStatusError as error:
+            raise PrefectUnusable(f"Prefect's server does not take the run: {shown(error.response.text)}") from None
+    return run, url_for("flow-run", run.id) or str(run.id)
+
+
+async def follow_run(run: FlowRun, tell: Callable[[float, str], None]) -> RunReport:
+    """Wait for the end of a run.
+
+    Args:
+        run: The run.
+        tell: Called again and again with how far it is, in percent and in words.
+    """
+    async with get_client() as client:
+        while True:
+            found = await client.read_flow_run(run.id)
+            artifacts = await _artifacts(client, run)
+            if found.state is not None and found.state.is_final():
+                return _report(found, artifacts)
+            progress = artifacts.get(PROGRESS_KEY)
+            name = found.state.name if found.state else "Pending"
+            tell(float((progress and progress.data) or 0), str((progress and progress.description) or name))
+            await asyncio.sleep(_EVERY)
+
+
+def _report(run: FlowRun, artifacts: Mapping[str, Any]) -> RunReport:
+    summary = artifacts.get(SUMMARY_KEY)
+    counts = {Outcome(name): int(count) for name, count in ((summary and summary.metadata_) or {}).items()}
+    state = run.state
+    message = (summary.description if summary and counts else state and state.message) or ""
+    rows, problems = (
+        tuple(json.loads(artifacts[key].data)) if key in artifacts else () for key in (ROWS_KEY, PROBLEMS_KEY)
+    )
+    return RunReport(str(state and state.name), message, counts, rows, problems)
+
+
+async def _artifacts(client: PrefectClient, run: FlowRun) -> dict[str, Any]:
+    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    return {str(each.key): each for each in await client.read_artifacts(artifact_filter=mine)}

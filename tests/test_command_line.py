@@ -1,0 +1,377 @@
+"""The command line as a person at a terminal, or a script, uses it."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.api import CreateOptions
+from label_studio_stencil.batch import Batch
+from label_studio_stencil.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "projects.csv"
+#: Seconds after which what is waited for will not come any more.
+SECONDS = 120
+
+DEFAULTS = ("--template", "1", "--workspace", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command came to."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+Stencil = Callable[..., Done]
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A fresh sandbox that the environment names as Label Studio."""
+    with Sandbox(tmp_path / "sandbox.sqlite3", log_requests=True) as sandbox:
+        monkeypatch.setenv("LABEL_STUDIO_URL", sandbox.url)
+        monkeypatch.setenv("LABEL_STUDIO_API_KEY", sandbox.token)
+        yield sandbox
+
+
+@pytest.fixture
+def stencil(sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stencil]:
+    """Run a command in this process."""
+
+    def run(*arguments: str, stdin: str = "") -> Done:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        try:
+            code = main(arguments)
+        except SystemExit as ended:
+            code = int(str(ended.code))
+        done = Done(code, *capsys.readouterr())
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def writes(sandbox: Sandbox) -> int:
+    # A labelling interface is put to Label Studio as a question, by POST.
+    asked = "/api/projects/validate/"
+    return sum(request.method != "GET" and request.path != asked for request in sandbox.requests)
+
+
+def test_the_example_is_created_once_and_exists_the_second_time(stencil: Stencil, tmp_path: Path) -> None:
+    first = stencil("create", str(EXAMPLE), "--output", str(tmp_path / "out"))
+    assert first.code == 0, first.stderr
+    assert "26 rows: 26 created" in first.stdout
+    second = stencil("create", str(EXAMPLE), "--output", str(tmp_path / "out"))
+    assert "26 rows: 26 exists, nothing written" in second.stdout
+
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["outcome"] for row in rows} == {"exists"}
+    assert all(row["project_url"].endswith(f"/projects/{row['project_id']}") for row in rows)
+
+
+def test_failed_rows_come_back_as_a_sheet_that_can_be_fed_back_from_anywhere(stencil: Stencil, tmp_path: Path) -> None:
+    sheets, out = tmp_path / "sheets", tmp_path / "out"
+    sheets.mkdir()
+    (sheets / "guide.md").write_text("Read it twice.")
+    (sheets / "sheet.csv").write_text(
+        "title,template,workspace,expert_instruction,model_version\nGood,1,1,@guide.md,\nBad,1,1,@guide.md,no such model\n"
+    )
+    first = stencil("create", str(sheets / "sheet.csv"), "--output", str(out))
+    assert first.code == 1
+    assert "model_version" in first.stdout
+
+    failed = (out / "failed.csv").read_text(encoding="utf-8-sig")
+    assert failed.splitlines()[0] == "title,template,workspace,expert_instruction,model_version"
+    (out / "failed.csv").write_text(failed.replace("no such model", ""), encoding="utf-8")
+    second = stencil("create", str(out / "failed.csv"))
+    assert second.code == 0, second.stdout + second.stderr
+    assert "1 rows: 1 created" in second.stdout or "1 row: 1 created" in second.stdout
+
+
+def test_one_error_of_each_kind_is_told_with_line_and_column_and_creates_nothing(
+    stencil: Stencil, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "wrong.csv"
+    sheet.write_text(
+        "title,template,workspace,color,maximum_annotations,sampling,overrides\n"
+        "ab,1,1,,,,\n"
+        "Right title,1,1,red,,,\n"
+        "Right title 2,1,1,,many,,\n"
+        "Right title 3,1,1,,,Random,\n"
+        "Right title 4,1,1,,,,{broken\n"
+        'Right title 5,1,1,,,,"{""id"": 3}"\n'
+        'Right title 6,1,1,,,,"{""colour"": ""#112233""}"\n'
+        "Right title 7,Sentimental Analysis,1,,,,\n"
+        "Right title 8,1,No such workspace,,,,\n"
+        "Right title 9,1,Archive 2024,,,,\n"
+        "Right title 10,1,1,,,,\n"
+        "Right title 10,1,1,,,,\n"
+    )
+    done = stencil("create", str(sheet))
+    assert done.code == 2
+    expected = {
+        (2, "title", "title-too-short"),
+        (3, "color", "not-a-colour"),
+        (4, "maximum_annotations", "not-a-number"),
+        (5, "sampling", "not-a-choice"),
+        (6, "overrides", "not-json"),
+        (7, "overrides.id", "read-only-field"),
+        (8, "overrides.colour", "unknown-field"),
+        (9, "template", "template-unknown"),
+        (10, "workspace", "workspace-unknown"),
+        (11, "workspace", "workspace-archived"),
+        (13, "title", "duplicate-row"),
+    }
+    for line, column, code in expected:
+        assert any(
+            f"line {line}, column {column}:" in each and f"[{code}]" in each for each in done.stderr.splitlines()
+        ), code
+    assert "'Sentiment Analysis' (id 1)" in done.stderr
+    assert writes(sandbox) == 0
+
+
+def test_plan_and_check_write_nothing(stencil: Stencil, sandbox: Sandbox) -> None:
+    plan = stencil("plan", str(EXAMPLE))
+    assert (plan.code, "26 would be created" in plan.stdout) == (0, True)
+    assert stencil("create", str(EXAMPLE), "--dry-run").stdout.split(" (")[0] == plan.stdout.split(" (")[0]
+    check = stencil("check", str(EXAMPLE))
+    assert (check.code, "26 rows, no problems" in check.stdout) == (0, True)
+    assert writes(sandbox) == 0
+
+
+def test_standard_input_is_a_sheet(stencil: Stencil) -> None:
+    done = stencil("create", "-", *DEFAULTS, stdin="title\nFrom a pipe\n")
+    assert (done.code, "1 created" in done.stdout) == (0, True)
+
+
+def test_a_machine_gets_one_json_document(stencil: Stencil) -> None:
+    report = json.loads(stencil("create", "-", *DEFAULTS, "--json", stdin="title\nFor a machine\n").stdout)
+    assert (report["ok"], report["rows"][0]["outcome"]) == (True, "created")
+    refused = stencil("create", "-", *DEFAULTS, "--json", stdin="title,color\nOne,red\n")
+    assert refused.code == 2
+    assert [each["column"] for each in json.loads(refused.stdout)["problems"]] == ["color"]
+    listed = json.loads(stencil("template", "list", "--json").stdout)
+    assert {"reference": "1", "name": "Sentiment Analysis"}.items() <= listed[0].items()
+
+
+def test_result_files_that_could_not_be_written_are_no_success(stencil: Stencil, tmp_path: Path) -> None:
+    (tmp_path / "results.csv").mkdir()
+    done = stencil("create", "-", *DEFAULTS, "--output", str(tmp_path), stdin="title\nOne of one\n")
+    assert done.code == 1
+    assert "1 created" in done.stdout
+    assert "were not written" in done.stderr
+    assert "failed.csv are in" not in done.stderr
+
+
+def test_who_closes_the_output_early_gets_the_exit_code_all_the_same(sandbox: Sandbox, tmp_path: Path) -> None:
+    sheet = tmp_path / "many.csv"
+    sheet.write_text("title,color\n" + "".join(f"Row {number},red\n" for number in range(3000)))
+    with started("plan", str(sheet), *DEFAULTS, "--skip-invalid", "--json") as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.stdout.close()
+    assert running.returncode == 1
+
+
+def test_an_unexpected_error_is_one_line(stencil: Stencil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("a file where a folder should be")
+    monkeypatch.setenv("STENCIL_SANDBOX_DATA", str(tmp_path / "file" / "data"))
+    done = stencil("plan", "-", "--sandbox", *DEFAULTS, stdin="title\nOne\n")
+    assert done.code == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert str(tmp_path / "file") in done.stderr
+
+
+def test_an_error_amid_a_batch_leaves_its_report_and_its_files(
+    stencil: Stencil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(batch: Batch) -> None:
+        raise ZeroDivisionError("nobody has foreseen it")
+
+    monkeypatch.setattr(Batch, "carry_out_steps", broken)
+    done = stencil("create", "-", *DEFAULTS, "--output", str(tmp_path), stdin="title\nOne\n")
+    assert done.code == 1
+    assert "ZeroDivisionError: nobody has foreseen it (STENCIL_TRACEBACK=1 shows where)" in done.stderr
+    assert "1 created" in done.stdout
+    assert "created" in (tmp_path / "results.csv").read_text(encoding="utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    "missing", [["LABEL_STUDIO_URL"], ["LABEL_STUDIO_API_KEY"], ["LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"]]
+)
+def test_a_missing_setting_exits_2_and_names_both(
+    stencil: Stencil, missing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in missing:
+        monkeypatch.delenv(name)
+    done = stencil("create", str(EXAMPLE))
+    assert done.code == 2
+    assert all(name in done.stderr for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", *missing))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["create", "no such file.csv"], "no such file.csv", id="no such sheet"),
+        pytest.param(["create", str(EXAMPLE), "--max-concurrency", "65"], "--max-concurrency", id="bad number"),
+        pytest.param(["create", str(EXAMPLE), "--max-failures", "some"], "max_failures", id="bad share"),
+        pytest.param(["create", str(EXAMPLE), "--output", "/proc/nowhere"], "/proc/nowhere", id="bad output"),
+        pytest.param(["crate"], "there is no 'crate'; did you mean create?", id="no such command"),
+        pytest.param(["template", "lst"], "did you mean list?", id="no such subcommand"),
+        pytest.param(["plan", "a.csv", "--tempalte", "1"], "did you mean --template?", id="no such option"),
+        pytest.param(["create", "a.csv", "--mode", "upadte"], "did you mean update?", id="no such choice"),
+    ],
+)
+def test_bad_usage_exits_2_with_a_sentence(stencil: Stencil, arguments: list[str], said: str) -> None:
+    done = stencil(*arguments)
+    assert done.code == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["template"], ["workspace"]], ids=["stencil", "template", "workspace"])
+def test_a_command_alone_shows_what_there_is(stencil: Stencil, command: list[str]) -> None:
+    done = stencil(*command)
+    assert (done.code, done.stderr) == (0, "")
+    assert f"usage: {' '.join(['stencil', *command])}" in done.stdout
+
+
+def test_every_option_of_a_batch_is_a_flag_with_its_description(stencil: Stencil) -> None:
+    told = "".join(stencil("create", "--help").stdout.split())
+    for name, field in CreateOptions.model_fields.items():
+        if name not in ("url", "token", "fail_when"):
+            assert f"--{name.replace('_', '-')}" in told
+            assert "".join(str(field.description).removesuffix(".").split()) in told
+
+
+def test_a_label_studio_that_does_not_answer_exits_2(stencil: Stencil, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:1")
+    done = stencil("plan", str(EXAMPLE))
+    assert done.code == 2
+    assert "no connection" in done.stderr
+
+
+def test_the_sandbox_needs_no_setting_and_says_so_in_every_line(
+    stencil: Stencil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LABEL_STUDIO_URL")
+    monkeypatch.delenv("LABEL_STUDIO_API_KEY")
+    monkeypatch.setenv("STENCIL_SANDBOX_DATA", str(tmp_path / "embedded.sqlite3"))
+    done = stencil("create", str(EXAMPLE), "--sandbox")
+    assert done.code == 0, done.stderr
+    assert all(line.startswith("[sandbox] ") for line in (done.stdout + done.stderr).splitlines() if line)
+    assert "26 created" in done.stdout
+
+
+# Processes of their own
+
+
+def started(*arguments: str, program: str = "") -> subprocess.Popen[str]:
+    """A command, in a group of its own as a terminal's is."""
+    command = [sys.executable, *(["-c", program] if program else ["-m", "label_studio_stencil"])]
+    return subprocess.Popen(
+        [*command, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+
+
+def amid_rows(sandbox: Sandbox) -> None:
+    """Return as the settings of a first project are applied."""
+
+    async def seen() -> None:
+        async with asyncio.timeout(SECONDS):
+            while not any(request.method == "PATCH" for request in sandbox.requests):  # noqa: ASYNC110 - a thread's
+                await asyncio.sleep(0.01)
+
+    asyncio.run(seen())
+
+
+def long_sheet(folder: Path) -> Path:
+    sheet = folder / "long.csv"
+    sheet.write_text("title\n" + "".join(f"Row {number}\n" for number in range(2000)))
+    return sheet
+
+
+def test_a_batch_needs_no_prefect_and_no_pandas(sandbox: Sandbox) -> None:
+    program = (
+        "import sys; from label_studio_stencil.cli import main; code = main(sys.argv[1:]);"
+        "sys.exit(code or ', '.join(sorted({'prefect', 'pandas', 'starlette', 'openpyxl'} & set(sys.modules))) or 0)"
+    )
+    with started("create", str(EXAMPLE), program=program) as running:
+        stdout, stderr = running.communicate(timeout=SECONDS)
+    assert (running.returncode, stderr) == (0, "")
+    assert "26 created" in stdout
+
+
+@pytest.mark.parametrize(
+    "sent", [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM, as a container's end")]
+)
+def test_an_interrupted_batch_completes_placeholders_and_exits_130_with_the_report(
+    sandbox: Sandbox, tmp_path: Path, sent: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    with started(
+        "create", str(long_sheet(tmp_path)), *DEFAULTS, "--output", str(out), "--requests-per-second", "100"
+    ) as running:
+        amid_rows(sandbox)
+        # As a terminal does: to the whole group.
+        os.killpg(running.pid, sent)
+        stdout, stderr = running.communicate(timeout=SECONDS)
+    assert running.returncode == 130, stderr
+    assert "unprocessed" in stdout
+    assert "Traceback" not in stdout + stderr
+    methods = [request.method for request in sandbox.requests]
+    assert methods.count("POST") == methods.count("PATCH") < 2000
+    with (out / "results.csv").open(encoding="utf-8-sig", newline="") as file:
+        outcomes = [row["outcome"] for row in csv.DictReader(file)]
+    assert len(outcomes) == 2000
+    assert outcomes.count("created") == methods.count("POST")
+
+
+def test_a_second_interrupt_cuts_a_batch_off_and_it_still_reports(sandbox: Sandbox, tmp_path: Path) -> None:
+    with started("create", str(long_sheet(tmp_path)), *DEFAULTS, "--requests-per-second", "100") as running:
+        amid_rows(sandbox)
+        running.send_signal(signal.SIGINT)
+        assert running.stderr is not None
+        assert "once more ends at once" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        stdout, stderr = running.communicate(timeout=SECONDS)
+    assert running.returncode == 130, stderr
+    assert "Traceback" not in stdout + stderr
+    methods = [request.method for request in sandbox.requests]
+    assert methods.count("PATCH") < methods.count("POST") < 2000
+
+
+def test_an_interrupt_before_the_first_create_says_that_nothing_was_created(
+    stencil: Stencil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(SECONDS)
+
+    monkeypatch.setattr("label_studio_stencil.cli.commands.prepare", interrupted)
+    done = stencil("create", str(EXAMPLE))
+    assert done.code == 130
+    assert "nothing was created" in done.stderr
