@@ -65,7 +65,7 @@ def decoded(content: bytes, encoding: str = "") -> Decoded:
             f"The text is UTF-8 with a broken letter at {place}: save it as UTF-8 again, or name its encoding (--encoding)."
         )
     text = _western(content)
-    if text is None:
+    if text is None or (_is_thin(text) and _reads_otherwise(content)):
         raise SheetUnreadable(_which(content, place))
     title = _first_title(text)
     note = "The text is not UTF-8, and was read as Windows-1252, which Excel in Western Europe writes"
@@ -192,6 +192,22 @@ def _western(content: bytes) -> str | None:
     return text if all(map(_is_western, lines)) else None
 
 
+#: Letters, in all words beyond ASCII, that prove something: of Polish, Czech and Hungarian words one in ten passes, and most
+#: of those are short.
+_ENOUGH_LETTERS = 6
+
+
+def _is_thin(text: str) -> bool:
+    """Whether all that shows the encoding is one short word."""
+    found: set[str] = set()
+    for word in _WORD.finditer(text):
+        if not word[0].isascii():
+            found.add(word[0])
+            if sum(map(len, found)) >= _ENOUGH_LETTERS:
+                return False
+    return bool(found)
+
+
 def _is_western(line: str) -> bool:
     plain = _ORDINAL.sub("", line)
     if _WITHIN.search(plain):
@@ -270,8 +286,8 @@ _CANDIDATES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
 def _rarity(name: str, text: str) -> float:
     """What makes a reading less likely than its letters do."""
     if name == "windows-1252":
-        # It was looked at word by word before, and some word is of no Western language.
-        return 0.6
+        # Word by word: some word may be of no Western language.
+        return 1.0 if all(map(_is_western, text.splitlines())) else 0.6
     if name in ("shift_jis", "euc_jp"):
         return 1.0 if any(map(_KANA, text)) else 0.8
     return 0.9 if name.startswith("cp8") or name == "windows-874" else 1.0
@@ -280,36 +296,62 @@ def _rarity(name: str, text: str) -> float:
 _LATIN = ("windows-1252", "windows-1250", "windows-1254", "windows-1257", "mac_roman", "cp850", "cp852")
 #: Python has other names for these.
 _CODECS = {"windows-874": "cp874", "shift_jis": "cp932"}
-#: Candidates that are told, and the share of letters above which one is.
-_MOST_CANDIDATES, _LIKELY = 4, 0.4
+#: Candidates that are told, the share of letters above which one is, and from which one is as good as Windows-1252.
+_MOST_CANDIDATES, _LIKELY, _AS_LIKELY = 4, 0.4, 0.8
+#: Encodings of DOS and old Macs, in which typographic quotes are letters.
+_OF_OLD = ("cp8", "mac")
 
 
-def _which(content: bytes, place: str) -> str:
-    """The sentence that asks for the encoding, with the likely ones and what they make of the first title that shows it."""
+class _Reading(NamedTuple):
+    """What an encoding makes of a text, and how likely that is, from 0 to 1."""
+
+    likely: float
+    encoding: str
+    whose: str
+    text: str
+
+
+def _readings(content: bytes) -> list[_Reading]:
+    """How the start of a text may be read, the likeliest first."""
     sample = content if len(content) <= _SAMPLE else content[:_SAMPLE].rpartition(b"\n")[0]
     readings = []
-    for number, (name, whose, is_letter) in enumerate(_CANDIDATES):
+    for name, whose, is_letter in _CANDIDATES:
         try:
             text = sample.decode(_CODECS.get(name, name))
         except UnicodeDecodeError:
             continue
-        if _NO_TEXT.search(text):
-            continue
-        likely = _likelihood(text, is_letter, latin=name in _LATIN)
-        likely *= _rarity(name, text)
-        if likely > _LIKELY:
-            title = _first_title(text)
-            readings.append((-likely, number, f"{name} ({whose})" + (f" reads {title}" if title else ""), name))
-    if not readings:
+        if not _NO_TEXT.search(text):
+            likely = _likelihood(text, is_letter, latin=name in _LATIN) * _rarity(name, text)
+            readings.append(_Reading(likely, name, whose, text))
+    return sorted(readings, key=lambda reading: -reading.likely)
+
+
+def _reads_otherwise(content: bytes) -> bool:
+    """Whether a text that can be Windows-1252 reads as well in an encoding that other systems of today write."""
+    readings = _readings(content)
+    western = [reading.text for reading in readings if reading.encoding == "windows-1252"]
+    return any(
+        reading.likely >= _AS_LIKELY and reading.text not in western
+        for reading in readings
+        if not reading.encoding.startswith(_OF_OLD)
+    )
+
+
+def _which(content: bytes, place: str) -> str:
+    """The sentence that asks for the encoding, with the likely ones and what they make of the first title that shows it."""
+    best = [reading for reading in _readings(content) if reading.likely > _LIKELY][:_MOST_CANDIDATES]
+    if not best:
         return (
             f"The text is not UTF-8, see {place}, and nothing shows its encoding: save it as UTF-8, or name its encoding "
             "(--encoding)."
         )
-    best = sorted(readings)[:_MOST_CANDIDATES]
-    told = "; ".join(reading for _, _, reading, _ in best)
+    told = "; ".join(
+        f"{each.encoding} ({each.whose})" + (f" reads {title}" if (title := _first_title(each.text)) else "")
+        for each in best
+    )
     return (
         f"The text is not UTF-8, see {place}, and its encoding is not certain: {told}. Save it as UTF-8, or name its encoding, "
-        f"for example --encoding {best[0][3]}."
+        f"for example --encoding {best[0].encoding}."
     )
 
 

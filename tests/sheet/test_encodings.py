@@ -54,8 +54,8 @@ def only_title(sheet: Sheet) -> object:
 
 @pytest.mark.parametrize("word", [word for line in WESTERN for word in line.split() if not word.isascii()])
 def test_a_western_word_is_read_as_windows_1252_with_a_note_that_shows_it(word: str) -> None:
-    sheet = read_sheet(f"title,_n\nReview {word},x\n".encode("cp1252"))
-    assert only_title(sheet) == f"Review {word}"
+    sheet = read_sheet(f"title,_n\nReview {word},x\nÜbersicht,y\n".encode("cp1252"))
+    assert sheet.rows[0].cells["title"] == f"Review {word}"
     [note] = sheet.notes
     assert "Windows-1252" in note
     assert "--encoding" in note
@@ -72,6 +72,38 @@ def test_what_may_be_another_encoding_is_refused_with_the_likely_ones_and_how_th
     assert f"{encoding} (" in str(caught.value)
     assert f"reads {title!r}" in str(caught.value)
     assert only_title(read_sheet(content.replace(b"1;plain;2\n", b""), encoding=encoding)) == title
+
+
+@pytest.mark.parametrize(
+    ("encoding", "word"),
+    [
+        ("windows-1252", "où"),
+        ("windows-1252", "på"),
+        ("windows-1252", "Señor"),
+        ("windows-1250", "loď"),
+        ("windows-1250", "tűz"),
+        ("windows-1250", "bună"),
+        ("windows-1251", "и"),
+        ("windows-1253", "η"),
+        ("windows-1255", "א"),
+        ("windows-1257", "gerą"),
+        ("shift_jis", "日本"),
+        ("gb18030", "客户"),
+    ],
+)
+def test_one_short_word_that_several_encodings_have_is_asked_about(encoding: str, word: str) -> None:
+    content = f"title,_n\nTest {word},x\nTest {word} again,y\n".encode(encoding)
+    with pytest.raises(SheetUnreadable) as caught:
+        read_sheet(content)
+    assert f"{encoding} (" in str(caught.value)
+    assert f"reads 'Test {word}'" in str(caught.value)
+    assert read_sheet(content, encoding=encoding).rows[0].cells["title"] == f"Test {word}"
+
+
+@pytest.mark.parametrize("title", ["Bär", "Café", "5 €", "20°C", "it’s", "München", "avaliação"])
+def test_what_reads_alike_in_all_likely_encodings_or_is_no_short_word_is_read_with_a_note(title: str) -> None:
+    sheet = read_sheet(f"title,_n\n{title},x\n".encode("cp1252"))
+    assert (only_title(sheet), len(sheet.notes)) == (title, 1)
 
 
 def test_a_named_encoding_is_taken_without_a_note() -> None:

@@ -22,7 +22,7 @@ from label_studio_stencil.sheet.model import Row, Sheet, SheetUnreadable
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.sheet.writing import as_opendocument
 
-PLAIN = "title,description\nabc,déjà\n"
+PLAIN = "title,description\nabc,café\n"
 
 
 def only_row(sheet: Sheet) -> dict[str, object]:
@@ -33,12 +33,12 @@ def only_row(sheet: Sheet) -> dict[str, object]:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
 def test_the_encodings_that_spreadsheets_write_are_read(encoding: str) -> None:
-    assert only_row(read_sheet(PLAIN.encode(encoding))) == {"title": "abc", "description": "déjà"}
+    assert only_row(read_sheet(PLAIN.encode(encoding))) == {"title": "abc", "description": "café"}
 
 
 def test_a_big_endian_mark_is_read() -> None:
     content = b"\xfe\xff" + PLAIN.encode("utf-16-be")
-    assert only_row(read_sheet(content))["description"] == "déjà"
+    assert only_row(read_sheet(content))["description"] == "café"
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"], ids=["comma", "semicolon", "tab", "bar"])
