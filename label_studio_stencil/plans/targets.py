@@ -18,7 +18,7 @@ from label_studio_stencil.plans.plan import Target, description_problem, target_
 from label_studio_stencil.problems import Problem, counted, shown
 from label_studio_stencil.redaction import FromFile
 from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS
-from label_studio_stencil.rows.predictions import Labelled, doubts
+from label_studio_stencil.rows.predictions import Labelled, doubts, unknown_annotators
 from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.requests import find_duplicates, requests_of
 from label_studio_stencil.rows.titles import TitlePattern, cut, fault_of_title
@@ -141,6 +141,7 @@ async def resolve_targets(checked: Checked, options: Options, label_studio: Inst
                 targets.append(target)
         problems += own
     people, strangers = await _people(targets, label_studio)
+    await _note_annotators(targets, label_studio, checked.sheet)
     problems += strangers
     unknown = {problem.line for problem in strangers}
     targets = [target for target in targets if target.request.line not in unknown]
@@ -203,7 +204,7 @@ async def _people(targets: Sequence[Target], label_studio: Instance) -> tuple[di
     if label_studio.edition is Edition.COMMUNITY:
         message = "only Label Studio Enterprise has members of a project, and this is Community: leave the cell empty."
         return {}, [Problem("enterprise-only-field", message, each.request.line, "members") for each in named]
-    people = {user.email.strip().lower(): user.id for user in await label_studio.client.users()}
+    people = await _users(label_studio)
     problems = []
     for target in named:
         unknown = [member.email for member in target.request.steps.members if member.email not in people]
@@ -211,6 +212,21 @@ async def _people(targets: Sequence[Target], label_studio: Instance) -> tuple[di
             message = "Label Studio has no user with this e-mail address: invite them first, or correct it."
             problems.append(Problem("member-unknown", message, target.request.line, "members", shown(unknown[0])))
     return people, problems
+
+
+async def _note_annotators(targets: Sequence[Target], label_studio: Instance, sheet: Sheet) -> None:
+    """Note annotations within tasks that are by nobody whom Label Studio knows."""
+    files = {tasks.where: tasks for target in targets if (tasks := target.request.steps.tasks)}
+    named = [tasks for tasks in files.values() if tasks.labelled.annotators]
+    users = await _users(label_studio) if named else {}
+    for tasks in named:
+        for doubt in unknown_annotators(tasks.labelled, users):
+            _note(sheet, f"{file_name(tasks.where)}: {doubt}")
+
+
+async def _users(label_studio: Instance) -> dict[str, int]:
+    """Everybody's e-mail address, in lower case, with their id."""
+    return {user.email.strip().lower(): user.id for user in await label_studio.client.users()}
 
 
 def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tuple[Request, Template, list[Problem]]:

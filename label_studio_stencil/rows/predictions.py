@@ -73,12 +73,14 @@ class Labelled(NamedTuple):
         annotations: How many.
         kinds: Their results, by kind.
         notes: Sentences about what Label Studio may take otherwise than meant.
+        annotators: Whose the annotations are, by e-mail address or id, with the place of the first of each.
     """
 
     predictions: int = 0
     annotations: int = 0
     kinds: tuple[tuple[ResultKind, Seen], ...] = ()
     notes: tuple[str, ...] = ()
+    annotators: tuple[tuple[str | int, Seen], ...] = ()
 
     @property
     def told(self) -> str:
@@ -99,6 +101,7 @@ def labelled(tasks: Sequence[JSON]) -> Labelled:
     """
     numbers = {"predictions": 0, "annotations": 0}
     kinds: dict[ResultKind, Seen] = {}
+    annotators: dict[str | int, Seen] = {}
     notes: dict[str, str] = {}
     for number, task in enumerate(tasks, start=1):
         if not isinstance(task, Mapping):
@@ -117,11 +120,33 @@ def labelled(tasks: Sequence[JSON]) -> Labelled:
             numbers[key] += len(listed)
             for position, each in enumerate(listed, start=1):
                 place = f"{key[:-1]} {position} of task {number}"
+                by = _annotator(each, place) if key == "annotations" else None
+                if by is not None and (by in annotators or len(annotators) < MOST_KINDS):
+                    before = annotators.get(by, Seen(0, place))
+                    annotators[by] = before._replace(number=before.number + 1)
                 for kind, where in _results(each, place, predicted=key == "predictions"):
                     seen = kinds.get(kind)
                     if seen or len(kinds) < MOST_KINDS:
                         kinds[kind] = Seen(seen.number + 1, seen.place) if seen else Seen(1, where)
-    return Labelled(numbers["predictions"], numbers["annotations"], tuple(kinds.items()), tuple(notes.values()))
+    return Labelled(
+        numbers["predictions"],
+        numbers["annotations"],
+        tuple(kinds.items()),
+        tuple(notes.values()),
+        tuple(annotators.items()),
+    )
+
+
+def _annotator(each: JSON, place: str) -> str | int | None:
+    """Whose an annotation is, by e-mail address or id; nobody's where it does not say, so that it becomes the importer's."""
+    by = each.get("completed_by") if isinstance(each, Mapping) else None
+    if isinstance(by, Mapping):
+        by = by.get("email")
+        if not isinstance(by, str):
+            raise BadLabels(f"the completed_by of {place} has no email")
+    elif by is not None and not isinstance(by, int):
+        raise BadLabels(f"the completed_by of {place} is neither the id of a user nor an object with an email")
+    return by
 
 
 def _results(each: JSON, place: str, *, predicted: bool) -> Iterator[tuple[ResultKind, str]]:
@@ -150,6 +175,26 @@ def _results(each: JSON, place: str, *, predicted: bool) -> Iterator[tuple[Resul
 
 def _text(value: JSON) -> str:
     return value if isinstance(value, str) else ""
+
+
+def unknown_annotators(found: Labelled, users: Mapping[str, int]) -> list[str]:
+    """Sentences on annotations of users whom Label Studio does not list.
+
+    Args:
+        found: What the tasks of a file have.
+        users: Everybody's e-mail address, in lower case, with their id.
+    """
+    known = {*users, *users.values()}
+    unknown = [
+        seen for by, seen in found.annotators if (by.strip().lower() if isinstance(by, str) else by) not in known
+    ]
+    if not unknown:
+        return []
+    number = counted(sum(seen.number for seen in unknown), "annotation")
+    return [
+        f"{number} of users that Label Studio does not list, first {unknown[0].place}: it refuses files with completed_by of "
+        "unknown users, so invite them first, or remove completed_by."
+    ]
 
 
 def doubts(found: Labelled, interface: str) -> list[str]:

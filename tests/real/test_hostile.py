@@ -33,7 +33,7 @@ def sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "extends.yaml").write_text("extends: link.yaml\n")
     (folder / "config.yaml").write_text("name: x\nlabel_config_file: out/secret.txt\n")
     # Label Studio refuses it, and its reason quotes it.
-    annotation = {"result": [], "completed_by": SECRET}
+    annotation = {"result": [], "completed_by": {"email": SECRET}}
     (folder / "other.json").write_text(json.dumps([{"data": {"text": "x"}, "annotations": [annotation]}]))
     (folder / "broken.json").write_text(f'[{{"text": "{SECRET}"}}, {SECRET}]')
     (folder / "broken.xml").write_text(f"<View><{SECRET}>")

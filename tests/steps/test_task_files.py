@@ -142,6 +142,14 @@ def within(key: str, *items: object) -> bytes:
         (within("predictions", {"result": []}, "private"), "prediction 2 of task 2 is not an object"),
         (within("annotations", {"private": []}), "annotation 1 of task 2 has no result"),
         (within("annotations", {"result": {"private": 1}}), "the result of annotation 1 of task 2 is not a list"),
+        (
+            within("annotations", {"result": [], "completed_by": "private"}),
+            "the completed_by of annotation 1 of task 2 is neither",
+        ),
+        (
+            within("annotations", {"result": [], "completed_by": {"id": 1}}),
+            "the completed_by of annotation 1 of task 2 has no email",
+        ),
         (within("predictions", {"result": None}), "the result of prediction 1 of task 2 is not a list"),
         (within("predictions", {"result": [RESULT, "private"]}), "result 2 in prediction 1 of task 2 is not an object"),
     ],
@@ -151,7 +159,7 @@ def test_predictions_and_annotations_that_label_studio_does_not_take_are_told_by
 ) -> None:
     with pytest.raises(BadStep) as caught:
         read_tasks(content, "t.json")
-    assert str(caught.value).startswith(f"t.json: {words}; ")
+    assert str(caught.value).startswith(f"t.json: {words}")
     assert "private" not in str(caught.value)
 
 
@@ -232,6 +240,29 @@ def test_results_that_the_interface_does_not_know_are_noted(
     assert problems == []
     assert notes[0] == f"1 row imports 2 tasks with 2 {key}."
     assert [note.split(place)[0] for note in notes[1:]] == ([f"t.json: 2 results {doubt}, "] if doubt else [])
+    assert "private" not in str(notes)
+
+
+@pytest.mark.parametrize(
+    ("by", "known"),
+    [
+        (None, True),
+        (1, True),
+        ({"email": "Admin@example.com", "id": 99}, True),
+        (99, False),
+        ({"email": "private@example.com"}, False),
+    ],
+)
+def test_annotations_of_users_that_label_studio_does_not_list_are_noted(
+    tmp_path: Path, by: object, known: bool
+) -> None:
+    (tmp_path / "t.yaml").write_text(TEMPLATE.replace('<Header value="$heading"/>', ""))
+    (tmp_path / "t.json").write_bytes(within("annotations", *[{"result": [RESULT], "completed_by": by}] * 3))
+    (tmp_path / "s.csv").write_text("title,tasks\nabc,t.json\nabd,t.json\n")
+    problems, notes = resolved(tmp_path)
+    said = "t.json: 3 annotations of users that Label Studio does not list, first annotation 1 of task 2: "
+    assert problems == []
+    assert [note.startswith(said) for note in notes[1:]] == ([] if known else [True])
     assert "private" not in str(notes)
 
 
