@@ -35,7 +35,7 @@ from label_studio_stencil.prefect.parameters import (
     one_source,
     source_name,
 )
-from label_studio_stencil.prefect.states import fails, final_state, value_of
+from label_studio_stencil.prefect.states import fails, final_state
 from label_studio_stencil.prefect.tasks import (
     carry_out_steps,
     create_group,
@@ -157,9 +157,9 @@ async def create_projects(
         encoding=encoding,
         worksheet=worksheet,
     )
-    checked = await value_of(load_sheet(opaque(source), name, options, asker_of("sheet")))
+    checked = await load_sheet(opaque(source), name, options, asker_of("sheet"))
     async with open_instance(credentials, options, sandbox=sandbox) as label_studio:
-        batch = await value_of(plan_batch(opaque(checked), options, opaque(label_studio)))
+        batch = await plan_batch(opaque(checked), options, opaque(label_studio))
         interruption = await _carry_out(batch)
         report = await _report(batch, output, fail_when, project_events=project_events)
     return final_state(report, fail_when, interruption)  # type: ignore[return-value]
@@ -191,9 +191,9 @@ async def _create(batch: Batch) -> None:
 
     async with progress_shown(batch):
         await together(create(group) for group in batch.groups())
-        await value_of(sweep(opaque(batch)))
+        await sweep(opaque(batch))
         if batch.has_steps:
-            await value_of(carry_out_steps(opaque(batch)))
+            await carry_out_steps(opaque(batch))
 
 
 async def _report(batch: Batch, output: str, fail_when: FailWhen, *, project_events: bool) -> Report:
@@ -217,7 +217,7 @@ async def _written(report: Report, output: str) -> Report:
     if not output:
         return report
     try:
-        files = await value_of(save_results(opaque(report), output, asker_of("output")))
+        files = await save_results(opaque(report), output, asker_of("output"))
     except OutputUnwritable as unwritable:
         logger.error("%s The summary artifact has the outcome of every row.", unwritable)  # noqa: TRY400
         return replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))

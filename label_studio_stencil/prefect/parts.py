@@ -33,7 +33,7 @@ from label_studio_stencil.prefect.parameters import (
     from_json,
     values_of,
 )
-from label_studio_stencil.prefect.states import completed, failed_state, value_of
+from label_studio_stencil.prefect.states import completed, failed_state
 from label_studio_stencil.prefect.tasks import load_sheet
 from label_studio_stencil.problems import InvalidSheet, StencilError
 from label_studio_stencil.report.escaping import escape
@@ -133,7 +133,7 @@ async def _lines(sheet: str, values: Mapping[str, Any]) -> list[int]:
     """
     asker = asker_of("sheet")
     options = Options(**{name: values[name] for name in Options.model_fields if name in values})
-    checked = await value_of(load_sheet(sheet, file_name(sheet), options, asker))
+    checked = await load_sheet(sheet, file_name(sheet), options, asker)
     if checked.problems and not values["skip_invalid"]:
         raise InvalidSheet(file_name(sheet), checked.problems)
     return [row.line for row in checked.sheet.rows]

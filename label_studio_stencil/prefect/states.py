@@ -1,8 +1,6 @@
 """How runs end: a failure with a known cause becomes a state with one sentence, instead of a traceback."""
 
-import functools
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
@@ -13,44 +11,21 @@ from label_studio_stencil.problems import StencilError
 from label_studio_stencil.redaction import redact
 from label_studio_stencil.report.report import Report
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 #: Longest message of a state; a sheet may have a hundred thousand problems.
 _LONGEST = 2000
 
 
-def user_errors(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Make a task return a failed state for a `StencilError`.
-
-    Prefect logs a traceback for an exception that a task raises, and none for a failed state that it returns. `value_of` raises
-    the error again where the task is awaited.
-    """
-
-    @functools.wraps(call)
-    async def task_body(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await call(*args, **kwargs)
-        except StencilError as error:
-            return cast("R", failed_state(error))
-
-    return task_body
-
-
-async def value_of(run: Awaitable[R]) -> R:
-    """Return the result of a task that is decorated with `user_errors`.
-
-    Raises:
-        StencilError: The error that made the task fail.
-    """
-    result = await run
-    return await result.aresult() if isinstance(result, State) else result
-
-
 def failed_state(error: StencilError) -> State[Any]:
     """Return a failed state with the error's sentence as its message, and the error as its result."""
+    return Failed(message=message_of(error), data=error)
+
+
+def message_of(error: StencilError) -> str:
+    """Return what a state or a log says of an error."""
     text = redact(str(error))
-    return Failed(message=text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…", data=error)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def fails(report: Report, fail_when: FailWhen) -> bool:

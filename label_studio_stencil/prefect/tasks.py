@@ -6,6 +6,7 @@ Prefect, where a person sees it.
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from label_studio_stencil.access import Instance
@@ -33,7 +34,7 @@ from label_studio_stencil.prefect.artifacts import show_report
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
 from label_studio_stencil.prefect.instance import open_instance
 from label_studio_stencil.prefect.parameters import Source, asker_of
-from label_studio_stencil.prefect.states import user_errors
+from label_studio_stencil.prefect.states import message_of
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.report.files import ResultFiles, write_results
 from label_studio_stencil.report.outcomes import RowReport
@@ -53,11 +54,21 @@ class RowsNeedAttention(StencilError):
     """
 
     def __init__(self, reason: str, rows: tuple[RowReport, ...] = ()) -> None:
-        super().__init__(reason, rows)
-        self.reason, self.rows = reason, rows
+        super().__init__(reason)
+        self.rows = rows
 
-    def __str__(self) -> str:
-        return self.reason
+
+class _WithoutTraceback(logging.Filter):
+    """Log the sentence of a `StencilError` that a task raised: a person needs neither its traceback nor its arguments."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], StencilError):
+            record.msg, record.args = "Task run failed: %s", (message_of(record.exc_info[1]),)
+            record.exc_info = None
+        return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(_WithoutTraceback())
 
 
 def opaque(argument: T) -> T:
@@ -75,7 +86,6 @@ async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 
 
 @task(task_run_name="read {name}", cache_policy=NO_CACHE, persist_result=False)
-@user_errors
 async def load_sheet(source: Source, name: str, options: Options, asker: Asker = PERSON) -> Checked:
     """Read a sheet and check its rows.
 
@@ -104,7 +114,6 @@ async def load_sheet(source: Source, name: str, options: Options, asker: Asker =
 
 
 @task(task_run_name="plan {checked.sheet.name}", cache_policy=NO_CACHE, persist_result=False)
-@user_errors
 async def plan_batch(checked: Checked, options: Options, label_studio: Instance) -> Batch:
     """Decide what every row is going to do; nothing is written.
 
@@ -124,32 +133,36 @@ async def plan_batch(checked: Checked, options: Options, label_studio: Instance)
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-@user_errors
 async def create_group(group: Group, batch: Batch) -> State[None]:
     """Create the projects of a group of rows; a retry takes up those that have no outcome yet.
 
-    The batch's report has the outcomes. The state is for the people who watch.
+    The batch's report has the outcomes. The state and its message are for the people who watch.
+
+    Raises:
+        RowsNeedAttention: Some of the rows do.
     """
     await _attempt(batch, group.tickets)
-    return _state_of(group)
+    done = [ticket for ticket in group.tickets if ticket.outcome is not None]
+    message = ", ".join(f"{number} {outcome}" for outcome, number in Counter(each.outcome for each in done).items())
+    bad = [ticket for ticket in done if ticket.outcome is not None and not ticket.outcome.ok]
+    if bad:
+        raise RowsNeedAttention(f"{message}; line {bad[0].target.request.line}: {bad[0].error}")
+    return Completed(message=message)
 
 
 @task(task_run_name="sweep", cache_policy=NO_CACHE, persist_result=False)
-@user_errors
 async def sweep(batch: Batch) -> None:
     """Check once more that every row to which anything unusual happened has one project."""
     await batch.engine.sweep()
 
 
 @task(task_run_name="steps", cache_policy=NO_CACHE, persist_result=False)
-@user_errors
 async def carry_out_steps(batch: Batch) -> None:
     """Do what rows ask for beyond settings: members, tasks, publication, pins."""
     await batch.carry_out_steps()
 
 
 @task(task_run_name="write results", cache_policy=NO_CACHE, persist_result=False)
-@user_errors
 async def save_results(report: Report, output: str, asker: Asker = PERSON) -> ResultFiles:
     """Write `results.csv` and `failed.csv` to a folder or a URL.
 
@@ -271,14 +284,3 @@ async def _attempt(batch: Batch, tickets: Sequence[Ticket]) -> None:
 def _has_retries_left() -> bool:
     context = TaskRunContext.get()
     return context is not None and context.task_run.run_count <= context.task.retries
-
-
-def _state_of(group: Group) -> State[None]:
-    counts = Counter(ticket.outcome for ticket in group.tickets if ticket.outcome is not None)
-    message = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-    bad = [ticket for ticket in group.tickets if ticket.outcome is not None and not ticket.outcome.ok]
-    if not bad:
-        return Completed(message=message)
-    first = bad[0]
-    reason = f"{message}; line {first.target.request.line}: {first.error}"
-    return Failed(message=reason, data=RowsNeedAttention(reason))

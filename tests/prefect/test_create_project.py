@@ -224,3 +224,18 @@ async def test_a_run_after_a_kill_completes_the_placeholder(
         (made,) = projects(sandbox)
     assert (report.outcome, report.project_id, made["id"]) == (Outcome.RESUMED, left["id"], left["id"])
     assert "[stencil " not in made["description"]
+
+
+async def test_a_task_that_fails_for_a_known_reason_logs_its_sentence_alone(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    @flow
+    async def create() -> None:
+        await create_project.with_options(retries=0)("x", "1", "1")
+
+    with pytest.raises(InvalidSheet):
+        await create()
+    failed = [
+        record for record in caplog.records if record.levelname == "ERROR" and "Task run failed" in record.message
+    ]
+    assert [("title-too-short" in record.message, record.exc_info) for record in failed] == [(True, None)]
