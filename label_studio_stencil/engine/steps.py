@@ -67,12 +67,18 @@ _COUNTING = "Label Studio does not count tasks yet that were sent to it"
 #: Outcomes that say that this batch finished the project.
 _MADE = frozenset({Outcome.CREATED, Outcome.RESUMED})
 
+#: Outcomes that say that the project was compared with all that the row asks for.
+_COMPARED = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
+
 _GO_ON = "run the sheet again to go on"
 
 
 def _listed_as_done(ticket: Ticket) -> bool:
     """Whether the plan's listing has shown that there is nothing left to do, so that no request is needed to learn it."""
     listed = [project for project in ticket.planned.projects if project.id == ticket.project]
+    tasks = ticket.target.request.steps.tasks
+    if tasks and ticket.outcome in _COMPARED and any(project.tasks != tasks.count for project in listed):
+        return False
     return bool(listed) and all(
         pending_of(project.description, ticket.target.key) is None and read_mark(project.description) is None
         for project in listed
@@ -273,7 +279,7 @@ class StepRunner:
 
     def _wait(self, ticket: Ticket, project: Project, pending: Pending) -> float | None:
         """Seconds after which this batch may claim the steps, or look again; nothing where they are its own."""
-        updated = ticket.outcome in (Outcome.UPDATED, Outcome.UNCHANGED)
+        updated = ticket.outcome in _COMPARED
         if pending.intent != ticket.target.intent and not updated:
             raise StepFailed(
                 "those of another sheet, or of this one before it was changed, were left: run that one again, or this one "
@@ -355,6 +361,12 @@ class StepRunner:
         unpublished = ticket.target.request.steps.publish and project.settings.get("is_published") is False
         if ticket.outcome in _MADE and (project.description != final or unpublished):
             raise StepFailed("somebody changed its description before they were: look at it, and do them by hand")
+        tasks = ticket.target.request.steps.tasks
+        if tasks and ticket.outcome in _COMPARED and project.tasks != tasks.count:
+            raise StepFailed(
+                f"it holds {project.tasks} tasks, and the file has {tasks.count}; tasks are imported into an empty project "
+                "alone: add them by hand, or leave the cell empty"
+            )
 
     async def _tasks(self, tasks: TaskFile) -> list[JSON]:
         try:

@@ -12,7 +12,7 @@ from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.models import NOTHING, Edition, Project
 from label_studio_stencil.options import Mode
 from label_studio_stencil.plans.marker import Mark, Standing, intent_of, key_of, resembles_mark, standing
-from label_studio_stencil.plans.pending import pending_of, with_pending
+from label_studio_stencil.plans.pending import Pending, pending_of, with_pending
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.rows.comparison import differing
 from label_studio_stencil.rows.request import Request
@@ -223,12 +223,30 @@ def _compared(target: Target, found: Project, leftovers: tuple[Project, ...]) ->
     pending = pending_of(found.description, target.key)
     # The line that its steps are not done goes with the last of them.
     description = pending.description if pending else found.description
-    changes = differing(target.request.overrides, {**found.settings, "description": description})
+    changes = differing(_wanted(target, pending), {**found.settings, "description": description})
     if pending and "description" in changes:
         line = with_pending(str(changes["description"]), target.key, target.intent, pending.claim, pending.sent)
         changes = {**changes, "description": line}
+    elif not pending and target.request.steps.tasks and not found.tasks:
+        # The line has the tasks imported after the update, as after a create.
+        line = with_pending(str(changes.get("description", description)), target.key, target.intent)
+        changes = {**changes, "description": line}
     action = Action.UPDATE if changes else Action.UNCHANGED
     return Planned(target, action, (found, *leftovers), changes)
+
+
+def _wanted(target: Target, pending: Pending | None) -> dict[str, JSON]:
+    """What an update writes: everything that the row and its template say, and a description where they have one.
+
+    Not what a project template of Enterprise gives: Label Studio itself applies that, when it makes a project.
+    """
+    wanted: dict[str, JSON] = {**target.template.fields, **target.request.overrides}
+    request, template = target.request, target.template
+    if "description" in request.overrides or request.whole_title or (template.id is None and template.description):
+        wanted["description"] = target.final_settings["description"]
+    if request.steps.publish and not pending:
+        wanted["is_published"] = True
+    return wanted
 
 
 def needs_settings(planned: Planned) -> bool:

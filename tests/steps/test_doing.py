@@ -569,3 +569,52 @@ async def test_who_is_not_known_is_told_before_the_first_write(
         await created(label_studio, path)
     assert [problem.code for problem in invalid.value.problems] == ["member-unknown"]
     assert all(request.method == "GET" for request in sandbox.requests)
+
+
+FILE_TEMPLATE = """
+name: Classes
+label_config: |
+  <View><Text name="text" value="$text"/><Choices name="s" toName="text"><Choice value="{{ first }}"/></Choices></View>
+variables: {first: {default: A}}
+"""
+UPDATE = Options(workspace="1", mode="update")
+
+
+async def test_an_update_applies_all_that_row_and_template_say(
+    label_studio: Instance, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "t.yaml").write_text(FILE_TEMPLATE, encoding="utf-8")
+    (tmp_path / "tasks.json").write_text(json.dumps(TASKS), encoding="utf-8")
+    sheet = tmp_path / "sheet.csv"
+
+    async def outcome_of(columns: str, cells: str) -> str:
+        sheet.write_text(f"title,template{columns}\nA row,t.yaml{cells}\n", encoding="utf-8")
+        return (await row_of(label_studio, sheet, options=UPDATE)).outcome.value
+
+    assert await outcome_of("", "") == "created"
+    assert await outcome_of("", "") == "unchanged"
+    # A variable, another label set in the file, publication, tasks.
+    assert await outcome_of(",var.first", ",B") == "updated"
+    assert '<Choice value="B"/>' in project(sandbox)["label_config"]
+    (tmp_path / "t.yaml").write_text(
+        FILE_TEMPLATE.replace("</Choices>", '<Choice value="C"/></Choices>'), encoding="utf-8"
+    )
+    assert await outcome_of(",var.first", ",B") == "updated"
+    assert '<Choice value="C"/>' in project(sandbox)["label_config"]
+    assert await outcome_of(",var.first,publish", ",B,yes") == "updated"
+    assert await outcome_of(",var.first,publish,tasks", ",B,yes,tasks.json") == "updated"
+    found = project(sandbox)
+    assert (found["is_published"], found["task_number"], found["description"]) == (True, 5, "")
+    assert await outcome_of(",var.first,publish,tasks", ",B,yes,tasks.json") == "unchanged"
+    assert imports(sandbox) == 1
+
+
+async def test_an_update_of_a_project_with_other_tasks_says_so_and_adds_none(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path
+) -> None:
+    await created(label_studio, sheet)
+    (sheet.parent / "tasks.json").write_text(json.dumps(TASKS[:4]), encoding="utf-8")
+    row = await row_of(label_studio, sheet, options=Options(template="1", workspace="1", mode="update"))
+    assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+    assert "it holds 5 tasks, and the file has 4" in row.error
+    assert imports(sandbox) == 1
