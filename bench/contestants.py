@@ -7,7 +7,8 @@ All make a project of template 1 for each row, and set the same overrides:
 - `bare`: an asyncio loop round httpx, which sends what Stencil sends and nothing besides: the limit;
 - `sdk`: the loop that a user writes with the official SDK, one by one;
 - `mapped`: the Prefect flow that a user writes, one mapped task for each row;
-- `stencil`: Stencil's flow.
+- `stencil`: `stencil create`;
+- `flow`: Stencil's flow on Prefect.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 OVERRIDES = {"maximum_annotations": 3, "color": "#1F6FEB", "show_skip_button": False}
@@ -86,28 +88,31 @@ def mapped(url: str, token: str, rows: int, at_once: int, _: Path) -> None:
 
 
 def stencil(url: str, token: str, _: int, at_once: int, sheet: Path) -> None:
-    """Stencil's flow on the sheet, by its command."""
+    """The command on the sheet."""
     from label_studio_stencil.cli import main
 
+    _run(main, ["create", "--json"], url, token, at_once, sheet)
+
+
+def flow(url: str, token: str, _: int, at_once: int, sheet: Path) -> None:
+    """The flow on the sheet."""
+    from scripts.flow import main
+
+    _run(main, [], url, token, at_once, sheet)
+
+
+def _run(
+    main: Callable[[Sequence[str]], int], words: list[str], url: str, token: str, at_once: int, sheet: Path
+) -> None:
     os.environ.update(LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=token)
-    arguments = [
-        "create",
-        str(sheet),
-        "--template",
-        "1",
-        "--workspace",
-        "1",
-        "--max-concurrency",
-        str(at_once),
-        "--json",
-    ]
+    arguments = [*words, str(sheet), "--template", "1", "--workspace", "1", "--max-concurrency", str(at_once)]
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         code = main(arguments)
     if code:
         raise SystemExit(code)
 
 
-CONTESTANTS = {each.__name__: each for each in (bare, sdk, mapped, stencil)}
+CONTESTANTS = {each.__name__: each for each in (bare, sdk, mapped, stencil, flow)}
 
 if __name__ == "__main__":
     name, url, token, rows, at_once, sheet = sys.argv[1:]

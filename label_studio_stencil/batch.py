@@ -205,17 +205,19 @@ class Batch:
             cells=row.cells,
         )
 
-    async def carry_out(self, retries: Retries | None = None) -> None:
-        """Do everything that was planned, in this process, with a plain loop where Prefect's task retries would be.
+    async def carry_out(self) -> None:
+        """Do everything that was planned, in this process.
 
         A first cancellation starts nothing new and completes the placeholders; a second one leaves them to a rerun.
 
         Raises:
             asyncio.CancelledError: It was cancelled.
         """
-        await until_stopped(self._carry_out(retries or Retries()), lambda: self.stopping.stop(CANCELLED))
+        await until_stopped(self.run(), lambda: self.stopping.stop(CANCELLED))
 
-    async def _carry_out(self, retries: Retries) -> None:
+    async def run(self, retries: Retries | None = None) -> None:
+        """Do everything that was planned, in a plain loop instead of Prefect's task retries; a cancellation cuts it off."""
+        retries = retries or Retries()
         under_way = asyncio.Semaphore(groups_at_once(self))
 
         async def carry_out(group: Group) -> None:
@@ -320,7 +322,7 @@ async def provision(
     patience: Patience | None = None,
     retries: Retries | None = None,
 ) -> Report:
-    """Plan a batch and carry it out, without Prefect.
+    """Plan a batch and carry it out, without Prefect; a cancellation cuts it off.
 
     Raises:
         InvalidSheet: As `prepare`.
@@ -328,7 +330,7 @@ async def provision(
     """
     batch = await prepare(checked, options, label_studio, patience=patience)
     if not options.dry_run:
-        await batch.carry_out(retries)
+        await batch.run(retries)
     return batch.report()
 
 
