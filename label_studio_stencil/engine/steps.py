@@ -156,6 +156,8 @@ class StepRunner:
         self._seen: dict[int, _Reading] = {}
         # Rows whose tasks were sent and are not counted yet: they are read with those.
         self._importing: dict[int, Ticket] = {}
+        # What this batch sent, by project, as long as it has not certainly failed.
+        self._sent: dict[int, Sent] = {}
         # Until when a line whose answer was lost may still be written, by project.
         self._lands_until: dict[int, float] = {}
         self._reads = asyncio.Lock()
@@ -350,6 +352,15 @@ class StepRunner:
         reading = self._reading(ticket, project, asked)
         if reading.key != ticket.target.key:
             raise StepFailed("somebody has renamed or moved it: look at it")
+        return await self._with_line(ticket, reading)
+
+    async def _with_line(self, ticket: Ticket, reading: _Reading) -> _Reading:
+        """The project, with what this batch sent in its line again, if another batch's late write has wiped that out."""
+        sent = self._sent.get(reading.project.id)
+        if sent is None or reading.pending is None or reading.sent is not None or reading.project.tasks:
+            return reading
+        with contextlib.suppress(Stale, Throttled, Unsure):
+            return await self._note(ticket, reading, sent)
         return reading
 
     def _reading(self, ticket: Ticket, project: Project, at: float) -> _Reading:
@@ -382,7 +393,7 @@ class StepRunner:
         sent, digest = reading.sent, tasks.digest[:8]
         state = None
         if sent is not None and sent.number is not None:
-            state = await self._carried_out(reading.project, sent.number)
+            state = await self._carried_out(ticket, reading.project, sent.number)
         if sent is not None and not sent.refused and not (state is not None and state.failed):
             if sent.digest != digest:
                 raise StepFailed(
@@ -407,6 +418,7 @@ class StepRunner:
         if sending is None:
             return None
         reading, answer, lost = sending
+        self._sent[reading.project.id] = Sent(tasks.digest[:8], answer.number if answer else None)
         if answer is None or answer.number is None:
             known = answer is not None and answer.task_count == tasks.count
             return reading if known else await self._counted(ticket, reading, tasks, lost)
@@ -416,11 +428,12 @@ class StepRunner:
             with contextlib.suppress(Stale, Throttled, Unsure):
                 if self._is_old(reading):
                     reading = await self._still_ours(ticket)
-                reading = await self._note(ticket, reading, Sent(tasks.digest[:8], answer.number))
+                reading = await self._note(ticket, reading, self._sent[reading.project.id])
         if reading.project.tasks == tasks.count:
             return reading
-        state = await self._carried_out(reading.project, answer.number)
+        state = await self._carried_out(ticket, reading.project, answer.number)
         if state is not None and state.failed:
+            del self._sent[reading.project.id]
             reason = state.error or "it gave no reason"
             raise StepFailed(
                 f"import {answer.number} of {file_name(tasks.where)} failed: {reason}; mend the file and {_GO_ON}"
@@ -571,7 +584,7 @@ class StepRunner:
                 return None
             raise
 
-    async def _carried_out(self, project: Project, number: int) -> ImportState | None:
+    async def _carried_out(self, ticket: Ticket, project: Project, number: int) -> ImportState | None:
         """What Label Studio says of an import once it is done or has failed."""
         waited = 0.0
         for seconds in _waits():
@@ -585,6 +598,8 @@ class StepRunner:
                 )
             await self._sleep(seconds, _IMPORTING, waited=waited)
             waited += seconds
+            if project.id in self._sent:
+                await self._read(ticket)
         raise AssertionError("waits never end")
 
     async def _counted(self, ticket: Ticket, reading: _Reading, tasks: TaskFile, lost: str = "") -> _Reading:

@@ -112,4 +112,29 @@ KEPT: tuple[Scene, ...] = (
         steps=True,
         imports=Imports(slowest=900.0, fails=1.0, seed=6),
     ),
+    # 302020: another batch's late write wiped out that tasks were sent, and it sent them again while the import went on.
+    Scene(
+        rows=2,
+        starts=(
+            Start("a", at=40.0, stops_at=10, stops_for=70.0, color="#445566", at_once=8),
+            Start("b", at=40.0, dies_at=7, dies_on="STATE", at_once=1),
+            Start("c", at=5.0, color="#445566", at_once=1),
+        ),
+        faults=(
+            ("c", "POST", 6, Fault(echo="other")),
+            ("c", "STATE", 2, Fault(lost="before")),
+            ("b", "STATE", 1, Fault(lost="before")),
+            ("c", "LIST", 1, Fault(lost="before")),
+            ("b", "DELETE", 1, Fault(copies=1, throttled=3.0, status=503)),
+            ("b", "GET", 4, Fault(lost="before")),
+            ("c", "POST", 6, Fault(copies=3)),
+            ("b", "LIST", 3, Fault(lost="before")),
+        ),
+        share=0.5,
+        seed=50935,
+        lag=20.0,
+        steps=True,
+        imports=Imports(slowest=900.0, seed=20196),
+        left_out=0.1,
+    ),
 )

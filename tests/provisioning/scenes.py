@@ -295,8 +295,10 @@ async def play(scene: Scene) -> Stage:
         check_liveness(stage)
         check_audit(stage)
         for batch in abandoned:
-            batch.cancel()
-        await asyncio.gather(*abandoned, return_exceptions=True)
+            # The first cancellation would have it complete what it has begun.
+            while not batch.done():
+                batch.cancel()
+                await asyncio.sleep(0)
         return stage
 
 

@@ -240,9 +240,10 @@ async def test_a_batch_that_dies_amid_an_import_leaves_tasks_that_nobody_sends_a
     spoilt.spoil["import"] = [slow]
     batch = asyncio.ensure_future(row_of(label_studio, sheet))
     await arrived.wait()
-    batch.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await batch
+    # The first cancellation would have it complete what it has begun.
+    while not batch.done():
+        batch.cancel()
+        await asyncio.sleep(0)
     assert "Label Studio counts 0 of 5 tasks" in (await row_of(label_studio, sheet)).error
     died.set()
     while (await asyncio.to_thread(project, sandbox))["task_number"] != 5:
