@@ -40,7 +40,7 @@ def json_of(source: str) -> JSON:
     try:
         found: JSON = _DECODER.decode(source)
     except json.JSONDecodeError as error:
-        raise NotJSONError(f"{error.msg} at character {error.pos + 1}{_hint(source)}") from None
+        raise NotJSONError(_hint(source, error.pos) or f"{error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise NotJSONError("it nests too deeply") from None
     except ValueError as error:
@@ -48,13 +48,13 @@ def json_of(source: str) -> JSON:
     return found
 
 
-def _hint(source: str) -> str:
-    """What a text is that is almost JSON."""
+def _hint(source: str, at: int) -> str:
+    """What a text is that is almost JSON, up to a place."""
     start = source[:_LOOKED_AT]
-    if re.search("[“”„«»]", start):
-        return ' (it has typographic quotes: write ")'
+    if source[at : at + 1] in tuple("“”„«»"):
+        return 'it has typographic quotes: write "'
     if re.match(r"\s*[{\[]", start) and re.search(r"'\s*[:,\]}]|\b(?:None|True|False)\b", start):
-        return " (it looks like Python: json.dumps writes JSON)"
+        return "it looks like Python: json.dumps writes JSON"
     return ""
 
 

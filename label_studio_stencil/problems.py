@@ -1,7 +1,7 @@
 """What is wrong with a sheet, as data.
 
 Every check of a sheet, a template or a workspace collects problems instead of raising the first one, so that a person
-mends the sheet once. A problem names its place, carries a stable code that scripts may rely on, and says what to do.
+fixes the sheet once. A problem names its place, carries a stable code that scripts may rely on, and says what to do.
 """
 
 import copyreg
@@ -131,8 +131,10 @@ def problem_lines(problems: Iterable[Problem]) -> list[str]:
 
 
 def listed(items: Sequence[str], *, most: int) -> str:
-    """`a`, `a and b`, or `a, b, c and 597 more`: at most so many of them by name."""
-    *head, last = [*items[:most], *([f"{len(items) - most:,} more"] if len(items) > most else [])] or [""]
+    """`a`, `a and b`, or `a, b, c and 597 more`: at most so many of them by name, or one more."""
+    if len(items) > most + 1:
+        items = [*items[:most], f"{len(items) - most:,} more"]
+    *head, last = items or [""]
     return f"{', '.join(head)} and {last}" if head else last
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from label_studio_stencil.json_value import JSON
+from label_studio_stencil.json_value import JSON, NotJSONError, json_of
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.rows.comparison import differing
 from label_studio_stencil.rows.fields import (
@@ -466,3 +466,16 @@ def test_any_text_as_a_configuration_is_taken_or_a_problem(source: str) -> None:
 def test_an_xml_declaration_is_dropped(before: str) -> None:
     given = f'{before}<?xml version="1.0" encoding="UTF-16"?>\n<View><Text name="t" value="$t"/></View>'
     assert parsed("label_config", given) == '<View><Text name="t" value="$t"/></View>'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{“a”: 1}", 'it has typographic quotes: write "'),
+        ("{'a': None}", "it looks like Python: json.dumps writes JSON"),
+        ('{"a": "“quoted”",}', "at character"),
+    ],
+)
+def test_a_text_that_is_almost_json_says_what_it_is(text: str, said: str) -> None:
+    with pytest.raises(NotJSONError, match=said):
+        json_of(text)

@@ -102,7 +102,8 @@ def _place_stranger(found: Columns, name: str, meaning: str, line: int | None, a
             "is this the index of a DataFrame? Leave it out (index=False), or name what it holds.",
         )
     elif len(name) > MOST_IN_NAME or CONTROL.search(" ".join(name.split())):
-        code, message = "unknown-column", "no field has such a long name, or a control character in its name: mend it."
+        code = "unknown-column"
+        message = "no field has such a long name, or a control character in its name: rename the column."
     elif meaning in READ_ONLY_FIELDS:
         code, message = "read-only-field", "the server computes it, so it can't be set: remove the column."
     elif name.casefold() in _REPORT_COLUMNS:

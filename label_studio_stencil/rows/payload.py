@@ -149,7 +149,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = list(known)
     alias = _ALIASES.get(name.casefold())
     near = [alias] if alias in names else nearest(name, names, most=1)
-    return f": did you mean {near[0]}?" if near else "; if your server knows it, use --allow-unknown-fields"
+    return f": did you mean {near[0]}?" if near else "; if your Label Studio has it, use --allow-unknown-fields"
 
 
 def parse(name: str, value: object, *, allow_unknown: bool = False) -> Parsed:

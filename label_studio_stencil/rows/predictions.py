@@ -185,9 +185,8 @@ def unknown_annotators(found: Labelled, users: Mapping[str, int]) -> list[str]:
         users: Everybody's e-mail address, in lower case, with their id.
     """
     known = {*users, *users.values()}
-    unknown = [
-        seen for by, seen in found.annotators if (by.strip().lower() if isinstance(by, str) else by) not in known
-    ]
+    # By the very letters of the address, as Label Studio compares it.
+    unknown = [seen for by, seen in found.annotators if by not in known]
     if not unknown:
         return []
     number = counted(sum(seen.number for seen in unknown), "annotation")

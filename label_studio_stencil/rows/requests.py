@@ -250,7 +250,7 @@ class _Checker:
         if title is None or (len(title) < 6 and title.casefold() in ("true", "false")):
             fault = ("title-not-text", "the title must be text.")
         elif is_missing(title, MISSING_IN_TITLES):
-            fault = ("title-missing", f"{title!r} is what programs write for a missing value: give the row a title.")
+            fault = ("title-missing", "programs write this where there is no value: give the row a title.")
         elif not title and self._titles.pattern and self._titles.columns.keys() < set(self._titles.pattern.names):
             # The sheet as a whole has that problem.
             return ""
@@ -267,7 +267,7 @@ class _Checker:
         if title and not fault:
             fault = fault_of_title(cut(title) if self._titles.cut else title)
         if fault:
-            value = None if fault[0] == "title-missing" else shown(cell)
+            value = None if title == "" else shown(cell)
             problems.append(Problem(*fault, line=row.line, column=column or "title", value=value))
         return title or ""
 

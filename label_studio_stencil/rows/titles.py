@@ -9,7 +9,7 @@ from string import Formatter
 from pydantic_core import PydanticCustomError
 
 from label_studio_stencil.letters import name_of, unseen_in
-from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.problems import StencilError, counted, shown
 from label_studio_stencil.rows.columns import CONTROL, VARIABLE
 from label_studio_stencil.rows.values import integer, number
 from label_studio_stencil.sheet.limits import normalised
@@ -61,7 +61,7 @@ def fault_of_title(title: str) -> tuple[str, str] | None:
             "the title holds \ufffd in the place of a letter that was lost: write the letter.",
         )
     if len(title) < SHORTEST_TITLE:
-        message = f"the title has {len(title)} characters, and at least {SHORTEST_TITLE} are needed."
+        message = f"the title has {counted(len(title), 'character')}, and at least {SHORTEST_TITLE} are needed."
         return "title-too-short", message
     if len(title) > LONGEST_TITLE:
         return "title-too-long", f"the title has {len(title)} characters, and at most {LONGEST_TITLE} are taken."

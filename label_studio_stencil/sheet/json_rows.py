@@ -67,7 +67,7 @@ class _Rows:
         """Add a row, unless it says nothing."""
         self._values += 1
         if not isinstance(value, dict):
-            self.refuse(number, source, "it is JSON, but not an object", "write an object for each row")
+            self.refuse(number, source, "it is another JSON value", "write an object for each row")
         elif nests_too_deeply(value):
             self.refuse(number, source, "it nests too deeply", "write settings as Label Studio has them")
         else:

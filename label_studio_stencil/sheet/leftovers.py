@@ -45,7 +45,7 @@ def note_formula_errors(table: Table) -> None:
     for row in table.rows if len(table.problems) <= MOST_PROBLEMS else ():
         for name, cell in row.cells.items():
             if isinstance(cell, str) and cell[:1] in _STARTS and _is_error(cell):
-                message = "the cell shows a formula's error: mend the formula in the spreadsheet, or empty the cell."
+                message = "the cell shows a formula's error: fix the formula in the spreadsheet, or empty the cell."
                 table.problems.append(Problem("formula-error", message, line=row.line, column=name, value=shown(cell)))
 
 

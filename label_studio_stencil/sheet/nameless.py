@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from label_studio_stencil.problems import SHOWN_VALUE_LENGTH, Problem, shown
+from label_studio_stencil.problems import SHOWN_VALUE_LENGTH, Problem, counted, shown
 
 #: What a first column without a name most often is.
 _INDEX = "if it numbers the rows, leave it out (pandas: index=False, R: row.names=FALSE); else give it a name"
@@ -42,10 +42,8 @@ class Nameless:
             and len(self._rows) == rows
             and len({(first, more) for _, first, more, _ in self._rows}) == 1
         ):
-            message = (
-                f"every row has {self._rows[0][2] + self._width} cells, and the header has {self._width} names: is the "
-                f"first column without one? Then {_INDEX}."
-            )
+            cells, names = self._rows[0][2] + self._width, counted(self._width, "name")
+            message = f"every row has {cells} cells, and the header has {names}: is the first column without one? Then {_INDEX}."
             return [*found, Problem("extra-cell", message, line=self._line)]
         return found + [self._row(*row) for row in self._rows]
 
@@ -58,5 +56,6 @@ class Nameless:
 
     def _row(self, line: int, first: int, count: int, value: str) -> Problem:
         places = f"a cell in column {first + 1}" + (f" and {count - 1:,} more" if count > 1 else "")
-        message = f"the row has {places}, and the header has {self._named} names: quote cells that hold separators, or name the"
-        return Problem("extra-cell", f"{message} column.", line=line, value=value)
+        message = f"the row has {places}, and the header has {counted(self._named, 'name')}: "
+        message += "quote cells that hold separators, or name the column."
+        return Problem("extra-cell", message, line=line, value=value)

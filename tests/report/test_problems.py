@@ -9,7 +9,7 @@ import pytest
 from label_studio_stencil.cli.display import Display
 from label_studio_stencil.prefect import artifacts as report_module
 from label_studio_stencil.prefect.artifacts import show_problems
-from label_studio_stencil.problems import InvalidSheet, Problem, grouped
+from label_studio_stencil.problems import InvalidSheet, Problem, grouped, listed
 
 WORKSPACE = [
     Problem("workspace-on-community", "leave the column out.", line=line, column="workspace", value="Legal")
@@ -99,3 +99,8 @@ def test_what_has_another_cause_has_a_line_of_its_own(other: Problem) -> None:
 def test_no_more_than_200_causes_are_shown_and_the_rest_is_counted() -> None:
     problems = [Problem("a", "mend it.", 2, f"column {chr(0x4E00 + n)}") for n in range(250)]
     assert str(InvalidSheet("s.csv", problems)).endswith("\n  ... and 50 more problems")
+
+
+def test_one_more_is_named_instead_of_counted() -> None:
+    assert listed(["2", "3", "4", "5"], most=3) == "2, 3, 4 and 5"
+    assert listed(["2", "3", "4", "5", "6"], most=3) == "2, 3, 4 and 2 more"

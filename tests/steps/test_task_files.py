@@ -248,7 +248,7 @@ def test_results_that_the_interface_does_not_know_are_noted(
     [
         (None, True),
         (1, True),
-        ({"email": "Admin@example.com", "id": 99}, True),
+        ({"email": "admin@example.com", "id": 99}, True),
         (99, False),
         ({"email": "private@example.com"}, False),
     ],
