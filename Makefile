@@ -24,11 +24,13 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
 CODE := $(foreach folder,label_studio_stencil label_studio_sandbox flows tasks deployments scripts tests bench,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
 
 # The demo and the UI share a Prefect home of their own, so that neither touches the user's runs and profiles, and the UI
-# shows what the demo did. The recorder takes task runs in batches: one at a time, it loses some of a busy server's.
+# shows what the demo did. The recorder takes task runs in batches: one at a time, it loses some of a busy server's. The demo's server
+# has time to start: the first start of all migrates its database, longer than Prefect's 20 seconds on a busy machine.
 PREFECT := PREFECT_HOME='$(CURDIR)/.stencil/prefect' \
 	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE=100 \
 	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE=100 \
-	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL=1
+	PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL=1 \
+	PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=300
 
 # Prefect's server reports its use to its makers unless told not to.
 export DO_NOT_TRACK := 1

@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from label_studio_stencil.options import Options as Options
     from label_studio_stencil.prefect.credentials import LabelStudioCredentials as LabelStudioCredentials
     from label_studio_stencil.prefect.flows import create_projects as create_projects
     from label_studio_stencil.prefect.inbox import watch_inbox as watch_inbox
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
     from label_studio_stencil.prefect.tasks import sweep as sweep
 
 _MODULES = {
-    "credentials": ("LabelStudioCredentials",),
-    "flows": ("create_projects",),
-    "inbox": ("watch_inbox",),
-    "instance": ("open_instance",),
-    "parts": ("create_in_parts",),
-    "sheet_ready": ("on_event",),
-    "tasks": (
+    "..options": ("Options",),
+    ".credentials": ("LabelStudioCredentials",),
+    ".flows": ("create_projects",),
+    ".inbox": ("watch_inbox",),
+    ".instance": ("open_instance",),
+    ".parts": ("create_in_parts",),
+    ".sheet_ready": ("on_event",),
+    ".tasks": (
         "RowsNeedAttention",
         "carry_out_steps",
         "create_group",
@@ -51,6 +53,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "LabelStudioCredentials",
+    "Options",
     "RowsNeedAttention",
     "carry_out_steps",
     "create_group",
@@ -72,7 +75,7 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first used."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(_HOME[name], __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -25,7 +25,7 @@ async def open_instance(
         CredentialsUnusable: There is no such block.
         LabelStudioError: Label Studio did not answer, or refused the token.
     """
-    async with shared_rate(warn=warn) as share:
+    async with shared_rate(warn=warn and not sandbox) as share:
         toll = share.take if share else None
         if sandbox:
             opened = open_sandbox(options, toll=toll)

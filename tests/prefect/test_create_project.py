@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from label_studio_stencil.policy import Patience
 from label_studio_stencil.prefect import LabelStudioCredentials, RowsNeedAttention, create_project
 from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.outcomes import Outcome, RowReport
-from tests.prefect.deployed import SECONDS
+from tests.prefect.deployed import ROOT, SECONDS
 from tests.soak.batches import projects
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -239,3 +240,23 @@ async def test_a_task_that_fails_for_a_known_reason_logs_its_sentence_alone(
         record for record in caplog.records if record.levelname == "ERROR" and "Task run failed" in record.message
     ]
     assert [("title-too-short" in record.message, record.exc_info) for record in failed] == [(True, None)]
+
+
+def flows_of_the_page() -> dict[str, Any]:
+    """The flows of docs/prefect-tasks.md."""
+    page = (ROOT / "docs" / "prefect-tasks.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        exec(compile(code, __file__, "exec"), names)
+    return names
+
+
+async def test_the_flows_of_the_page_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    flows = flows_of_the_page()
+    assert (await flows["onboard"]("Alder")).startswith(sandbox.url)
+    assert await asyncio.to_thread(flows["onboard_all"], ["Alder", "Birch"]) == [1, 2]
+    assert await flows["onboard_sheet"](["Cedar", "Elm"]) == 2
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("title\nCarefully one\nCarefully two\n")
+    assert await flows["onboard_carefully"](str(sheet), most=5) == "2 rows: 2 created"
+    assert len(projects(sandbox)) == 6
