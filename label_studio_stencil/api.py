@@ -66,7 +66,7 @@ class PlanOptions(Options):
         BeforeValidator(_secret),
         Field(description="A token for it; without it `LABEL_STUDIO_API_KEY` of the environment."),
     ] = SecretStr("")
-    sandbox: Annotated[bool, Field(description="Run on the embedded sandbox instead of a Label Studio.")] = False
+    sandbox: Annotated[bool, Field(description="Try it on the embedded sandbox, without a Label Studio.")] = False
 
 
 class CheckOptions(PlanOptions):
@@ -79,7 +79,7 @@ class CreateOptions(PlanOptions):
     """How a batch is carried out."""
 
     output: Annotated[
-        str, Field(description="Folder or URL that `results.csv` and `failed.csv` are written to; empty writes none.")
+        str, Field(description="Folder or URL to write `results.csv` and `failed.csv` to; empty writes no files.")
     ] = ""
     fail_when: Annotated[
         FailWhen,

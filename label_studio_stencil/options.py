@@ -108,6 +108,28 @@ class Options(BaseModel):
     ] = ""
 
 
+class RunOptions(Options):
+    """What a run on Prefect takes besides."""
+
+    output: Annotated[
+        str, Field(description="Folder or URL to write `results.csv` and `failed.csv` to; empty writes no files.")
+    ] = ""
+    fail_when: Annotated[
+        FailWhen,
+        Field(description="When the run counts as failed: `any` row needs attention, `all` rows do, or `never`."),
+    ] = "any"
+    credentials: Annotated[
+        str,
+        Field(
+            description="Name of a `Label Studio Credentials` block; empty uses the Label Studio of the worker's environment."
+        ),
+    ] = ""
+    project_events: Annotated[
+        bool, Field(description="Send an event for each project that is created (none above 5,000).")
+    ] = True
+    sandbox: Annotated[bool, Field(description="Try it on the embedded sandbox, without a Label Studio.")] = False
+
+
 class BadOption(StencilError):
     """An option has a name or a value that it can't have."""
 

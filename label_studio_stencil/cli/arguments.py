@@ -16,7 +16,7 @@ from label_studio_stencil.cli import remove as removing
 from label_studio_stencil.cli import submit as submitting
 from label_studio_stencil.cli import templates as templating
 from label_studio_stencil.cli.display import Display
-from label_studio_stencil.options import BadOption, Options, options_of
+from label_studio_stencil.options import BadOption, Options, RunOptions, options_of
 from label_studio_stencil.version import __version__
 
 #: Options of a batch that a command line has no flags for: the token would be seen by others on the machine.
@@ -109,7 +109,7 @@ def parser() -> Parser:
     )
     submit.add_argument("--no-wait", action="store_true", help="do not wait for the end of the run")
     # What is not given is the deployment's.
-    _options(submit, submitting.SubmitOptions, without=_NO_FLAGS, default=argparse.SUPPRESS)
+    _options(submit, RunOptions, without=frozenset(), default=argparse.SUPPRESS)
 
     remove = _command(
         verbs,

@@ -4,16 +4,13 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
-from label_studio_stencil.api import CreateOptions
 from label_studio_stencil.cli.commands import chosen_options
 from label_studio_stencil.cli.display import MOST_ROWS, Display, Progress
 from label_studio_stencil.cli.interrupts import INTERRUPTED
 from label_studio_stencil.files import PERSON, STANDARD_INPUT, read
-from label_studio_stencil.options import FailWhen
+from label_studio_stencil.options import RunOptions
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.sheet.encodings import decoded
@@ -30,25 +27,10 @@ class SheetTooLarge(StencilError):
     """The sheet does not fit into a run's parameters."""
 
 
-class SubmitOptions(CreateOptions):
-    """The parameters of a run that a person gives."""
-
-    fail_when: Annotated[
-        FailWhen,
-        Field(description="When the run counts as failed: `any` row needs attention, `all` rows do, or `never`."),
-    ] = "any"
-    credentials: Annotated[
-        str, Field(description="Name of a Prefect block with the address of Label Studio and a token.")
-    ] = ""
-    project_events: Annotated[
-        bool, Field(description="Send an event for each project that is created (none above 5,000).")
-    ] = True
-
-
 def submit(chosen: argparse.Namespace, display: Display) -> int:
     """Run a deployment for a sheet."""
-    options = chosen_options(SubmitOptions, chosen)
-    given = {name: getattr(options, name) for name in SubmitOptions.model_fields if name in vars(chosen)}
+    options = chosen_options(RunOptions, chosen)
+    given = {name: getattr(options, name) for name in RunOptions.model_fields if name in vars(chosen)}
     parameters = {"sheet": chosen.sheet, **given} if "://" in chosen.sheet else _uploaded(chosen.sheet, options, given)
     run: dict[str, str] = {}
     try:
@@ -60,7 +42,7 @@ def submit(chosen: argparse.Namespace, display: Display) -> int:
         return INTERRUPTED
 
 
-def _uploaded(path: str, options: SubmitOptions, given: Mapping[str, Any]) -> dict[str, Any]:
+def _uploaded(path: str, options: RunOptions, given: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters with the rows of a sheet of this machine in them, in place of its name.
 
     Raises:

@@ -23,6 +23,7 @@ from label_studio_stencil.problems import StencilError, shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
 
 Source = str | bytes | Sequence[Mapping[str, object]]
 
@@ -110,6 +111,28 @@ def from_json(value: object) -> object:
         return json.loads(value.strip() or "[]")
     except ValueError as error:
         raise ValueError(f"this is not JSON: {error}") from None
+
+
+def flat(
+    model: Callable[P, M],
+) -> Callable[[Callable[[M], Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
+    """Give a flow that takes a model the model's fields as parameters, each a field of the form with its description."""
+
+    def decorate(body: Callable[[M], Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        @functools.wraps(body)
+        async def flattened(**fields: Any) -> R:
+            return await body(cast("type[M]", model)(**fields))
+
+        parameters = inspect.signature(model).parameters.values()
+        flattened.__signature__ = inspect.signature(body).replace(  # type: ignore[attr-defined]
+            parameters=[each.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for each in parameters]
+        )
+        # Prefect takes the descriptions from here.
+        told = (f"    {name}: {field.description}" for name, field in cast("type[M]", model).model_fields.items())
+        flattened.__doc__ = "\n".join([inspect.getdoc(body) or "", "", "Args:", *told])
+        return cast("Callable[P, Coroutine[Any, Any, R]]", flattened)
+
+    return decorate
 
 
 _Body = Callable[P, Coroutine[Any, Any, R]]
