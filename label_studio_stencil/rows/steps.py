@@ -1,8 +1,6 @@
 """The steps that a row asks for, as its cells say them."""
 
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Mapping
@@ -117,7 +115,7 @@ def members_in(cell: str) -> tuple[Member, ...]:
 
 
 def tasks_in(content: bytes, name: str) -> list[JSON]:
-    """The tasks of a file: a JSON list, JSON lines, or CSV with a column for each field of the data.
+    """The tasks of a file of JSON: a list, one object, or objects line by line.
 
     Raises:
         BadStep: It holds no tasks, or something else.
@@ -127,15 +125,11 @@ def tasks_in(content: bytes, name: str) -> list[JSON]:
     except UnicodeDecodeError:
         raise BadStep(f"{name} is not UTF-8 text") from None
     try:
-        found = _listed(text, name)
-    except BadStep:
-        raise
+        found = _listed(text)
     except json.JSONDecodeError as error:
         raise BadStep(
             f"{name} can't be read as tasks: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
-    except csv.Error as error:
-        raise BadStep(f"{name} can't be read as tasks: {shown(error)}") from None
     except (ValueError, RecursionError) as error:
         # Their words may quote a number, and name nothing that helps.
         raise BadStep(f"{name} can't be read as tasks: {type(error).__name__}") from None
@@ -147,21 +141,14 @@ def tasks_in(content: bytes, name: str) -> list[JSON]:
     return found
 
 
-def _listed(text: str, name: str) -> list[JSON]:
-    start = text.lstrip()[:1]
-    if start == "[":
-        found: list[JSON] = json.loads(text)
-        return found
-    if start == "{":
-        try:
-            return [json.loads(text)]
-        except ValueError:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-    if not name.lower().partition("?")[0].endswith((".csv", ".tsv")):
-        raise BadStep(f"{name} is neither JSON, JSON lines nor CSV")
-    delimiter = "\t" if name.lower().partition("?")[0].endswith(".tsv") else ","
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    return [{str(key): value for key, value in row.items() if key} for row in rows]
+def _listed(text: str) -> list[JSON]:
+    try:
+        found: JSON = json.loads(text)
+    except ValueError:
+        if text.lstrip()[:1] != "{":
+            raise
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return found if isinstance(found, list) else [found]
 
 
 def content_digest(content: bytes) -> str:

@@ -43,7 +43,7 @@ class Nameless:
             and len({(first, more) for _, first, more, _ in self._rows}) == 1
         ):
             cells, names = self._rows[0][2] + self._width, counted(self._width, "name")
-            message = f"every row has {cells} cells, and the header has {names}: is the first column without one? Then {_INDEX}."
+            message = f"every row has {cells} cells, and the header has {names}: does the first column lack one? Then {_INDEX}."
             return [*found, Problem("extra-cell", message, line=self._line)]
         return found + [self._row(*row) for row in self._rows]
 

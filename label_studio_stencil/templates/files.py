@@ -106,7 +106,7 @@ def _template(reference: str, where: str, asker: Asker) -> Template:
         texts["label_config"] = interface
     given = {key: value for key, value in content.items() if key not in texts}
     fields, problems = parse_overrides(given, line=None, allow_unknown=False)
-    faults += [f"{problem.column}: {problem.message}" for problem in problems]
+    faults += [problem.message for problem in problems]
     # A blank text means nothing to a setting that is no text.
     faults += [_EMPTY.format(name=key) for key in given.keys() - fields.keys() - {each.column for each in problems}]
     if title is not None and has_placeholders(str(title)):
@@ -234,7 +234,14 @@ def _mapping(where: str, asker: Asker, faults: list[str]) -> dict[str, object]:
 
 def _unquoted(reason: str) -> str:
     """What YAML's parser says, without what it quotes of the file; its own names of things stand in angle brackets."""
-    return re.sub(r"""(['"])(?!<)(?:(?!\1).){2,}\1""", "...", reason)
+    said = re.sub(r"""(['"])(?!<)(?:(?!\1).){2,}\1""", "...", reason)
+    return said + next((f": {advice}" for words, advice in _YAML_ADVICE.items() if words in said), "")
+
+
+_YAML_ADVICE = {
+    "mapping values are not allowed here": "put a value that holds a colon and a space in quotes",
+    "cannot start any token": "indent with spaces, not with tabs, and put a value that starts with @, ` or % in quotes",
+}
 
 
 def _text(where: str, asker: Asker, most: int) -> str:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import fsspec
 import pytest
 
+from label_studio_stencil.files import PERSON
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.templates.files import exported, read_template
 from label_studio_stencil.templates.model import Template
@@ -207,7 +208,7 @@ def test_braces_of_a_text_come_through_an_export_as_they_are(tmp_path: Path) -> 
         ("color: '#000000'\ncolor: '#111111'", ["color is there twice, the second time on line 2"]),
         (
             "description: '{{ a }}{{ b }}'\nzork: 1\ncolor: red",
-            ["uses a", "uses b", "zork", "color: color takes a colour"],
+            ["uses a", "uses b", "zork", "color takes a colour"],
         ),
         ("variables: {a: {kind: 1}, b: {type: day}}", ["variable a", "variable b", "declares a", "declares b"]),
     ],
@@ -287,3 +288,18 @@ def test_an_interface_comes_through_an_export_letter_for_letter(tmp_path: Path, 
     found = usable(template(tmp_path, first=exported("Odd", {"label_config": text}, "")))
     filled, problems = found.filled({})
     assert (filled.fields["label_config"], problems) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("name: T\ndescription: a: b\n", "put a value that holds a colon and a space in quotes"),
+        ("name: T\n\tcolor: x\n", "indent with spaces, not with tabs"),
+        ("name: T\ndescription: @x\n", "starts with @"),
+    ],
+)
+def test_what_yaml_does_not_take_comes_with_advice(tmp_path: Path, text: str, advice: str) -> None:
+    (tmp_path / "t.yaml").write_text(text)
+    found = read_template(str(tmp_path / "t.yaml"), None, PERSON)
+    assert isinstance(found, Problem)
+    assert advice in found.message
