@@ -6,8 +6,10 @@ people who may be nobody's colleagues: they open what lies below the sheet's own
 """
 
 import contextlib
+import functools
 import io
 import ipaddress
+import operator
 import os
 import posixpath
 import re
@@ -471,25 +473,38 @@ def drained(file: Readable, label: str, most: int) -> bytes:
 def _local_file(where: Location, asker: Asker, most: int) -> BinaryIO:
     """The file, open; where its name was checked, no link on the way to it is followed any more."""
     folder: int | None = None
-    if asker.places is not None:
+    if asker.places is not None and _opens_in_folders():
         folder = _descend(asker.root(where), Path(where.path).parent)
     try:
         name = where.path if folder is None else Path(where.path).name
         # Looked at before too: a device does something when it is opened.
-        _check_kind(os.stat(name, dir_fd=folder, follow_symlinks=folder is None), where, most, pipes=folder is None)
+        _check_kind(
+            os.stat(name, dir_fd=folder, follow_symlinks=folder is None), where, most, pipes=asker.places is None
+        )
         # Opened without waiting: a pipe that nobody writes to is empty, where it would be waited for without end.
-        flags = os.O_RDONLY | os.O_NONBLOCK | (0 if folder is None else os.O_NOFOLLOW)
+        flags = os.O_RDONLY | _flags("O_NONBLOCK", "O_BINARY", *([] if asker.places is None else ["O_NOFOLLOW"]))
         descriptor = os.open(name, flags, dir_fd=folder)
     finally:
         if folder is not None:
             os.close(folder)
     try:
-        _check_kind(os.fstat(descriptor), where, most, pipes=folder is None)
-        os.set_blocking(descriptor, True)
+        _check_kind(os.fstat(descriptor), where, most, pipes=asker.places is None)
+        if _flags("O_NONBLOCK"):
+            os.set_blocking(descriptor, True)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _flags(*names: str) -> int:
+    """Flags for `os.open`, as far as this system has them; Windows lacks most, and alone has `O_BINARY`."""
+    return functools.reduce(operator.or_, (getattr(os, name, 0) for name in names), 0)
+
+
+def _opens_in_folders() -> bool:
+    """Whether a file can be opened by a folder's descriptor, so that no link is followed that came after the check."""
+    return os.open in os.supports_dir_fd
 
 
 def _check_kind(found: os.stat_result, where: Location, most: int, *, pipes: bool) -> None:
@@ -854,23 +869,29 @@ class Folder:
 
     def _write_local(self, folder: str, name: str, content: bytes) -> str:
         path = Path(self.path, folder) if folder else Path(self.path or "/")
-        if self._asker.places is None:
+        descriptor: int | None = None
+        if not _opens_in_folders():
+            path.mkdir(parents=True, exist_ok=True)
+        elif self._asker.places is None:
             path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         else:
             descriptor = _descend(self._asker.root(replace(self._where, path=str(path))), path, make=True)
-        half = f".{name}.{secrets.token_hex(4)}"
+        half, whole = f".{name}.{secrets.token_hex(4)}", name
+        if descriptor is None:
+            half, whole = str(path / half), str(path / whole)
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _flags("O_NOFOLLOW", "O_BINARY")
             with os.fdopen(os.open(half, flags, 0o600, dir_fd=descriptor), "wb") as file:
                 file.write(content)
-            os.replace(half, name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+            os.replace(half, whole, src_dir_fd=descriptor, dst_dir_fd=descriptor)
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(half, dir_fd=descriptor)
             raise
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
         # As it was given, not as its links lead.
         start = Path(self._where.given if "://" not in self._where.given else self.path)
         return str(start.expanduser() / folder / name)

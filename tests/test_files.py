@@ -25,7 +25,9 @@ from label_studio_stencil.files import (
     event,
     locate,
     read,
+    within,
 )
+from label_studio_stencil.rows.requests import requests_of
 from label_studio_stencil.sheet.model import SheetUnreadable
 from label_studio_stencil.sheet.sources import read_sheet
 
@@ -555,3 +557,33 @@ def test_behind_a_proxy_a_listed_name_is_the_proxys_to_look_up_and_an_address_is
         with pytest.raises(NotAllowed, match="no public address"):
             read(where, DEPLOYMENT.rows(), most=MB)
     assert [path for _, path in web.asked] == ["http://files.example/x"]
+
+
+def test_files_are_read_and_written_where_a_system_has_no_descriptors_of_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: what Python lacks there is taken away, and whoever uses it all the same fails."""
+    for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "set_blocking", "fchmod", "geteuid", "mkfifo"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(os, "supports_dir_fd", set())
+    for call in ("open", "stat", "mkdir", "unlink", "replace"):
+        monkeypatch.setattr(os, call, without_folders(getattr(os, call)))
+    (tmp_path / "guide.md").write_text("Read it twice.", encoding="utf-8")
+    (tmp_path / "sheet.csv").write_text("title,expert_instruction\nOne,@guide.md\nTwo,@../x\n", encoding="utf-8")
+    requests, problems = requests_of(read_sheet(tmp_path / "sheet.csv"), template="t")
+    assert ["Read it twice." in str(each.overrides["expert_instruction"]) for each in requests] == [True]
+    assert [each.code for each in problems] == ["outside-folder"]
+    for asker in (PERSON, within("a test", str(tmp_path))):
+        for _ in range(2):
+            written = Folder(str(tmp_path / "out"), asker).write("results.csv", b"title\n")
+            assert Path(written).read_bytes() == b"title\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.csv"]
+
+
+def without_folders(call: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*arguments: Any, **keywords: Any) -> Any:
+        if any(keywords.pop(name, None) is not None for name in ("dir_fd", "src_dir_fd", "dst_dir_fd")):
+            raise NotImplementedError("dir_fd unavailable on this platform")
+        return call(*arguments, **keywords)
+
+    return called
