@@ -604,7 +604,8 @@ def _from_web(where: Location, asker: Asker, most: int) -> bytes:
             if not answer.has_redirect_location:
                 if not answer.is_success:
                     kind = Missing if answer.status_code == HTTPStatus.NOT_FOUND else Unusable
-                    raise kind(where.label, f"its server answers with status {answer.status_code}.")
+                    hint = ": does it need a sign-in?" if answer.status_code in (401, 403) else "."
+                    raise kind(where.label, f"its server answers with status {answer.status_code}{hint}")
                 return drained(_Stream(answer.iter_bytes()), where.label, most)
             target = locate(urljoin(where.given, answer.headers["location"]))
         if not target.is_web or (where.scheme, target.scheme) == ("https", "http"):
