@@ -342,7 +342,8 @@ def check_end(stage: Stage) -> None:
             assert standing(project) is Standing.COMPLETE
             assert (project.title, project.workspace) == (each.title, 1)
             assert project in of_key(stage.server, each.title, Standing.COMPLETE)
-            check_steps(stage, project, claimed=any(client.dead.is_set() for client in stage.clients))
+            given_up = Outcome.FAILED in stage.rows(each.title).values()
+            check_steps(stage, project, claimed=given_up or any(client.dead.is_set() for client in stage.clients))
             if each.outcome is not Outcome.EXISTS:
                 pending = pending_of(project.description, key_of(project.workspace, project.title))
                 final = pending.description if pending else project.description
@@ -357,7 +358,7 @@ def check_end(stage: Stage) -> None:
 
 
 def check_steps(stage: Stage, project: Project, *, claimed: bool = False) -> None:
-    """A row that is well has its steps done, and once; the late claim of a batch that died may have brought the line back."""
+    """A row that is ok has its steps done, once; a late claim of a batch that died or gave up may bring the line back."""
     if stage.scene.steps:
         assert (project.tasks, project.settings.get("is_published")) == (len(TASKS), True), project
         pending = pending_of(project.description, key_of(project.workspace, project.title))
