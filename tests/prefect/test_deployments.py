@@ -217,7 +217,7 @@ async def test_each_project_and_each_batch_is_told_to_whoever_listens(
             "prefect",
             "--no-prompt",
             "deploy",
-            "tests/prefect/noting.py:note_project",
+            "tests.prefect.noting.note_project",
             "--name",
             "noted",
             "--pool",
