@@ -4,22 +4,23 @@ Requires, for each sheet, what `create_projects` requires.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed
-from pydantic import Field
+from pydantic import BaseModel, Field, create_model
 
 from label_studio_stencil.inbox.errors import InboxTaken, InboxUnusable
 from label_studio_stencil.inbox.folder import Inbox, WaitingSheet
 from label_studio_stencil.inbox.outcomes import Handled, Poll, SheetOutcome, SheetsLeft
+from label_studio_stencil.options import RunOptions
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.lifecycle import kept_alive, show_names_as_they_are
 from label_studio_stencil.prefect.limits import alone_at
-from label_studio_stencil.prefect.parameters import checked_parameters, named_by
+from label_studio_stencil.prefect.parameters import checked_parameters, flat, named_by
 from label_studio_stencil.prefect.states import completed, failed_state
 from label_studio_stencil.problems import StencilError
 
@@ -33,60 +34,52 @@ def _run_name() -> str:
     return f"{name or 'inbox'}{' sandbox' if flow_run.parameters.get('sandbox') else ''}"
 
 
+#: Options of create-projects that apply to every sheet of the inbox.
+_FOR_SHEETS = (
+    "template",
+    "workspace",
+    "credentials",
+    "mode",
+    "max_concurrency",
+    "requests_per_second",
+    "skip_invalid",
+    "allow_unknown_fields",
+    "allow_lookalikes",
+    "encoding",
+    "worksheet",
+    "sandbox",
+)
+
+
+class _Own(BaseModel):
+    """The parameters that only this flow has."""
+
+    inbox: Annotated[str, Field(description="Folder or bucket that sheets are put into: a path, or a URL of a store.")]
+    quiet_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=86_400,
+            description="Leave a sheet to the next run if it changed less than so many seconds ago: it may still be written.",
+        ),
+    ] = 10
+
+
+Parameters = create_model(
+    "Parameters",
+    __base__=_Own,
+    **{name: (RunOptions.model_fields[name].annotation, RunOptions.model_fields[name]) for name in _FOR_SHEETS},  # type: ignore[call-overload]
+)
+
+
 @flow(name="watch-inbox", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
 @checked_parameters()
-async def watch_inbox(
-    inbox: str,
-    template: str = "",
-    workspace: str = "",
-    credentials: str = "",
-    quiet_seconds: Annotated[int, Field(ge=0, le=86_400)] = 10,
-    mode: Literal["create", "update"] = "create",
-    max_concurrency: Annotated[int, Field(ge=0, le=64)] = 0,
-    requests_per_second: Annotated[float, Field(ge=-1, le=1000)] = -1,
-    skip_invalid: bool = False,
-    allow_unknown_fields: bool = False,
-    allow_lookalikes: bool = False,
-    encoding: str = "",
-    worksheet: str = "",
-    sandbox: bool = False,
-) -> Poll:
-    """Create the projects of the new sheets in an inbox, and move each sheet with its results to `done/` or `failed/` below it.
-
-    Args:
-        inbox: Folder or bucket that sheets are put into: a path, or a URL of a store.
-        template: Template for rows that name none, by id or name.
-        workspace: Workspace for rows that name none, by id or name.
-        credentials: Name of a `Label Studio Credentials` block; empty uses the Label Studio of the worker's environment.
-        quiet_seconds: Leave a sheet to the next run if it changed less than so many seconds ago, as it may still be written.
-        mode: What to do with a project that exists: `create` leaves it alone, `update` applies the row's overrides to it.
-        max_concurrency: Requests at the same time; 0 uses the edition's default (4; Community 1).
-        requests_per_second: Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).
-        skip_invalid: Create the valid rows of a sheet that also has invalid ones, instead of nothing.
-        allow_unknown_fields: Pass on settings that Stencil does not know yet.
-        allow_lookalikes: Create a project even if an existing title differs only in case, blanks or invisible characters.
-        encoding: Encoding of text files, such as `windows-1251`; empty detects it.
-        worksheet: Worksheet of workbooks, by name; empty takes the first visible one.
-        sandbox: Try it on the embedded sandbox, without a Label Studio.
-    """
+@flat(Parameters)
+async def watch_inbox(given: _Own) -> Poll:
+    """Create the projects of the new sheets in an inbox, and move each sheet with its results to `done/` or `failed/`."""
     show_names_as_they_are()
-    options = {
-        "template": template,
-        "workspace": workspace,
-        "credentials": credentials,
-        "mode": mode,
-        "max_concurrency": max_concurrency,
-        "requests_per_second": requests_per_second,
-        "skip_invalid": skip_invalid,
-        "allow_unknown_fields": allow_unknown_fields,
-        "allow_lookalikes": allow_lookalikes,
-        "encoding": encoding,
-        "worksheet": worksheet,
-        "sandbox": sandbox,
-    }
-    opened = Inbox(inbox)
     try:
-        handled = await _run_sheets(opened, quiet_seconds, options)
+        handled = await _run_sheets(Inbox(given.inbox), given.quiet_seconds, given.model_dump(include=set(_FOR_SHEETS)))
     except InboxTaken as taken:
         return Completed(message=str(taken), data=Poll())  # type: ignore[return-value]
     return _final_state(Poll(tuple(handled)))  # type: ignore[return-value]

@@ -1,9 +1,15 @@
-"""Periods, as `deployments.automations` takes them."""
+"""What holds before anything runs: periods, automations, and the names that other people import."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
+import label_studio_stencil.prefect as public
 from deployments.automations import FOLDER, SILENT, main, period
 from label_studio_stencil.prefect import create_in_parts, create_projects, on_event, watch_inbox
 from label_studio_stencil.prefect.events import BATCH_FAILED, PROJECT_CREATED
@@ -45,3 +51,20 @@ def test_silent_runs_of_every_flow_count_as_crashed() -> None:
     assert silent.name == SILENT
     flows = [each.name for each in (create_projects, create_in_parts, on_event, watch_inbox)]
     assert trigger.model_dump()["match_related"]["prefect.resource.name"] == flows
+
+
+def test_the_public_names_are_there_sorted_and_typed() -> None:
+    source = ast.parse(Path(str(public.__file__)).read_text(encoding="utf-8"))
+    typed = {alias.name for node in ast.walk(source) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert public.__all__ == sorted(public.__all__)
+    assert typed - {"TYPE_CHECKING", "Any"} == set(public.__all__)
+    assert [name for name in public.__all__ if not hasattr(public, name)] == []
+
+
+def test_every_prefect_command_imports_little_for_the_sake_of_the_block() -> None:
+    loaded = "import label_studio_stencil.prefect.credentials, sys; print(*sys.modules, sep='\\n')"
+    modules = subprocess.check_output([sys.executable, "-c", loaded], encoding="utf-8").splitlines()
+    assert "label_studio_stencil.prefect.credentials" in modules
+    assert [
+        name for name in ("label_studio_stencil.batch", "label_studio_stencil.files", "pandas") if name in modules
+    ] == []

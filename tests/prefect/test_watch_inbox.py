@@ -58,7 +58,7 @@ def put(inbox: Path, name: str, *titles: str, age: float = 60) -> Path:
 async def poll(inbox: Path | str, **parameters: Any) -> State[Any]:
     """The final state of a run."""
     given = {"template": "1", "workspace": "1", **parameters}
-    state: State[Any] = await watch_inbox(inbox=str(inbox), **given, return_state=True)
+    state: State[Any] = await watch_inbox(inbox=str(inbox), **given, return_state=True)  # type: ignore[assignment]
     return state
 
 
