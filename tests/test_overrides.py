@@ -479,3 +479,15 @@ def test_an_xml_declaration_is_dropped(before: str) -> None:
 def test_a_text_that_is_almost_json_says_what_it_is(text: str, said: str) -> None:
     with pytest.raises(NotJSONError, match=said):
         json_of(text)
+
+
+@pytest.mark.parametrize("actual", [{}, {"annotator_evaluation_enabled": None}])
+def test_a_setting_that_an_older_release_lacks_has_its_default(actual: dict[str, JSON]) -> None:
+    assert differing({"annotator_evaluation_enabled": False}, actual, whole=True) == {}
+    assert differing({"annotator_evaluation_enabled": True}, actual, whole=True) == {
+        "annotator_evaluation_enabled": True
+    }
+
+
+def test_a_field_that_a_list_left_out_is_not_taken_for_its_default() -> None:
+    assert differing({"annotator_evaluation_enabled": False}, {}) == {"annotator_evaluation_enabled": False}

@@ -133,7 +133,7 @@ async def check_done(context: Context, ticket: Ticket, project: Project) -> None
     current = await context.looks.read(project.id)
     if current is None:
         raise Stale
-    if differing(ticket.target.settings, settings_of(current)):
+    if differing(ticket.target.settings, settings_of(current), whole=True):
         context.outcomes.decide(ticket, Outcome.EXISTS, project.id)
         return
     context.looks.proven.add(project.id)
@@ -147,7 +147,7 @@ def _check(context: Context, ticket: Ticket, project: Project, outcome: Outcome)
         reason = f"project {project.id} was renamed or moved while it was being made: look at it"
         context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
         return
-    differs = differing(target.settings, settings_of(project))
+    differs = differing(target.settings, settings_of(project), whole=True)
     if differs:
         names = ", ".join(sorted(differs))
         reason = (
@@ -181,7 +181,7 @@ async def update(context: Context, ticket: Ticket) -> None:
     project, changes = ticket.planned.projects[0], ticket.planned.changes
     if project.id in ticket.patched:
         current = await context.label_studio.project(project.id)
-        if not differing(changes, settings_of(current)):
+        if not differing(changes, settings_of(current), whole=True):
             context.outcomes.decide(ticket, Outcome.UPDATED, project.id)
             return
     try:
@@ -196,7 +196,7 @@ async def update(context: Context, ticket: Ticket) -> None:
     if not _is_as_asked(echo, ticket.target.key, changes):
         ticket.patched |= {project.id}
         echo = await context.label_studio.project(project.id)
-    differs = differing(changes, settings_of(echo))
+    differs = differing(changes, settings_of(echo), whole=True)
     if key_of(echo.workspace, echo.title) != ticket.target.key:
         reason = f"project {project.id} was renamed or moved while it was being updated: look at it"
         context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
@@ -209,7 +209,7 @@ async def update(context: Context, ticket: Ticket) -> None:
 
 
 def _is_as_asked(project: Project, key: str, settings: Mapping[str, JSON]) -> bool:
-    return key_of(project.workspace, project.title) == key and not differing(settings, settings_of(project))
+    return key_of(project.workspace, project.title) == key and not differing(settings, settings_of(project), whole=True)
 
 
 def _lost(ticket: Ticket, project: Project) -> None:

@@ -15,7 +15,7 @@ from label_studio_stencil.labelstudio.models import Project, ProjectPage
 from label_studio_stencil.problems import StencilError
 
 #: What a look needs of a project; a page with these is a fortieth of a full one (measured on Community 1.23.2).
-LOOK_FIELDS = ("id", "title", "description", "workspace", "created_at", "created_by", "task_number")
+LOOK_FIELDS = ("id", "title", "description", "workspace", "created_at", "task_number")
 
 #: Times that a list is begun again because projects came or went between two pages of it.
 MOST_READS = 5

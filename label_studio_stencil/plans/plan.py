@@ -219,11 +219,11 @@ def _planned(target: Target, projects: tuple[Project, ...], mode: Mode) -> Plann
     return _compared(target, found, leftovers)
 
 
-def _compared(target: Target, found: Project, leftovers: tuple[Project, ...]) -> Planned:
+def _compared(target: Target, found: Project, leftovers: tuple[Project, ...], *, whole: bool = False) -> Planned:
     pending = pending_of(found.description, target.key)
     # The line that its steps are not done goes with the last of them.
     description = pending.description if pending else found.description
-    changes = differing(_wanted(target, pending), {**found.settings, "description": description})
+    changes = differing(_wanted(target, pending), {**found.settings, "description": description}, whole=whole)
     if pending and "description" in changes:
         line = with_pending(str(changes["description"]), target.key, target.intent, pending.claim, pending.sent)
         changes = {**changes, "description": line}
@@ -258,4 +258,4 @@ def needs_settings(planned: Planned) -> bool:
 
 def replanned(planned: Planned, project: Project) -> Planned:
     """The same row planned again, with its project as it was read."""
-    return replace(_compared(planned.target, project, planned.projects[1:]), alike=planned.alike)
+    return replace(_compared(planned.target, project, planned.projects[1:], whole=True), alike=planned.alike)

@@ -15,19 +15,33 @@ from label_studio_stencil.rows.markup import same_markup
 from label_studio_stencil.rows.values import Kind
 
 
-def differing(wanted: Mapping[str, JSON], actual: Mapping[str, JSON]) -> dict[str, JSON]:
+def differing(wanted: Mapping[str, JSON], actual: Mapping[str, JSON], *, whole: bool = False) -> dict[str, JSON]:
     """The part of `wanted` that `actual`, a project as the server tells it, does not hold yet.
 
-    A field that `actual` does not have differs. Where both is_draft and is_published are wanted, the server
-    resets is_draft to false (measured on Community 1.23.2), so false is what is compared.
+    A field that is not set has its default. Where both is_draft and is_published are wanted, the server resets is_draft to
+    false (measured on Community 1.23.2), so false is what is compared.
+
+    Args:
+        wanted: Settings of a row and its template.
+        actual: Settings of the project.
+        whole: Whether `actual` holds every field that the server has. Then one that is absent has its default, too: an older
+            release lacks fields of newer ones.
     """
     draft_is_reset = wanted.get("is_draft") is True and wanted.get("is_published") is True
     found: dict[str, JSON] = {}
     for name, value in wanted.items():
         expected = False if name == "is_draft" and draft_is_reset else value
-        if name not in actual or not _held(name, expected, actual[name]):
+        if not (
+            _is_default(name, expected, actual, whole=whole) or (name in actual and _held(name, expected, actual[name]))
+        ):
             found[name] = value
     return found
+
+
+def _is_default(name: str, wanted: JSON, actual: Mapping[str, JSON], *, whole: bool) -> bool:
+    facts = FIELDS.get(name)
+    unset = actual[name] is None if name in actual else whole
+    return facts is not None and facts.default is not None and unset and _held(name, wanted, facts.default)
 
 
 def _held(name: str, wanted: JSON, actual: JSON) -> bool:

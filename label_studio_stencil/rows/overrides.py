@@ -209,7 +209,7 @@ class Overrides(BaseModel):
         "Tasks that each continuous evaluation of an annotator takes.", server=0
     )
     annotator_evaluation_enabled: Boolean | None = _setting(
-        "Evaluate all annotators against ground truth.", community=True
+        "Evaluate all annotators against ground truth.", server=False, community=True
     )
     annotator_evaluation_metric: Annotated[Metric, Kind.CHOICE, _one_of(Metric)] | None = _setting(
         "What annotators are evaluated by.", nullable=True

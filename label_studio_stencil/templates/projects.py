@@ -43,13 +43,15 @@ async def from_server(references: Iterable[str], label_studio: LabelStudio) -> d
 def enterprise_only(reference: str) -> Problem:
     """The problem of a reference to a project template on Community."""
     message = (
-        "project templates exist in Label Studio Enterprise alone, and this Label Studio is Community: name a template file "
-        "(`ner.yaml`) or an existing project (`project:17`)."
+        "only Label Studio Enterprise has project templates, and this is Community: name an entry of the gallery "
+        f"(`gallery:{shown(reference)}`), a template file (`ner.yaml`) or an existing project (`project:17`)."
     )
     return Problem("enterprise-only-template", message, column="template", value=shown(reference))
 
 
-async def from_gallery(references: Iterable[str], label_studio: LabelStudio) -> dict[str, Template | Problem]:
+async def from_gallery(
+    references: Iterable[str], label_studio: LabelStudio, edition: Edition
+) -> dict[str, Template | Problem]:
     """The labelling interfaces that Label Studio's package brings (`GET /api/templates/`), by name."""
     entries = await label_studio.gallery()
     names = [entry.title for entry in entries]
@@ -58,6 +60,11 @@ async def from_gallery(references: Iterable[str], label_studio: LabelStudio) -> 
         item = find(reference.removeprefix(GALLERY).strip(), entries, names, kind="template")
         if isinstance(item, Problem):
             found[reference] = Problem(item.code, item.message, column="template", value=shown(reference))
+            continue
+        if item.type == "enterprise" and edition is Edition.COMMUNITY:
+            # Community 1.23.2 takes them, and then can't open the project ("Not expecting tag").
+            message = f"the interface {item.title!r} works in Label Studio Enterprise only: choose another."
+            found[reference] = Problem("enterprise-only-template", message, column="template", value=shown(reference))
             continue
         fields: dict[str, JSON] = {"label_config": item.config}
         found[reference] = Template(

@@ -58,7 +58,7 @@ async def resolve_templates(
     if edition is Edition.COMMUNITY:
         found |= {reference: enterprise_only(reference) for reference in named}
         named = []
-    read = [from_gallery(gallery, label_studio)] if gallery else []
+    read = [from_gallery(gallery, label_studio, edition)] if gallery else []
     read += [from_server(named, label_studio)] if named else []
     read += [_by_reference(reference, from_project(reference, label_studio, edition)) for reference in projects]
     for each in await together(read):

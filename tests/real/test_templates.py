@@ -15,6 +15,7 @@ from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
 from label_studio_stencil.options import Options
 from label_studio_stencil.plans.targets import check
+from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.settings import LabelStudioSettings
@@ -113,12 +114,18 @@ def test_a_sheet_makes_the_same_projects_on_the_sandbox_and_on_community(label_s
             assert one["parsed_label_config"] == other["parsed_label_config"]
 
 
+def test_an_entry_that_only_enterprise_can_open_is_refused_before_the_first_write(label_studio: Instance) -> None:
+    with pytest.raises(InvalidSheet, match="works in Label Studio Enterprise only"):
+        made(label_studio.url, label_studio.token, [{"title": "Chat", "template": "gallery:Chatbot Evaluation"}])
+
+
 def test_every_entry_of_the_gallery_becomes_a_project(label_studio: Instance) -> None:
     with http(label_studio.url, label_studio.token) as client:
-        entries = client.get("/api/templates/").json()["templates"]
+        everything = client.get("/api/templates/").json()["templates"]
+        entries = [entry for entry in everything if entry["type"] != "enterprise"]
         rows = [{"title": f"Entry {entry['title']}"[:50], "template": f"gallery:{entry['title']}"} for entry in entries]
         report = made(label_studio.url, label_studio.token, rows)
-        assert len(rows) == 69
+        assert (len(everything), len(rows)) == (69, 63)
         assert [(row.title, row.error) for row in report.needs_attention] == []
         for entry, row in zip(entries, report.rows, strict=True):
             config = client.get(f"/api/projects/{row.project_id}/").json()["label_config"]
