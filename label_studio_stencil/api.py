@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, cast
@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from label_studio_stencil.access import Instance, open_label_studio, open_sandbox
 from label_studio_stencil.batch import BatchFailed, prepare
 from label_studio_stencil.labelstudio.address import base_address
+from label_studio_stencil.labelstudio.environment import checked_headers
 from label_studio_stencil.labelstudio.errors import InvalidAddress, LabelStudioError, Unauthorized
 from label_studio_stencil.options import BadOption, FailWhen, Options, failed, options_of
 from label_studio_stencil.plans.targets import Checked, check_files
@@ -66,6 +67,14 @@ class PlanOptions(Options):
         BeforeValidator(_secret),
         Field(description="A token for it; without it `LABEL_STUDIO_API_KEY` of the environment."),
     ] = SecretStr("")
+    headers: Annotated[
+        Mapping[str, SecretStr | str],
+        Field(
+            repr=False,
+            description="More headers of each request, such as those of a sign-in proxy; without `url` those of "
+            "`LABEL_STUDIO_HEADERS`.",
+        ),
+    ] = {}
     sandbox: Annotated[bool, Field(description="Try it on the embedded sandbox, without a Label Studio.")] = False
 
 
@@ -236,6 +245,7 @@ def label_studio_of(options: PlanOptions) -> AbstractAsyncContextManager[Instanc
         MissingSettings: Neither names one.
         BadOption: The options name it by halves, or twice.
         InvalidAddress: The URL can't be a Label Studio's.
+        BadConnectionSetting: The headers can't be sent.
     """
     token = options.token if isinstance(options.token, SecretStr) else SecretStr(options.token)
     if bool(options.url) != bool(token.get_secret_value()):
@@ -244,10 +254,10 @@ def label_studio_of(options: PlanOptions) -> AbstractAsyncContextManager[Instanc
         raise BadOption("url and sandbox: give one of them")
     if options.sandbox:
         return open_sandbox(options)
-    settings = (
-        LabelStudioSettings(base_address(options.url), token) if options.url else LabelStudioSettings.from_environment()
-    )
-    return open_label_studio(settings, options)
+    if not options.url:
+        return open_label_studio(LabelStudioSettings.from_environment(), options)
+    headers = checked_headers(options.headers, source="headers")
+    return open_label_studio(LabelStudioSettings(base_address(options.url), token, headers), options)
 
 
 def with_files(report: Report, output: str) -> Report:

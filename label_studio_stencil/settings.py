@@ -11,18 +11,10 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from label_studio_stencil.labelstudio.address import base_address, keep_alive_for
+from label_studio_stencil.labelstudio.address import base_address
 from label_studio_stencil.labelstudio.environment import HEADERS_VARIABLE, headers_in
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.problems import StencilError
-
-__all__ = [
-    "LabelStudioSettings",
-    "MissingSettings",
-    "default_max_concurrency",
-    "default_requests_per_second",
-    "keep_alive_for",
-]
 
 URL_VARIABLE = "LABEL_STUDIO_URL"
 TOKEN_VARIABLE = "LABEL_STUDIO_API_KEY"  # noqa: S105

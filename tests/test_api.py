@@ -13,9 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from pydantic import SecretStr
+from starlette.responses import Response
 
 import label_studio_stencil
-from label_studio_sandbox import Sandbox
+from label_studio_sandbox import Call, Proceed, Sandbox
 from label_studio_stencil import (
     BadOption,
     BatchFailed,
@@ -143,6 +144,20 @@ async def test_a_token_is_in_no_message(sandbox: Sandbox) -> None:
         await plan([ROW], url=sandbox.url, token=["0123456789abcdef-secret"])  # type: ignore[arg-type]
     options = CreateOptions(url=sandbox.url, token="0123456789abcdef-secret")
     assert "secret" not in f"{refused.value!r}{bad.value!r}{options!r}{options}"
+
+
+async def test_headers_go_with_each_request_and_are_in_no_repr() -> None:
+    seen: set[bytes] = set()
+
+    async def note(call: Call, proceed: Proceed) -> Response:
+        seen.add(call.headers.get(b"cf-access-client-secret", b""))
+        return await proceed()
+
+    headers = {"CF-Access-Client-Secret": "0123456789abcdef-secret"}
+    with Sandbox(interceptors=[note]) as sandbox:
+        await plan([ROW], url=sandbox.url, token=sandbox.token, headers=headers)
+    assert seen == {b"0123456789abcdef-secret"}
+    assert "abcdef" not in repr(CreateOptions(headers=headers))
 
 
 @pytest.mark.parametrize(

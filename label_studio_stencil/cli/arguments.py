@@ -20,7 +20,7 @@ from label_studio_stencil.options import BadOption, Options, RunOptions, options
 from label_studio_stencil.version import __version__
 
 #: Options of a batch that a command line has no flags for: the token would be seen by others on the machine.
-_NO_FLAGS = frozenset({"url", "token"})
+_NO_FLAGS = frozenset({"url", "token", "headers"})
 #: Options that say something of writing.
 _OF_WRITING = frozenset({"dry_run", "max_failures", "longest_outage"})
 #: What stands for a value in the help, where that is not its type.
