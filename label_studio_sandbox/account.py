@@ -98,7 +98,7 @@ def rotate_token(call: Call) -> Answer:
 
 
 def revoke_token(call: Call) -> Answer:
-    """Nothing; the personal access token is revoked."""
+    """Revoke the personal access token."""
     call.tokens.revoke(_refresh_of(call))
     return Answer(status=204)
 

@@ -54,7 +54,7 @@ class Gate:
         return self._number
 
     def note_commit(self, call: Call, answer: Answer) -> None:
-        """Nothing; the call's trace tells of the commit that has just been made."""
+        """Note the commit that has just been made in the call's trace."""
         self._commits += 1
         made = answer.body.get("id") if answer.status == 201 and isinstance(answer.body, dict) else None
         changed = made if isinstance(made, int) else call.params.get("id")
@@ -85,7 +85,7 @@ class Endpoint:
         self.public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nothing; the request is answered and logged."""
+        """Answer the request, and log it."""
         raw = await _read_body(receive)
         if raw is None:
             return
@@ -160,7 +160,7 @@ class Page(Endpoint):
         self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nothing; the page is sent."""
+        """Send the page."""
         scope.setdefault("path_params", {})
         await super().__call__(scope, receive, send)
 

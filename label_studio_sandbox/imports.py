@@ -52,7 +52,7 @@ def import_state(call: Call) -> Answer:
 
 
 def finish_import(store: Store, number: int) -> None:
-    """Nothing; the tasks are in the project, or the import has failed."""
+    """Put the tasks into the project, or fail the import."""
     body = store.get("imports", number)
     if body is None or body["status"] in ("completed", "failed"):
         return
@@ -66,7 +66,7 @@ def finish_import(store: Store, number: int) -> None:
 
 
 def finish_imports(store: Store) -> None:
-    """Nothing; every import is done."""
+    """Finish every import."""
     for body in store.all("imports"):
         finish_import(store, int(str(body["id"])))
 

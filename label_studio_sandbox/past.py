@@ -34,11 +34,11 @@ class Past:
         db.executescript(_SCHEMA)
 
     def forget(self) -> None:
-        """Nothing; what is too old to be shown is not kept any longer."""
+        """Drop what is too old to be shown."""
         self._db.execute("DELETE FROM replaced WHERE at < ?", (_now() - self._kept,))
 
     def rewind(self, seconds: float) -> None:
-        """Nothing; the projects are what they were that many seconds ago, until the open transaction is rolled back."""
+        """Set the projects back by so many seconds, until the open transaction is rolled back."""
         moment = _now() - seconds
         sql = f"SELECT was, {_COLUMNS} FROM replaced WHERE at > ? ORDER BY n DESC"  # noqa: S608
         newest_first = self._db.execute(sql, (moment,)).fetchall()

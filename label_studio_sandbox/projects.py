@@ -69,7 +69,7 @@ def update_project(call: Call) -> Answer:
 
 
 def delete_project(call: Call) -> Answer:
-    """Nothing; the project is gone."""
+    """Delete the project."""
     if not call.store.delete_project(call.id):
         raise NotFound("Project")
     return Answer(status=204)
@@ -89,7 +89,7 @@ def validate_config(call: Call) -> Answer:
 
 
 def apply(project: Project, values: Object) -> None:
-    """Nothing; cleaned values are set on the project, with all that follows from them."""
+    """Set cleaned values on the project, and everything that follows from them."""
     settings = project.settings
     for name, value in values.items():
         if name in _COLUMNS:

@@ -82,7 +82,7 @@ class RequestLog:
         self._entries: deque[tuple[LoggedRequest, Trace]] = deque(maxlen=limit)
 
     def add(self, entry: LoggedRequest, trace: Trace) -> None:
-        """Nothing; the entry is kept, where the log is enabled, and shows the trace as it is when it is read."""
+        """Keep the entry, if the log is enabled. It shows the trace as it is when it is read."""
         if self.enabled:
             with self._lock:
                 self._entries.append((entry, trace))
@@ -95,6 +95,6 @@ class RequestLog:
         return tuple(sorted(shown, key=lambda entry: entry.number))
 
     def clear(self) -> None:
-        """Nothing; the log is empty, and numbers go on rising."""
+        """Empty the log; numbers keep rising."""
         with self._lock:
             self._entries.clear()

@@ -155,7 +155,7 @@ _WORKSPACES: tuple[Object, ...] = (
 
 
 def seed(store: Store) -> None:
-    """Nothing; a store that was never seeded holds the templates and workspaces now."""
+    """Fill a store that was never seeded with templates and workspaces."""
     if store.fact("seeded"):
         return
     with store.transaction():

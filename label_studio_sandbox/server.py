@@ -119,7 +119,7 @@ class Sandbox:
         return self._gate.log.entries()
 
     def clear_requests(self) -> None:
-        """Nothing; `requests` starts anew."""
+        """Empty `requests`."""
         self._gate.log.clear()
 
     def settle(self, seconds: float = 60) -> bool:
@@ -127,7 +127,7 @@ class Sandbox:
         return self._gate.injector.settle(seconds)
 
     def recover(self) -> None:
-        """Nothing; every outage that has begun is over."""
+        """End every outage that has begun."""
 
         def recover() -> None:
             self._gate.injector.recover()
@@ -136,7 +136,7 @@ class Sandbox:
         self._server.call(recover)
 
     def finish_imports(self) -> None:
-        """Nothing; every import is done, however late it was to be."""
+        """Finish every import, however late it was to be."""
         self._server.call(lambda: finish_imports(self._store))
 
 
@@ -224,20 +224,20 @@ class _Server(uvicorn.Server):
             self.ready.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Nothing; connections are answered from now on."""
+        """Start to answer connections."""
         self._loop = asyncio.get_running_loop()
         self.lifespan.state[EDGE] = self
         await super().startup(sockets)
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Nothing; no connection is left."""
+        """Close all connections."""
         if self._held_port is not None:
             self._held_port.close()
         await super().shutdown(sockets)
 
     def call(self, act: Callable[[], None]) -> None:
-        """Nothing; `act` was called in the server's thread."""
+        """Call `act` in the server's thread."""
 
         async def acting() -> None:
             act()
@@ -245,7 +245,7 @@ class _Server(uvicorn.Server):
         asyncio.run_coroutine_threadsafe(acting(), self._loop).result()
 
     def refuse(self, seconds: float) -> None:
-        """Nothing; for that long, connections are refused, and those that there were are closed."""
+        """Refuse connections for so long, and close those that there are."""
         if self._held_port is not None:
             return
         [server] = self.servers
@@ -258,7 +258,7 @@ class _Server(uvicorn.Server):
         self._loop.call_later(seconds, self.answer_again)
 
     def answer_again(self) -> None:
-        """Nothing; where connections were refused, they are taken again."""
+        """Accept connections again."""
         held, self._held_port = self._held_port, None
         if held is None or self.should_exit:
             return
@@ -278,13 +278,13 @@ class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # a variabl
     app_state: dict[str, object]
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Nothing; the scopes of this connection's requests hold it in their state."""
+        """Put the connection into the state of its requests' scopes."""
         super().connection_made(transport)
         self._connection = Connection(transport)
         self.app_state = self.app_state | {CONNECTION: self._connection}
 
     def shutdown(self) -> None:
-        """Nothing; the connection ends with its answer, or now where that might never be."""
+        """End the connection with its answer, or at once if none may come."""
         super().shutdown()
         if self._connection.held:
             self._connection.transport.close()

@@ -95,7 +95,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Nothing; the file is closed."""
+        """Close the database file."""
         self._db.close()
 
     @contextmanager
@@ -110,7 +110,7 @@ class Store:
         self._db.execute("COMMIT")
 
     def keep_past(self, seconds: float) -> None:
-        """Nothing; from now on `rewound` can show what the projects were up to that long ago."""
+        """Keep the past of projects for so long, for `rewound` to show."""
         self._past = self._past or Past(self._db, seconds)
 
     @contextmanager
@@ -135,7 +135,7 @@ class Store:
         return self._last_project_id
 
     def add_project(self, project: Project) -> None:
-        """Nothing; the project is stored under its id."""
+        """Store a project under its id."""
         self._db.execute(
             "INSERT INTO projects (title, folded, description, workspace, pinned_at, created_at, tasks, settings, id)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -143,7 +143,7 @@ class Store:
         )
 
     def save_project(self, project: Project) -> None:
-        """Nothing; every column of the project is written."""
+        """Write every column of a project."""
         self._db.execute(
             "UPDATE projects SET title = ?, folded = ?, description = ?, workspace = ?, pinned_at = ?,"
             " created_at = ?, tasks = ?, settings = ? WHERE id = ?",
@@ -183,7 +183,7 @@ class Store:
         return self._db.execute(sql, values).lastrowid or 0
 
     def save(self, table: str, row_id: int, body: Object) -> None:
-        """Nothing; the row's body is replaced."""
+        """Replace the body of a row."""
         if table == "workspaces":
             self._db.execute("UPDATE workspaces SET title = ? WHERE id = ?", (str(body["title"]), row_id))
         self._db.execute(f"UPDATE {table} SET body = ? WHERE id = ?", (dumps(body).decode(), row_id))  # noqa: S608
@@ -212,7 +212,7 @@ class Store:
     # tokens and facts
 
     def add_token(self, jti: str, token: str) -> None:
-        """Nothing; the personal access token is known."""
+        """Store a personal access token."""
         self._db.execute("INSERT INTO tokens (jti, token) VALUES (?, ?)", (jti, token))
 
     def tokens(self) -> list[str]:
@@ -225,7 +225,7 @@ class Store:
         return None if row is None else not row[0]
 
     def revoke_token(self, jti: str) -> None:
-        """Nothing; the token is of no use any more."""
+        """Revoke a token."""
         self._db.execute("UPDATE tokens SET revoked = 1 WHERE jti = ?", (jti,))
 
     def fact(self, name: str) -> str | None:
@@ -234,7 +234,7 @@ class Store:
         return row[0] if row else None
 
     def remember(self, name: str, value: str) -> None:
-        """Nothing; the fact is kept."""
+        """Store a fact."""
         self._db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
 

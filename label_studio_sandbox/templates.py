@@ -62,7 +62,7 @@ def replace_template(call: Call) -> Answer:
 
 
 def delete_template(call: Call) -> Answer:
-    """Nothing; the template is gone, the projects made from it stay."""
+    """Delete the template; projects made from it stay."""
     if not call.store.delete("templates", _in_range(call)):
         raise NotFound("ProjectTemplate")
     return Answer(status=204)

@@ -96,7 +96,7 @@ class Tokens:
         return self._issue()
 
     def revoke(self, refresh: str) -> None:
-        """Nothing; `refresh` is of no use any more.
+        """Revoke `refresh`.
 
         Raises:
             Refusal: it was of none before.

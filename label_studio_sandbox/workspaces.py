@@ -59,7 +59,7 @@ def update_workspace(call: Call) -> Answer:
 
 
 def delete_workspace(call: Call) -> Answer:
-    """Nothing; the workspace is gone."""
+    """Delete the workspace."""
     _find(call)
     call.store.delete("workspaces", call.id)
     return Answer(status=204)
@@ -73,7 +73,7 @@ def list_workspace_projects(call: Call) -> Answer:
 
 
 def add_workspace_project(call: Call) -> Answer:
-    """Nothing; the project is in this workspace now."""
+    """Move the project into this workspace."""
     _find(call)
     project = _project(call, call.clean(_PROJECT)["project"])
     project.workspace = call.id
@@ -82,7 +82,7 @@ def add_workspace_project(call: Call) -> Answer:
 
 
 def remove_workspace_project(call: Call) -> Answer:
-    """Nothing; the project is in no workspace."""
+    """Take the project out of its workspace."""
     _find(call)
     asked = _PROJECT.clean(dict(call.query) or call.data())
     project = _project(call, asked["project"])

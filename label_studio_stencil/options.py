@@ -53,8 +53,8 @@ class Options(BaseModel):
     mode: Annotated[
         Mode,
         Field(
-            description="What to do with a project that exists: `create` leaves it alone, `update` applies the row's "
-            "overrides to it."
+            description="What to do with a project that exists: `create` leaves it alone, `update` applies "
+            "what row and template say."
         ),
     ] = "create"
     lines: Annotated[

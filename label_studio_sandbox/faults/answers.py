@@ -63,7 +63,7 @@ class Lost(Response):
         super().__init__(status_code=0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nothing; the client has seen the connection end."""
+        """End the connection."""
         await _hang_up(scope, receive)
 
 
@@ -75,7 +75,7 @@ class Refused(Lost):
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nothing; connections are refused from now on."""
+        """Refuse connections from now on."""
         edge: Edge | None = scope.get("state", {}).get(EDGE)
         if edge is not None:
             edge.refuse(self._seconds)
@@ -102,7 +102,7 @@ class Truncated(Response):
         self.body, self.raw_headers = whole.body, whole.raw_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nothing; half is sent. Of an answer without a body, nothing is."""
+        """Send half of the answer, or nothing if it has no body."""
         if self.body:
             await _start(self, send)
             half = bytes(self.body[: len(self.body) // 2])
@@ -119,7 +119,7 @@ class Slow(Response):
         self._pause = seconds / _PIECES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nothing; the answer is sent, or the client has gone."""
+        """Send the answer, unless the client has gone."""
         _hold(scope)
         await _start(self, send)
         body = bytes(self.body)
@@ -141,7 +141,7 @@ class Trickle(Response):
         self._pause = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nothing; the answer is sent, or the client has gone."""
+        """Send the answer, unless the client has gone."""
         _hold(scope)
         await _start(self, send)
         body = bytes(self.body)

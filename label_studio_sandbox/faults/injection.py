@@ -77,7 +77,7 @@ class Injector:
         return self._writes.none_left(seconds)
 
     def recover(self) -> None:
-        """Nothing; every outage that has begun is over."""
+        """End every outage that has begun."""
         for outage in self._outages.values():
             outage.end()
 

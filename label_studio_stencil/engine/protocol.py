@@ -37,7 +37,7 @@ class ApplySettings:
 
 @dataclass(frozen=True, slots=True)
 class CreatePlaceholder:
-    """Nothing of the row is on the label_studio: send a create."""
+    """Nothing of the row exists: send a create."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Ticket:
         project: Id of its project; before that, of its placeholder.
         error_code: Stable slug of the error.
         error: What is wrong, or what it waits for.
-        steps: What became of what it asks for beyond settings, in words.
+        steps: What happened to its members, tasks and publication, for people.
     """
 
     planned: Planned

@@ -69,7 +69,7 @@ class RowReport:
         seconds: Time spent on the row, waits included.
         error_code: Stable slug of what is wrong; empty where the row is well.
         error: What is wrong, for people; empty where the row is well.
-        steps: What became of what it asks for beyond settings, in words.
+        steps: What happened to its members, tasks and publication, for people.
         cells: The input columns as they were read.
         again: The input columns as a sheet in another folder would have to write them; `None` where that is the same.
     """

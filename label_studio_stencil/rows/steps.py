@@ -28,7 +28,7 @@ _EMAIL = re.compile(r"[^@\s:;,]+@[^@\s:;,]+")
 
 
 class BadStep(ValueError):
-    """A cell that asks for a step that can't be, with the reason in words."""
+    """A cell asks for a step that is not possible; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class BadPattern(StencilError):
 
 
 class TitleUnmade(ValueError):
-    """A row whose title can't be made from the pattern, with the reason in words."""
+    """The title of a row can't be made from the pattern; the text says why."""
 
 
 def fault_of_title(title: str) -> tuple[str, str] | None:

@@ -42,7 +42,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 class BadFile(ValueError):
-    """A template file that can't be used, with a stable code and the reason in words."""
+    """A template file can't be used; it has a stable code, and the text says why."""
 
     def __init__(self, reason: str, *, code: str = "template-invalid") -> None:
         self.code = code

@@ -45,7 +45,7 @@ _RAW = re.compile(r"(\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\})",
 
 
 class Unrenderable(ValueError):
-    """A text whose placeholders can't be filled, with the reason in words."""
+    """The placeholders of a text can't be filled; the text says why."""
 
 
 class TooSlow(Unrenderable):
@@ -141,7 +141,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return attr not in _WIDENING and super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> None:
-        """Nothing: `is_safe_attribute` says that the formatting of texts is not to be had, and this would come before it."""
+        """Do nothing: `is_safe_attribute` forbids formatting methods, and Jinja's own check would come before it."""
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - names of Jinja's
         """What a call comes to, as long as there is time: macros can call themselves twice."""

@@ -16,7 +16,7 @@ _KEYS = ("type", "default", "choices", "help")
 
 
 class BadVariable(ValueError):
-    """A declaration or a value that can't be, with the reason in words."""
+    """A declaration or a value is wrong; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
