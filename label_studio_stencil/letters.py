@@ -1,4 +1,4 @@
-"""Letters that nobody sees: of no width, without a break, or turning text round; web pages and chats leave them in copies.
+"""Invisible characters: of no width, without a break, or turning text round; web pages and chats leave them in copies.
 
 Names that differ in them alone look the same, and are different names to a server. They are dropped where a sheet only refers
 to something: in the names of columns, in references and choices. In a title they are a problem.
@@ -16,21 +16,25 @@ _NEEDLESS = (
 _JOINERS = "\u200c\u200d"
 #: Spell the regions of flags.
 _TAGS = "\U000e0000-\U000e007f"
+#: Choose between forms of the letter before them.
+_SELECTORS = "\u180b-\u180d\u180f\ufe00-\ufe0f"
 #: Blanks that look like the ordinary one.
 _BLANKS = "\xa0\u2007\u202f"
 _UNSEEN = re.compile(f"[{_NEEDLESS}{_JOINERS}{_TAGS}{_BLANKS}]")
+#: All that can make two titles differ that look the same, whether a script needs it or not.
+INVISIBLE = re.compile(f"[{_NEEDLESS}{_JOINERS}{_SELECTORS}]")
 _FLAG = "\U0001f3f4"
 
 
 def unseen_in(text: str) -> list[int]:
-    """Where letters stand that nobody sees and no script needs; blanks that do not break a line are among them."""
+    """Where invisible characters stand that no script needs; blanks that do not break a line are among them."""
     if text.isascii():
         return []
     return [found.start() for found in _UNSEEN.finditer(text) if not _is_needed(text, found.start())]
 
 
 def without_unseen(text: str) -> str:
-    """The text without letters that nobody sees, and with ordinary blanks."""
+    """The text without invisible characters, and with ordinary blanks."""
     places = unseen_in(text)
     if not places:
         return text

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from label_studio_stencil.json_value import JSON, NotJSONError, json_of
 from label_studio_stencil.letters import without_unseen
 from label_studio_stencil.problems import Problem, shown
-from label_studio_stencil.redaction import FromFile
+from label_studio_stencil.redaction import FromFile, redact, visible
 from label_studio_stencil.rows.columns import CONTROL, OWN_COLUMNS, Columns, columns_of
 from label_studio_stencil.rows.fields import TEXT_FIELDS
 from label_studio_stencil.rows.payload import parse_overrides, suggestion
@@ -21,7 +21,6 @@ from label_studio_stencil.rows.steps import BadStep, Steps, members_in
 from label_studio_stencil.rows.titles import TitlePattern, TitleUnmade, cut, fault_of_title, folded
 from label_studio_stencil.rows.values import boolean, text
 from label_studio_stencil.sheet.leftovers import MISSING_IN_SETTINGS, MISSING_IN_TITLES, MISSING_STARTS, is_missing
-from label_studio_stencil.sheet.legible import legible
 from label_studio_stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_PROBLEMS, normalised
 from label_studio_stencil.sheet.model import Row, Sheet
 from label_studio_stencil.sheet.tables import is_blank
@@ -127,7 +126,15 @@ def _told(problems: list[Problem]) -> list[Problem]:
     if len(problems) > MOST_PROBLEMS:
         message = f"the sheet has more than {MOST_PROBLEMS:,} problems, and the rest of it was not looked at."
         problems = [Problem("too-many-problems", message), *problems[:MOST_PROBLEMS]]
-    return [legible(problem) for problem in problems]
+    return [_printable(problem) for problem in problems]
+
+
+def _printable(problem: Problem) -> Problem:
+    """The problem without characters that do something to a terminal, or stop a report from being written."""
+    column = None if problem.column is None else visible(shown(problem.column))
+    # A problem quotes its value when it is printed; only half characters would stop it from being written as JSON.
+    value = None if problem.value is None else redact(problem.value.encode("utf-8", "backslashreplace").decode())
+    return replace(problem, column=column, value=value, message=visible(problem.message))
 
 
 def _untitled(problems: Iterable[Problem]) -> bool:

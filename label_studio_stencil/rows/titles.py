@@ -8,7 +8,7 @@ from string import Formatter
 
 from pydantic_core import PydanticCustomError
 
-from label_studio_stencil.letters import name_of, unseen_in
+from label_studio_stencil.letters import INVISIBLE, name_of, unseen_in
 from label_studio_stencil.problems import StencilError, counted, shown
 from label_studio_stencil.rows.columns import CONTROL, VARIABLE
 from label_studio_stencil.rows.values import integer, number
@@ -23,18 +23,11 @@ _DIGITS = 8
 _SPEC = re.compile(r"(?:.?[<>=^])?[ +-]?0?\d{0,2}[,_]?(?:\.\d{1,2})?[bdefgnosxEFGX%]?")
 
 
-#: Characters that nobody sees: a title with one looks like the title without.
-_INVISIBLE = re.compile(
-    "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0]"
-)
-
-
 def folded(title: str) -> str:
-    """The title as one reads it: without case, kinds of blanks, forms of letters and what nobody sees."""
+    """The title as one reads it: without case, kinds of blanks, forms of letters and invisible characters."""
     if title.isascii():
         return " ".join(title.lower().split())
-    title = _INVISIBLE.sub("", title)
+    title = INVISIBLE.sub("", title)
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", title).casefold()).split())
 
 

@@ -172,7 +172,7 @@ def _sheet(table: Table, name: str, *, folder: Path | None = None, digest: str =
 
 
 def _clean_names(table: Table) -> None:
-    """Take letters that nobody sees from the names of columns, in every row."""
+    """Take invisible characters from the names of columns, in every row."""
     names = {name: without_unseen(name).strip() for name in table.columns}
     changed = {name for name, clean in names.items() if name != clean}
     if not changed:
