@@ -96,6 +96,7 @@ def stencil(url: str, token: str, _: int, at_once: int, sheet: Path) -> None:
 
 def flow(url: str, token: str, _: int, at_once: int, sheet: Path) -> None:
     """The flow on the sheet."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     from scripts.flow import main
 
     _run(main, [], url, token, at_once, sheet)
