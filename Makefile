@@ -38,7 +38,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: help
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-23s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(VENV)/.runtime ## Run the flow on examples/projects.csv, on the sandbox and a Prefect server for the time of the run
@@ -54,7 +54,7 @@ test-all: $(VENV)/.dev ## Run the others that need only this machine: workers, k
 	@STENCIL_SCENES=1000 $(PYTEST) -m '(slow or scenes) and not soak' $(ARGS)
 
 .PHONY: test-real
-test-real: $(VENV)/.dev $(STUDIO)/venv/.installed ## Run the tests that need a real Label Studio server, on one of their own
+test-real: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx ## Run the tests that need a real Label Studio server, on two of their own
 	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m 'real and not soak' $(ARGS)
 
 .PHONY: test-ui
@@ -66,7 +66,7 @@ screenshots: ## Take the pictures of docs/images again
 	@$(MAKE) --no-print-directory test-ui STENCIL_SCREENSHOTS=docs/images
 
 .PHONY: soak
-soak: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql ## Run the long tests: faults, kills, outages, ten batches on a real server
+soak: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx ## Run the long tests: faults, kills, outages, ten batches on a real server
 	@STENCIL_SCENES=10000 $(BIN)/python -m pytest --numprocesses logical -m scenes $(ARGS)
 	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m soak $(ARGS)
 
@@ -94,14 +94,19 @@ ui: $(VENV)/.runtime ## Start a Prefect server with its UI, in the foreground
 
 .PHONY: label-studio
 label-studio: $(STUDIO)/venv/.installed ## Start a real Label Studio Community server, in the foreground
-	@exec $(STUDIO_BIN)/python scripts/label_studio.py --executable $(STUDIO_BIN)/label-studio \
+	@exec $(STUDIO_BIN)/python -m scripts.label_studio --executable $(STUDIO_BIN)/label-studio \
 		--data $(STUDIO)/data --port $(LABEL_STUDIO_PORT)
+
+.PHONY: label-studio-production
+label-studio-production: $(STUDIO)/venv/.installed postgresql nginx ## Start one on PostgreSQL, with four workers behind nginx; its data are gone in the end
+	@exec $(STUDIO_BIN)/python -m scripts.label_studio_production --executable $(STUDIO_BIN)/label-studio \
+		--data $(STUDIO)/production --port $(LABEL_STUDIO_PORT)
 
 .PHONY: constraints
 constraints: ## Pin again what all supported Pythons resolve to today (PYTHONS='...')
 	@mkdir -p .stencil
 	@$(RESOLVE) '.[dev,bench]' > .stencil/constraints && mv .stencil/constraints constraints.txt
-	@$(RESOLVE) 'label-studio==$(LABEL_STUDIO_VERSION)' > .stencil/constraints && \
+	@$(RESOLVE) 'label-studio==$(LABEL_STUDIO_VERSION)' gunicorn > .stencil/constraints && \
 		mv .stencil/constraints constraints-label-studio.txt
 
 .PHONY: clean
@@ -137,8 +142,12 @@ debian = $(2) || if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then 
 
 .PHONY: postgresql
 postgresql:
-	@$(call debian,postgresql,ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null,A Prefect server \
-		on PostgreSQL needs its programs,initdb and postgres)
+	@$(call debian,postgresql,ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null,A Prefect server or \
+		Label Studio on PostgreSQL needs its programs,initdb and postgres)
+
+.PHONY: nginx
+nginx:
+	@$(call debian,nginx-light,PATH="$$PATH:/usr/sbin" command -v nginx > /dev/null,Label Studio behind nginx needs it,nginx)
 
 .PHONY: chromium
 chromium:
@@ -149,7 +158,7 @@ chromium:
 $(STUDIO)/venv/.installed: constraints-label-studio.txt | $(STUDIO_BIN)/pip
 	@echo 'Installing Label Studio $(LABEL_STUDIO_VERSION) into $(STUDIO)/venv (two minutes, 800 MB) ...'
 	@rm -rf $(STUDIO)/template
-	@$(STUDIO_BIN)/python $(PIP_INSTALL) --constraint constraints-label-studio.txt label-studio
+	@$(STUDIO_BIN)/python $(PIP_INSTALL) --constraint constraints-label-studio.txt label-studio gunicorn
 	@touch $@
 
 $(BIN)/pip $(STUDIO_BIN)/pip:

@@ -1,4 +1,6 @@
-"""Runs the real Label Studio Community server for development, and for the tests marked `real`.
+"""Runs the real Label Studio Community server for development, and for the tests marked `real`: on SQLite, as it comes.
+
+`scripts/label_studio_production.py` runs it as operators do, on PostgreSQL.
 
 It stands apart from the package and needs only the standard library and a `label-studio` executable, so it
 runs under the interpreter of Label Studio's own environment. Nothing that it starts talks to anything but
@@ -18,8 +20,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -67,20 +69,61 @@ class Account:
         return account
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Instance:
-    """A server that answers: where, with which token, and where its data and log are."""
+    """A server: where it answers, with which token, and where its data and log are."""
 
     url: str
     account: Account
     data: Path
-    log: Path
-    process: "subprocess.Popen[bytes]" = field(repr=False)
+    command: list[str | Path] = field(repr=False)
+    environment: dict[str, str] = field(repr=False)
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
     def token(self) -> str:
         """The user's legacy token."""
         return self.account.token
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.data / "server.log"
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers.
+
+        Raises:
+            LabelStudioDidNotStart: with the end of the server's log.
+        """
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.environment,
+                cwd=self.data,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in a terminal goes to the whole group; the server is stopped by us alone, once.
+                start_new_session=True,
+            )
+        _wait_until_it_answers(self, self.process)
+
+    def stop(self) -> None:
+        """Stop the server where it runs; its data stay."""
+        if self.process is not None:
+            stop(self.process)
+            self.process = None
+
+
+@contextmanager
+def started(label_studio: Instance) -> Iterator[Instance]:
+    """The server, started; stopped when the block ends."""
+    try:
+        label_studio.start()
+        yield label_studio
+    finally:
+        label_studio.stop()
 
 
 def free_port() -> int:
@@ -96,29 +139,35 @@ def running(executable: Path, data: Path, port: int) -> Iterator[Instance]:
     """A Community server on `port` with its data in `data`; stopped when the block ends.
 
     Raises:
-        StudioDidNotStart: with the end of the server's log.
+        LabelStudioDidNotStart: with the end of the server's log.
     """
-    data = data.absolute()
+    account = prepare(data)
+    command: list[str | Path] = [
+        executable.absolute(),
+        "start",
+        "--no-browser",
+        "--internal-host",
+        HOST,
+        "--port",
+        str(port),
+    ]
+    label_studio = Instance(
+        f"http://{HOST}:{port}", account, data.absolute(), command, environment(data.absolute(), account)
+    )
+    with started(label_studio):
+        # When its port is taken it silently goes to the next one, and whoever holds ours answers instead.
+        if f"server at {label_studio.url}/" not in label_studio.log.read_text(encoding="utf-8", errors="replace"):
+            raise LabelStudioDidNotStart(f"Another server answers at {label_studio.url}.\n{tail(label_studio.log)}")
+        if not answers(f"{label_studio.url}/api/current-user/whoami", token=label_studio.token):
+            raise LabelStudioDidNotStart(f"Label Studio refuses the token in {data}; delete that folder.")
+        yield label_studio
+
+
+def prepare(data: Path) -> Account:
+    """The account of a server's data folder, which is made where it is missing; its log begins anew."""
     (data / "home").mkdir(parents=True, exist_ok=True)
-    account = Account.of(data)
-    log_path = data / "server.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [executable.absolute(), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)],
-            env=_environment(data, account),
-            cwd=data,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C in a terminal goes to the whole group; the server is stopped by us alone, once.
-            start_new_session=True,
-        )
-        try:
-            label_studio = Instance(f"http://{HOST}:{port}", account, data, log_path, process)
-            _wait_until_it_answers(label_studio)
-            yield label_studio
-        finally:
-            stop(process)
+    (data / "server.log").unlink(missing_ok=True)
+    return Account.of(data)
 
 
 def template(executable: Path, folder: Path) -> Path:
@@ -143,7 +192,8 @@ def copy_of(kept: Path, data: Path) -> Path:
     return data
 
 
-def _environment(data: Path, account: Account) -> dict[str, str]:
+def environment(data: Path, account: Account) -> dict[str, str]:
+    """What a server with its data in `data` is told."""
     # Built from nothing: Label Studio reads some eighty variables, each also with a LABEL_STUDIO_ prefix.
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     return (
@@ -164,24 +214,20 @@ def _environment(data: Path, account: Account) -> dict[str, str]:
     )
 
 
-def _wait_until_it_answers(label_studio: Instance) -> None:
+def _wait_until_it_answers(label_studio: Instance, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(f"{label_studio.url}/health"):
-        if (code := label_studio.process.poll()) is not None:
-            raise LabelStudioDidNotStart(f"Label Studio ended with code {code}.\n{_tail(label_studio)}")
+    while not answers(f"{label_studio.url}/health"):
+        if (code := process.poll()) is not None:
+            raise LabelStudioDidNotStart(f"Label Studio ended with code {code}.\n{tail(label_studio.log)}")
         if time.monotonic() > deadline:
             raise LabelStudioDidNotStart(
-                f"Label Studio did not answer in {START_SECONDS:.0f} s.\n{_tail(label_studio)}"
+                f"Label Studio did not answer in {START_SECONDS:.0f} s.\n{tail(label_studio.log)}"
             )
         time.sleep(POLL_SECONDS)
-    # When its port is taken it silently goes to the next one, and whoever holds ours would answer instead.
-    if f"server at {label_studio.url}/" not in label_studio.log.read_text(encoding="utf-8", errors="replace"):
-        raise LabelStudioDidNotStart(f"Another server answers at {label_studio.url}.\n{_tail(label_studio)}")
-    if not _answers(f"{label_studio.url}/api/current-user/whoami", token=label_studio.token):
-        raise LabelStudioDidNotStart(f"Label Studio refuses the token in {label_studio.data}; delete that folder.")
 
 
-def _answers(url: str, token: str | None = None) -> bool:
+def answers(url: str, token: str | None = None) -> bool:
+    """Whether a URL of loopback answers 200."""
     headers = {"Authorization": f"Token {token}"} if token else {}
     # A proxy of the user's is of no use on loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -192,8 +238,9 @@ def _answers(url: str, token: str | None = None) -> bool:
         return False
 
 
-def _tail(label_studio: Instance, lines: int = 15) -> str:
-    return "\n".join(label_studio.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -206,7 +253,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _serve(executable: Path, data: Path, port: int) -> None:
+def serve(server: AbstractContextManager[Instance], port: int) -> NoReturn:
+    """Run a server in the foreground, and say how to use it.
+
+    Raises:
+        LabelStudioDidNotStart: It ended by itself, or its port is taken.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -215,12 +267,8 @@ def _serve(executable: Path, data: Path, port: int) -> None:
             raise LabelStudioDidNotStart(
                 f"Port {port} is taken: stop what listens there, or choose another."
             ) from taken
-    first = not (data / "label_studio.sqlite3").exists()
-    print(
-        "Label Studio Community is starting" + (" (half a minute the first time) ..." if first else " ..."),
-        flush=True,
-    )
-    with running(executable, data, port) as label_studio:
+    print("Label Studio Community is starting (half a minute where it has no data yet) ...", flush=True)
+    with server as label_studio:
         print(
             f"It listens on {label_studio.url}, its log is {label_studio.log}.",
             f"Sign in as {label_studio.account.email} with {label_studio.account.password}",
@@ -230,31 +278,32 @@ def _serve(executable: Path, data: Path, port: int) -> None:
             sep="\n",
             flush=True,
         )
+        assert label_studio.process is not None
         code = label_studio.process.wait()
-        raise LabelStudioDidNotStart(f"Label Studio ended by itself with code {code}.\n{_tail(label_studio)}")
+        raise LabelStudioDidNotStart(f"Label Studio ended by itself with code {code}.\n{tail(label_studio.log)}")
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def main() -> int:
+def main(description: str, run: Callable[[Path, Path, int], AbstractContextManager[Instance]] = running) -> int:
     """Serves in the foreground until Ctrl-C or SIGTERM: the process's exit code."""
-    parser = argparse.ArgumentParser(description="Label Studio Community, on this machine alone.")
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--executable", type=Path, required=True, help="the `label-studio` to start")
     parser.add_argument("--data", type=Path, required=True, help="folder of its database and files")
     parser.add_argument("--port", type=int, default=8090)
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _leave)
     try:
-        _serve(asked.executable, asked.data, asked.port)
+        serve(run(asked.executable, asked.data, asked.port), asked.port)
     except KeyboardInterrupt:
         print("\nLabel Studio has stopped.")
+        return 0
     except LabelStudioDidNotStart as problem:
         print(problem, file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("Label Studio Community on SQLite, on this machine alone."))

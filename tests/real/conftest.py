@@ -1,4 +1,4 @@
-"""The real Label Studio Community server, for the tests marked `real`: one a session, with fresh data.
+"""The real Label Studio Community server, for the tests marked `real`: one on SQLite and one as operators run it.
 
 `make test-real` installs it and names its executable in `STENCIL_LABEL_STUDIO`; without that the tests are
 skipped.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import label_studio_production
 from scripts.label_studio import Instance, copy_of, free_port, running, template
 
 EXECUTABLE = os.environ.get("STENCIL_LABEL_STUDIO", "")
@@ -38,7 +39,22 @@ def community_data_template(label_studio_executable: Path) -> Path:
 def label_studio(
     label_studio_executable: Path, community_data_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Instance]:
-    """A running server: its `.url`, its user's legacy `.token`, its `.data` folder and `.log` file."""
+    """A running server on SQLite: its `.url`, its user's legacy `.token`, its `.data` folder and `.log` file."""
     data = copy_of(community_data_template, tmp_path_factory.mktemp("label-studio") / "data")
     with running(label_studio_executable, data, free_port()) as label_studio:
         yield label_studio
+
+
+@pytest.fixture(scope="session")
+def production(label_studio_executable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """One on PostgreSQL, under gunicorn with four workers, behind nginx."""
+    data = tmp_path_factory.mktemp("label-studio-production")
+    with label_studio_production.running(label_studio_executable, data, free_port()) as label_studio:
+        yield label_studio
+
+
+@pytest.fixture(params=["label_studio", "production"], ids=["sqlite", "postgresql"])
+def each_label_studio(request: pytest.FixtureRequest) -> Instance:
+    """Both, one after the other."""
+    found: Instance = request.getfixturevalue(request.param)
+    return found

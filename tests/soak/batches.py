@@ -1,6 +1,6 @@
 """Batches in processes of their own, which may be killed, and what they leave on the sandbox.
 
-`python -m tests.soak.batches SHEET` carries out a sheet without Prefect, and prints the report as JSON.
+`python -m tests.soak.batches SHEET [AT_ONCE]` carries out a sheet without Prefect, and prints the report as JSON.
 """
 
 import asyncio
@@ -128,10 +128,10 @@ def write_sheet(path: Path, rows: int) -> Path:
     return path
 
 
-def start(command: tuple[str, ...], sheet: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+def start(command: tuple[str, ...], sheet: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     """A batch of the sheet, started."""
     return subprocess.Popen(
-        [sys.executable, "-m", *command, str(sheet)],
+        [sys.executable, "-m", *command, str(sheet), *arguments],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -234,8 +234,8 @@ class Rerun:
     once_more: bool
 
 
-async def _carry_out(path: str) -> None:
-    options = Options(max_concurrency=8)
+async def _carry_out(path: str, at_once: str = "8") -> None:
+    options = Options(max_concurrency=int(at_once))
     checked = check(read_sheet(path), options)
     async with open_label_studio(LabelStudioSettings.from_environment(), options) as label_studio:
         report = await provision(checked, options, label_studio)
@@ -243,4 +243,4 @@ async def _carry_out(path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_carry_out(sys.argv[1]))
+    asyncio.run(_carry_out(*sys.argv[1:]))

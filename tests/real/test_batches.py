@@ -1,0 +1,110 @@
+"""Whole batches on the real Community server, on SQLite and as operators run it: nothing is made twice."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from label_studio_stencil.cli import main
+from label_studio_stencil.options import Mode
+from label_studio_stencil.report.files import write_results
+from label_studio_stencil.report.report import Report
+from scripts.label_studio import Instance
+from tests.real.batches import (
+    amid_rows,
+    assert_exactly_once,
+    ever_made,
+    http,
+    made,
+    projects,
+    reported,
+    started,
+    write_sheet,
+)
+
+pytestmark = pytest.mark.real
+
+ROWS = 40
+
+
+def outcomes(report: Report) -> dict[str, int]:
+    return {outcome.value: count for outcome, count in report.counts.items() if count}
+
+
+def test_a_batch_is_created_with_tasks_run_again_and_updated(each_label_studio: Instance, tmp_path: Path) -> None:
+    url, token = each_label_studio.url, each_label_studio.token
+    (tmp_path / "tasks.csv").write_text("text\none\ntwo\nthree\n", encoding="utf-8")
+    sheet = write_sheet(tmp_path, "Life", 8)
+    head, *rows = sheet.read_text(encoding="utf-8").splitlines()
+
+    def with_color(color: str) -> Path:
+        lines = [f"{head},tasks,color", *(f"{row},tasks.csv,{color}" for row in rows)]
+        sheet.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return sheet
+
+    with http(url, token) as client:
+        assert outcomes(made(url, token, with_color("#8250DF"))) == {"created": 8}
+        assert outcomes(made(url, token, sheet)) == {"exists": 8}
+        last = made(url, token, with_color("#CF222E"), mode=Mode.UPDATE)
+        assert outcomes(last) == {"updated": 8}
+        assert_exactly_once(client, "Life", 8, last.to_json())
+        found = projects(client, "Life")
+        assert {(project["color"], project["task_number"]) for project in found} == {("#CF222E", 3)}
+
+
+def test_a_batch_is_removed_but_for_what_somebody_works_on(
+    each_label_studio: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, token = each_label_studio.url, each_label_studio.token
+    monkeypatch.setenv("LABEL_STUDIO_URL", url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", token)
+    sheet = write_sheet(tmp_path, "Gone", 8)
+    with http(url, token) as client:
+        write_results(made(url, token, sheet), str(tmp_path))
+        [kept, *_] = projects(client, "Gone")
+        # Work of a person's.
+        client.post(f"/api/projects/{kept['id']}/import", json=[{"text": "one"}]).raise_for_status()
+        assert main(["remove", str(tmp_path / "results.csv"), "--yes"]) == 1, capsys.readouterr()
+        assert [project["id"] for project in projects(client, "Gone")] == [kept["id"]]
+
+
+def test_after_a_kill_in_mid_run_a_rerun_makes_the_rest(each_label_studio: Instance, tmp_path: Path) -> None:
+    sheet = write_sheet(tmp_path, "Killed", ROWS)
+    with http(each_label_studio.url, each_label_studio.token) as client:
+        batch = started(each_label_studio, sheet)
+        amid_rows(client, "Killed", ROWS // 4)
+        batch.kill()
+        batch.communicate()
+        assert len(projects(client, "Killed")) < ROWS
+        report = reported(started(each_label_studio, sheet))
+        assert report["counts"]["created"] <= ROWS - ROWS // 4 + 1
+        assert_exactly_once(client, "Killed", ROWS, report)
+
+
+def test_a_batch_waits_for_a_label_studio_that_is_restarted(each_label_studio: Instance, tmp_path: Path) -> None:
+    sheet = write_sheet(tmp_path, "Restarted", ROWS)
+    with http(each_label_studio.url, each_label_studio.token) as client:
+        batch = started(each_label_studio, sheet)
+        amid_rows(client, "Restarted", ROWS // 4)
+        each_label_studio.stop()
+        each_label_studio.start()
+        assert_exactly_once(client, "Restarted", ROWS, reported(batch))
+
+
+@pytest.mark.parametrize("at_once", [8, 16])
+def test_on_postgresql_label_studio_makes_no_duplicates_of_its_own(
+    production: Instance, tmp_path: Path, at_once: int
+) -> None:
+    name = f"At once {at_once}"
+    sheet = write_sheet(tmp_path, name, ROWS)
+    with http(production.url, production.token) as client:
+        before = ever_made(client)
+        report = reported(started(production, sheet, at_once))
+        assert ever_made(client) - before - 1 == ROWS
+        assert_exactly_once(client, name, ROWS, report)
+
+
+def test_the_log_does_not_hold_the_token(production: Instance) -> None:
+    with httpx.Client(base_url=production.url) as client:
+        assert client.get("/api/version/").json()["edition"] == "Community"
+    assert production.token not in production.log.read_text(encoding="utf-8")
