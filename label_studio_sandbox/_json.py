@@ -39,5 +39,5 @@ def load_object(text: bytes | str) -> Object:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    msg = f"Out of range float values are not JSON compliant: {name}"
+    msg = f"Out of range float values are not JSON compliant: {name!r}"
     raise ValueError(msg)

@@ -2,8 +2,8 @@
 
 from label_studio_sandbox._json import Object
 from label_studio_sandbox.calls import Answer, Call
-from label_studio_sandbox.errors import RELEASE, Refusal, Rejected
-from label_studio_sandbox.fields import REQUIRED, Schema, Text
+from label_studio_sandbox.errors import RELEASE
+from label_studio_sandbox.fields import Schema, Text
 
 PERSON: Object = {
     "id": 1,
@@ -22,8 +22,8 @@ _MEMBERSHIP: Object = {
     "role": "OW",
     "user_type": "standard",
 }
-_WHOAMI: Object = PERSON | {
-    "initials": "AA",
+#: What a list of people says of each, beside who it is and the initials.
+USER: Object = {
     "phone": "",
     "date_joined": "2026-01-05T09:00:00Z",
     "last_activity": "2026-01-05T09:00:00Z",
@@ -31,28 +31,35 @@ _WHOAMI: Object = PERSON | {
     "active_organization_meta": {"title": "Example Labelling", "email": "admin@example.com"},
     "allow_newsletters": False,
     "custom_hotkeys": {},
-    "lse_fields": {
-        "active_organization_external_id": None,
-        "email_notification_settings": {},
-        "invite_activated": True,
-        "invite_expired": False,
-        "invite_expired_at": None,
-        "invited_at": None,
-        "invited_by": None,
-        "onboarding_state": "complete",
-        "social_auth_finished": True,
-        "trial_company": None,
-        "trial_experience_labeling": None,
-        "trial_license_enterprise": None,
-        "trial_models_in_production": None,
-        "trial_role": None,
-    },
     "org_membership": [_MEMBERSHIP],
     "organization_membership": _MEMBERSHIP,
-    "pause": None,
-    "permissions": ["projects.create", "projects.view", "projects.change", "projects.delete"],
-    "social_accounts": [],
 }
+_WHOAMI: Object = (
+    PERSON
+    | USER
+    | {
+        "initials": "AA",
+        "lse_fields": {
+            "active_organization_external_id": None,
+            "email_notification_settings": {},
+            "invite_activated": True,
+            "invite_expired": False,
+            "invite_expired_at": None,
+            "invited_at": None,
+            "invited_by": None,
+            "onboarding_state": "complete",
+            "social_auth_finished": True,
+            "trial_company": None,
+            "trial_experience_labeling": None,
+            "trial_license_enterprise": None,
+            "trial_models_in_production": None,
+            "trial_role": None,
+        },
+        "pause": None,
+        "permissions": ["projects.create", "projects.view", "projects.change", "projects.delete"],
+        "social_accounts": [],
+    }
+)
 _COMMIT: Object = {"message": "release", "commit": "5a9db0c", "date": "2026/01/05 09:00:00", "branch": ""}
 _VERSION: Object = {
     "release": RELEASE,
@@ -79,12 +86,12 @@ def whoami(_call: Call) -> Answer:
 
 def create_token(call: Call) -> Answer:
     """A personal access token, whole, this once."""
-    return Answer({"token": call.tokens.create()}, 201)
+    return Answer(call.tokens.shown(call.tokens.create()), 201)
 
 
 def list_tokens(call: Call) -> Answer:
     """The valid personal access tokens, without their signatures."""
-    return Answer([{"token": token} for token in call.tokens.stripped()])
+    return Answer([*call.tokens.listed()])
 
 
 def refresh_token(call: Call) -> Answer:
@@ -104,10 +111,4 @@ def revoke_token(call: Call) -> Answer:
 
 
 def _refresh_of(call: Call) -> str:
-    data = call.data()
-    if not isinstance(data, dict):
-        raise Rejected({"refresh": [REQUIRED]})
-    token = _REFRESH.clean(data)["refresh"]
-    if not isinstance(token, str):
-        raise Refusal(401, "Token is invalid")
-    return token
+    return str(_REFRESH.clean(call.data())["refresh"])

@@ -122,7 +122,7 @@ class Call:
         """
         if not self.raw:
             return {}
-        content_type = self.headers.get(b"content-type", b"").decode("latin-1")
+        content_type = self.headers.get(b"content-type", b"text/plain").decode("latin-1")
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type == "application/json":
             try:

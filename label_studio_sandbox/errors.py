@@ -63,8 +63,8 @@ class Refusal(Exception):
 class Unauthenticated(Refusal):
     """The request has no token that the server accepts."""
 
-    def __init__(self, detail: str = "Authentication credentials were not provided.") -> None:
-        super().__init__(401, detail, headers={"WWW-Authenticate": "Token"})
+    def __init__(self, detail: str = "Authentication credentials were not provided.", asks_for: str = "Token") -> None:
+        super().__init__(401, detail, headers={"WWW-Authenticate": asks_for})
 
 
 class NotFound(Refusal):

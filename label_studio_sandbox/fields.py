@@ -79,7 +79,7 @@ class Flag:
         """True, False, or None where that is allowed."""
         if isinstance(value, bool):
             return value
-        if value is None or (self.nullable and value in _NULLS):
+        if value is None or (self.nullable and isinstance(value, str) and value in _NULLS):
             return _null(self.nullable)
         if isinstance(value, str | int | float):
             if str(value) in _TRUE or value == 1:
@@ -180,6 +180,17 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """A list of strings."""
+
+    def clean(self, value: JSON) -> JSON:
+        """The list."""
+        if not isinstance(value, list):
+            raise Invalid(f'Expected a list of items but got type "{type(value).__name__}".')
+        return [Text().clean(item) for item in value]
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """A date and time, answered in UTC with a `Z`."""
 
@@ -266,14 +277,15 @@ class Nested:
     """An object with a schema of its own."""
 
     schema: Schema
+    nullable: bool = False
 
     def clean(self, value: JSON) -> JSON:
         """The values of the object's known keys."""
         if value is None:
-            raise Invalid(NULL)
+            return _null(self.nullable)
         if not isinstance(value, dict):
             raise Invalid({"non_field_errors": [_not_a_dictionary(value)]})
-        values, errors = self.schema.sift(value, partial=True)
+        values, errors = self.schema.sift(value)
         if errors:
             raise Invalid(errors)
         return values

@@ -24,6 +24,9 @@ from label_studio_sandbox.requestlog import Commit, LoggedRequest, RequestLog
 from label_studio_sandbox.store import Store
 from label_studio_sandbox.tokens import Tokens
 
+#: Of the numbers that SQLite holds; what is asked for beyond it is not there either.
+_LARGEST_ID = 2**63 - 1
+
 
 class Gate:
     """What all routes of one sandbox share."""
@@ -98,7 +101,7 @@ class Endpoint:
             path=scope["path"],
             query_string=scope["query_string"].decode("latin-1"),
             headers=dict(scope["headers"]),
-            params=scope["path_params"],
+            params={name: min(number, _LARGEST_ID) for name, number in scope["path_params"].items()},
             scheme=scope["scheme"],
             raw=raw,
         )
@@ -146,7 +149,7 @@ class Endpoint:
     def _handler(self, method: str) -> Handler:
         handler = self.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
-            allow = ", ".join([*self.handlers, "HEAD", "OPTIONS"])
+            allow = ", ".join([*self.handlers, *(["HEAD"] if "GET" in self.handlers else []), "OPTIONS"])
             raise Refusal(405, f'Method "{method}" not allowed.', headers={"Allow": allow})
         return handler
 

@@ -12,19 +12,35 @@ from label_studio_sandbox.labelconfig import analyse
 from label_studio_sandbox.projects import config_of, reread
 from label_studio_sandbox.store import Project, Store
 
+#: What the tags of each kind can show; the others show text.
+_KINDS: tuple[tuple[str, list[type]], ...] = (
+    ("Header", [str, int, float]),
+    ("Text", [str, int, float, list]),
+    ("Taxonomy", [str, list, type(None)]),
+    ("Chat List Paragraphs Ranker", [list, str]),
+    ("Table TimeSeries TimeSeriesChannel", [dict, list, str]),
+    ("Choices Image Labels BrushLabels EllipseLabels HyperTextLabels KeyPointLabels", [str, list]),
+    ("ParagraphLabels PolygonLabels RectangleLabels TimeSeriesLabels", [str, list]),
+)
+_TYPES = {tag: kinds for tags, kinds in _KINDS for tag in tags.split()}
+
 
 def import_tasks(call: Call) -> Answer:
     """The import's id; the tasks are there at once, unless a fault makes it late or fail."""
     project = reread(call, call.id)
     data = call.data()
+    if not isinstance(data, dict | list):
+        raise Rejected({"non_field_errors": ["load_tasks: No data found in DATA or in FILES"]})
     tasks: list[JSON] = data if isinstance(data, list) else [data]
-    if not tasks or not all(isinstance(task, dict) and task for task in tasks):
-        raise Rejected({"non_field_errors": ["task is empty (None)"]})
+    if not tasks:
+        raise Rejected({"non_field_errors": ["load_tasks: No tasks added"]})
     body: Object = {
         "project": project.id,
         "status": "created",
         "error": call.import_error or _misfit(project, tasks) or None,
         "task_count": len(tasks),
+        "annotation_count": _count(tasks, "annotations"),
+        "prediction_count": _count(tasks, "predictions"),
         "questions": call.import_questions or 0,
         "created_at": now(call.skew),
         "finished_at": None,
@@ -47,8 +63,8 @@ def import_state(call: Call) -> Answer:
         if left == 1:
             finish_import(call.store, number)
     waits = body["status"] in ("created", "in_progress")
-    hidden: Object = {"error": None, "task_count": 0} if waits else {}
-    return Answer(body | hidden | {"annotation_count": 0, "prediction_count": 0})
+    counts = dict.fromkeys(("task_count", "annotation_count", "prediction_count"), 0)
+    return Answer({**body, **({"error": None, **counts} if waits else {})})
 
 
 def finish_import(store: Store, number: int) -> None:
@@ -72,14 +88,60 @@ def finish_imports(store: Store) -> None:
 
 
 def _misfit(project: Project, tasks: list[JSON]) -> str:
-    """What Label Studio says of the first task that lacks what the labelling configuration shows; nothing where all fit."""
-    wanted = {name.partition("[")[0].partition(".")[0] for name in analyse(config_of(project.settings)).data_types}
+    """What Label Studio says of the first task that does not fit the labelling configuration; nothing where all fit."""
+    shown = analyse(config_of(project.settings)).data_types
     for place, task in enumerate(tasks):
-        if not isinstance(task, dict):
-            continue
-        data = task.get("data", task)
-        missing = [name for name in wanted if not isinstance(data, dict) or name not in data]
-        if missing:
-            root = 'item["data"] = task root with values' if "data" in task else "item as is = task root with values"
-            return f'Error at item {place}: "{min(missing)}" key is expected in task data [assume: {root}] :: {task}'
+        if reason := _wrong(task, shown):
+            return f"Error at item {place}: {reason} :: {task}"
     return ""
+
+
+def _wrong(task: JSON, shown: Object) -> str:
+    if not isinstance(task, dict):
+        return 'Task root must be dict with "data", "meta", "annotations", "predictions" fields'
+    if "data" not in task:
+        # A blank more than in the other form.
+        reason = _missing(task, shown)
+        return f"{reason} [assume: item as is = task root with values] " if reason else ""
+    if not isinstance(task["data"], dict | list):
+        return "Task[data] must be dict or list"
+    if reason := _missing(task["data"], shown):
+        return f'{reason} [assume: item["data"] = task root with values]'
+    return _wrong_labels(task) or (
+        "" if isinstance(task.get("meta", {}), dict | list) else "Task[meta] must be dict or list"
+    )
+
+
+def _wrong_labels(task: Object) -> str:
+    for name in ("annotations", "predictions"):
+        several = task.get(name, [])
+        if not isinstance(several, list):
+            return f"Task[{name}] must be list"
+        for one in several:
+            if isinstance(one, dict) and "result" not in one:
+                return f'{name[:-1].capitalize()} must have "result" fields'
+            if name == "annotations" and isinstance(one, dict) and not isinstance(one["result"], list):
+                return '"result" field in annotation must be list'
+    return ""
+
+
+def _missing(data: JSON, shown: Object) -> str:
+    for path, tag in shown.items():
+        # A tag that is repeated shows `images[{{idx}}].url`.
+        key, bracket, _ = path.partition("[")
+        found: JSON = data
+        for part in key.split("."):
+            if not isinstance(found, dict) or part not in found:
+                return f'"{key}" key is expected in task data'
+            found = found[part]
+        fits = [list] if bracket else _TYPES.get(str(tag), [str])
+        if not isinstance(found, tuple(fits)):
+            return (
+                f"data['{key}']={found} is of type '{type(found).__name__}', "
+                f"but the object tag {tag} expects the following types: {[kind.__name__ for kind in fits]}"
+            )
+    return ""
+
+
+def _count(tasks: list[JSON], name: str) -> int:
+    return sum(len(several) for task in tasks if isinstance(task, dict) and isinstance(several := task.get(name), list))

@@ -1,50 +1,122 @@
 """The labelling configuration: what the server refuses, and what it derives from one that it takes.
 
-The checks and their words are those measured on Label Studio Community 1.23.2. A configuration is analysed once and
-remembered, since every project of a template has the same one.
+The checks and their words are those of Label Studio Community 1.23.2, and `tests/real/test_agreement.py` holds them to it. The
+server asks a JSON schema first, which knows few tags, and those below `View` alone; then it looks for names in the text. A
+configuration is analysed once and remembered, since every project of a template has the same one.
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from xml.etree import ElementTree
 from xml.parsers import expat
 
+from jsonschema import Draft6Validator
+from jsonschema.exceptions import best_match
+
 from label_studio_sandbox._json import JSON, Object
-from label_studio_sandbox.errors import Invalid, Refusal
+from label_studio_sandbox.errors import Crash, Invalid, Refusal
 
 _LABELS = {"Label", "Choice", "Relation"}
-_OBJECTS = {
-    "Audio", "AudioPlus", "HyperText", "Image", "List", "Paragraphs", "PDF", "Table", "Text", "TimeSeries", "Video",
+#: Controls in whose presence many tasks can't be labelled at once.
+_REGIONS = {
+    "brush", "brushlabels", "ellipse", "ellipselabels", "hypertextlabels", "keypoint", "keypointlabels", "labels", "magicwand",
+    "paragraphlabels", "polygon", "polygonlabels", "rectangle", "rectanglelabels", "timeserieslabels", "videorectangle",
 }  # fmt: skip
-_CHILD = {
-    "BrushLabels": "Label", "Choices": "Choice", "EllipseLabels": "Label", "HyperTextLabels": "Label",
-    "KeyPointLabels": "Label", "Labels": "Label", "ParagraphLabels": "Label", "PolygonLabels": "Label",
-    "RectangleLabels": "Label", "TimeSeriesLabels": "Label",
-}  # fmt: skip
-_CONTROLS = {*_CHILD, "DateTime", "Number", "Pairwise", "Ranker", "Rating", "Taxonomy", "TextArea"}
-#: Controls that judge a task as a whole, so that many tasks can be judged at once.
-_BULK = {"Choices", "DateTime", "Number", "Rating", "Taxonomy", "TextArea"}
+#: Those that allow it as long as they judge a task as a whole.
+_WHOLE = {"choices", "datetime", "number", "rating", "taxonomy", "textarea"}
+#: Playback speeds that a video may have.
+_SLOWEST, _FASTEST = 0.05, 10
+
+
+def _kind(name: str) -> Object:
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def _several_or_one(name: str) -> Object:
+    return {"anyOf": [{"type": "array", "items": _kind(name)}, _kind(name)]}
+
+
+def _needs(how: str, alternatives: list[list[str]], properties: Object) -> Object:
+    text: Object = {"$": {"type": "string"}}
+    return {
+        "type": "object",
+        how: [{"required": [*names]} for names in alternatives],
+        "properties": text | properties,
+    }
+
+
+_STRING: Object = {"type": "string"}
+_VALUE: Object = {"anyOf": [{"type": "string"}, {"type": "boolean"}, {"type": "number"}]}
+_NAMES: Object = {"@name": _STRING, "@toName": _STRING}
+#: Of the tags below `View`, in which order does not matter; it stands for a configuration that was read as `_as_json` reads it.
+_VIEW: Object = {
+    "Choices": _kind("several Choices"),
+    "Labels": _kind("several Labels"),
+    "View": _kind("several View"),
+    "Image": _kind("objects"),
+    "Text": _kind("objects"),
+    "HyperText": _kind("objects"),
+    "TextArea": _kind("several TextArea"),
+    "Number": {"anyOf": [_kind("control"), {"type": "array", "items": _kind("control")}]},
+}
+_SCHEMA: Object = {
+    "definitions": {
+        "label": {"type": "object", "required": ["@value"], "properties": {"@value": _VALUE, "$": _STRING}},
+        "labels": _several_or_one("label"),
+        "object": _needs("oneOf", [["@name", "@value"], ["@name", "@valueList"]], {"@value": _VALUE}),
+        "objects": _several_or_one("object"),
+        "control": _needs("oneOf", [["@name", "@toName"]], _NAMES),
+        "Choices": _needs(
+            "anyOf",
+            [["@name", "@toName", inside] for inside in ("Choice", "@value", "View")],
+            _NAMES
+            | {
+                "@value": _VALUE,
+                "Choice": {"type": "array", "items": _kind("label")},
+                "View": _kind("several View"),
+            },
+        ),
+        "several Choices": _several_or_one("Choices"),
+        "Labels": _needs(
+            "anyOf",
+            [["@name", "@toName", inside] for inside in ("Label", "@value", "View")],
+            _NAMES | {"@value": _VALUE, "Label": _kind("labels"), "View": _kind("several View")},
+        ),
+        "several Labels": _several_or_one("Labels"),
+        "TextArea": _needs("anyOf", [["@name", "@toName"]], _NAMES),
+        "several TextArea": _several_or_one("TextArea"),
+        "View": {"type": "object", "properties": _VIEW | {"Label": _kind("labels"), "Choice": _kind("labels")}},
+        "several View": _several_or_one("View"),
+    },
+    "type": "object",
+    "properties": {"View": {"type": "object", "properties": _VIEW}},
+}
+_VALIDATOR = Draft6Validator(_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What the server derives from a configuration and answers beside it."""
+    """What the server derives from a configuration and answers beside it.
+
+    Attributes:
+        parsed: The control tags by name.
+        weights: What each control tag counts in agreement.
+        data_types: The tags that show a task's data, by the name of the data.
+        bulk: Whether it suits the labelling of many tasks at once.
+    """
 
     parsed: Object
     weights: Object
     data_types: Object
+    bulk: bool
 
     @property
     def has_controls(self) -> bool:
         """Whether anything can be labelled with it."""
         return bool(self.parsed)
-
-    @property
-    def bulk(self) -> bool:
-        """Whether it suits the labelling of many tasks at once."""
-        return all(isinstance(c, dict) and c["type"] in _BULK for c in self.parsed.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +138,27 @@ def analyse(text: str) -> Analysis:
 
     Raises:
         Invalid: the server would not take it.
+        Crash: the server answers with its 500.
     """
     try:
         root = _parse(text)
     except expat.ExpatError as exc:
         raise Invalid(str(exc)) from None
-    _check(root)
+    _check_schema(root)
+    _check_names(root)
+    # What follows is read by another library, which refuses this in a way that nobody catches.
+    if re.match(r"<\?xml[^>]*\sencoding\s*=", text):
+        raise Crash(
+            "Unicode strings with encoding declaration are not supported. "
+            "Please use bytes input or XML fragments without declaration."
+        )
+    _check_videos(root)
     parsed = _controls(root)
     return Analysis(
         parsed,
         {name: _weight(control) for name, control in parsed.items() if isinstance(control, dict)},
-        {tag.get("value", "")[1:]: tag.tag for tag in root.iter() if tag.get("value", "").startswith("$")},
+        _data_types(root),
+        _suits_bulk(root),
     )
 
 
@@ -101,84 +183,197 @@ def precheck(value: JSON) -> None:
 
 def _parse(text: str) -> ElementTree.Element:
     builder = ElementTree.TreeBuilder()
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
 
     def refuse(name: str, system_id: str | None, public_id: str | None, _internal: bool) -> None:
         raise Invalid(f"DTDForbidden(name={name!r}, system_id={system_id!r}, public_id={public_id!r})")
 
+    def start(name: str, attributes: dict[str, str]) -> None:
+        builder.start(_qualified(name), {_qualified(key): value for key, value in attributes.items()})
+
+    def end(name: str) -> None:
+        builder.end(_qualified(name))
+
     parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = builder.data
     parser.Parse(text, True)
     return builder.close()
 
 
-def _check(root: ElementTree.Element) -> None:
-    names: list[str] = []
-    for tag in root.iter():
-        for attribute in _required(tag):
-            if not tag.get(attribute):
-                raise Invalid(f"Validation failed on : '{attribute}' is a required property")
-        child = _CHILD.get(tag.tag)
-        if child and not tag.get("value") and tag.find(f".//{child}") is None:
-            raise Invalid(f"Validation failed on : '{child}' is a required property")
-        if name := tag.get("name"):
-            names.append(name)
+def _qualified(name: str) -> str:
+    return f"{{{name}" if "}" in name else name
+
+
+def _check_schema(root: ElementTree.Element) -> None:
+    config = _wrap_choices({root.tag: _as_json(root)})
+    error = best_match(_VALIDATOR.iter_errors(config))
+    if error is not None:
+        message = error.context[0].message if error.context else error.message
+        raise Invalid(f"Validation failed on {'/'.join(map(str, error.path))}: {message.replace('@', '')}")
+
+
+def _as_json(tag: ElementTree.Element) -> Object:
+    """The tag with its attributes, its text and what is in it: a list for tags of one name, numbers and booleans as such."""
+    # The messages quote it as what the server has.
+    found: Object = OrderedDict((f"@{name}", _value(text)) for name, text in tag.attrib.items())
+    if tag.text and tag.text.strip():
+        found["$"] = _value(tag.text)
+    children: dict[str, list[JSON]] = {}
+    for child in tag:
+        children.setdefault(child.tag, []).append(_as_json(child))
+    found |= {name: several if len(several) > 1 else several[0] for name, several in children.items()}
+    return found
+
+
+def _value(text: str) -> JSON:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if float("-inf") < number < float("inf"):
+            return number
+    return text
+
+
+def _wrap_choices(config: Object) -> Object:
+    """The configuration with the only `Choice` of a `Choices` in a list, as far as the server looks for it."""
+    choices = config.get("Choices")
+    every = [each for each in (choices if isinstance(choices, list) else [choices]) if isinstance(each, dict)]
+    if all("Choice" in each for each in every):
+        for each in every:
+            each["Choice"] = each["Choice"] if isinstance(each["Choice"], list) else [each["Choice"]]
+    view = config.get("View")
+    for below in view if isinstance(view, list) else [view]:
+        if isinstance(below, dict):
+            _wrap_choices(below)
+    return config
+
+
+def _check_names(root: ElementTree.Element) -> None:
+    # In the text and not in the tags: attributes of other names and quotations in a style count too.
+    text = ElementTree.tostring(root, encoding="unicode")
+    names = re.findall(r'name="([^"]*)"', text)
     if len(names) != len(set(names)):
         raise Invalid("Label config contains non-unique names")
-    for tag in root.iter():
-        for target in filter(None, tag.get("toName", "").split(",")):
+    for targets in re.findall(r'toName="([^"]*)"', text):
+        for target in targets.split(","):
             if target not in names:
                 raise Invalid(f'toName="{target}" not found in names: {sorted(names)}')
 
 
-def _required(tag: ElementTree.Element) -> tuple[str, ...]:
-    if tag.tag in _CONTROLS:
-        return ("name", "toName")
-    if tag.tag in _OBJECTS:
-        # A list of images or pages is given by another attribute, and a text may be named without being shown.
-        return ("name",) if tag.get("valueList") else ("name", "value")
-    return ()
+def _check_videos(root: ElementTree.Element) -> None:
+    videos: dict[str, ElementTree.Element] = {}
+    for tag in root.iter():
+        if tag.tag.lower() == "video" and not _is_control(tag) and _is_object(tag):
+            videos[tag.attrib["name"]] = tag
+    if wrong := [message for name, tag in videos.items() for message in _wrong_speeds(name, tag)]:
+        raise Invalid("\n".join(wrong))
+
+
+def _wrong_speeds(name: str, tag: ElementTree.Element) -> Iterator[str]:
+    speeds: dict[str, float] = {}
+    for attribute in ("defaultPlaybackSpeed", "minPlaybackSpeed"):
+        given = tag.get(attribute, tag.get(attribute.lower()))
+        if given is None or not given.strip():
+            continue
+        try:
+            speeds[attribute] = float(given)
+        except ValueError:
+            yield f'Video tag "{name}": {attribute} must be a number, got "{given}"'
+    for attribute, speed in speeds.items():
+        if not _SLOWEST <= speed <= _FASTEST:
+            yield f'Video tag "{name}": {attribute} must be between {_SLOWEST} and {_FASTEST}, got {speed}'
+    default, least = speeds.get("defaultPlaybackSpeed"), speeds.get("minPlaybackSpeed")
+    if default is not None and least is not None and least > default:
+        yield f'Video tag "{name}": minPlaybackSpeed ({least}) must not exceed defaultPlaybackSpeed ({default})'
+
+
+def _is_control(tag: ElementTree.Element) -> bool:
+    return bool(tag.get("name") and tag.get("toName") and tag.tag != "Filter")
+
+
+def _is_object(tag: ElementTree.Element) -> bool:
+    return bool(tag.get("name") and (tag.get("value") or tag.get("valueList")))
 
 
 def _controls(root: ElementTree.Element) -> Object:
-    inputs: dict[str, JSON] = {
-        tag.attrib["name"]: {
-            "type": tag.tag,
-            "valueType": tag.get("valueType"),
-            "value": tag.get("value", tag.get("valueList", "")).lstrip("$"),
-        }
-        for tag in root.iter()
-        if "name" in tag.attrib and "toName" not in tag.attrib and ("value" in tag.attrib or "valueList" in tag.attrib)
-    }
-    return {
-        tag.attrib["name"]: _control(tag, inputs)
-        for tag in root.iter()
-        if tag.get("name") and tag.get("toName") and tag.tag != "Filter"
-    }
+    controls: dict[str, Object] = {}
+    targets: dict[str, list[str]] = {}
+    inputs: dict[str, JSON] = {}
+    indexes: list[str] = []
+    labels: dict[str, Object] = {}
+
+    def read(tag: ElementTree.Element, above: tuple[str, ...]) -> None:
+        if "indexFlag" in tag.attrib:
+            indexes.append(tag.attrib["indexFlag"])
+        if _is_control(tag):
+            targets[tag.attrib["name"]] = tag.attrib["toName"].split(",")
+            controls[tag.attrib["name"]] = _control(tag, indexes)
+        elif _is_object(tag):
+            inputs[tag.attrib["name"]] = _input(tag)
+        label = tag.get("alias") or tag.get("value") or tag.get("valueList")
+        parent = next((name for name in reversed(above) if name in controls), None)
+        if tag.tag in _LABELS and label and parent is not None:
+            labels.setdefault(parent, {})[label] = dict(tag.attrib)
+        for child in tag:
+            read(child, (*above, tag.get("name", "")))
+
+    read(root, ())
+    for name, control in controls.items():
+        control["inputs"] = [inputs[target] for target in targets[name] if target in inputs]
+        control["labels"] = list(labels.get(name, {}))
+        control["labels_attrs"] = labels.get(name, {})
+    return {**controls}
 
 
-def _control(tag: ElementTree.Element, inputs: dict[str, JSON]) -> Object:
+def _input(tag: ElementTree.Element) -> Object:
+    shown = "value" if "value" in tag.attrib else "valueList"
+    return {"type": tag.tag, "valueType": tag.get("valueType"), shown: tag.attrib[shown].lstrip("$")}
+
+
+def _control(tag: ElementTree.Element, indexes: list[str]) -> Object:
     targets = tag.attrib["toName"].split(",")
-    attributes: Object = {name: dict(label.attrib) for name, label in _labels(tag)}
-    control: Object = {
-        "type": tag.tag,
-        "to_name": list(targets),
-        "inputs": [inputs[target] for target in targets if target in inputs],
-        "labels": list(attributes),
-        "labels_attrs": attributes,
-    }
+    control: Object = {"type": tag.tag, "to_name": list(targets)}
+    if places := [index for index in indexes if any(index in target for target in targets)]:
+        control["regex"] = dict.fromkeys(places, ".*")
+    conditions = {"whenTagName": "tag", "whenLabelValue": "label", "whenChoiceValue": "choice"}
+    condition = next((attribute for attribute in conditions if tag.get(attribute)), None)
+    if condition and tag.get("perRegion") == "true":
+        control["conditionals"] = {"type": conditions[condition], "name": tag.attrib[condition]}
     if re.fullmatch(r"\$[A-Za-z_]+", tag.get("value", "")) or tag.get("apiUrl"):
         control["dynamic_labels"] = True
     return control
 
 
-def _labels(tag: ElementTree.Element) -> Iterator[tuple[str, ElementTree.Element]]:
-    for label in tag.iter():
-        name = label.get("alias") or label.get("value")
-        if label.tag in _LABELS and name:
-            yield name, label
+def _data_types(root: ElementTree.Element) -> Object:
+    found: Object = {}
+    for tag in root.iterfind(".//*[@value]"):
+        value = tag.attrib["value"]
+        names = [value[1:]] if len(value) > 1 and value[0] == "$" else re.findall(r"\$(\w+)", value)[:1]
+        for name in names:
+            if tag.get("name") and found.get(name) != "Video":
+                found[name] = tag.tag
+    return found
+
+
+def _suits_bulk(root: ElementTree.Element) -> bool:
+    for tag in filter(_is_control, root.iter()):
+        kind = tag.tag.lower()
+        if kind in _REGIONS:
+            return False
+        if kind in _WHOLE and "true" in (tag.get("perRegion", "").lower(), tag.get("perItem", "").lower()):
+            return False
+        if kind in ("choices", "taxonomy") and "value" in tag.attrib:
+            return False
+        if kind == "taxonomy" and (tag.get("labeling", "").lower() == "true" or "apiUrl" in tag.attrib):
+            return False
+    return True
 
 
 def _weight(control: Object) -> Object:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from label_studio_sandbox import spec
 from label_studio_sandbox._json import Object
 from label_studio_sandbox.calls import Answer, Call
-from label_studio_sandbox.errors import Invalid, Refusal, Rejected
+from label_studio_sandbox.errors import Crash, Invalid, Refusal, Rejected
 from label_studio_sandbox.fields import Integer
 from label_studio_sandbox.projects import render, trim
 from label_studio_sandbox.store import Project, Query, fold
@@ -71,7 +71,7 @@ def _page(call: Call, kind: str) -> Answer:
     count = call.store.count_projects(query)
     size = _page_size(asked.get("page_size", ""))
     last = max(1, -(-count // size))
-    number = last if asked.get("page") == "last" else _page_number(asked.get("page", "1"), last)
+    number = last if asked.get("page") == "last" else _page_number(asked.get("page") or "1", last)
     found = call.store.projects(query, limit=size, offset=(number - 1) * size)
     items = [trim(call, render_item(p) if kind == "list" else _counts(p)) for p in found]
     return Answer(
@@ -96,7 +96,7 @@ def _page_size(text: str) -> int:
 
 
 def _page_number(text: str, last: int) -> int:
-    number = int(text) if re.fullmatch(r"\d{1,12}", text) else 0
+    number = int(text) if re.fullmatch(r"\s*\+?\d{1,12}\s*", text) else 0
     if not 1 <= number <= last:
         raise Refusal(404, "Invalid page.")
     return number
@@ -124,7 +124,7 @@ def _query(asked: dict[str, str], ordering: str | None) -> Query:
         word = fold(asked["search"])
         where("(instr(p.folded, ?) > 0 OR instr(fold(p.description), ?) > 0)", word, word)
     if asked.get("ids"):
-        ids = [_number("ids", text) for text in asked["ids"].split(",") if text.strip()]
+        ids = [_id(text) for text in asked["ids"].split(",")]
         where(f"p.id IN ({','.join('?' * len(ids))})", *ids)
     if asked.get("workspaces"):
         where("p.workspace = ?", _number("workspaces", asked["workspaces"]))
@@ -149,6 +149,12 @@ def _order(ordering: str) -> str:
         if term.lstrip("-") in _ORDERABLE
     ]
     return ", ".join(known)
+
+
+def _id(text: str) -> int:
+    if not re.fullmatch(r"\s*[+-]?\d+\s*", text):
+        raise Crash(f"Field 'id' expected a number but got {text!r}.")
+    return _number("ids", text)
 
 
 def _number(name: str, text: str) -> int:

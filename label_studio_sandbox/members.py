@@ -5,7 +5,7 @@ its members as people with their role in it.
 """
 
 from label_studio_sandbox._json import JSON, Object
-from label_studio_sandbox.account import PERSON
+from label_studio_sandbox.account import PERSON, USER
 from label_studio_sandbox.calls import Answer, Call
 from label_studio_sandbox.errors import NotFound, Rejected
 from label_studio_sandbox.fields import expect_object
@@ -31,7 +31,7 @@ PEOPLE: tuple[Object, ...] = (
 
 def list_users(_call: Call) -> Answer:
     """Everybody, as a bare list."""
-    return Answer([dict(person) for person in PEOPLE])
+    return Answer([person | USER | {"initials": _initials(person)} for person in PEOPLE])
 
 
 def add_members(call: Call) -> Answer:
@@ -55,6 +55,10 @@ def add_members(call: Call) -> Answer:
     call.store.save_project(project)
     skipped: list[JSON] = [number for number in wanted if number not in people]
     return Answer({"assignments": len(members) - before, "skipped_user_ids": skipped})
+
+
+def _initials(person: Object) -> str:
+    return "".join(str(person[name])[0] for name in ("first_name", "last_name"))
 
 
 def _roles(given: JSON) -> dict[JSON, JSON]:

@@ -5,37 +5,31 @@ for what Enterprise adds.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from label_studio_sandbox import spec
 from label_studio_sandbox._json import JSON, Object
 from label_studio_sandbox.account import PERSON
 from label_studio_sandbox.calls import Answer, Call
 from label_studio_sandbox.errors import Crash, Invalid, NotFound, Refusal, Rejected
-from label_studio_sandbox.fields import NULL, Flag, Schema, expect_object, now
+from label_studio_sandbox.fields import NULL, Flag, Nested, Schema, Text, expect_object, now
 from label_studio_sandbox.labelconfig import analyse, precheck
 from label_studio_sandbox.store import Project
 
 _CREATE = Schema(spec.ON_CREATE)
 _UPDATE = Schema(spec.ON_UPDATE)
+_VALIDATE = Schema({"label_config": Text(blank=False)}, frozenset({"label_config"}))
 _COLUMNS = ("title", "description", "workspace", "pinned_at")
 
 
 def create_project(call: Call) -> Answer:
-    """The new project; its counters are null."""
+    """The new project."""
     data = expect_object(call.data())
-    if "color" in data and data["color"] is None:
-        raise Crash("'NoneType' object has no attribute 'startswith'")
-    _refuse_markup(data)
-    values, errors = _clean_related(call, data, _CREATE)
-    if errors:
-        raise Rejected(errors)
-    if data.get("control_weights", "") is None and analyse(config_of(values)).has_controls:
-        raise Crash("argument of type 'NoneType' is not iterable")
+    values = _clean(call, data, _CREATE)
     project = Project(created_at=now(call.skew), id=call.project_id or call.store.reserve_project_id())
     apply(project, values)
     call.store.add_project(project)
-    body = render(reread(call, project.id), fresh=True)
+    body = render(reread(call, project.id))
     for name in spec.NOT_ON_CREATE:
         del body[name]
     return Answer(trim(call, body), 201)
@@ -48,49 +42,40 @@ def get_project(call: Call) -> Answer:
 
 def update_project(call: Call) -> Answer:
     """The project after a partial change; `PUT` is one too."""
-    data = expect_object(call.data())
-    precheck(data.get("label_config"))
+    data = call.data()
     project = reread(call, call.id)
-    if "color" in data and data["color"] is None:
-        raise Crash("'NoneType' object has no attribute 'startswith'")
-    _refuse_markup(data)
-    values, errors = _clean_related(call, data, _UPDATE)
-    # No model backend is ever connected to the sandbox, so that only the empty version exists.
-    if "model_version" in data and values.get("model_version") != "":
-        message = "Model version doesn't exist either as live model or as static predictions."
-        errors["model_version"] = [message]
-    if errors:
-        raise Rejected(errors)
+    if not isinstance(data, dict):
+        raise Crash(f"{type(data).__name__!r} object has no attribute 'get'")
+    precheck(data.get("label_config"))
+    values = _clean(call, data, _UPDATE)
     if values.get("show_collab_predictions") is False:
         values["model_version"] = ""
-    apply(project, values)
+    apply(project, values, exists=True)
     call.store.save_project(project)
     return Answer(trim(call, render(reread(call, call.id)) | spec.RESPONSE_EXTRAS))
 
 
 def delete_project(call: Call) -> Answer:
     """Delete the project."""
-    if not call.store.delete_project(call.id):
-        raise NotFound("Project")
+    call.store.delete_project(reread(call, call.id).id)
     return Answer(status=204)
 
 
 def validate_config(call: Call) -> Answer:
     """Nothing, for a `label_config` that a project would take; asks for no token."""
-    data = expect_object(call.data())
-    if "label_config" not in data:
-        raise Rejected({"label_config": ["This field is required."]})
     try:
-        spec.ON_CREATE["label_config"].clean(data["label_config"])
+        analyse(str(_VALIDATE.clean(call.data())["label_config"]))
     except Invalid as exc:
-        body: Object = {"label_config": exc.messages}
-        raise Refusal(400, "Validation error", bare=body) from None
+        raise Refusal(400, "Validation error", bare={"label_config": exc.messages}) from None
+    except Rejected as exc:
+        raise Refusal(400, exc.detail, bare=dict(exc.validation_errors or {})) from None
     return Answer(status=204)
 
 
-def apply(project: Project, values: Object) -> None:
-    """Set cleaned values on the project, and everything that follows from them."""
+def apply(project: Project, values: Object, *, exists: bool = False) -> None:
+    """Set cleaned values on the project, which may exist, and everything that follows from them."""
     settings = project.settings
+    before = config_of(settings) if exists else None
     for name, value in values.items():
         if name in _COLUMNS:
             setattr(project, name, value)
@@ -101,21 +86,15 @@ def apply(project: Project, values: Object) -> None:
             settings[name] = value
     if settings.get("is_draft") and settings.get("is_published"):
         settings["is_draft"] = False
-    if "label_config" in values or "control_weights" in values:
-        _settle_weights(settings)
+    if values.keys() & {"label_config", "control_weights"}:
+        _weigh(settings, before)
 
 
-def render(project: Project, *, fresh: bool = False) -> Object:
-    """The project as create-project answers it: every field of the vendor's `LseProject`.
-
-    Args:
-        project: as it is stored.
-        fresh: it has just been created, so that its counters are null.
-    """
+def render(project: Project) -> Object:
+    """The project as create-project answers it: every field of the vendor's `LseProject`."""
     body = spec.DEFAULTS | spec.SERVER_DEFAULTS | project.settings
     config = analyse(config_of(body))
-    tasks = None if fresh else project.tasks
-    body |= dict.fromkeys(spec.COUNTERS, None if fresh else 0)
+    body |= dict.fromkeys(spec.COUNTERS, 0)
     body |= {
         "id": project.id,
         "title": project.title,
@@ -125,7 +104,8 @@ def render(project: Project, *, fresh: bool = False) -> Object:
         "pinned_at": project.pinned_at,
         "created_at": project.created_at,
         "created_by": PERSON,
-        "task_number": tasks,
+        "start_training_on_annotation_update": bool(body["min_annotations_to_start_training"]),
+        "task_number": project.tasks,
         "queue_total": project.tasks,
         "parsed_label_config": config.parsed,
         "control_weights": project.settings.get("control_weights", config.weights),
@@ -162,38 +142,87 @@ def find_workspace(call: Call, value: JSON) -> int:
     return int(str(value))
 
 
-def _clean_related(call: Call, data: Object, schema: Schema) -> tuple[Object, Object]:
+def _clean(call: Call, data: Object, schema: Schema) -> Object:
+    """The values to store.
+
+    Raises:
+        Rejected: some do not fit.
+        Crash: the real server does not foresee one of them.
+    """
+    if "color" in data and data["color"] is None:
+        raise Crash("'NoneType' object has no attribute 'startswith'")
     if call.is_form and schema is _CREATE:
         # A form cannot say that a box is not ticked, so a missing boolean is read as false.
         data = dict.fromkeys((n for n, kind in schema.fields.items() if isinstance(kind, Flag)), False) | data
     values, errors = schema.sift(data)
-    if "workspace" in data:
-        try:
-            values["workspace"] = find_workspace(call, data["workspace"])
-        except Invalid as exc:
-            errors["workspace"] = exc.messages
-    if data.get("organization") not in (None, 1, "1"):
-        errors["organization"] = [f'Invalid pk "{data["organization"]}" - object does not exist.']
-    if "created_by" in data and not isinstance(data["created_by"], dict):
-        kind = type(data["created_by"]).__name__
-        message = f"Invalid data. Expected a dictionary, but got {kind}."
-        errors["created_by"] = {"non_field_errors": [message]}
-    if isinstance(values.get("expert_instruction"), str):
-        values["expert_instruction"] = _tidy_markup(str(values["expert_instruction"]))
-    if (weights := values.get("control_weights")) and (reason := _refuse_weights(weights)):
-        errors["control_weights"] = [reason]
-    return values, errors
+    # No model backend is ever connected to the sandbox, so that only the empty version exists.
+    if schema is _UPDATE and values.get("model_version", "") != "":
+        errors["model_version"] = ["Model version doesn't exist either as live model or as static predictions."]
+    for name, check in _RELATED.items():
+        if name in data:
+            try:
+                check(call, values, data[name])
+            except Invalid as exc:
+                errors[name] = exc.messages
+    if values.get("collection_mode") and not values.get("use_custom_interface"):
+        errors["collection_mode"] = ["Only projects with a custom interface have a collection mode."]
+    if errors:
+        raise Rejected(errors)
+    if "expert_instruction" in data:
+        values["expert_instruction"] = _tidy_markup(data["expert_instruction"])
+    return values
 
 
-def _refuse_markup(data: Object) -> None:
-    if "expert_instruction" in data and not isinstance(data["expert_instruction"], str):
-        kind = type(data["expert_instruction"]).__name__
-        raise Crash(f"argument cannot be of '{kind}' type, must be of text type")
+def _workspace(call: Call, values: Object, given: JSON) -> None:
+    values["workspace"] = find_workspace(call, given)
 
 
-def _tidy_markup(text: str) -> str:
+def _organization(_call: Call, _values: Object, given: JSON) -> None:
+    # There is one, and a project is not taken out of it.
+    if given in (None, ""):
+        return
+    key = isinstance(given, int | float) and not isinstance(given, bool)
+    if not key and not (isinstance(given, str) and re.fullmatch(r"\s*[+-]?\d{1,18}\s*", given)):
+        raise Invalid(f"Incorrect type. Expected pk value, received {type(given).__name__}.")
+    if float(str(given)) != 1:
+        raise Invalid(f'Invalid pk "{given}" - object does not exist.')
+
+
+def _creator(_call: Call, _values: Object, given: JSON) -> None:
+    # It is read, and stays who it was.
+    _CREATOR.clean(given)
+
+
+def _weights(_call: Call, _values: Object, given: JSON) -> None:
+    if given and (reason := _refuse_weights(given)):
+        raise Invalid(reason)
+
+
+_CREATOR = Nested(
+    Schema(
+        {
+            "username": Text(max_length=256, blank=False),
+            "email": Text(max_length=254),
+            "first_name": Text(max_length=256),
+            "last_name": Text(max_length=256),
+        },
+        frozenset({"username"}),
+    )
+)
+#: What needs more than the value itself, or is not stored.
+_RELATED: Mapping[str, Callable[[Call, Object, JSON], None]] = {
+    "workspace": _workspace,
+    "organization": _organization,
+    "created_by": _creator,
+    "control_weights": _weights,
+}
+
+
+def _tidy_markup(given: JSON) -> str:
     """The HTML with loose `&`, `<` and `>` escaped, which is what the server's cleaner does to plain text."""
-    parts = re.split(r"(<!--.*?-->|</?[A-Za-z][^<>]*>)", text, flags=re.DOTALL)
+    if not isinstance(given, str):
+        raise Crash(f"argument cannot be of {type(given).__name__!r} type, must be of text type")
+    parts = re.split(r"(<!--.*?-->|</?[A-Za-z][^<>]*>)", given, flags=re.DOTALL)
     for i in range(0, len(parts), 2):
         loose = re.sub(r"&(?!#?\w+;)", "&amp;", parts[i])
         parts[i] = loose.replace("<", "&lt;").replace(">", "&gt;")
@@ -212,18 +241,21 @@ def _refuse_weights(weights: JSON) -> str | None:
     return None
 
 
-def _settle_weights(settings: Object) -> None:
-    """Keep the weights of the configuration's own control tags, and give the others theirs."""
-    given = settings.get("control_weights")
-    defaults = analyse(config_of(settings)).weights
-    if "control_weights" in settings and given is None:
-        settings["control_weights"] = {}
-    elif isinstance(given, dict):
-        settings["control_weights"] = {
-            name: _merge_weight(weight, given.get(name)) for name, weight in defaults.items()
-        }
-    else:
-        settings.pop("control_weights", None)
+def _weigh(settings: Object, before: str | None) -> None:
+    """Fit the weights to the configuration, where it is not the one of `before`.
+
+    Weights are kept as they come while the configuration stays; otherwise those of its own control tags are kept, and the
+    others get theirs (Community 1.23.2).
+    """
+    given = settings.get("control_weights", {})
+    config = config_of(settings)
+    if given and config == before:
+        return
+    weights = analyse(config).weights
+    if weights and not isinstance(given, dict):
+        raise Crash(f"{type(given).__name__!r} object has no attribute 'get'")
+    known = given if isinstance(given, dict) else {}
+    settings["control_weights"] = {name: _merge_weight(weight, known.get(name)) for name, weight in weights.items()}
 
 
 def _merge_weight(default: JSON, given: JSON) -> JSON:
@@ -252,7 +284,7 @@ def reread(call: Call, project_id: int) -> Project:
     Raises:
         NotFound: there is none.
     """
-    project = call.store.project(project_id) if project_id < 2**63 else None
+    project = call.store.project(project_id)
     if project is None:
         raise NotFound("Project")
     return project

@@ -18,6 +18,7 @@ from label_studio_sandbox.fields import (
     Nested,
     Schema,
     Text,
+    Texts,
 )
 from label_studio_sandbox.labelconfig import Config
 
@@ -31,18 +32,17 @@ _REJECT_ACTIONS = frozenset({"remove", "requeue", "redistribute"})
 REVIEW = Schema(
     {
         "allowed_reject_actions": Choices(_REJECT_ACTIONS),
-        "annotator_batch_percent": Digits(3),
+        "annotator_batch_percent": Digits(3, nullable=False),
         "anonymize_annotations": Flag(),
         "default_reject_action": Choice(_REJECT_ACTIONS, nullable=True),
         "instruction": Text(nullable=True),
         "only_finished_tasks": Flag(),
-        "requeue_rejected_tasks_mode": Choice(frozenset({"requeue", "remove", "flexible"})),
-        "requeue_rejected_tasks_to_annotator": Flag(),
+        "requeue_rejected_tasks_mode": Choice(frozenset({"requeue", "remove", "flexible"}), nullable=True),
         "require_comment_on_reject": Flag(),
-        "review_criteria": Choice(frozenset({"all", "one"})),
+        "review_criteria": Choice(frozenset({"all", "one"}), nullable=True),
         "review_only_manual_assignments": Flag(),
         "review_task_limit_percent": Digits(3),
-        "sampling": Choice(frozenset({"task_id", "random", "by_annotator"})),
+        "sampling": Choice(frozenset({"task_id", "random", "by_annotator"}), nullable=True),
         "show_agreement_to_reviewers": Flag(),
         "show_data_manager_to_reviewers": Flag(),
         "show_instruction": Flag(),
@@ -51,7 +51,7 @@ REVIEW = Schema(
 )
 REVIEW_DEFAULTS: Object = {
     "allowed_reject_actions": ["remove", "requeue"],
-    "annotator_batch_percent": None,
+    "annotator_batch_percent": "100.00",
     "anonymize_annotations": False,
     "default_reject_action": "remove",
     "instruction": "",
@@ -68,6 +68,8 @@ REVIEW_DEFAULTS: Object = {
     "show_instruction": False,
     "show_unused_data_columns_to_reviewers": None,
 }
+
+_COLUMNS = Nested(Schema({"order": Texts(), "visible": Free()}))
 
 #: Settable by `POST /api/projects/`, beside `workspace`, `organization` and `created_by`, which need the store.
 ON_CREATE: dict[str, Field] = {
@@ -105,7 +107,7 @@ ON_CREATE: dict[str, Field] = {
     "input_schema": Free(),
     "output_schema": Free(),
     "internal_description": Free(),
-    "dm_column_defaults": Free(),
+    "dm_column_defaults": Nested(Schema(dict.fromkeys(("explore", "labeling"), _COLUMNS)), nullable=True),
     "collection_mode": Choice(frozenset({"assigned", "open"}), nullable=True),
     "source_interface_id": Integer(nullable=True),
     "source_interface_version": Integer(nullable=True),
@@ -139,7 +141,7 @@ _ONLY_ON_UPDATE: dict[str, Field] = {
 #: `collection_mode` is set at creation and never again.
 ON_UPDATE: dict[str, Field] = {k: v for k, v in ON_CREATE.items() if k != "collection_mode"} | _ONLY_ON_UPDATE
 
-#: The counters, which are null in the answer to a create and numbers everywhere else (Community 1.23.2).
+#: The counters: numbers in every answer of Enterprise's, where Community's to a create has nulls.
 COUNTERS = (
     "task_number",
     "finished_task_number",
@@ -210,7 +212,6 @@ DEFAULTS: Object = {
 }
 SERVER_DEFAULTS: Object = {
     "organization": 1,
-    "start_training_on_annotation_update": False,
     "duplication_done": False,
     "duplication_status": "",
     "is_dimensions_enabled": False,

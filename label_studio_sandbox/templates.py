@@ -63,13 +63,13 @@ def replace_template(call: Call) -> Answer:
 
 def delete_template(call: Call) -> Answer:
     """Delete the template; projects made from it stay."""
-    if not call.store.delete("templates", _in_range(call)):
+    if not call.store.delete("templates", call.id):
         raise NotFound("ProjectTemplate")
     return Answer(status=204)
 
 
 def create_from_template(call: Call) -> Answer:
-    """A project with the template's settings; its counters are null, as after any create."""
+    """A project with the template's settings."""
     template = _find(call)
     data = expect_object(call.data())
     values, errors = spec.CREATE_PROJECT.sift(data)
@@ -89,7 +89,7 @@ def create_from_template(call: Call) -> Answer:
         project.description = str(values["description"])
     call.store.add_project(project)
     stored = call.store.project(project.id) or project
-    return Answer(render(stored, fresh=True), 201)
+    return Answer(render(stored), 201)
 
 
 def new_template(values: Object) -> Object:
@@ -142,11 +142,7 @@ def _save(call: Call, template: Object, values: Object) -> Answer:
 
 
 def _find(call: Call) -> Object:
-    template = call.store.get("templates", _in_range(call))
+    template = call.store.get("templates", call.id)
     if template is None:
         raise NotFound("ProjectTemplate")
     return template
-
-
-def _in_range(call: Call) -> int:
-    return call.id if call.id < 2**63 else 0

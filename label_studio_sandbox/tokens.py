@@ -4,6 +4,7 @@ Forms, lifetimes and every refusal's words are measured on Label Studio Communit
 """
 
 import base64
+import datetime as dt
 import hashlib
 import hmac
 import json
@@ -14,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from label_studio_sandbox._json import JSON, Object, dumps, loads
-from label_studio_sandbox.errors import Refusal, Unauthenticated
+from label_studio_sandbox.errors import Refusal, Rejected, Unauthenticated
+from label_studio_sandbox.fields import stamp
 from label_studio_sandbox.store import Store
 
 #: The legacy token of a sandbox that is not given another: public, and of use nowhere else.
@@ -73,9 +75,18 @@ class Tokens:
         valid = self.store.tokens()
         return valid[0] if valid else self._issue()
 
-    def stripped(self) -> list[str]:
+    def listed(self) -> list[Object]:
         """The valid personal access tokens without their signatures, as the server lists them."""
-        return [token.rpartition(".")[0] for token in self.store.tokens()]
+        return [self.shown(token, signed=False) for token in self.store.tokens()]
+
+    def shown(self, token: str, *, signed: bool = True) -> Object:
+        """A personal access token as an answer holds it, with its dates, which Enterprise adds."""
+        claims = _decode(token.split(".")[1])
+        dates = {"created_at": claims["iat"], "expires_at": claims["exp"]} if isinstance(claims, dict) else {}
+        times: Object = {
+            name: stamp(dt.datetime.fromtimestamp(float(str(when)), dt.UTC)) for name, when in dates.items()
+        }
+        return {"token": token if signed else token.rpartition(".")[0]} | times
 
     def access(self, refresh: str) -> str:
         """An access token for a personal one.
@@ -90,9 +101,13 @@ class Tokens:
         """A new personal access token in the place of `refresh`, which is revoked.
 
         Raises:
-            Unauthenticated: as for `access`.
+            Rejected: `refresh` is no personal access token, or a revoked one.
         """
-        self.store.revoke_token(str(self._personal_claims(refresh)["jti"]))
+        try:
+            claims = self._personal_claims(refresh)
+        except Unauthenticated:
+            raise Rejected({"non_field_errors": ["Invalid refresh token"]}) from None
+        self.store.revoke_token(str(claims["jti"]))
         return self._issue()
 
     def revoke(self, refresh: str) -> None:
@@ -128,12 +143,12 @@ class Tokens:
     def _personal_claims(self, token: str) -> Object:
         claims = self._read(token)
         if claims is None:
-            raise Unauthenticated("Token is invalid")
+            raise _refused("Token is invalid")
         if claims.get("token_type") != "refresh":
-            raise Unauthenticated("Token has wrong type")
+            raise _refused("Token has wrong type")
         state = self.store.token_state(str(claims.get("jti")))
         if not state:
-            raise Unauthenticated("Token is invalid" if state is None else "Token is blacklisted")
+            raise _refused("Token is invalid" if state is None else "Token is blacklisted")
         return claims
 
     def _issue(self) -> str:
@@ -174,6 +189,10 @@ class Tokens:
             secret = secrets.token_hex(32)
             self.store.remember("secret_key", secret)
         return secret.encode()
+
+
+def _refused(detail: str) -> Unauthenticated:
+    return Unauthenticated(detail, asks_for='Bearer realm="api"')
 
 
 def _encode(value: Object) -> str:

@@ -108,7 +108,7 @@ def _render(workspace: Object, counts: dict[int, int], *, with_owner: bool = Fal
 
 
 def _find(call: Call) -> Object:
-    workspace = call.store.get("workspaces", call.id) if call.id < 2**63 else None
+    workspace = call.store.get("workspaces", call.id)
     if workspace is None:
         raise NotFound("Workspace")
     return workspace
