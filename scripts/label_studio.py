@@ -29,8 +29,9 @@ from typing import NoReturn
 
 HOST = "127.0.0.1"
 
-#: Seconds that a server may take to answer: a fresh data folder is migrated first (25 s on two idle cores).
-START_SECONDS = 240.0
+#: Seconds that a server may take to answer: a fresh data folder is migrated first (25 s on two idle cores, minutes
+#: on busy ones).
+START_SECONDS = 600.0
 #: Seconds between asking to stop and killing; an idle server stops within two.
 STOP_SECONDS = 15.0
 #: Seconds between two looks at a server that is starting.
@@ -78,7 +79,7 @@ class Instance:
     data: Path
     command: list[str | Path] = field(repr=False)
     environment: dict[str, str] = field(repr=False)
-    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    process: "subprocess.Popen[bytes]" = field(init=False, repr=False)
 
     @property
     def token(self) -> str:
@@ -90,12 +91,8 @@ class Instance:
         """What the server says."""
         return self.data / "server.log"
 
-    def start(self) -> None:
-        """Start the server, and wait until it answers.
-
-        Raises:
-            LabelStudioDidNotStart: with the end of the server's log.
-        """
+    def launch(self) -> None:
+        """Start the server, and wait for nothing."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -107,20 +104,27 @@ class Instance:
                 # Ctrl-C in a terminal goes to the whole group; the server is stopped by us alone, once.
                 start_new_session=True,
             )
-        _wait_until_it_answers(self, self.process)
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers.
+
+        Raises:
+            LabelStudioDidNotStart: with the end of the server's log.
+        """
+        self.launch()
+        _wait_until_it_answers(self)
 
     def stop(self) -> None:
-        """Stop the server where it runs; its data stay."""
-        if self.process is not None:
-            stop(self.process)
-            self.process = None
+        """Stop the server; its data stay."""
+        stop(self.process)
 
 
 @contextmanager
 def started(label_studio: Instance) -> Iterator[Instance]:
     """The server, started; stopped when the block ends."""
+    label_studio.launch()
     try:
-        label_studio.start()
+        _wait_until_it_answers(label_studio)
         yield label_studio
     finally:
         label_studio.stop()
@@ -214,10 +218,10 @@ def environment(data: Path, account: Account) -> dict[str, str]:
     )
 
 
-def _wait_until_it_answers(label_studio: Instance, process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_it_answers(label_studio: Instance) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not answers(f"{label_studio.url}/health"):
-        if (code := process.poll()) is not None:
+        if (code := label_studio.process.poll()) is not None:
             raise LabelStudioDidNotStart(f"Label Studio ended with code {code}.\n{tail(label_studio.log)}")
         if time.monotonic() > deadline:
             raise LabelStudioDidNotStart(
@@ -278,7 +282,6 @@ def serve(server: AbstractContextManager[Instance], port: int) -> NoReturn:
             sep="\n",
             flush=True,
         )
-        assert label_studio.process is not None
         code = label_studio.process.wait()
         raise LabelStudioDidNotStart(f"Label Studio ended by itself with code {code}.\n{tail(label_studio.log)}")
 

@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from label_studio_stencil.cli import main
-from label_studio_stencil.options import Mode
 from label_studio_stencil.report.files import write_results
 from label_studio_stencil.report.report import Report
 from scripts.label_studio import Instance
@@ -45,7 +44,7 @@ def test_a_batch_is_created_with_tasks_run_again_and_updated(each_label_studio: 
     with http(url, token) as client:
         assert outcomes(made(url, token, with_color("#8250DF"))) == {"created": 8}
         assert outcomes(made(url, token, sheet)) == {"exists": 8}
-        last = made(url, token, with_color("#CF222E"), mode=Mode.UPDATE)
+        last = made(url, token, with_color("#CF222E"), mode="update")
         assert outcomes(last) == {"updated": 8}
         assert_exactly_once(client, "Life", 8, last.to_json())
         found = projects(client, "Life")
