@@ -222,8 +222,9 @@ async def create_project(
         RowsNeedAttention: Label Studio refused the project, or nobody can tell which project is the row's.
         LabelStudioError: Label Studio did not answer before anything was created.
     """
-    row = {"title": title, "template": template, "workspace": workspace, "overrides": overrides, "vars": variables}
-    options = Options(mode=mode)
+    row = {"title": title, "overrides": overrides, "vars": variables}
+    # As the default of a batch, so that a template file is opened for whoever wrote the flow, and not for a row.
+    options = Options(template=str(template), workspace=str(workspace), mode=mode)
     async with _kept_for_retries() as kept:
         if kept.batch is None:
             label_studio = await kept.stack.enter_async_context(open_instance(credentials, options, warn=False))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 from prefect import flow, unmapped
@@ -260,3 +261,18 @@ async def test_the_flows_of_the_page_run(sandbox: Sandbox, tmp_path: Path) -> No
     sheet.write_text("title\nCarefully one\nCarefully two\n")
     assert await flows["onboard_carefully"](str(sheet), most=5) == "2 rows: 2 created"
     assert len(projects(sandbox)) == 6
+
+
+async def test_a_template_file_is_opened_for_whoever_wrote_the_flow(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>'
+    (tmp_path / "t.yaml").write_text(f"name: T\nlabel_config: '{config}'\n")
+    # As a worker starts a run.
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(uuid4()))
+
+    @flow
+    async def create() -> RowReport:
+        return await create_project("By a file", str(tmp_path / "t.yaml"), "1")
+
+    assert (await create()).outcome is Outcome.CREATED
