@@ -11,6 +11,7 @@ from label_studio_stencil.version import __version__
 
 if TYPE_CHECKING:
     from label_studio_stencil.api import (
+        BadConnectionSetting,
         BadOption,
         BatchFailed,
         CheckReport,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BadConnectionSetting",
     "BadOption",
     "BatchFailed",
     "CheckReport",

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from label_studio_stencil.access import Instance, open_label_studio, open_sandbox
 from label_studio_stencil.batch import BatchFailed, prepare
 from label_studio_stencil.labelstudio.address import base_address
-from label_studio_stencil.labelstudio.environment import checked_headers
+from label_studio_stencil.labelstudio.environment import BadConnectionSetting, checked_headers
 from label_studio_stencil.labelstudio.errors import InvalidAddress, LabelStudioError, Unauthorized
 from label_studio_stencil.options import BadOption, FailWhen, Options, failed, options_of
 from label_studio_stencil.plans.targets import Checked, check_files
@@ -27,6 +27,7 @@ from label_studio_stencil.sheet.model import SheetUnreadable
 from label_studio_stencil.sheet.sources import Source, read_sheet
 
 __all__ = [
+    "BadConnectionSetting",
     "BadOption",
     "BatchFailed",
     "CheckReport",
