@@ -1,6 +1,7 @@
 """The rows of a sheet as requests, with everything that is wrong with them at once."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
@@ -81,12 +82,15 @@ def requests_of(
         required={"template"} | ({"workspace"} if workspaces_required else set()),
         allow_unknown=allow_unknown_fields,
     )
-    unreadable = {problem.line for problem in sheet.problems}
+    unreadable = {problem.line for problem in sheet.problems if problem.column is None}
+    cells = defaultdict[int | None, set[str]](set)
+    for problem in sheet.problems:
+        cells[problem.line].update({problem.column} if problem.column is not None else ())
     checked: list[tuple[Request, list[Problem]]] = []
     found = len(sheet.problems) + len(columns.problems)
     for row in sheet.rows:
         if row.line not in unreadable and found <= MOST_PROBLEMS:
-            checked.append(checker.request(row))
+            checked.append(_beside(cells[row.line], row, checker) if row.line in cells else checker.request(row))
             found += len(checked[-1][1])
     keys = (
         (each.line, each.workspace, each.title) for each, problems in checked if each.title and not _untitled(problems)
@@ -94,13 +98,19 @@ def requests_of(
     sheet.notes += [note for note in references.notes if note not in sheet.notes]
     rows_problems = [problem for _, problems in checked for problem in problems] + find_duplicates(keys)
     rows_problems.sort(key=lambda problem: problem.line or 0)
-    bad = {problem.line for problem in rows_problems}
+    bad = {problem.line for problem in rows_problems} | cells.keys()
     requests = [request for request, _ in checked if request.line not in bad]
     problems = [*sheet.problems, *columns.problems, *rows_problems]
     useless = (
         columns.problems or len(problems) > MOST_PROBLEMS or (sheet.header_line and sheet.header_line in unreadable)
     )
     return ([] if useless else requests), _told(problems)
+
+
+def _beside(unread: Set[str], row: Row, checker: "_Checker") -> tuple[Request, list[Problem]]:
+    """A row of which some cells could not be read, and what is wrong with the others."""
+    request, problems = checker.request(Row(row.line, {**row.cells, **dict.fromkeys(unread, "")}))
+    return request, [each for each in problems if each.column not in unread and each.code != "title-missing"]
 
 
 def _no_title(sheet: Sheet) -> Problem:

@@ -363,3 +363,19 @@ def test_what_is_wrong_with_every_row_in_one_way_is_shown_as_one(header: str, ce
     _, problems = checked("\n".join([header, *map(cells, range(600))]))
     assert len(problems) >= 300
     assert len(problem_lines(problems)) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "found"),
+    [
+        ("title,pin,color", "abc,perhaps,#REF!", ["formula-error", "bad-step"]),
+        ("title,pin,color", "#REF!,perhaps,red", ["formula-error", "not-a-colour", "bad-step"]),
+        ("title,template,pin", "abc,#N/A,perhaps", ["formula-error", "bad-step"]),
+        ("title,color,pin", "#REF!,#REF!,yes", ["formula-error", "formula-error"]),
+    ],
+)
+def test_the_other_cells_of_a_row_with_a_failed_formula_are_checked_too(
+    header: str, row: str, found: list[str]
+) -> None:
+    requests, problems = checked(f"{header}\n{row}\n")
+    assert ([each.code for each in problems], requests) == (found, [])
