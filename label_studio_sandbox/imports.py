@@ -29,7 +29,7 @@ def import_tasks(call: Call) -> Answer:
     """The import's id; the tasks are there at once, unless a fault makes it late or fail."""
     project = reread(call, call.id)
     data = call.data()
-    if not isinstance(data, dict | list):
+    if not call.raw or not isinstance(data, dict | list):
         raise Rejected({"non_field_errors": ["load_tasks: No data found in DATA or in FILES"]})
     tasks: list[JSON] = data if isinstance(data, list) else [data]
     if not tasks:

@@ -7,12 +7,13 @@ import httpx
 import pytest
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
+from label_studio_sdk.projects.client import ProjectsClient
 from label_studio_sdk.types.lse_project import LseProject
 from label_studio_sdk.types.lse_project_create import LseProjectCreate
 from label_studio_sdk.types.project_member_bulk_assign_roles_request import ProjectMemberBulkAssignRolesRequest
 from pydantic import TypeAdapter
 
-from label_studio_sandbox import Sandbox
+from label_studio_sandbox import Sandbox, spec
 
 # The SDK reads the answer of the token call with a method that pydantic has deprecated.
 pytestmark = pytest.mark.filterwarnings(
@@ -167,3 +168,67 @@ def test_people_are_listed_and_made_members_of_a_project(sdk: LabelStudio) -> No
     assert (added.assignments, added.skipped_user_ids) == (2, [999])
     again = sdk.projects.members.bulk.post(project.id, all_=False, included=ids[:2])
     assert again.assignments == 0
+
+
+@pytest.mark.parametrize(("call", "settable"), [("create", spec.ON_CREATE), ("update", spec.ON_UPDATE)])
+def test_every_setting_of_the_sdks_calls_is_settable(call: str, settable: dict[str, object]) -> None:
+    arguments = set(getattr(ProjectsClient, call).__annotations__) - {
+        "return",
+        "id",
+        "members_limit",
+        "request_options",
+    }
+    # These need more than their value.
+    assert arguments == settable.keys() | {"workspace", "organization", "created_by"}
+
+
+def test_the_columns_of_the_data_manager_are_set_and_cleared(sdk: LabelStudio, http: httpx.Client) -> None:
+    columns = {"explore": {"order": ["id", "text"], "visible": {"AN": ["text"]}}}
+    project = sdk.projects.create(title="Project", dm_column_defaults=columns)
+    assert http.get(f"/api/projects/{project.id}/").json()["dm_column_defaults"] == columns
+    assert sdk.projects.update(project.id, dm_column_defaults=None).dm_column_defaults is None
+
+
+def test_the_collection_mode_is_set_at_creation_alone(http: httpx.Client) -> None:
+    body = {"title": "Project", "use_custom_interface": True, "collection_mode": "open"}
+    made = http.post("/api/projects/", json=body).json()
+    changed = http.patch(f"/api/projects/{made['id']}/", json={"collection_mode": "assigned"}).json()
+    assert (made["collection_mode"], changed["collection_mode"]) == ("open", "open")
+    assert http.post("/api/projects/", json=body | {"use_custom_interface": False}).status_code == 400
+
+
+def test_who_made_a_project_stays_who_it_was(http: httpx.Client) -> None:
+    made = http.post("/api/projects/", json={"title": "Project"}).json()
+    changed = http.patch(f"/api/projects/{made['id']}/", json={"created_by": {"username": "ann"}})
+    assert changed.json()["created_by"] == made["created_by"]
+    refused = http.patch(f"/api/projects/{made['id']}/", json={"created_by": {"email": "ann@example.com"}})
+    assert refused.json()["validation_errors"] == {"created_by": {"username": ["This field is required."]}}
+
+
+@pytest.mark.parametrize(
+    ("setting", "status"),
+    [
+        ({"requeue_rejected_tasks_mode": None, "review_criteria": None, "sampling": None}, 200),
+        ({"annotator_batch_percent": None}, 400),
+    ],
+    ids=str,
+)
+def test_review_settings_take_null_where_enterprise_does(
+    http: httpx.Client, setting: dict[str, None], status: int
+) -> None:
+    made = http.post("/api/projects/", json={"title": "Project"}).json()
+    answer = http.patch(f"/api/projects/{made['id']}/", json={"review_settings": setting})
+    assert answer.status_code == status
+
+
+def test_people_have_the_fields_that_enterprise_requires(http: httpx.Client) -> None:
+    required = {"active_organization_meta", "initials", "last_activity", "org_membership", "organization_membership"}
+    assert all(required <= person.keys() for person in http.get("/api/users/").json())
+
+
+def test_a_personal_token_says_until_when_it_is_valid(sandbox: Sandbox, http: httpx.Client) -> None:
+    http.post("/api/token/blacklist/", json={"refresh": sandbox.personal_access_token})
+    made = http.post("/api/token/").json()
+    [listed] = http.get("/api/token/").json()
+    assert made["created_at"] < made["expires_at"]
+    assert (listed["created_at"], listed["expires_at"]) == (made["created_at"], made["expires_at"])
