@@ -357,8 +357,7 @@ def test_what_the_official_client_can_update_is_settable() -> None:
     from label_studio_sdk.projects.client import ProjectsClient
 
     arguments = set(ProjectsClient.update.__annotations__) - {"return", "id", "members_limit", "request_options"}
-    # Later than the documented fields; --allow-unknown-fields passes it.
-    assert arguments - FIELDS.keys() - ROW_FIELDS == {"dm_column_defaults"}
+    assert arguments <= FIELDS.keys() | ROW_FIELDS
 
 
 def test_what_the_official_client_names_in_review_settings_is_settable() -> None:

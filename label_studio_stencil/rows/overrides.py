@@ -242,6 +242,10 @@ class Overrides(BaseModel):
         "How long a task stays reserved for an annotator, in seconds.", nullable=True
     )
     description: Text | None = _setting("Description of the project.", nullable=True, community=True)
+    dm_column_defaults: AnyObject | None = _setting(
+        "Columns of the Data Manager: `explore` and `labeling` with the `order` of columns and, by role, which are `visible`.",
+        nullable=True,
+    )
     enable_empty_annotation: Boolean | None = _setting("Allow empty annotations.", community=True)
     evaluate_predictions_automatically: Boolean | None = _setting(
         "Retrieve predictions when a task is opened.", community=True
