@@ -317,14 +317,24 @@ def _named(request: Request) -> _Names:
 
 
 def _named_by_invalid_rows(checked: Checked, options: Options) -> list[_Names]:
-    """What rows name that have problems already: a sheet is mended once, so all of its problems are told at once."""
+    """What rows name that have problems already: a sheet is fixed once, so all of its problems are told at once.
+
+    A cell that has a problem itself names nothing.
+    """
     valid = {request.line for request in checked.requests}
+    faulty = {(problem.line, problem.column) for problem in checked.problems}
     columns = {column.strip().lower(): column for column in checked.sheet.columns}
     names = []
     for row in checked.sheet.rows:
         if row.line not in valid:
-            template, workspace = (row.cells.get(columns.get(name, "")) for name in ("template", "workspace"))
-            names.append(_Names(row.line, _text(template) or options.template, _text(workspace) or options.workspace))
+            template, workspace = (
+                "" if (row.line, column) in faulty else _text(row.cells.get(column)) or default
+                for column, default in (
+                    (columns.get("template", ""), options.template),
+                    (columns.get("workspace", ""), options.workspace),
+                )
+            )
+            names.append(_Names(row.line, template, workspace))
     return names
 
 

@@ -239,7 +239,8 @@ class _Checker:
             whole_title=whole if whole != title else "",
             steps=self._steps(row, problems),
         )
-        return found, problems
+        missing = {each.column for each in problems if each.code == "missing-value"}
+        return found, [each for each in problems if each.code == "missing-value" or each.column not in missing]
 
     def _without_missing(self, row: Row, problems: list[Problem]) -> Row:
         """The row without cells that only say that they have no value, so that nothing else is said of them."""

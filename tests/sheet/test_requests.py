@@ -372,10 +372,16 @@ def test_what_is_wrong_with_every_row_in_one_way_is_shown_as_one(header: str, ce
         ("title,pin,color", "#REF!,perhaps,red", ["formula-error", "not-a-colour", "bad-step"]),
         ("title,template,pin", "abc,#N/A,perhaps", ["formula-error", "bad-step"]),
         ("title,color,pin", "#REF!,#REF!,yes", ["formula-error", "formula-error"]),
+        ("title,color,pin", "abc,NaN,perhaps", ["missing-value", "bad-step"]),
     ],
 )
-def test_the_other_cells_of_a_row_with_a_failed_formula_are_checked_too(
+def test_the_other_cells_of_a_row_with_one_that_says_nothing_are_checked_too(
     header: str, row: str, found: list[str]
 ) -> None:
     requests, problems = checked(f"{header}\n{row}\n")
     assert ([each.code for each in problems], requests) == (found, [])
+
+
+def test_a_reference_that_says_nothing_is_one_problem() -> None:
+    _, problems = requests_of(read_sheet(b"title,template,workspace\nabc,NaN,#N/A\n"), workspaces_required=True)
+    assert [each.code for each in problems] == ["formula-error", "missing-value"]

@@ -227,3 +227,14 @@ def test_the_whole_of_a_title_that_was_cut_is_kept_in_the_description(sandbox: S
 def test_the_examples_have_no_problem(stencil: Any, sandbox: Sandbox, name: str) -> None:
     code, _, messages = stencil("check", ROOT / "examples" / name)
     assert (code, messages) == (0, "")
+
+
+def test_a_reference_that_says_nothing_is_not_looked_up(stencil: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("title,template,workspace\nProject one,NaN,#N/A\nProject two,Nope,1\n", encoding="utf-8")
+    _, out, _ = stencil("check", sheet, "--json")
+    assert [(each["line"], each["code"]) for each in json.loads(out)["problems"]] == [
+        (2, "formula-error"),
+        (2, "missing-value"),
+        (3, "template-unknown"),
+    ]
