@@ -45,3 +45,12 @@ def test_markup_pictures_and_control_characters_of_a_title_are_shown_as_text(
 def test_what_is_shown_has_no_secrets_of_urls(capsys: pytest.CaptureFixture[str]) -> None:
     Display().error("https://me:geheim@host/x?sig=geheim: no")
     assert "geheim" not in capsys.readouterr().err
+
+
+def test_a_table_in_a_pipe_has_a_line_for_each_row_and_tabs_between_its_cells(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Display().table(("reference", "name"), [("1", "A long name " * 20), ("2", "Two\nlines\tand a tab")])
+    assert capsys.readouterr().out == (
+        "reference\tname\n" + "1\t" + ("A long name " * 20).strip() + "\n2\tTwo lines and a tab\n"
+    )

@@ -89,8 +89,12 @@ class Display:
         sys.stdout.write(("\n  ]" if report.rows else "[]") + end + "\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table; nothing for a machine."""
+        """A table at a terminal; in a pipe a line for each row, its cells separated by tabs."""
         if self.machine:
+            return
+        if not self._out.is_terminal:
+            for row in (columns, *rows):
+                sys.stdout.write("\t".join(map(_one_line, row)) + "\n")
             return
         table = Table(*columns, box=None, pad_edge=False, header_style="bold")
         for row in rows:
