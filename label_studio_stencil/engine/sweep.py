@@ -199,5 +199,5 @@ def _unseen(ticket: Ticket, send: Send) -> str:
     request = ticket.target.request
     return (
         f"A create of line {request.line} ({request.title}), sent at {send.at:%H:%M:%S} UTC, was never answered nor seen; "
-        "should it land after all, it is marked, and the next run of this sheet removes it."
+        "should it land after all, it leaves a placeholder, which the next run of this sheet removes."
     )
