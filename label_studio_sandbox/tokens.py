@@ -119,6 +119,9 @@ class Tokens:
         try:
             claims = self._personal_claims(refresh)
         except Unauthenticated:
+            if (self._read(refresh) or {}).get("token_type") == "access":
+                # Taken, and of use until it expires all the same (Community 1.23.2).
+                return
             detail = "Token is invalid or already blacklisted."
             raise Refusal(404, detail, bare={"detail": detail}) from None
         self.store.revoke_token(str(claims["jti"]))

@@ -1,26 +1,17 @@
 """Each kind of template that Community knows makes the same projects on the real server as on the sandbox."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from pydantic import SecretStr
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.access import open_label_studio
-from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
-from label_studio_stencil.options import Options
-from label_studio_stencil.plans.targets import check
 from label_studio_stencil.problems import InvalidSheet
 from label_studio_stencil.report.outcomes import Outcome
-from label_studio_stencil.report.report import Report
-from label_studio_stencil.settings import LabelStudioSettings
-from label_studio_stencil.sheet.sources import read_sheet
 from scripts.label_studio import Instance
+from tests.real.batches import http, made
 
 pytestmark = pytest.mark.real
 
@@ -66,10 +57,6 @@ COMPARED = (
 )
 
 
-def http(url: str, token: str) -> httpx.Client:
-    return httpx.Client(base_url=url, headers={"authorization": f"Token {token}"}, timeout=60)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "ner.yaml").write_text(FILE, encoding="utf-8")
@@ -82,15 +69,6 @@ def folder(tmp_path: Path) -> Path:
 def environment(label_studio: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
-
-
-def made(url: str, token: str, sheet: Any, **options: Any) -> Report:
-    async def run() -> Report:
-        chosen = Options(**options)
-        async with open_label_studio(LabelStudioSettings(url, SecretStr(token)), chosen) as label_studio:
-            return await provision(check(read_sheet(sheet), chosen), chosen, label_studio)
-
-    return asyncio.run(run())
 
 
 def projects_of(url: str, token: str, sheet: Path, **options: Any) -> list[dict[str, Any]]:

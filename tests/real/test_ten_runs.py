@@ -1,13 +1,11 @@
-"""Ten batches on the real Community server, asked eight creates at a time, at which it makes duplicates by itself."""
+"""Ten batches each on the real Community server: on SQLite, which makes duplicates by itself, and on PostgreSQL."""
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 
 from scripts.label_studio import Instance
 from scripts.servers import prefect_server
+from tests.real.batches import assert_exactly_once, ever_made, http, reported, started, write_sheet
 
 pytestmark = [pytest.mark.real, pytest.mark.soak]
 
@@ -62,14 +61,6 @@ def stencil(environment: dict[str, str], sheet: Path) -> dict[str, Any]:
     return report
 
 
-def ever_made(label_studio: Instance) -> int:
-    """How many projects the server has made since its first start, those deleted again included."""
-    database = label_studio.data / "label_studio.sqlite3"
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'project'").fetchone()
-    return int(row[0]) if row else 0
-
-
 def projects(label_studio: Instance) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     headers = {"Authorization": f"Token {label_studio.token}"}
@@ -89,9 +80,10 @@ def test_each_of_ten_batches_leaves_one_project_per_row_however_many_the_server_
         titles = [f"Run {run:02} row {row:03}" for row in range(ROWS)]
         sheet = tmp_path / f"{run}.csv"
         sheet.write_text("title,maximum_annotations\n" + "".join(f"{title},3\n" for title in titles), encoding="utf-8")
-        before = ever_made(label_studio)
-        report = stencil(environment, sheet)
-        surplus = ever_made(label_studio) - before - ROWS
+        with http(label_studio.url, label_studio.token) as client:
+            before = ever_made(client)
+            report = stencil(environment, sheet)
+            surplus = ever_made(client) - before - 1 - ROWS
 
         made = [project for project in projects(label_studio) if project["title"].startswith(f"Run {run:02} ")]
         with capsys.disabled():
@@ -103,3 +95,19 @@ def test_each_of_ten_batches_leaves_one_project_per_row_however_many_the_server_
         assert Counter(project["title"] for project in made) == Counter(titles)
         assert {(project["description"], project["maximum_annotations"]) for project in made} == {(DESCRIPTION, 3)}
         assert {row["project_id"] for row in report["rows"]} == {project["id"] for project in made}
+
+
+@pytest.mark.timeout(1500)
+def test_on_postgresql_each_of_ten_batches_makes_one_project_per_row_and_no_more(
+    production: Instance, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with http(production.url, production.token) as client:
+        for run, at_once in enumerate((1, 8, 16, 8, 16, 1, 8, 16, 8, 16)):
+            name = f"Batch {run}"
+            before = ever_made(client)
+            report = reported(started(production, write_sheet(tmp_path, name, ROWS), at_once))
+            made = ever_made(client) - before - 1
+            with capsys.disabled():
+                print(f"\nrun {run}, {at_once} at once: {made} made, {report['seconds']:.1f} s", end="")
+            assert made == ROWS
+            assert_exactly_once(client, name, ROWS, report)
