@@ -112,6 +112,32 @@ def test_a_value_that_fits_is_stored_as_the_real_server_stores_it(
 
 
 @pytest.mark.parametrize(
+    ("inside", "message"),
+    [
+        pytest.param('<Choices name="c" toName="t"><Choice>A</Choice><Choice>B</Choice></Choices>',
+                     "Validation failed on Choice/0: 'value' is a required property", id="a choice without a value"),
+        pytest.param('<Choices name="c" toName="t"/>',
+                     "Validation failed on : 'Choice' is a required property", id="choices without one"),
+        pytest.param('<Choices name="1" toName="t"><Choice value="A"/></Choices>',
+                     "Validation failed on @name: 1 is not of type 'string'", id="a number for a name"),
+        pytest.param("<x:Foo/>", "unbound prefix: line 1, column 6", id="a prefix of no namespace"),
+        pytest.param('<Video name="v" value="$v" defaultPlaybackSpeed="15"/>',
+                     'Video tag "v": defaultPlaybackSpeed must be between 0.05 and 10, got 15.0', id="too fast"),
+        pytest.param('<HyperText name="h" value="">Some help</HyperText>', None, id="an empty value"),
+        pytest.param('<Image name="i" value="$i"/><RectangleLabels name="b"><Label value="A"/></RectangleLabels>', None,
+                     id="a control that labels nothing"),
+    ],
+)  # fmt: skip
+def test_a_labelling_configuration_is_judged_as_the_real_server_judges_it(
+    http: httpx.Client, inside: str, message: str | None
+) -> None:
+    config = f'<View>{inside}<Text name="t" value="$t"/></View>'
+    answer = http.post("/api/projects/", json={"title": "Project", "label_config": config})
+    refused = answer.json().get("validation_errors", {}).get("label_config")
+    assert refused == (None if message is None else [message])
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         pytest.param("id", 17, id="id"),
