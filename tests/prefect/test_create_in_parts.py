@@ -44,7 +44,7 @@ def one_batch_at_a_time(deployments: None, environment: dict[str, str]) -> None:
 
 async def part_runs(sheet: Path) -> list[FlowRun]:
     """The runs of parts of a sheet, the newest first."""
-    return [run for run in await runs_of(DEPLOYMENT) if run.parameters["sheet"] == str(sheet)]
+    return [run for run in await runs_of(DEPLOYMENT) if run.parameters.get("sheet") == str(sheet)]
 
 
 def assert_one_project_per_row(sandbox: Sandbox) -> None:
