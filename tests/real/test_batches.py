@@ -67,26 +67,26 @@ def test_a_batch_is_removed_but_for_what_somebody_works_on(
         assert [project["id"] for project in projects(client, "Gone")] == [kept["id"]]
 
 
-def test_after_a_kill_in_mid_run_a_rerun_makes_the_rest(each_label_studio: Instance, tmp_path: Path) -> None:
+def test_after_a_kill_in_mid_run_a_rerun_makes_the_rest(label_studio: Instance, tmp_path: Path) -> None:
     sheet = write_sheet(tmp_path, "Killed", ROWS)
-    with http(each_label_studio.url, each_label_studio.token) as client:
-        batch = started(each_label_studio, sheet)
+    with http(label_studio.url, label_studio.token) as client:
+        batch = started(label_studio, sheet)
         amid_rows(client, "Killed", ROWS // 4)
         batch.kill()
         batch.communicate()
         assert len(projects(client, "Killed")) < ROWS
-        report = reported(started(each_label_studio, sheet))
+        report = reported(started(label_studio, sheet))
         assert report["counts"]["created"] <= ROWS - ROWS // 4 + 1
         assert_exactly_once(client, "Killed", ROWS, report)
 
 
-def test_a_batch_waits_for_a_label_studio_that_is_restarted(each_label_studio: Instance, tmp_path: Path) -> None:
+def test_a_batch_waits_for_a_label_studio_that_is_restarted_behind_nginx(production: Instance, tmp_path: Path) -> None:
     sheet = write_sheet(tmp_path, "Restarted", ROWS)
-    with http(each_label_studio.url, each_label_studio.token) as client:
-        batch = started(each_label_studio, sheet)
+    with http(production.url, production.token) as client:
+        batch = started(production, sheet)
         amid_rows(client, "Restarted", ROWS // 4)
-        each_label_studio.stop()
-        each_label_studio.start()
+        production.stop()
+        production.start()
         assert_exactly_once(client, "Restarted", ROWS, reported(batch))
 
 
