@@ -10,19 +10,22 @@ import pytest
 
 from tests.soak.batches import ENGINE, FLOW, Moment, Rerun, die_and_rerun, moments
 
-#: A rerun waits more than it works.
-AT_ONCE = 10
-
 
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize(
-    ("command", "number", "seed"),
-    [pytest.param(ENGINE, 90, 24, id="90 without Prefect"), pytest.param(FLOW, 10, 11, id="10 of the flow")],
+    ("command", "number", "seed", "at_once"),
+    [
+        # A rerun waits more than it works.
+        pytest.param(ENGINE, 90, 24, 10, id="90 without Prefect"),
+        # Ten flows at once are more than a Prefect server on SQLite takes beside them on two cores: it answers 503.
+        pytest.param(FLOW, 10, 11, 3, id="10 of the flow"),
+    ],
 )
 def test_after_a_kill_at_any_moment_a_rerun_leaves_one_project_per_row(
     command: tuple[str, ...],
     number: int,
     seed: int,
+    at_once: int,
     prefect_api: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -37,7 +40,7 @@ def test_after_a_kill_at_any_moment_a_rerun_leaves_one_project_per_row(
         except (AssertionError, subprocess.TimeoutExpired) as wrong:
             return f"{moment}: {wrong}"
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         results = list(pool.map(run, moments(number, seed)))
     assert [each for each in results if isinstance(each, str)] == []
     tell(command, [each for each in results if isinstance(each, Rerun)], capsys)
