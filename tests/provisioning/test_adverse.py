@@ -281,7 +281,7 @@ def test_a_batch_that_is_to_stop_does_not_wait_for_the_end_of_an_outage() -> Non
     async def run(server: SimulatedLabelStudio) -> float:
         client = server.client()
         server.down = [Down(server.clock.now() + 0.1, 1e9, "502")]
-        under_way = asyncio.ensure_future(batch(client, titles(80), longest_outage=1e6))
+        under_way = asyncio.ensure_future(batch(client, titles(80), longest_outage=86_400))
         await server.clock.sleep(100)
         began = server.clock.now()
         client.outage.is_hurried = lambda: True
