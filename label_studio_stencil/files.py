@@ -790,7 +790,9 @@ class Folder:
             except FileNotFoundError:
                 if self._may_be_empty():
                     return []
-                raise Missing(self.name, "there is no such folder.") from None
+                relative = "://" not in self.name and not Path(self.name).is_absolute()
+                looked = f" (looked in {Path.cwd()}; give a deployed run a whole path)" if relative else ""
+                raise Missing(self.name, f"there is no such folder{looked}.") from None
         files = [entry["name"] for entry in listed if entry["type"] == "file"]
         if path in files:
             raise Unusable(self.name, "this is a file; name the folder that sheets are put into.")

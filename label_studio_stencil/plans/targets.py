@@ -23,7 +23,7 @@ from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.requests import find_duplicates, requests_of
 from label_studio_stencil.rows.titles import TitlePattern, cut, fault_of_title
 from label_studio_stencil.sheet.model import Sheet
-from label_studio_stencil.templates.files import is_file, read_template
+from label_studio_stencil.templates.files import from_here, is_file, read_template
 from label_studio_stencil.templates.model import NO_TEMPLATE, Template
 from label_studio_stencil.templates.resolution import community_problem, resolve_templates
 
@@ -55,7 +55,7 @@ def check(sheet: Sheet, options: Options, *, template_asker: Asker = PERSON) -> 
     lines = chosen_lines(options.lines)
     requests, problems = requests_of(
         sheet,
-        template=options.template,
+        template=from_here(options.template),
         workspace=options.workspace,
         allow_unknown_fields=options.allow_unknown_fields,
         titles=TitlePattern(options.title) if options.title.strip() else None,
@@ -247,7 +247,7 @@ def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tupl
 
 def _asker(checked: Checked, options: Options, reference: str) -> Asker:
     """Who names a template: whoever runs the batch, or a row."""
-    return checked.template_asker if reference == options.template.strip() else checked.sheet.rows_asker
+    return checked.template_asker if reference == from_here(options.template).strip() else checked.sheet.rows_asker
 
 
 def check_files(checked: Checked, options: Options) -> list[Problem]:
@@ -330,7 +330,7 @@ def _named_by_invalid_rows(checked: Checked, options: Options) -> list[_Names]:
             template, workspace = (
                 "" if (row.line, column) in faulty else _text(row.cells.get(column)) or default
                 for column, default in (
-                    (columns.get("template", ""), options.template),
+                    (columns.get("template", ""), from_here(options.template)),
                     (columns.get("workspace", ""), options.workspace),
                 )
             )

@@ -54,6 +54,17 @@ def is_file(reference: str) -> bool:
     return reference.startswith(FILE) or _path_of(reference).lower().endswith(_SUFFIXES)
 
 
+def from_here(reference: str) -> str:
+    """A reference that somebody types: a template file of the current folder with its whole path, any other as it is.
+
+    Other relative paths start at the sheet's folder, as those in its cells do.
+    """
+    where = reference.strip().removeprefix(FILE).strip()
+    if not is_file(reference.strip()) or "://" in where or not Path(where).is_file():
+        return reference
+    return f"{FILE}{Path(where).resolve()}"
+
+
 def from_anywhere(reference: str, folder: Path | None) -> str:
     """The reference as a sheet in another folder has to write it: a template file with its whole path."""
     if not is_file(reference) or folder is None:

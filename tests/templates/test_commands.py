@@ -16,7 +16,7 @@ from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
 from label_studio_stencil.options import Options
-from label_studio_stencil.plans.targets import check
+from label_studio_stencil.plans.targets import check, check_files
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
@@ -238,3 +238,24 @@ def test_a_reference_that_says_nothing_is_not_looked_up(stencil: Any, sandbox: S
         (2, "missing-value"),
         (3, "template-unknown"),
     ]
+
+
+def test_a_template_file_that_somebody_types_starts_at_the_current_folder_or_the_sheets(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interface = '<View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>'
+    for folder, name in (("here", "Here"), ("sheets", "Beside")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.yaml").write_text(f"name: {name}\nlabel_config: '{interface}'\n")
+    (tmp_path / "sheets" / "only.yaml").write_text(f"description: Only\nlabel_config: '{interface}'\n")
+    (tmp_path / "sheets" / "s.csv").write_text("title,template\nTyped,\nIn a cell,t.yaml\n")
+    monkeypatch.chdir(tmp_path / "here")
+
+    def references(template: str) -> list[str]:
+        options = Options(template=template, workspace="1")
+        checked = check(read_sheet(tmp_path / "sheets" / "s.csv"), options)
+        assert check_files(checked, options) == []
+        return [request.template for request in checked.requests]
+
+    assert references("t.yaml") == [f"file:{tmp_path / 'here' / 't.yaml'}", "t.yaml"]
+    assert references("only.yaml") == ["only.yaml", "t.yaml"]
