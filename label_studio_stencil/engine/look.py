@@ -50,9 +50,11 @@ class Look:
 
     Attributes:
         began: Monotonic seconds at which its first request was sent.
+        shown: The ids that it showed.
     """
 
     began: float
+    shown: Set[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -387,12 +389,12 @@ class Looks:
             while True:
                 began, readings = self._clock.now(), readings + 1
                 answered = dict(self._ours)
-                missing = await self._read_once(floor if readings != _ALL else 0, began, answered_by=first)
+                shown, missing = await self._read_once(floor if readings != _ALL else 0, began, answered_by=first)
                 due = await self._still_there(missing) if missing and readings >= _BY_ID else missing
                 ever = (ever - missing) | due
                 if not due:
                     self.lag = max(self.lag, 0.0, *(began - answered[number] for number in ever if number in answered))
-                    return Look(began)
+                    return Look(began, shown)
                 await self._wait_for_list(first, pause, len(due))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -431,8 +433,8 @@ class Looks:
             return False
         return project is not None and not project.archived and _key(project) in self._ids
 
-    async def _read_once(self, floor: float, began: float, *, answered_by: float) -> set[int]:
-        """Read the list down to a floor; the ids that answers had given by then and that it did not show."""
+    async def _read_once(self, floor: float, began: float, *, answered_by: float) -> tuple[set[int], set[int]]:
+        """Read the list down to a floor: the ids that it showed, and those that it lacked though answers had given them."""
         # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
         due = {number for number, answered in self._ours.items() if answered <= answered_by}
         floor = min(floor, self.covered, *due) - self._patience.overlap
@@ -445,7 +447,7 @@ class Looks:
         if created == self._created:
             self.reached = min(self.reached, floor)
         self._ours = {number: at for number, at in self._ours.items() if number not in seen}
-        return due - seen
+        return seen, due - seen
 
     async def _read_unknown(self, number: int) -> None:
         # Which it may not be ours at all, and then is nobody's affair.

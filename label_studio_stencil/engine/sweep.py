@@ -99,6 +99,7 @@ class Sweeper:
         try:
             look = await self._looks.look(self._looks.base)
             self._notice()
+            self._miss(look)
             found = await self._all_tidied(look)
         except (Unauthorized, LongOutage, ListUnusable) as error:
             self._stopping.stop(str(error))
@@ -134,6 +135,12 @@ class Sweeper:
             if ticket.outcome is not None and ticket.outcome.ok:
                 found = {project.id for project in self._looks.remembered(ticket.target.key)}
                 ticket.odd = ticket.odd or not found <= {ticket.project}
+
+    def _miss(self, look: Look) -> None:
+        """Find rows whose project is not there any more: a deletion by another batch may be carried out late."""
+        for ticket in self._tickets:
+            if ticket.outcome is not None and ticket.outcome.ok and (ticket.project or 0) > self._looks.base:
+                ticket.odd = ticket.odd or ticket.project not in look.shown
 
     async def _wait_for_late(self) -> None:
         ended = [send.ended for ticket in self._tickets for send in ticket.sends if send.lost]

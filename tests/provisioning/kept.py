@@ -137,4 +137,17 @@ KEPT: tuple[Scene, ...] = (
         imports=Imports(slowest=900.0, seed=20196),
         left_out=0.1,
     ),
+    # 593077200: a deletion of what counted as abandoned was carried out late, and the report named a project that was gone.
+    Scene(
+        rows=30,
+        starts=(Start("a", at=0.005, at_once=8), Start("b", color="#445566", at_once=1)),
+        faults=(("a", "DELETE", 48, Fault(lost="unsent")),),
+        share=0.5,
+        seed=42422,
+        lag=1.0,
+        older=5,
+        order="shuffled",
+        left_out=0.1,
+        down=(Down(0.1, 500.0, "502"),),
+    ),
 )

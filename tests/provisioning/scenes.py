@@ -120,6 +120,11 @@ class Stage:
         """Something goes wrong now, or somebody else does something, and it is over so many seconds from now."""
         self.disturbed_until = max(self.disturbed_until, self.clock.now() + seconds)
 
+    def ok(self, title: str) -> list[tuple[str, int | None]]:
+        """The batches that report a row as ok, and its project."""
+        rows = ((name, row) for name, report in self.reports.items() for row in report.rows if row.title == title)
+        return [(name, row.project_id) for name, row in rows if row.outcome.ok]
+
     def rows(self, title: str) -> dict[str, Outcome]:
         """The outcomes of a row, by batch."""
         return {name: row.outcome for name, report in self.reports.items() for row in report.rows if row.title == title}
@@ -329,7 +334,7 @@ def check_end(stage: Stage) -> None:
         unclear = Outcome.AMBIGUOUS in said.values() or unswept
         # Batches that died may leave two, of which nobody is there to tell; the rerun does.
         assert len(complete) <= 1 or unclear or not said, (name, complete, said)
-        assert complete or not any(outcome.ok for outcome in said.values()), (name, said)
+        assert complete or all(deleted_later(stage, *each) for each in stage.ok(name)), (name, said)
     for who, report in stage.reports.items():
         assert [each.title for each in report.rows] == [title(row) for row in range(stage.scene.rows)]
         for each in report.rows:
@@ -375,9 +380,14 @@ def is_unsure(stage: Stage, complete: Sequence[Project]) -> bool:
 
 
 def deleted_later(stage: Stage, who: str, project: int | None) -> bool:
-    """Whether another batch's deletion, sent before this one's end, was carried out after it: nobody can be told of that."""
+    """Whether another batch's deletion was carried out when this one had looked for the last time: it can't tell of that."""
+    last_look = stage.ended[who] - stage.scene.lag - 1.0
     return any(
-        each.method == "DELETE" and each.project == project and each.client != who and each.sent < stage.ended[who] < at
+        each.method == "DELETE"
+        and each.project == project
+        and each.client != who
+        and each.sent < stage.ended[who]
+        and last_look < at
         for each in stage.server.requests
         for at, number, state in stage.server.history
         if number == project and state is None

@@ -315,7 +315,7 @@ class SimulatedClient:
         self.outage = Outage(self.clock, self._probe)
         self.dies_at, self.dies_on = 0, ""
         self.stops_at, self.stops_for = 0, 0.0
-        self.dead = asyncio.Event()
+        self.dead, self._never = asyncio.Event(), asyncio.Event()
         self.sent: Counter[str] = Counter()
 
     @property
@@ -567,7 +567,7 @@ class SimulatedClient:
         if method == self.dies_on or (self.dies_at and self.sent.total() >= self.dies_at):
             self.dead.set()
         if self.dead.is_set():
-            await asyncio.Event().wait()
+            await self._never.wait()
         self.server.requests.append(request)
         self.sent[method] += 1
         number = self.sent[method]
