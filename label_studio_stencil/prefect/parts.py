@@ -26,13 +26,7 @@ from label_studio_stencil.options import FailWhen, Options, failed
 from label_studio_stencil.prefect.artifacts import SUMMARY_KEY, show_problems
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.lifecycle import kept_alive
-from label_studio_stencil.prefect.parameters import (
-    BadParameters,
-    asker_of,
-    checked_parameters,
-    from_json,
-    values_of,
-)
+from label_studio_stencil.prefect.parameters import BadParameters, asker_of, checked_parameters, from_json, values_of
 from label_studio_stencil.prefect.states import completed, failed_state
 from label_studio_stencil.prefect.tasks import load_sheet
 from label_studio_stencil.problems import InvalidSheet, StencilError
