@@ -180,8 +180,10 @@ class Sweeper:
         """Point a row's outcome at the one finished project of its key."""
         named = ticket.outcome is not None and ticket.outcome is not Outcome.AMBIGUOUS and ticket.project == survivor.id
         updates = ticket.planned.action is Action.UPDATE and survivor.id == ticket.planned.projects[0].id
+        # A row that was refused has failed, unless another batch's project stood for it, which may be gone by now.
+        refused = bool(ticket.refusal) and not (ticket.outcome is not None and ticket.outcome.ok)
         # What an update came to is not told by the project that was there before it.
-        if named or ticket.refusal or updates:
+        if named or refused or updates:
             return
         if survivor.id in self._looks.proven or survivor.id in ticket.patched:
             await completion.check_done(self._context, ticket, survivor)

@@ -150,4 +150,24 @@ KEPT: tuple[Scene, ...] = (
         left_out=0.1,
         down=(Down(0.1, 500.0, "502"),),
     ),
+    # 2798261758: what a batch that was refused had deleted late stood in its report, though another project had come.
+    Scene(
+        rows=30,
+        starts=(Start("a", at=5.0, at_once=4), Start("b", at=40.0, at_once=1), Start("c", at=0.005, at_once=4)),
+        faults=(
+            ("a", "GET", 18, Fault(lost="before")),
+            ("a", "GET", 9, Fault(lost="before")),
+            ("b", "LIST", 18, Fault(lost="before")),
+            ("c", "WHOAMI", 9, Fault(lost="before")),
+        ),
+        share=0.5,
+        seed=57605,
+        visits=(
+            Visit(191, "move", 0),
+            Visit(238, "annotate", 4),
+            Visit(417, "by hand", 0),
+            Visit(515, "rename", 1),
+        ),
+        left_out=1.0,
+    ),
 )
