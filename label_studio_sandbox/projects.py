@@ -14,6 +14,7 @@ from label_studio_sandbox.calls import Answer, Call
 from label_studio_sandbox.errors import Crash, Invalid, NotFound, Refusal, Rejected
 from label_studio_sandbox.fields import NULL, Flag, Nested, Schema, Text, expect_object, now
 from label_studio_sandbox.labelconfig import analyse, precheck
+from label_studio_sandbox.markup import cleaned
 from label_studio_sandbox.store import Project
 
 _CREATE = Schema(spec.ON_CREATE)
@@ -169,7 +170,7 @@ def _clean(call: Call, data: Object, schema: Schema) -> Object:
     if errors:
         raise Rejected(errors)
     if "expert_instruction" in data:
-        values["expert_instruction"] = _tidy_markup(data["expert_instruction"])
+        values["expert_instruction"] = _cleaned_markup(data["expert_instruction"])
     return values
 
 
@@ -218,15 +219,10 @@ _RELATED: Mapping[str, Callable[[Call, Object, JSON], None]] = {
 }
 
 
-def _tidy_markup(given: JSON) -> str:
-    """The HTML with loose `&`, `<` and `>` escaped, which is what the server's cleaner does to plain text."""
+def _cleaned_markup(given: JSON) -> str:
     if not isinstance(given, str):
         raise Crash(f"argument cannot be of {type(given).__name__!r} type, must be of text type")
-    parts = re.split(r"(<!--.*?-->|</?[A-Za-z][^<>]*>)", given, flags=re.DOTALL)
-    for i in range(0, len(parts), 2):
-        loose = re.sub(r"&(?!#?\w+;)", "&amp;", parts[i])
-        parts[i] = loose.replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(parts)
+    return cleaned(given)
 
 
 def _refuse_weights(weights: JSON) -> str | None:

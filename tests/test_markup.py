@@ -3,10 +3,23 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.access import open_label_studio
+from label_studio_stencil.batch import provision
+from label_studio_stencil.labelstudio.client import LabelStudio
+from label_studio_stencil.labelstudio.models import Edition, GalleryEntry
+from label_studio_stencil.options import Options
+from label_studio_stencil.plans.targets import check
+from label_studio_stencil.problems import Problem
+from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.markup import html_of_markdown, removed_by_cleaner
 from label_studio_stencil.rows.requests import requests_of
+from label_studio_stencil.settings import LabelStudioSettings
 from label_studio_stencil.sheet.sources import read_sheet
+from label_studio_stencil.templates.model import Template
+from label_studio_stencil.templates.projects import from_gallery
 
 
 @pytest.mark.parametrize(
@@ -46,3 +59,29 @@ def test_instructions_in_a_markdown_file_are_converted_once_with_a_note(tmp_path
     ]
     assert requests[0].overrides["description"] == "Read **twice**.\n"
     assert sheet.notes == ["guide.md is Markdown: it was converted to HTML, which Label Studio shows."]
+
+
+async def test_what_the_cleaner_takes_away_is_a_note_and_no_failure() -> None:
+    interface = '<View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>'
+    rows = [
+        {"title": title, "label_config": interface, "expert_instruction": text}
+        for title, text in (("Styled", "<p style='x'>A<br/>b"), ("Plain", "A & b"), ("Styled too", "<p style='y'>C"))
+    ]
+    options = Options(workspace="1")
+    with Sandbox() as sandbox:
+        settings = LabelStudioSettings(sandbox.url, SecretStr(sandbox.token))
+        async with open_label_studio(settings, options) as label_studio:
+            report = await provision(check(read_sheet(rows), options), options, label_studio)
+    assert {row.outcome for row in report.rows} == {Outcome.CREATED}
+    assert report.notes == ("Label Studio's HTML cleaner removed style from expert_instruction (lines 2 and 4).",)
+
+
+async def test_an_interface_of_the_gallery_that_community_can_not_open_is_a_problem() -> None:
+    class Gallery(LabelStudio):
+        async def gallery(self) -> list[GalleryEntry]:
+            return [GalleryEntry(title="Chat", config="<View/>", type="enterprise")]
+
+    async with Gallery("http://localhost:1", "0" * 40) as label_studio:
+        for edition, kind in ((Edition.COMMUNITY, Problem), (Edition.ENTERPRISE, Template)):
+            found = await from_gallery(["gallery:Chat"], label_studio, edition)
+            assert isinstance(found["gallery:Chat"], kind)

@@ -223,7 +223,8 @@ class _Checker:
         faults: list[Problem] = []
         overrides = self._overrides(row, faults)
         # A row with an interface of its own needs none from a template.
-        optional = {"template"} if "label_config" in overrides else set()
+        unreadable = any((fault.column or "").endswith("label_config") for fault in faults)
+        optional = {"template"} if "label_config" in overrides or unreadable else set()
         workspace, template = (self._reference(kind, row, named, optional) for kind in ("workspace", "template"))
         whole = self._title(row, template, problems)
         problems += named + faults

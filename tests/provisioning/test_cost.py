@@ -52,6 +52,14 @@ async def test_a_thousand_rows_cost_at_most_2_04_requests_each(sandbox: Sandbox)
     assert len(sandbox.requests) <= 2.04 * 1000
 
 
+async def test_lists_are_not_asked_for_what_makes_them_slow(sandbox: Sandbox) -> None:
+    """With `created_by`, Community reads a page three to five times as long."""
+    async with open_label_studio(LabelStudioSettings(sandbox.url, SecretStr(sandbox.token)), OPTIONS) as label_studio:
+        await provision(rows(3), OPTIONS, label_studio)
+    lists = [each.query for each in sandbox.requests if each.method == "GET" and each.path == "/api/projects/"]
+    assert ["created_by" in query for query in lists] == [False] * len(lists) != []
+
+
 # Round trips
 
 

@@ -99,6 +99,12 @@ def test_a_value_that_does_not_fit_is_refused(http: httpx.Client, field: str, va
         ("pinned_at", "2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00Z"),
         ("show_unused_data_columns_to_annotators", None, None),
         ("expert_instruction", "<p>A & B < C</p>", "<p>A &amp; B &lt; C</p>"),
+        # What Community's cleaner makes of these.
+        ("expert_instruction", "<p style='x' onclick=y>Hi<br/>there<p>next", "<p>Hi<br>there</p><p>next</p>"),
+        ("expert_instruction", "<table><tr><td>1</table>", "<table><tbody><tr><td>1</td></tr></tbody></table>"),
+        ("expert_instruction", "<ul><li>one<li>two</ul>", "<ul><li>one</li><li>two</li></ul>"),
+        ("expert_instruction", "<center>x</center><!-- y -->", "&lt;center&gt;x&lt;/center&gt;"),
+        ("expert_instruction", "<a href='javascript:x' target=_blank>x</a>", "<a>x</a>"),
         ("label_config", "<View><Foo/></View>", "<View><Foo/></View>"),
         ("organization", 1, 1),
     ],

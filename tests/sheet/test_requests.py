@@ -139,6 +139,11 @@ def test_a_template_is_needed_and_a_workspace_where_the_batch_says_so() -> None:
     assert [each.code for each in problems] == ["workspace-missing", "template-missing"]
 
 
+def test_a_row_whose_own_interface_can_not_be_read_is_told_of_that_alone(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("title,label_config\nOwn,@none.xml\n", encoding="utf-8")
+    assert [each.code for each in requests_of(read_sheet(tmp_path / "s.csv"))[1]] == ["file-not-found"]
+
+
 def test_a_row_with_an_interface_of_its_own_needs_no_template() -> None:
     sheet = read_sheet([{"title": "Own", "label_config": "<View/>"}, {"title": "Without"}])
     requests, problems = requests_of(sheet)
