@@ -124,15 +124,18 @@ async def plan_batch(checked: Checked, options: Options, label_studio: Instance)
     return await prepare(checked, options, label_studio)
 
 
-@task(
-    task_run_name="{group.name}",
-    retries=len(RETRIES.delays),
-    retry_delay_seconds=list(RETRIES.delays),
-    retry_jitter_factor=RETRIES.jitter,
-    retry_condition_fn=may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+#: The policy of the tasks that create projects: tried again as the library tries its rows, and never cached.
+_OF_ROWS: dict[str, Any] = {
+    "retries": len(RETRIES.delays),
+    "retry_delay_seconds": list(RETRIES.delays),
+    "retry_jitter_factor": RETRIES.jitter,
+    "retry_condition_fn": may_pass,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+
+
+@task(task_run_name="{group.name}", **_OF_ROWS)
 async def create_group(group: Group, batch: Batch) -> State[None]:
     """Create the projects of a group of rows; a retry takes up those that have no outcome yet.
 
@@ -182,15 +185,7 @@ async def publish_report(report: Report) -> None:
     await show_report(report)
 
 
-@task(
-    task_run_name="{title}",
-    retries=len(RETRIES.delays),
-    retry_delay_seconds=list(RETRIES.delays),
-    retry_jitter_factor=RETRIES.jitter,
-    retry_condition_fn=may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@task(task_run_name="{title}", **_OF_ROWS)
 async def create_project(
     title: str,
     template: str | int,

@@ -191,6 +191,19 @@ class _Titles(NamedTuple):
     titled_by: Callable[[str], bool]
 
 
+def _object_in(row: Row, column: str | None, name: str, example: str) -> Mapping[object, object] | Problem:
+    """The JSON object of a cell, or the problem that it is none."""
+    cell = row.cells.get(column) if column is not None else None
+    code, reason = "not-an-object", f"{name} takes a JSON object, for example {example}"
+    try:
+        value = json_of(cell) if isinstance(cell, str) else cell
+    except NotJSONError as error:
+        code, reason, value = "not-json", f"{reason}; {error}", None
+    if isinstance(value, Mapping):
+        return value
+    return Problem(code, f"{reason}.", line=row.line, column=column, value=shown(cell))
+
+
 class _Checker:
     """Turns rows of one sheet into requests."""
 
@@ -301,13 +314,9 @@ class _Checker:
         cell = row.cells.get(column) if column is not None else None
         if is_blank(cell):
             return found
-        code, reason = "not-an-object", 'takes a JSON object, for example {"customer": "Alder"}'
-        try:
-            value = json_of(cell) if isinstance(cell, str) else cell
-        except NotJSONError as error:
-            code, reason, value = "not-json", f"{reason}; {error}", None
-        if not isinstance(value, Mapping):
-            problems.append(Problem(code, f"vars {reason}.", line=row.line, column=column, value=shown(cell)))
+        value = _object_in(row, column, "vars", '{"customer": "Alder"}')
+        if isinstance(value, Problem):
+            problems.append(value)
             return found
         for name, part in value.items():
             if name in found and found[name] != part:
@@ -400,13 +409,9 @@ class _Checker:
     def _object(self, row: Row, column: str) -> tuple[dict[str, JSON], list[Problem]]:
         """What the cell of the overrides column sets."""
         cell = row.cells[column]
-        code, reason = "not-an-object", 'takes a JSON object, for example {"maximum_annotations": 2}'
-        try:
-            value = json_of(cell) if isinstance(cell, str) else cell
-        except NotJSONError as error:
-            code, reason, value = "not-json", f"{reason}; {error}", None
-        if not isinstance(value, Mapping):
-            return {}, [Problem(code, f"overrides {reason}.", line=row.line, column=column, value=shown(cell))]
+        value = _object_in(row, column, "overrides", '{"maximum_annotations": 2}')
+        if isinstance(value, Problem):
+            return {}, [value]
         fault = _fault_of_names([str(name) for name in value])
         if fault:
             return {}, [Problem("unknown-field", fault, line=row.line, column=column, value=shown(cell))]
