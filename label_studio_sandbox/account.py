@@ -22,7 +22,7 @@ _MEMBERSHIP: Object = {
     "role": "OW",
     "user_type": "standard",
 }
-#: What a list of people says of each, beside who it is and the initials.
+#: Required fields of a person in a list, beside id, e-mail and initials.
 USER: Object = {
     "phone": "",
     "date_joined": "2026-01-05T09:00:00Z",

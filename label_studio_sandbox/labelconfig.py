@@ -216,7 +216,7 @@ def _check_schema(root: ElementTree.Element) -> None:
 
 
 def _as_json(tag: ElementTree.Element) -> Object:
-    """The tag with its attributes, its text and what is in it: a list for tags of one name, numbers and booleans as such."""
+    """Convert a tag with its attributes, text and children to JSON; tags of one name become a list."""
     # The messages quote it as what the server has.
     found: Object = OrderedDict((f"@{name}", _value(text)) for name, text in tag.attrib.items())
     if tag.text and tag.text.strip():

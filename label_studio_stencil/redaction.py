@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-#: What is shown in place of a secret.
+#: Shown in place of a secret.
 MASK = "***"
 #: Settings whose values are never shown: columns of a sheet, keys of `overrides`, fields of an answer.
 SECRET_FIELDS = frozenset({"task_data_password"})

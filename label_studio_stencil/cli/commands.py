@@ -25,7 +25,7 @@ from label_studio_stencil.sheet.sources import read_sheet
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the customary letter
 
-#: What the first Ctrl-C is told.
+#: Message after the first Ctrl-C.
 _COMPLETING = "Interrupted: what was begun is completed first; Ctrl-C once more ends at once."
 
 

@@ -23,7 +23,7 @@ from label_studio_stencil.report.report import Report
 MOST_ROWS = 40
 _EVERY = 0.2
 
-#: Set in the environment, it shows where what nobody has foreseen came from.
+#: Environment variable that shows the traceback of an unexpected error.
 TRACEBACK = "STENCIL_TRACEBACK"
 
 #: Text is shown as it is: nothing in it is markup, or stands for a picture.
@@ -31,7 +31,7 @@ _PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False
 
 
 class Progress(NamedTuple):
-    """How far something is, in rows and in words."""
+    """Progress: rows done, rows in all, and a text."""
 
     done: int
     total: int
@@ -67,7 +67,7 @@ class Display:
         self._err.print(self._prefixed(text), style="red")
 
     def failure(self, error: Exception) -> None:
-        """What ended a command: one line, and for what nobody has foreseen, on request, where it came from."""
+        """Show the error that ended a command in one line, and on request the traceback of an unexpected one."""
         if isinstance(error, StencilError):
             self.error(str(error))
             return

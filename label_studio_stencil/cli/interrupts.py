@@ -25,7 +25,7 @@ class Interrupts:
 
     Args:
         prefix: Begins each line that is written.
-        first: What the first Ctrl-C is told.
+        first: Message after the first Ctrl-C.
     """
 
     def __init__(self, *, prefix: str = "", first: str) -> None:

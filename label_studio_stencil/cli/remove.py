@@ -34,7 +34,7 @@ def remove(chosen: argparse.Namespace, display: Display) -> int:
     return 0 if report.dry_run or report.ok else 1
 
 
-#: What the first Ctrl-C is told.
+#: Message after the first Ctrl-C.
 _ENDING = "Interrupted: deletions under way are ended first; Ctrl-C once more ends at once."
 
 

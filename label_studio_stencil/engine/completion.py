@@ -1,4 +1,4 @@
-"""Writes what a row asks for, one PATCH a project, and holds what came of it against the row.
+"""Applies a row's settings with one PATCH, and compares the project with the row.
 
 The PATCH of a placeholder writes its settings and final description, and so takes the mark off, the proof that it is
 ours. So it goes out only while rivals are as they were seen and the look that it was decided by is fresh; and where its answer

@@ -183,7 +183,7 @@ def _placeholder_of(ticket: Ticket) -> int | None:
 
 
 def _left(ticket: Ticket) -> str:
-    """What of a row is on Label Studio, and what comes of it."""
+    """Describe what exists of a row, and what the next run does about it."""
     project = _placeholder_of(ticket)
     if ticket.planned.action is Action.UPDATE:
         return f"project {project} may not have been updated; a rerun sees to it"

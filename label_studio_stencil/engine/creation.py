@@ -16,7 +16,7 @@ from label_studio_stencil.labelstudio.outage import LongOutage
 from label_studio_stencil.plans.marker import key_of, new_id, read_mark
 from label_studio_stencil.report.outcomes import Outcome
 
-#: What Label Studio answers where it does not take what was sent.
+#: Statuses by which Label Studio rejects what was sent.
 COMPLAINTS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 

@@ -160,7 +160,7 @@ class Engine:
             raise RowsWaiting(waiting, seconds)
 
     async def complete_placeholders(self) -> None:
-        """Finish what was cut off: one more attempt at each row that was stopped and has something on Label Studio.
+        """Make one more attempt at each row that was stopped with something on Label Studio.
 
         To be called once the batch is stopping and nothing else of it runs any more.
         """

@@ -59,7 +59,7 @@ _NEVER_SENT = (
 #: Under this name an answer's extensions say how many bytes its request had.
 SENT_BYTES = "stencil.sent_bytes"
 
-#: How a program gets past a sign-in.
+#: How a program gets past a sign-in proxy.
 SIGN_IN = "LABEL_STUDIO_HEADERS sends the headers of a service account"
 
 #: Stands for all fields of a body.
@@ -182,7 +182,7 @@ def read(call: Call, answer: httpx.Response) -> Reply:
 
 
 def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
-    """What it means that no whole answer came.
+    """Build the error for a request that got no whole answer.
 
     Args:
         call: What was asked.
@@ -207,7 +207,7 @@ def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
 
 
 def _advice(detail: str) -> str:
-    """What to look at where no connection came about."""
+    """Return advice for a connection that could not be made."""
     if "CERTIFICATE_VERIFY_FAILED" in detail:
         return (
             "; its certificate is not trusted here: name the certificates of your organization in SSL_CERT_FILE, SSL_CERT_DIR "

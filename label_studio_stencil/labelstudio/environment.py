@@ -1,4 +1,4 @@
-"""What the environment says of the way to a server: proxies, certificates, and headers that something on the way asks for."""
+"""Reads connection settings from the environment: proxies, certificates, and headers for sign-in proxies."""
 
 import functools
 import ipaddress

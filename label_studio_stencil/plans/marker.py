@@ -1,4 +1,4 @@
-"""The mark that a placeholder carries as its description, and what a project's mark says about it.
+"""The marker in a placeholder's description: how it is written, and how it is read.
 
 A create is not idempotent and its answer can be lost, so each create is sent with a description that says who sent it, for
 which row, and what it was meant to become. Whoever finds the project later, in this process or in a rerun, knows from the

@@ -236,7 +236,7 @@ def _compared(target: Target, found: Project, leftovers: tuple[Project, ...], *,
 
 
 def _wanted(target: Target, pending: Pending | None) -> dict[str, JSON]:
-    """What an update writes: everything that the row and its template say, and a description where they have one.
+    """Return the settings that an update applies: those of the row and its template, and a description if they have one.
 
     Not what a project template of Enterprise gives: Label Studio itself applies that, when it makes a project.
     """

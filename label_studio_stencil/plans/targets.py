@@ -317,7 +317,7 @@ def _named(request: Request) -> _Names:
 
 
 def _named_by_invalid_rows(checked: Checked, options: Options) -> list[_Names]:
-    """What rows name that have problems already: a sheet is fixed once, so all of its problems are told at once.
+    """References of rows that have problems already: all problems of a sheet are reported together.
 
     A cell that has a problem itself names nothing.
     """

@@ -238,7 +238,7 @@ async def create_project(
 
 @dataclass
 class _Kept:
-    """What `create_project` keeps for the next attempt: an open Label Studio, and a batch that knows what was sent to it."""
+    """State that `create_project` keeps for its next attempt: an open Label Studio, and a batch that remembers its sends."""
 
     stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     batch: Batch | None = None

@@ -1,4 +1,4 @@
-"""Instructions are HTML: what Label Studio's cleaner does to it, and what becomes of Markdown.
+"""Compares HTML instructions as Label Studio's cleaner leaves them, and converts Markdown to HTML.
 
 Label Studio passes `expert_instruction` through an HTML cleaner (bleach in Community 1.23.2, measured). It closes tags, quotes
 attributes, adds `tbody`, escapes loose `&`, `<` and `>` and every tag that it does not know, and drops comments and most
@@ -46,7 +46,7 @@ class _Parts(HTMLParser):
         self.comments = True
 
     def seen(self) -> tuple[list[str], list[str]]:
-        """What a person reads, and the tags around it."""
+        """Return the visible text and the names of the tags."""
         return [" ".join(text.split()) for text in self.texts], [tag.name for tag in self.tags]
 
 

@@ -106,7 +106,7 @@ class Template:
         return Problem("variable-missing", message, column=f"var.{variable.name}")
 
 
-#: What a row with a labelling interface of its own is made from.
+#: The template of a row that has a labelling interface of its own.
 NO_TEMPLATE = Template(reference="", name="no template", identity="none")
 
 
