@@ -33,7 +33,7 @@ ROOMS = (
     {"rows"},
     {"labelstudio", "names", "policy", "sheet"},
     {"files"},
-    {"concurrency", "json_value", "letters", "problems", "redaction"},
+    {"codes", "concurrency", "json_value", "letters", "problems", "redaction"},
     {"version"},
 )
 # Stands apart: it imports nothing else of ours, or it would share the client's mistakes.

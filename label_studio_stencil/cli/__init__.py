@@ -1,4 +1,4 @@
-"""The command line: `stencil create|plan|check|submit|remove|template|workspace|sandbox`.
+"""The command line: `stencil create|plan|check|submit|remove|template|workspace|explain|sandbox`.
 
 Only `submit` has to do with Prefect, and only it imports Prefect.
 """

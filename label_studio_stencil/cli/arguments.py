@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from label_studio_stencil.api import CheckOptions, CreateOptions, PlanOptions
 from label_studio_stencil.cli import commands
+from label_studio_stencil.cli import explain as explaining
 from label_studio_stencil.cli import remove as removing
 from label_studio_stencil.cli import submit as submitting
 from label_studio_stencil.cli import templates as templating
@@ -135,6 +136,12 @@ def parser() -> Parser:
     group = _group(verbs, "workspace", "Label Studio's workspaces").add_subparsers(metavar="list")
     listing = _command(group, "list", commands.workspace_list, "list Label Studio's workspaces")
     _label_studio(listing)
+
+    explain = _command(verbs, "explain", explaining.explain, "explain the code of a problem or row, such as twins")
+    explain.add_argument(
+        "code", nargs="?", default="", metavar="CODE", help="the code in brackets; without it, all are listed"
+    )
+    explain.add_argument("--json", action="store_true", help="print JSON")
 
     sandbox = _command(
         verbs, "sandbox", commands.serve_sandbox, "serve the sandbox, a stand-in for Label Studio Enterprise"

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from label_studio_stencil.cli import main
+from label_studio_stencil.codes import CODES
 from label_studio_stencil.files import Asker
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.rows import references as references_module
@@ -31,7 +32,6 @@ from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.requests import requests_of
 from label_studio_stencil.sheet import limits as limits_module
 from label_studio_stencil.sheet import sources as sources_module
-from label_studio_stencil.sheet.codes import CODES
 from label_studio_stencil.sheet.model import SheetUnreadable
 from label_studio_stencil.sheet.sources import EXTENSIONS, read_sheet
 

@@ -11,7 +11,6 @@ from label_studio_stencil.problems import Problem, problem_lines
 from label_studio_stencil.rows import references as references_module
 from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.requests import find_duplicates, requests_of
-from label_studio_stencil.sheet.codes import CODES
 from label_studio_stencil.sheet.limits import MOST_IN_CELL
 from label_studio_stencil.sheet.model import Sheet
 from label_studio_stencil.sheet.sources import read_sheet
@@ -76,26 +75,6 @@ ONE_OF_EACH: list[tuple[str, bytes | str, int | None, str | None]] = [
     ("file-reference", "title,description\nabc,@x.txt\n", 2, "description"),
 ]
 
-#: Codes that need more than a text: each has a test of its own in this folder.
-ELSEWHERE = {
-    "too-many-problems",
-    "formula-error",
-    "formula-unsaved",
-    "template-missing",
-    "variable-unknown",
-    "variable-missing",
-    "variable-invalid",
-    "interface-refused",
-    "bad-step",
-    "member-unknown",
-    "workspace-missing",
-    "file-not-found",
-    "file-unreadable",
-    "file-too-large",
-    "file-not-text",
-    "outside-folder",
-}
-
 
 @pytest.mark.parametrize(("code", "content", "line", "column"), ONE_OF_EACH, ids=[code for code, *_ in ONE_OF_EACH])
 def test_each_mistake_is_one_problem_at_its_place(
@@ -105,10 +84,6 @@ def test_each_mistake_is_one_problem_at_its_place(
     assert [(each.code, each.line, each.column) for each in problems] == [(code, line, column)]
     assert problems[0].message[-1] in ".?"
     assert len(str(problems[0])) < 500
-
-
-def test_every_code_has_a_test_and_a_meaning() -> None:
-    assert {code for code, *_ in ONE_OF_EACH} | ELSEWHERE == CODES.keys()
 
 
 def test_a_valid_row_is_a_request() -> None:
