@@ -12,7 +12,12 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.labelstudio.pacing import Clock, Pacer, SystemClock, Toll
 from label_studio_stencil.options import Options
-from label_studio_stencil.settings import LabelStudioSettings, default_max_concurrency, default_requests_per_second
+from label_studio_stencil.settings import (
+    MAX_CONCURRENCY,
+    LabelStudioSettings,
+    default_max_concurrency,
+    default_requests_per_second,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ async def open_label_studio(
         version = await client.version()
         if not options.max_concurrency:
             pacer.max_concurrency = default_max_concurrency(version.edition)
+            pacer.max_reads = MAX_CONCURRENCY
         name = f"the embedded sandbox ({client.url})" if sandbox else client.url
         yield Instance(client, version.edition, pacer, name, sandbox)
 

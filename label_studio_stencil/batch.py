@@ -280,7 +280,7 @@ async def prepare(
         targets,
         options.mode,
         newest,
-        at_once=label_studio.pacer.max_concurrency,
+        at_once=label_studio.pacer.max_reads,
         allow_lookalikes=options.allow_lookalikes,
     )
     written = (each.target for each in surveyed.planned if each.action in _WRITING)

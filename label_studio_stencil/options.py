@@ -65,7 +65,8 @@ class Options(BaseModel):
         Field(
             ge=0,
             le=MOST_AT_ONCE,
-            description=f"Requests at the same time, at most {MOST_AT_ONCE}; 0 uses the edition's default (4; Community 1).",
+            description=f"Requests at the same time, at most {MOST_AT_ONCE}; "
+            "0 uses the edition's default (4; Community 1, reads 4).",
         ),
     ] = 0
     requests_per_second: Annotated[

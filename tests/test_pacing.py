@@ -126,6 +126,56 @@ async def test_no_more_requests_are_out_than_allowed(clock: VirtualClock) -> Non
     assert clock.now() == 1004
 
 
+@pytest.mark.parametrize(("max_reads", "seconds"), [(0, 8), (4, 2)])
+async def test_reads_may_be_side_by_side_where_writes_may_not(
+    clock: VirtualClock, max_reads: int, seconds: float
+) -> None:
+    pacer = Pacer(max_concurrency=1, max_reads=max_reads, clock=clock)
+    began = clock.now()
+
+    async def read() -> None:
+        async with pacer.slot(Turn.NEXT):
+            await clock.sleep(1)
+
+    await asyncio.gather(*(read() for _ in range(8)))
+    assert clock.now() - began == seconds
+
+
+@pytest.mark.parametrize("turn", [Turn.NOW, Turn.SOON, Turn.LATER])
+async def test_no_write_is_beside_reads_that_need_more_places_than_it_may_have(clock: VirtualClock, turn: Turn) -> None:
+    pacer = Pacer(max_concurrency=1, max_reads=4, clock=clock)
+    out: list[Turn] = []
+    seen: set[tuple[Turn, ...]] = set()
+
+    async def send(each: Turn, after: float) -> None:
+        await clock.sleep(after)
+        async with pacer.slot(each):
+            out.append(each)
+            seen.add(tuple(out))
+            await clock.sleep(1)
+            out.remove(each)
+
+    reads = [send(Turn.NEXT, number / 4) for number in range(12)]
+    await asyncio.gather(*reads, send(turn, 0.6), send(turn, 1.1))
+    assert {each for each in seen if turn in each} == {(turn,)}
+    assert max(map(len, seen)) == 4
+
+
+async def test_a_write_that_goes_first_waits_for_no_read_that_came_after_it(clock: VirtualClock) -> None:
+    pacer = Pacer(max_concurrency=1, max_reads=2, clock=clock)
+    order: list[str] = []
+
+    async def send(name: str, turn: Turn, after: float) -> None:
+        await clock.sleep(after)
+        async with pacer.slot(turn):
+            order.append(name)
+            await clock.sleep(1)
+
+    reads = [send(f"read {number}", Turn.NEXT, number / 2) for number in range(6)]
+    await asyncio.gather(*reads, send("deletion", Turn.NOW, 0.75))
+    assert order.index("deletion") == 2
+
+
 async def test_first_come_is_first_served(clock: VirtualClock) -> None:
     order: list[int] = []
 

@@ -96,7 +96,7 @@ _Line = deque[asyncio.Future[None]]
 class Pacer:
     """Lets requests out one by one, each in its turn, as fast as three limits allow.
 
-    - At most `max_concurrency` requests are out at once.
+    - At most `max_concurrency` requests are out at once; while only reads are, as many as `max_reads` if that is more.
     - At a rate of N a second, requests leave evenly spaced; a late timer is made up for, but never more than
       N leave in any second, so neither a sliding nor a fixed window of one second on the server overflows.
     - A pause holds back everything that has not left yet.
@@ -108,6 +108,7 @@ class Pacer:
 
     Args:
         max_concurrency: Requests that may be out at once.
+        max_reads: Reads that may be out at once while nothing else is; by default no more than `max_concurrency`.
         requests_per_second: The highest rate; 0 is none.
         clock: What tells the time and sleeps.
         toll: Awaited by each request before it leaves, one at a time: a limit that is shared with others elsewhere.
@@ -122,6 +123,7 @@ class Pacer:
         self,
         *,
         max_concurrency: int = 4,
+        max_reads: int = 0,
         requests_per_second: float = 0,
         clock: Clock | None = None,
         toll: Toll | None = None,
@@ -136,7 +138,8 @@ class Pacer:
         self._toll = toll
         self._leaving = False
         self._waiting: dict[Turn, _Line] = {turn: deque() for turn in Turn}
-        self._out = 0
+        self._out = self._writes_out = 0
+        self._max_reads = max_reads
         self.max_concurrency = max_concurrency
         self._sends: deque[float] = deque(maxlen=REMEMBERED)
         self._next_send = -math.inf
@@ -153,6 +156,16 @@ class Pacer:
         if number < 1:
             raise ValueError(f"max_concurrency must be at least 1, not {number}")
         self._max_concurrency = number
+        self._admit()
+
+    @property
+    def max_reads(self) -> int:
+        """Reads that may be out at once while nothing else is; may be set at any time."""
+        return max(self._max_reads, self._max_concurrency)
+
+    @max_reads.setter
+    def max_reads(self, number: int) -> None:
+        self._max_reads = number
         self._admit()
 
     def slot(self, turn: Turn = Turn.LATER) -> AbstractAsyncContextManager[None]:
@@ -196,6 +209,7 @@ class Pacer:
                 await self._toll()
             await self._until_due()
             self._out += 1
+            self._writes_out += turn is not Turn.NEXT
         finally:
             self._leaving = False
             self._admit()
@@ -203,6 +217,7 @@ class Pacer:
             yield
         finally:
             self._out -= 1
+            self._writes_out -= turn is not Turn.NEXT
             self._admit()
 
     async def _place(self, turn: Turn) -> None:
@@ -225,11 +240,19 @@ class Pacer:
         """
         for turn in _EAGER if self.eager else Turn:
             line = self._waiting[turn]
-            while line and not self._leaving and self._out < self._max_concurrency:
-                admitted = line.popleft()
-                if not admitted.done():
+            while line and not self._leaving:
+                if line[0].done():
+                    line.popleft()
+                elif self._has_place(turn):
                     self._leaving = True
-                    admitted.set_result(None)
+                    line.popleft().set_result(None)
+                else:
+                    # Nobody behind it goes first, or reads would hold a write up for ever.
+                    return
+
+    def _has_place(self, turn: Turn) -> bool:
+        only_reads = turn is Turn.NEXT and not self._writes_out
+        return self._out < (self.max_reads if only_reads else self._max_concurrency)
 
     async def _until_due(self) -> None:
         # A pause may begin during the sleep, so the time is asked for again after each.

@@ -20,6 +20,7 @@ from tests.real.batches import (
     started,
     write_sheet,
 )
+from tests.real.existing import existing
 
 pytestmark = pytest.mark.real
 
@@ -49,6 +50,25 @@ def test_a_batch_is_created_with_tasks_run_again_and_updated(each_label_studio: 
         assert_exactly_once(client, "Life", 8, last.to_json())
         found = projects(client, "Life")
         assert {(project["color"], project["task_number"]) for project in found} == {("#CF222E", 3)}
+
+
+def test_among_three_thousand_projects_rows_are_made_once_and_looked_for_in_a_page_of_each_hundred(
+    each_label_studio: Instance, tmp_path: Path
+) -> None:
+    url, token = each_label_studio.url, each_label_studio.token
+    existing(each_label_studio, 3000)
+    sheet = write_sheet(tmp_path, "Late", 60)
+    with http(url, token) as client:
+        assert outcomes(made(url, token, sheet)) == {"created": 60}
+        count = client.get("/api/projects/", params={"page_size": 1, "include": "id"}).json()["count"]
+        again = made(url, token, sheet)
+        assert outcomes(again) == {"exists": 60}
+        # The pages, the newest once more, the edition.
+        assert again.requests <= count // 100 + 3
+        assert_exactly_once(client, "Late", 60, again.to_json())
+        # Told apart from one that was there before.
+        there = [{"title": "Archive 00017", "label_config": "<View/>"}]
+        assert outcomes(made(url, token, there)) == {"exists": 1}
 
 
 def test_a_batch_is_removed_but_for_what_somebody_works_on(
