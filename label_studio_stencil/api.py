@@ -15,6 +15,7 @@ from label_studio_stencil.batch import BatchFailed, prepare
 from label_studio_stencil.labelstudio.address import base_address
 from label_studio_stencil.labelstudio.environment import BadConnectionSetting, checked_headers
 from label_studio_stencil.labelstudio.errors import InvalidAddress, LabelStudioError, Unauthorized
+from label_studio_stencil.labelstudio.pacing import SystemClock
 from label_studio_stencil.options import BadOption, FailWhen, Options, failed, options_of
 from label_studio_stencil.plans.targets import Checked, check_files
 from label_studio_stencil.plans.targets import check as check_sheet
@@ -161,11 +162,12 @@ async def create(source: Source, options: CreateOptions) -> Report:
         BatchFailed: Rows need attention, and `fail_when` asks for an error; `report` tells of each.
         StencilError: Nothing was done, for a reason that it says.
     """
+    began = SystemClock().now()
     if options.output and not options.dry_run:
         check_output(options.output)
     checked = await _checked(source, options)
     async with label_studio_of(options) as label_studio:
-        batch = await prepare(checked, options, label_studio)
+        batch = await prepare(checked, options, label_studio, began=began)
         if options.dry_run:
             return batch.report()
         try:
@@ -192,10 +194,11 @@ async def plan(source: Source, options: PlanOptions) -> Report:
         InvalidSheet: The sheet has problems.
         StencilError: It can't be planned, for a reason that it says.
     """
+    began = SystemClock().now()
     options = options.model_copy(update={"dry_run": True})
     checked = await _checked(source, options)
     async with label_studio_of(options) as label_studio:
-        return (await prepare(checked, options, label_studio)).report()
+        return (await prepare(checked, options, label_studio, began=began)).report()
 
 
 @_keywords(CheckOptions)

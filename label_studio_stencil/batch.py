@@ -11,7 +11,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from label_studio_stencil.access import Instance
 from label_studio_stencil.concurrency import together, until_stopped
@@ -22,6 +22,7 @@ from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.labelstudio.pacing import spread
 from label_studio_stencil.options import Options, most_failures
+from label_studio_stencil.plans.changes import changes_of
 from label_studio_stencil.plans.plan import Action
 from label_studio_stencil.plans.survey import listed_fields, newest_page, survey
 from label_studio_stencil.plans.targets import Checked, refused_interfaces, resolve_targets
@@ -73,13 +74,14 @@ class Batch:
         engine: Engine,
         problems: Sequence[Problem],
         steps: StepRunner,
+        began: float,
     ) -> None:
         self._steps = steps
         self.sheet, self.options, self.label_studio, self.engine = checked.sheet, options, label_studio, engine
         self.stopping = engine.stopping
-        self.started = datetime.now(UTC)
         self._clock = label_studio.pacer.clock
-        self._began = self._clock.now()
+        self._began = began
+        self.started = datetime.now(UTC) - timedelta(seconds=self._clock.now() - began)
         self.most_failures = most_failures(options.max_failures, len(self.sheet.rows))
         self._invalid: dict[int, list[Problem]] = {}
         for problem in problems:
@@ -178,6 +180,7 @@ class Batch:
             error_code=ticket.error_code,
             error=ticket.error,
             steps=ticket.steps,
+            changes=changes_of(ticket.planned) if self.options.dry_run else (),
             cells=self._cells(target.request),
             again=None if outcome.ok else self._again(target.request),
         )
@@ -258,9 +261,21 @@ _WRITING = frozenset({Action.CREATE, Action.RESUME, Action.UPDATE})
 
 
 async def prepare(
-    checked: Checked, options: Options, label_studio: Instance, *, patience: Patience | None = None
+    checked: Checked,
+    options: Options,
+    label_studio: Instance,
+    *,
+    patience: Patience | None = None,
+    began: float | None = None,
 ) -> Batch:
     """Resolve every name, find every problem that only Label Studio can show, and plan; nothing is written.
+
+    Args:
+        checked: The sheet.
+        options: How it is run.
+        label_studio: Where.
+        patience: How long to wait for what Label Studio has not shown yet.
+        began: Since when the batch counts its time, by its clock; by default since now.
 
     Raises:
         InvalidSheet: The sheet has problems, and `skip_invalid` was not given or does not help.
@@ -268,6 +283,7 @@ async def prepare(
         LabelStudioError: Label Studio did not answer.
     """
     most_failures(options.max_failures, 0)
+    began = label_studio.pacer.clock.now() if began is None else began
     fields = listed_fields(checked.requests, options.mode)
     (targets, problems, people), newest = await together(
         (resolve_targets(checked, options, label_studio), newest_page(label_studio.client, fields))
@@ -309,7 +325,7 @@ async def prepare(
         at_once=label_studio.pacer.max_concurrency,
         list_lag=lambda: engine.list_lag,
     )
-    batch = Batch(checked, options, label_studio, engine, [*problems, *refused], steps)
+    batch = Batch(checked, options, label_studio, engine, [*problems, *refused], steps, began)
     engine.when_done(batch.note_done)
     return batch
 

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 #: Exit codes.
@@ -17,7 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code.
 
     0: all rows are ok. 1: some need attention. 2: nothing was done (bad sheet, bad usage, no server). 130: interrupted.
+    With `plan --detailed-exitcode` 2 is that there is something to do, and 1 everything that is wrong.
     """
+    began = time.monotonic()
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGTERM"):
         # What ends a container ends a command as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -26,19 +29,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # if it is a file
     try:
-        return _run(arguments)
+        return _run(sys.argv[1:] if arguments is None else arguments, began)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         return INTERRUPTED
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str], began: float) -> int:
     # A second of imports, in which somebody may press Ctrl-C.
     from label_studio_stencil.cli.arguments import parser
     from label_studio_stencil.cli.display import Display
 
-    chosen = parser().parse_args(arguments)
-    display = Display(sandbox=getattr(chosen, "sandbox", False), machine=getattr(chosen, "json", False))
+    nothing_done = NEEDS_ATTENTION if "--detailed-exitcode" in arguments else NOTHING_DONE
+    try:
+        chosen = parser().parse_args(arguments)
+    except SystemExit as ended:
+        raise SystemExit(nothing_done if ended.code == NOTHING_DONE else ended.code) from None
+    display = Display(
+        sandbox=getattr(chosen, "sandbox", False),
+        machine=getattr(chosen, "json", False),
+        began=began,
+        nothing_done=nothing_done,
+    )
     try:
         return int(chosen.command(chosen, display))
     except BrokenPipeError:
@@ -47,7 +59,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return display.code
     except Exception as error:  # noqa: BLE001 - it ends in a line, and on request in a traceback
         display.failure(error)
-        return display.code or NOTHING_DONE
+        return display.code or nothing_done
 
 
 if __name__ == "__main__":

@@ -44,6 +44,9 @@ _METAVARS = {
 class Parser(argparse.ArgumentParser):
     """A parser that names the nearest command or option where there is none by a name."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse all arguments, or end with a message of the command that they are for."""
         chosen, unknown = self.parse_known_args(args, namespace)
@@ -90,6 +93,11 @@ def parser() -> Parser:
 
     plan = _command(verbs, "plan", commands.plan, "show what each row is going to do, and write nothing")
     _sheet(plan)
+    plan.add_argument(
+        "--detailed-exitcode",
+        action="store_true",
+        help="exit with 0 if there is nothing to do, 2 if there is, and 1 if rows need attention or anything is wrong",
+    )
     _options(plan, PlanOptions, without=_NO_FLAGS | _OF_WRITING)
 
     check = _command(

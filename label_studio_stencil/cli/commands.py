@@ -25,6 +25,8 @@ from label_studio_stencil.sheet.sources import read_sheet
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the customary letter
 
+#: Exit code of `plan --detailed-exitcode` where there is something to do.
+TO_DO = 2
 #: Message after the first Ctrl-C.
 _COMPLETING = "Interrupted: what was begun is completed first; Ctrl-C once more ends at once."
 
@@ -74,7 +76,7 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
 
 async def _create(checked: Checked, options: CreateOptions, display: Display, batches: list[Batch]) -> Report:
     async with label_studio_of(options) as label_studio:
-        batch = await prepare(checked, options, label_studio)
+        batch = await prepare(checked, options, label_studio, began=display.began)
         batch.tell = display.note
         batches.append(batch)
         # What the plan has built up stays for the whole batch, and the garbage collector need not walk through it.
@@ -98,17 +100,18 @@ def plan(chosen: argparse.Namespace, display: Display) -> int:
     """Show what each row is going to do."""
     options = chosen_options(PlanOptions, chosen).model_copy(update={"dry_run": True})
     try:
-        report = asyncio.run(_plan(_checked(chosen, options), options))
+        report = asyncio.run(_plan(_checked(chosen, options), options, display))
     except InvalidSheet as invalid:
         return _show_problems(invalid, display)
-    display.code = 0 if report.ok else 1
+    to_do = any(row.outcome.written for row in report.rows)
+    display.code = int(not report.ok) or (TO_DO if getattr(chosen, "detailed_exitcode", False) and to_do else 0)
     display.report(report)
     return display.code
 
 
-async def _plan(checked: Checked, options: PlanOptions) -> Report:
+async def _plan(checked: Checked, options: PlanOptions, display: Display) -> Report:
     async with label_studio_of(options) as label_studio:
-        return (await prepare(checked, options, label_studio)).report()
+        return (await prepare(checked, options, label_studio, began=display.began)).report()
 
 
 def chosen_options(model: type[O], chosen: argparse.Namespace) -> O:
@@ -128,7 +131,7 @@ def _checked(chosen: argparse.Namespace, options: Options) -> Checked:
 def _show_problems(invalid: InvalidSheet, display: Display) -> int:
     display.problems(invalid.sheet, invalid.problems, invalid.notes)
     display.error(f"{counted(len(invalid.problems), 'problem')}; nothing was created.")
-    return 2
+    return display.nothing_done
 
 
 def check(chosen: argparse.Namespace, display: Display) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from label_studio_stencil.problems import Problem, StencilError, problem_lines
+from label_studio_stencil.problems import Problem, StencilError, counted, problem_lines
 from label_studio_stencil.redaction import redact, visible
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 from label_studio_stencil.report.report import Report
 
-#: Rows that a table on the terminal shows; the files have all.
+#: Rows that a table on the terminal shows; in a pipe it has all.
 MOST_ROWS = 40
 _EVERY = 0.2
 
@@ -42,12 +43,18 @@ class Display:
     """Results go to standard output, all else to standard error; on the sandbox every line says so.
 
     Attributes:
+        began: When the command began, in seconds of the monotonic clock.
         code: The command's exit code, where whoever reads standard output closes it before the end.
+        nothing_done: The exit code where nothing was done, since something is wrong.
         prefix: Begins each line.
     """
 
-    def __init__(self, *, sandbox: bool = False, machine: bool = False) -> None:
+    def __init__(
+        self, *, sandbox: bool = False, machine: bool = False, began: float | None = None, nothing_done: int = 2
+    ) -> None:
         self.machine = machine
+        self.nothing_done = nothing_done
+        self.began = time.monotonic() if began is None else began
         self.code = 0
         self.prefix = "[sandbox] " if sandbox else ""
         self._out = Console(file=sys.stdout, **_PLAIN)
@@ -89,7 +96,7 @@ class Display:
         sys.stdout.write(("\n  ]" if report.rows else "[]") + end + "\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table at a terminal; in a pipe a line for each row, its cells separated by tabs."""
+        """A table at a terminal, of at most `MOST_ROWS` rows; in a pipe a line for each row, its cells separated by tabs."""
         if self.machine:
             return
         if not self._out.is_terminal:
@@ -97,9 +104,11 @@ class Display:
                 sys.stdout.write("\t".join(map(_one_line, row)) + "\n")
             return
         table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-        for row in rows:
+        for row in rows[:MOST_ROWS]:
             table.add_row(*(_one_line(cell) for cell in row))
         self._out.print(table, soft_wrap=False)
+        if len(rows) > MOST_ROWS:
+            self.say(f"... and {counted(len(rows) - MOST_ROWS, 'more row')}; --json shows all, and so does a pipe.")
 
     def problems(self, sheet: str, problems: Sequence[Problem], notes: Sequence[str] = ()) -> None:
         """What is wrong with a sheet, and how it was read, for a person or a machine."""
@@ -114,23 +123,30 @@ class Display:
             self.error(f"{sheet}: {line}")
 
     def report(self, report: Report) -> None:
-        """The closing table: rows that need attention first, then, of a plan, the others; then the counts."""
+        """The rows that need attention, and the counts; of a plan the counts, and then all rows, those first."""
         if self.machine:
             self._json_report(report)
             return
         # Rows that the batch did not come to are counted, not listed: it stopped before them, and nothing is wrong with them.
         bad = [row for row in report.rows if not row.outcome.ok and not _not_reached(row)]
         rows = bad + ([row for row in report.rows if row.outcome.ok] if report.dry_run else [])
+        requests = counted(report.requests, "request")
+        counts = f"{report.sentence} ({report.seconds:.1f} s, {requests}, {report.label_studio})"
+        if report.dry_run:
+            self.say(counts)
+            self._notes(report)
         if rows:
             self.table(
-                ("line", "outcome", "title", "workspace", "project", "why"),
-                [_cells(row, dry_run=report.dry_run) for row in rows[:MOST_ROWS]],
+                ("line", "outcome", "title", "workspace", "project", "details"),
+                [_cells(row, dry_run=report.dry_run) for row in rows],
             )
-        if len(rows) > MOST_ROWS:
-            self.say(f"... and {len(rows) - MOST_ROWS} more rows")
+        if not report.dry_run:
+            self._notes(report)
+            self.say(counts)
+
+    def _notes(self, report: Report) -> None:
         for note in report.notes:
             self.say(note)
-        self.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.label_studio})")
 
     @contextmanager
     def progress(self, progress: Callable[[], Progress | None]) -> Iterator[None]:
@@ -183,8 +199,8 @@ def _not_reached(row: RowReport) -> bool:
 
 def _cells(row: RowReport, *, dry_run: bool) -> tuple[str, ...]:
     project = "" if row.project_id is None else str(row.project_id)
-    why = f"{row.error} [{row.error_code}]" if row.error else ""
-    return (str(row.line), row.outcome.told(dry_run=dry_run), row.title, row.workspace, project, why)
+    details = f"{row.error} [{row.error_code}]" if row.error else "; ".join(map(str, row.changes))
+    return (str(row.line), row.outcome.told(dry_run=dry_run), row.title, row.workspace, project, details)
 
 
 def _one_line(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from label_studio_stencil.report.masking import masked_cell, masked_error
 
@@ -54,6 +54,18 @@ _WRITTEN = frozenset({Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED})
 _OK = _WRITTEN | {Outcome.UNCHANGED, Outcome.EXISTS}
 
 
+class Change(NamedTuple):
+    """A field that an update would change, with both values as people are shown them."""
+
+    field: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        """`color: #FFFFFF -> #112233`."""
+        return f"{self.field}: {self.old} -> {self.new}"
+
+
 @dataclass(frozen=True, slots=True)
 class RowReport:
     """What became of one row.
@@ -70,6 +82,7 @@ class RowReport:
         error_code: Stable slug of what is wrong; empty where the row is well.
         error: What is wrong, for people; empty where the row is well.
         steps: What happened to its members, tasks and publication, for people.
+        changes: In a dry run, the fields that an update would change.
         cells: The input columns as they were read.
         again: The input columns as a sheet in another folder would have to write them; `None` where that is the same.
     """
@@ -85,6 +98,7 @@ class RowReport:
     error_code: str = ""
     error: str = ""
     steps: str = ""
+    changes: tuple[Change, ...] = ()
     cells: Mapping[str, object] = field(default_factory=dict)
     again: Mapping[str, object] | None = None
 

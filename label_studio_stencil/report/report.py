@@ -63,7 +63,7 @@ class Report:
         sandbox: Whether Label Studio was the embedded sandbox.
         batch: Eight hexadecimal digits that name the batch.
         started: When the batch started, with its time zone.
-        seconds: How long it took.
+        seconds: How long it took, planning included.
         requests: Requests sent to Label Studio.
         mode: `create` or `update`.
         dry_run: Whether nothing was written, and outcomes are what rows would become.
@@ -247,4 +247,5 @@ def added_values(row: RowReport, outcome: str) -> tuple[Scalar, ...]:
 def _json_row(row: RowReport) -> dict[str, JSON]:
     pairs: Iterator[tuple[str, Scalar]] = zip(ADDED_COLUMNS, added_values(row, row.outcome.value), strict=True)
     line, *rest = pairs
-    return dict([line, ("title", row.title), ("workspace", row.workspace), *rest])
+    changes: JSON = {each.field: {"old": each.old, "new": each.new} for each in row.changes}
+    return dict([line, ("title", row.title), ("workspace", row.workspace), *rest, ("changes", changes)])

@@ -114,6 +114,7 @@ def test_the_form_for_machines_is_json_with_stable_keys() -> None:
         "error_code": "",
         "error": "",
         "steps": "",
+        "changes": {},
     }
 
 
