@@ -203,9 +203,7 @@ def test_a_plan_shows_each_field_of_an_update_old_and_new(
     assert "task_data_password: *** -> ***" in details
     assert 'label_config: …<Choice value="A"/></Choices></View> (107 characters) -> …<Choice value="B"/>' in details
     assert "-> the text of the file (" in details
-    changes = json.loads(stencil("plan", "-", *DEFAULTS, "--mode", "update", "--json", stdin=sheets[1]).stdout)["rows"][
-        0
-    ]["changes"]
+    changes = json.loads(stencil(*plan, "--json").stdout)["rows"][0]["changes"]
     assert changes["color"] == {"old": "#FFFFFF", "new": "#112233"}
     assert not any(word in done.stdout + str(changes) for word in ("geheim", "quoted nowhere"))
 
