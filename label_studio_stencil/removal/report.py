@@ -1,4 +1,4 @@
-"""What became of each row of the results that a removal was asked for."""
+"""The report of a removal: an outcome for each row of the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ _LINES_NAMED = 5
 
 
 class RemovalOutcome(StrEnum):
-    """What became of the project of a row; every row has exactly one.
+    """The outcome of a row's project; every row has exactly one.
 
     Attributes:
-        REMOVED: It was deleted.
-        WOULD_BE_REMOVED: It can be proven to be the batch's; nothing was deleted in this run.
-        GONE: It was not there any more.
-        KEPT: The batch says that it made it, and it can't be proven, or something has become of it since.
-        FAILED: Label Studio refused to delete it, or did not say whether it did.
-        UNPROCESSED: The removal stopped first.
-        LEFT_ALONE: The batch does not say that it made one.
+        REMOVED: The project was deleted.
+        WOULD_BE_REMOVED: The project is provably the batch's. Nothing was deleted, as `--yes` was not given.
+        GONE: The project did not exist any more.
+        KEPT: The results say that the batch made the project, but it can't be proven, or somebody changed it since.
+        FAILED: Label Studio refused to delete the project, or did not answer.
+        UNPROCESSED: The removal stopped before the row.
+        LEFT_ALONE: The results don't say that the batch made a project.
     """
 
     FAILED = "failed"
@@ -38,16 +38,16 @@ class RemovalOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemovalRow:
-    """What became of one row's project.
+    """The report on one row's project.
 
     Attributes:
-        line: Number of the row in the batch's sheet.
+        line: Line of the row in the batch's sheet.
         title: Title of the project, as the results have it.
         project_id: Its number, where it is known.
         project_url: Its address; empty where there is none.
-        outcome: What became of it.
-        code: Stable slug of why it is still there; empty where it is not.
-        why: The same for people.
+        outcome: Its outcome.
+        code: Code of the reason why it is still there; empty if it is not.
+        why: The reason as a sentence.
     """
 
     line: int

@@ -1,4 +1,4 @@
-"""What can become of a row, and what is told about each row."""
+"""The outcome of a row, and the report on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,16 +11,16 @@ Scalar: TypeAlias = bool | int | float | str | None
 
 
 class Outcome(StrEnum):
-    """What became of a row; every row has exactly one.
+    """The outcome of a row; every row has exactly one.
 
     Attributes:
-        CREATED: The project was made by this batch.
-        RESUMED: A project that an earlier try left half made was completed.
-        UPDATED: The project existed and was brought to the row's overrides.
-        UNCHANGED: The project existed and had the row's overrides already.
+        CREATED: This batch made the project.
+        RESUMED: An earlier run had left a placeholder or unfinished steps; this batch completed them.
+        UPDATED: The project existed, and `--mode update` changed it.
+        UNCHANGED: The project existed, and had everything that the row asks for.
         EXISTS: The project existed and was left alone.
-        INVALID: The row is wrong; nothing was sent for it.
-        FAILED: Label Studio refused the row, or every try at it failed.
+        INVALID: The row has problems; nothing was sent for it.
+        FAILED: Label Studio rejected the row, or every attempt failed.
         AMBIGUOUS: The project may or may not exist; the error says what to look at.
         UNPROCESSED: The batch stopped before the row.
     """
@@ -68,20 +68,20 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowReport:
-    """What became of one row.
+    """The report on one row.
 
     Attributes:
-        line: Number of the row in its file; the header is line 1.
+        line: Line of the row in its file; the header is line 1.
         title: Title of the project, as the row asked for it.
-        workspace: Name or id of the workspace, as the row asked for it; empty where it has none.
-        outcome: What became of the row; in a dry run, what would become of it.
-        project_id: Number of the project on Label Studio, where it is known.
-        project_url: Address of the project for people; empty where there is none.
-        attempts: How often the row was tried.
+        workspace: Name or id of the workspace, as the row asked for it; empty if it names none.
+        outcome: Outcome of the row; in a dry run, the outcome that it would have.
+        project_id: Id of the project in Label Studio, if it is known.
+        project_url: Address of the project's page; empty if there is none.
+        attempts: Number of attempts at the row.
         seconds: Time spent on the row, waits included.
-        error_code: Stable slug of what is wrong; empty where the row is well.
-        error: What is wrong, for people; empty where the row is well.
-        steps: What happened to its members, tasks and publication, for people.
+        error_code: Code of the error; empty if the row is ok. `stencil explain CODE` explains it.
+        error: The error as a sentence; empty if the row is ok.
+        steps: What was done about its members, tasks and publication.
         changes: In a dry run, the fields that an update would change.
         cells: The input columns as they were read.
         again: The input columns as a sheet in another folder would have to write them; `None` where that is the same.

@@ -74,7 +74,7 @@ class FieldFacts:
 
 
 def _facts(name: str, info: FieldInfo) -> FieldFacts:
-    base, *marks = _parts(info.annotation)
+    base, *marks = parts_of(info.annotation)
     extra = cast("Mapping[str, JSON]", info.json_schema_extra)
     kind = next(mark for mark in marks if isinstance(mark, Kind))
     choices = tuple(one.value for one in base) if isinstance(base, type) and issubclass(base, StrEnum) else ()
@@ -94,12 +94,11 @@ def _facts(name: str, info: FieldInfo) -> FieldFacts:
     )
 
 
-def _parts(annotation: object) -> tuple[object, ...]:
+def parts_of(annotation: object) -> tuple[object, ...]:
     """The type and the marks of `Annotated[type, *marks] | None`."""
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = next(part for part in get_args(annotation) if part is not type(None))
-    assert get_origin(annotation) is Annotated  # noqa: S101 - the model above is written so
-    return get_args(annotation)
+    return get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
 
 
 FIELDS: Mapping[str, FieldFacts] = MappingProxyType(
