@@ -13,6 +13,7 @@ LABEL_STUDIO_VERSION := 1.23.2
 
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS_VENV := .venv-docs
 STUDIO := .label-studio
 STUDIO_BIN := $(STUDIO)/venv/bin
 RESOLVE = $(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %)
@@ -106,12 +107,19 @@ label-studio-production: $(STUDIO)/venv/.installed postgresql nginx ## Start one
 reference: $(VENV)/.dev ## Write the pages of docs/reference again, from the code
 	@$(BIN)/python -m scripts.reference
 
+.PHONY: docs
+docs: $(DOCS_VENV)/.installed ## Build the documentation as a site in .stencil/site; broken links are errors
+	@rm -rf .stencil/site-source .stencil/site && mkdir -p .stencil/site-source
+	@tar -cf - *.md LICENSE docs examples deployments/*.yaml | tar -xf - -C .stencil/site-source
+	@$(DOCS_VENV)/bin/zensical build --clean --strict
+
 .PHONY: constraints
 constraints: ## Pin again what all supported Pythons resolve to today (PYTHONS='...')
 	@mkdir -p .stencil
 	@$(RESOLVE) '.[dev,bench]' > .stencil/constraints && mv .stencil/constraints constraints.txt
 	@$(RESOLVE) 'label-studio==$(LABEL_STUDIO_VERSION)' gunicorn > .stencil/constraints && \
 		mv .stencil/constraints constraints-label-studio.txt
+	@$(RESOLVE) zensical > .stencil/constraints && mv .stencil/constraints constraints-docs.txt
 
 .PHONY: clean
 clean: ## Remove what these commands made, Label Studio's environment and its data included
@@ -165,7 +173,12 @@ $(STUDIO)/venv/.installed: constraints-label-studio.txt | $(STUDIO_BIN)/pip
 	@$(STUDIO_BIN)/python $(PIP_INSTALL) --constraint constraints-label-studio.txt label-studio gunicorn
 	@touch $@
 
-$(BIN)/pip $(STUDIO_BIN)/pip:
+$(DOCS_VENV)/.installed: constraints-docs.txt | $(DOCS_VENV)/bin/pip
+	@echo 'Installing Zensical into $(DOCS_VENV) (half a minute the first time) ...'
+	@$(DOCS_VENV)/bin/python $(PIP_INSTALL) --constraint constraints-docs.txt zensical
+	@touch $@
+
+$(BIN)/pip $(STUDIO_BIN)/pip $(DOCS_VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Stencil needs Python 3.11 or later, and $(PYTHON) is `$(PYTHON) -V 2>&1`: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(patsubst %/bin/pip,%,$@)

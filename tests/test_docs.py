@@ -47,6 +47,11 @@ def test_every_page_is_in_the_index() -> None:
     assert [page for page in sorted(pages) if f"({page})" not in index] == []
 
 
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    site = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    assert [page for page in PAGES if f'"{page.relative_to(ROOT)}"' not in site] == []
+
+
 def test_reference_pages_are_as_the_code_has_them() -> None:
     stale = [name for name, page in reference.pages().items() if text(f"docs/reference/{name}") != page]
     assert stale == [], "run `make reference`"

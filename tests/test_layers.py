@@ -144,7 +144,7 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
     assert [f"{path}:{number}" for path, number, line in tracked_lines() if folders.search(line)] == []
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "constraints-label-studio.txt"])
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-docs.txt", "constraints-label-studio.txt"])
 def test_constraints_hold_pinned_versions_alone(name: str) -> None:
     pin = re.compile(r'[a-z0-9-]+==[\w.+!]+(; python_version [=<>]+ "[\d.]+"( or python_version [=<>]+ "[\d.]+")*)?')
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
