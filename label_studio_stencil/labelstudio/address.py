@@ -31,6 +31,13 @@ def base_address(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{_PAGES.sub('', path)}"
 
 
+def host_of(url: str) -> str:
+    """Host and port of a Label Studio, by which limits, events and artifacts name it: `labels.example.com`."""
+    parts = urlsplit(url)
+    usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return parts.netloc.lower().removesuffix(usual)
+
+
 def is_loopback(url: str) -> bool:
     """Whether Label Studio runs on this machine."""
     host = urlsplit(url).hostname or ""

@@ -2,32 +2,38 @@
 
 import asyncio
 import contextlib
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from prefect import Flow
 from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import Artifact, FlowRun, State
 from prefect.runtime import flow_run, task_run
 
 from label_studio_stencil.batch import Batch
+from label_studio_stencil.labelstudio.address import host_of
 from label_studio_stencil.prefect.lifecycle import repeated
 from label_studio_stencil.prefect.parameters import source_name
 from label_studio_stencil.problems import InvalidSheet, Problem, counted, grouped
 from label_studio_stencil.report.escaping import defused, escape
 from label_studio_stencil.report.markdown import markdown_summary, problem_table
+from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.report.summary import progress_text
 
-#: Keys of the artifacts: the same in every run, so that Prefect shows their history.
+#: Kinds of artifacts; `key_of` makes their keys.
 SUMMARY_KEY = "stencil-summary"
 ROWS_KEY = "stencil-rows"
 PROGRESS_KEY = "stencil-progress"
 PROBLEMS_KEY = "stencil-problems"
+_KINDS = (SUMMARY_KEY, ROWS_KEY, PROGRESS_KEY, PROBLEMS_KEY)
 
 #: Rows of a table artifact at most; the files hold all.
 MOST_ROWS = 1000
@@ -41,6 +47,38 @@ PROGRESS_EVERY = 1.0
 LONGEST_CALL = 20.0
 
 
+def key_of(kind: str, host: str) -> str:
+    """Return an artifact's key, the same in every run on a Label Studio, so that Prefect shows their history.
+
+    Args:
+        kind: Such as `stencil-summary`.
+        host: Host of the Label Studio; empty where it is not known.
+    """
+    return "-".join([kind, *re.findall("[a-z0-9]+", host.lower())])
+
+
+def kind_of(key: str) -> str:
+    """Return the kind of an artifact; the key itself where it is none of Stencil's."""
+    return next((kind for kind in _KINDS if key == kind or key.startswith(f"{kind}-")), key)
+
+
+def counts_in(summary: Artifact) -> Counter[Outcome]:
+    """Return the rows of a batch by outcome, which the summary has for programs."""
+    known = {outcome.value for outcome in Outcome}
+    return Counter({Outcome(name): int(count) for name, count in (summary.metadata_ or {}).items() if name in known})
+
+
+def sentence_in(summary: Artifact) -> str:
+    """Return the report of a batch in one line, which the summary has for programs."""
+    return (summary.metadata_ or {}).get("sentence", "")
+
+
+async def artifacts_of(client: PrefectClient, run: UUID) -> dict[str, Artifact]:
+    """Return the artifacts of a run by their kinds."""
+    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+    return {kind_of(each.key or ""): each for each in await client.read_artifacts(artifact_filter=mine)}
+
+
 async def show_report(report: Report) -> None:
     """Show the summary, whose metadata has the counts for programs, and the rows as a table.
 
@@ -49,7 +87,8 @@ async def show_report(report: Report) -> None:
     """
     async with asyncio.timeout(LONGEST_CALL):
         await _show_summary(report)
-        await acreate_table_artifact(report.table(MOST_ROWS), key=ROWS_KEY, description=described(report.sentence))
+        key = key_of(ROWS_KEY, _host(report))
+        await acreate_table_artifact(report.table(MOST_ROWS), key=key, description=_title(report))
 
 
 async def _show_summary(report: Report) -> None:
@@ -57,23 +96,45 @@ async def _show_summary(report: Report) -> None:
     async with get_client() as client:
         await client.create_artifact(
             ArtifactCreate(
-                key=SUMMARY_KEY,
+                key=key_of(SUMMARY_KEY, _host(report)),
                 type="markdown",
-                description=described(report.sentence),
+                description=_title(report),
                 data=markdown_summary(report),
-                metadata_={outcome.value: str(count) for outcome, count in report.counts.items() if count},
+                metadata_={
+                    "sentence": report.sentence,
+                    **{outcome.value: str(count) for outcome, count in report.counts.items() if count},
+                },
                 flow_run_id=UUID(flow_run.id),
                 task_run_id=UUID(task_run.id),
             )
         )
 
 
-async def show_problems(invalid: InvalidSheet) -> None:
-    """Show how a sheet was read and what is wrong with it: bounded, and harmless whatever the sheet holds."""
-    title = f"{counted(len(invalid.problems), 'problem')} in {invalid.sheet}; nothing was created"
+def _host(report: Report) -> str:
+    return "sandbox" if report.sandbox else host_of(report.label_studio)
+
+
+def _title(report: Report) -> str:
+    return _titled(report.sheet, report.started, report.sentence)
+
+
+def _titled(sheet: str, at: datetime, text: str) -> str:
+    """Return what stands above an artifact, in the history of its key too: sheet, time and one line."""
+    return described(f"{sheet}, {at:%Y-%m-%d %H:%M} UTC: {text}")
+
+
+async def show_problems(invalid: InvalidSheet, host: str) -> None:
+    """Show how a sheet was read and what is wrong with it: bounded, and harmless whatever the sheet holds.
+
+    Args:
+        invalid: The sheet's problems.
+        host: Host of the Label Studio that the sheet was for.
+    """
+    text = f"{counted(len(invalid.problems), 'problem')}; nothing was created"
+    title = _titled(invalid.sheet, datetime.now(UTC), text)
     notes = [Problem("note", note) for note in invalid.notes[:MOST_NOTES]]
     table = problem_table([*grouped(notes), *grouped(invalid.problems)[:MOST_ROWS]])
-    await acreate_table_artifact(table, key=PROBLEMS_KEY, description=described(title))
+    await acreate_table_artifact(table, key=key_of(PROBLEMS_KEY, host), description=title)
 
 
 def described(text: str) -> str:
@@ -92,18 +153,19 @@ async def show_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: Sta
     Raises:
         TimeoutError: Prefect's server does not take it.
     """
-    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
     async with get_client() as client, asyncio.timeout(LONGEST_CALL):
-        known = {artifact.key: artifact for artifact in await client.read_artifacts(artifact_filter=of_run)}
+        known = await artifacts_of(client, flow_run.id)
         if SUMMARY_KEY in known:
             return
         ended = "crashed" if state.is_crashed() else "was cancelled"
         progress = known.get(PROGRESS_KEY)
         last = (progress.description if progress else None) or ""
+        # The key of the progress has the host.
+        host = ((progress.key if progress else None) or "").removeprefix(PROGRESS_KEY)
         # Outside the run's own process only this way ties an artifact to the run.
         await client.create_artifact(
             ArtifactCreate(
-                key=SUMMARY_KEY,
+                key=key_of(SUMMARY_KEY, host),
                 type="markdown",
                 description=f"The run {ended} before its report",
                 data=_what_is_known(flow_run, ended, state.message or "", last),
@@ -150,7 +212,7 @@ class _Progress:
         self._last = _progress_of(batch)[0]
         # The batch does not wait for it.
         self._made: asyncio.Task[UUID] = asyncio.create_task(
-            acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=self._last)
+            acreate_progress_artifact(0.0, key=key_of(PROGRESS_KEY, _host_of(batch)), description=self._last)
         )
         self.ok = True
 
@@ -172,6 +234,10 @@ class _Progress:
         """Stop waiting for the artifact where Prefect's server has not taken it by now."""
         self._made.cancel()
         await asyncio.gather(self._made, return_exceptions=True)
+
+
+def _host_of(batch: Batch) -> str:
+    return "sandbox" if batch.label_studio.sandbox else host_of(batch.label_studio.client.url)
 
 
 def _progress_of(batch: Batch) -> tuple[str, float]:

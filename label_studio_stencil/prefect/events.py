@@ -5,12 +5,12 @@ at the end, when outcomes are final.
 """
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from label_studio_stencil.batch import Batch
+from label_studio_stencil.labelstudio.address import host_of
 from label_studio_stencil.plans.plan import Target
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.redaction import redact
@@ -107,7 +107,7 @@ def _targets(batch: Batch) -> Iterable[Target]:
 
 
 def _label_studio(url: str) -> Labels:
-    host = urlsplit(url).netloc
+    host = host_of(url)
     return {
         "prefect.resource.id": f"stencil.label-studio.{host}",
         "prefect.resource.role": "label-studio",

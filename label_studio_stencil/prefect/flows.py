@@ -19,7 +19,7 @@ from label_studio_stencil.concurrency import together
 from label_studio_stencil.options import Options, RunOptions
 from label_studio_stencil.prefect.artifacts import progress_shown, show_problems, show_what_is_known
 from label_studio_stencil.prefect.events import announce, announce_projects, announce_refusal
-from label_studio_stencil.prefect.instance import open_instance
+from label_studio_stencil.prefect.instance import host_of_run, open_instance
 from label_studio_stencil.prefect.lifecycle import (
     comes_again,
     earlier_attempt,
@@ -90,7 +90,8 @@ async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:
     if earlier := earlier_attempt():
         await publish_report(earlier)
     if isinstance(error, InvalidSheet):
-        await show_problems(error)
+        host = await host_of_run(parameters["credentials"], sandbox=parameters["sandbox"])
+        await show_problems(error, host)
     announce_refusal(source_name(parameters), error)
 
 

@@ -1,6 +1,6 @@
 """What holds runs apart, by Prefect's global concurrency limits: their joint rate of requests, and one run at an inbox.
 
-Each request to Label Studio takes a slot of the limit `label-studio`.
+Each request takes a slot of the limit of its Label Studio, `label-studio-HOST`.
 """
 
 import asyncio
@@ -17,13 +17,14 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPS
 from prefect.logging import get_run_logger
 
 from label_studio_stencil.inbox.errors import InboxTaken
+from label_studio_stencil.labelstudio.address import host_of
 from label_studio_stencil.labelstudio.pacing import spread
 
 if TYPE_CHECKING:
     from label_studio_stencil.inbox.folder import Inbox
 
-#: Name of the global concurrency limit; its slots decay, so that it is a rate.
-LIMIT_NAME = "label-studio"
+#: Name of the credentials block that bootstrap makes unless another one is named.
+DEFAULT_BLOCK = "label-studio"
 
 #: Seconds for which slots are fetched at once: a call to Prefect's server takes longer than a request to Label Studio.
 _SECONDS = 0.5
@@ -50,7 +51,7 @@ class Share:
     """
 
     def __init__(self, client: PrefectClient, limit: GlobalConcurrencyLimitResponse) -> None:
-        self._client = client
+        self._client, self._name = client, limit.name
         self._limit = limit.limit
         self.per_second = self._rate = limit.slot_decay_per_second
         self._slots = 0
@@ -92,12 +93,12 @@ class Share:
                     self._slots += part
                     return
         except Exception as error:  # noqa: BLE001 - the batch goes on at its own pace where Prefect's server is gone
-            self._logger.warning("This run no longer holds the global concurrency limit %r: %s", LIMIT_NAME, error)
+            self._logger.warning("This run no longer holds the global concurrency limit %r: %s", self._name, error)
             self._held = False
 
     async def _given(self, slots: int) -> bool:
         try:
-            await self._client.increment_concurrency_slots([LIMIT_NAME], slots, "rate_limit")
+            await self._client.increment_concurrency_slots([self._name], slots, "rate_limit")
         except PrefectHTTPStatusError as error:
             if error.response.status_code != HTTPStatus.LOCKED:
                 raise
@@ -111,17 +112,28 @@ class Share:
             await asyncio.gather(self._fetching, return_exceptions=True)
 
 
+def queue_of(block: str) -> str:
+    """Return the name of the work queue in which the batches of a credentials block take turns."""
+    return "batches" if block in ("", DEFAULT_BLOCK) else f"batches-{block}"
+
+
+def limit_of(url: str) -> str:
+    """Return the name of the global concurrency limit of a Label Studio; its slots decay, so that it is a rate."""
+    return f"label-studio-{host_of(url)}"
+
+
 @contextlib.asynccontextmanager
-async def shared_rate(*, warn: bool = True) -> AsyncIterator[Share | None]:
-    """Take part in the limit `label-studio`: each request is to take a slot of the share; `None` where there is no limit.
+async def shared_rate(url: str, *, warn: bool = True) -> AsyncIterator[Share | None]:
+    """Take part in the limit of a Label Studio: each request is to take a slot of the share; `None` where there is no limit.
 
     The limit is read once, before the first request. A change of it holds for the next batch.
 
     Args:
+        url: Label Studio's base URL.
         warn: Log a warning where there is no limit.
     """
     async with get_client() as client:
-        limit = await _read_limit(client, warn=warn)
+        limit = await _read_limit(client, limit_of(url), warn=warn)
         if limit is None:
             yield None
             return
@@ -132,18 +144,18 @@ async def shared_rate(*, warn: bool = True) -> AsyncIterator[Share | None]:
             await share.close()
 
 
-async def _read_limit(client: PrefectClient, *, warn: bool) -> GlobalConcurrencyLimitResponse | None:
+async def _read_limit(client: PrefectClient, name: str, *, warn: bool) -> GlobalConcurrencyLimitResponse | None:
     """Read the limit; warn where it does not exist or is no rate."""
     logger = get_run_logger()
     try:
-        limit = await client.read_global_concurrency_limit_by_name(LIMIT_NAME)
+        limit = await client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound:
         if warn:
             logger.warning(
                 "There is no global concurrency limit %r, so nothing holds the joint rate of several runs: "
                 "`prefect gcl create %s --limit 10 --slot-decay-per-second 10` makes one.",
-                LIMIT_NAME,
-                LIMIT_NAME,
+                name,
+                name,
             )
         return None
     if not limit.active:
@@ -152,8 +164,8 @@ async def _read_limit(client: PrefectClient, *, warn: bool) -> GlobalConcurrency
         logger.warning(
             "The global concurrency limit %r has no slot decay and so is no rate; it is not used. "
             "`prefect gcl update %s --slot-decay-per-second 10` makes it one.",
-            LIMIT_NAME,
-            LIMIT_NAME,
+            name,
+            name,
         )
         return None
     return limit

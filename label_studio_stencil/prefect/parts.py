@@ -14,7 +14,6 @@ from prefect import flow, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import arun_deployment
 from prefect.runtime import flow_run
@@ -23,8 +22,16 @@ from pydantic import BeforeValidator, Field
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.files import file_name
 from label_studio_stencil.options import FailWhen, Options, failed
-from label_studio_stencil.prefect.artifacts import SUMMARY_KEY, show_problems
+from label_studio_stencil.prefect.artifacts import (
+    SUMMARY_KEY,
+    artifacts_of,
+    counts_in,
+    key_of,
+    sentence_in,
+    show_problems,
+)
 from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.instance import host_of_run
 from label_studio_stencil.prefect.lifecycle import kept_alive
 from label_studio_stencil.prefect.parameters import BadParameters, asker_of, checked_parameters, from_json, values_of
 from label_studio_stencil.prefect.states import completed, failed_state
@@ -76,9 +83,9 @@ def _run_name() -> str:
     return f"{file_name(str(flow_run.parameters['sheet']))} in {flow_run.parameters['parts']} parts"
 
 
-async def _refused(error: StencilError, _: Mapping[str, Any]) -> None:
+async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:
     if isinstance(error, InvalidSheet):
-        await show_problems(error)
+        await show_problems(error, await host_of_run(str(parameters["options"].get("credentials") or "")))
 
 
 @flow(name="create-in-parts", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
@@ -103,7 +110,8 @@ async def create_in_parts(
         )
     counts = counts_of(results)
     sentence = f"{len(results)} parts, {counts_text(counts, dry_run=values['dry_run'])}"
-    await acreate_markdown_artifact(_summary(sheet, sentence, results), key=SUMMARY_KEY, description=sentence)
+    key = key_of(SUMMARY_KEY, await host_of_run(values["credentials"]))
+    await acreate_markdown_artifact(_summary(sheet, sentence, results), key=key, description=sentence)
     return final_state(sentence, results, values["fail_when"])  # type: ignore[return-value]
 
 
@@ -162,14 +170,11 @@ async def create_part(part: Part, parameters: Mapping[str, Any]) -> PartResult:
         )
         if run.state is None or not run.state.is_crashed():
             break
-    wanted = ArtifactFilter(
-        flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]), key=ArtifactFilterKey(any_=[SUMMARY_KEY])
-    )
     async with get_client() as client:
-        found = await client.read_artifacts(artifact_filter=wanted, limit=1)
-    counts = Counter({Outcome(name): int(count) for each in found for name, count in (each.metadata_ or {}).items()})
+        summary = (await artifacts_of(client, run.id)).get(SUMMARY_KEY)
+    counts = counts_in(summary) if summary else Counter[Outcome]()
     state = f"{run.state.name}: {run.state.message}" if run.state else ""
-    return PartResult(part, run, counts, (counts and found[0].description) or state)
+    return PartResult(part, run, counts, sentence_in(summary) if summary and counts else state)
 
 
 def counts_of(results: Sequence[PartResult]) -> Counter[Outcome]:

@@ -7,14 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from prefect.utilities.urls import url_for
 
 from label_studio_stencil.json_value import JSON
-from label_studio_stencil.prefect.artifacts import PROBLEMS_KEY, PROGRESS_KEY, ROWS_KEY, SUMMARY_KEY
+from label_studio_stencil.prefect.artifacts import (
+    PROBLEMS_KEY,
+    PROGRESS_KEY,
+    ROWS_KEY,
+    SUMMARY_KEY,
+    artifacts_of,
+    counts_in,
+    sentence_in,
+)
+from label_studio_stencil.prefect.limits import queue_of
 from label_studio_stencil.problems import StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome
 
@@ -63,7 +72,10 @@ async def start_run(deployment: str, parameters: Mapping[str, Any]) -> tuple[Flo
             raise PrefectUnusable(f"The Prefect server that PREFECT_API_URL names does not answer: {problem!r}.")
         try:
             found = await client.read_deployment_by_name(deployment)
-            run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+            queue = await _queue(client, found, parameters)
+            run = await client.create_flow_run_from_deployment(
+                found.id, parameters=dict(parameters), work_queue_name=queue
+            )
         except (ObjectNotFound, ValueError):
             raise PrefectUnusable(
                 f"This Prefect server has no deployment {deployment}; `prefect deploy --all` makes the project's own."
@@ -71,6 +83,19 @@ async def start_run(deployment: str, parameters: Mapping[str, Any]) -> tuple[Flo
         except PrefectHTTPStatusError as error:
             raise PrefectUnusable(f"Prefect's server does not take the run: {shown(error.response.text)}") from None
     return run, url_for("flow-run", run.id) or str(run.id)
+
+
+async def _queue(client: PrefectClient, deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> str | None:
+    """Return the work queue of another Label Studio than the deployment's, where bootstrap made one."""
+    credentials = parameters.get("credentials") or deployment.parameters.get("credentials") or ""
+    if not isinstance(credentials, str) or credentials == (deployment.parameters.get("credentials") or ""):
+        return None
+    queue = queue_of(credentials)
+    try:
+        await client.read_work_queue_by_name(queue, deployment.work_pool_name)
+    except ObjectNotFound:
+        return None
+    return queue
 
 
 async def follow_run(run: FlowRun, tell: Callable[[float, str], None]) -> RunReport:
@@ -83,7 +108,7 @@ async def follow_run(run: FlowRun, tell: Callable[[float, str], None]) -> RunRep
     async with get_client() as client:
         while True:
             found = await client.read_flow_run(run.id)
-            artifacts = await _artifacts(client, run)
+            artifacts: Mapping[str, Any] = await artifacts_of(client, run.id)
             if found.state is not None and found.state.is_final():
                 return _report(found, artifacts)
             progress = artifacts.get(PROGRESS_KEY)
@@ -94,15 +119,10 @@ async def follow_run(run: FlowRun, tell: Callable[[float, str], None]) -> RunRep
 
 def _report(run: FlowRun, artifacts: Mapping[str, Any]) -> RunReport:
     summary = artifacts.get(SUMMARY_KEY)
-    counts = {Outcome(name): int(count) for name, count in ((summary and summary.metadata_) or {}).items()}
+    counts = counts_in(summary) if summary else {}
     state = run.state
-    message = (summary.description if summary and counts else state and state.message) or ""
+    message = (sentence_in(summary) if summary and counts else state and state.message) or ""
     rows, problems = (
         tuple(json.loads(artifacts[key].data)) if key in artifacts else () for key in (ROWS_KEY, PROBLEMS_KEY)
     )
     return RunReport(str(state and state.name), message, counts, rows, problems)
-
-
-async def _artifacts(client: PrefectClient, run: FlowRun) -> dict[str, Any]:
-    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
-    return {str(each.key): each for each in await client.read_artifacts(artifact_filter=mine)}

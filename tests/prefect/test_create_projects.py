@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.batch import BatchFailed
+from label_studio_stencil.prefect.artifacts import kind_of
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.parameters import BadParameters, SourceUnclear
 from label_studio_stencil.prefect.tasks import RETRIES
@@ -52,10 +53,10 @@ async def task_runs(run: FlowRun, *awaited: str) -> list[Any]:
             await asyncio.sleep(0.2)
 
 
-async def artifacts(run: FlowRun) -> dict[str | None, Any]:
+async def artifacts(run: FlowRun) -> dict[str, Any]:
     mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
     async with get_client() as client:
-        return {each.key: each for each in await client.read_artifacts(artifact_filter=mine)}
+        return {kind_of(each.key or ""): each for each in await client.read_artifacts(artifact_filter=mine)}
 
 
 def writes(sandbox: Sandbox) -> list[str]:

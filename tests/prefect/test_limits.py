@@ -11,26 +11,26 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from label_studio_sandbox import LoggedRequest, Sandbox
-from label_studio_stencil.prefect.limits import LIMIT_NAME
+from label_studio_stencil.prefect.limits import limit_of
 from tests.soak.batches import FLOW, reported, start
 
 ROWS = 20
 
 
 @pytest.fixture
-async def no_limit_afterwards(prefect_api: str) -> AsyncIterator[None]:
+async def no_limit_afterwards(prefect_api: str, sandbox: Sandbox) -> AsyncIterator[None]:
     """The session's server has none, so that no other test is held up."""
     yield
     async with get_client() as client:
         with contextlib.suppress(ObjectNotFound):
-            await client.delete_global_concurrency_limit_by_name(LIMIT_NAME)
+            await client.delete_global_concurrency_limit_by_name(limit_of(sandbox.url))
 
 
-async def limit_to(requests_per_second: int) -> None:
+async def limit_to(sandbox: Sandbox, requests_per_second: int) -> None:
     """As a person does in the Prefect UI."""
     async with get_client() as client:
         await client.upsert_global_concurrency_limit_by_name(
-            LIMIT_NAME, requests_per_second, slot_decay_per_second=requests_per_second
+            limit_of(sandbox.url), requests_per_second, slot_decay_per_second=requests_per_second
         )
 
 
@@ -61,7 +61,7 @@ async def test_two_runs_at_once_share_one_rate_and_a_change_of_it_holds_for_the_
     environment = {**os.environ, "PREFECT_API_URL": prefect_api}
     rates = []
     for limit in (3, 60):
-        await limit_to(limit)
+        await limit_to(sandbox, limit)
         before = len(sandbox.requests)
         await asyncio.to_thread(two_batches, tmp_path, f"at {limit}", environment)
         rates.append(rate(sandbox.requests[before:]))

@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from starlette.responses import JSONResponse, Response
 
 from label_studio_sandbox import Call, Proceed, Sandbox
+from label_studio_stencil.prefect.artifacts import kind_of
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.inbox import watch_inbox
 from label_studio_stencil.prefect.parameters import one_source
@@ -53,11 +54,11 @@ def refusing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         yield sandbox
 
 
-async def artifacts(run: FlowRun) -> Counter[str | None]:
+async def artifacts(run: FlowRun) -> Counter[str]:
     """How many artifacts of each key a run has."""
     mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
     async with get_client() as client:
-        return Counter(each.key for each in await client.read_artifacts(artifact_filter=mine))
+        return Counter(kind_of(each.key or "") for each in await client.read_artifacts(artifact_filter=mine))
 
 
 async def told(run: UUID, last: str) -> Counter[str]:

@@ -11,6 +11,7 @@ import pytest
 from prefect.settings import get_current_settings
 
 from label_studio_sandbox import Sandbox
+from label_studio_stencil.prefect.artifacts import kind_of
 from scripts.postgres import plain_url
 from tests.soak.batches import FLOW, assert_exactly_once, reported, start, write_sheet
 
@@ -43,7 +44,7 @@ async def test_every_task_run_and_artifact_of_a_batch_is_in_the_database(
         assert [run["state_type"] for run in runs] == ["COMPLETED"]
         assert await task_runs(database, runs[0]["id"], row_tasks + FRAME) == {"COMPLETED": row_tasks + FRAME}
         artifacts = await database.fetch("SELECT key FROM artifact WHERE flow_run_id = $1", runs[0]["id"])
-        assert {each["key"] for each in artifacts} == {"stencil-summary", "stencil-rows", "stencil-progress"}
+        assert {kind_of(each["key"]) for each in artifacts} == {"stencil-summary", "stencil-rows", "stencil-progress"}
         pool = get_current_settings().server.database.sqlalchemy
         assert 0 < most <= pool.pool_size + pool.max_overflow + BESIDES
     finally:
