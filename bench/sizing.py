@@ -62,13 +62,13 @@ TIMED = (
     (Instance("50 ms, 16 at once", latency=0.05, at_once=16), 1_000, ("--max-concurrency", "16")),
 )
 
-#: A batch without project events, and else as the command runs it: the flow's parameter has no flag.
-WITHOUT_EVENTS = f"""
+#: A batch with project events, and else as the command runs it: the flow's parameter has no flag.
+WITH_EVENTS = f"""
 import asyncio, sys
 from prefect import tags
 from label_studio_stencil.prefect.flows import create_projects
 sheet, output = sys.argv[1:]
-options = dict(template="1", workspace="1", max_concurrency={AT_ONCE}, project_events=False)
+options = dict(template="1", workspace="1", max_concurrency={AT_ONCE}, project_events=True)
 with tags("stencil"):
     asyncio.run(create_projects(sheet=sheet, output=output, **options))
 """
@@ -120,7 +120,7 @@ class Bench:
         counted = Counted()
         before, server = self._settled(), _server_processor()
         with Sandbox(interceptors=[counted], log_requests=False) as sandbox, self._watched() as seen:
-            processor, memory = self._run(sandbox, rows, () if project_events else None)
+            processor, memory = self._run(sandbox, rows, None if project_events else ())
         after = self._settled()
         sizes = {table: size - before.sizes[table] for table, size in after.sizes.items()}
         return Measured(
@@ -163,7 +163,7 @@ class Bench:
         """Carry out a batch: seconds of processor time, and MB of memory at most."""
         sheet, results = self._folder / "rows.csv", self._folder / "results"
         write_sheet(sheet, rows)
-        command = [sys.executable, "-c", WITHOUT_EVENTS, str(sheet), str(results)]
+        command = [sys.executable, "-c", WITH_EVENTS, str(sheet), str(results)]
         if flags is not None:
             given = ["--template", "1", "--workspace", "1", "--max-concurrency", str(AT_ONCE), *flags]
             command = [

@@ -75,6 +75,8 @@ async def watch(block: str, deployment: str, within: timedelta) -> Automation:
 async def react(deployment: str, *, workspace: str = "", template: str = "") -> Automation:
     """Run a deployment for each project that was created, with as much of the project as it has parameters for.
 
+    Projects are heard of where the run that creates them has `project_events`.
+
     Args:
         deployment: As FLOW/DEPLOYMENT.
         workspace: Only for projects of this workspace, by name.
@@ -195,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         each.add_argument("block", metavar="BLOCK", help="a notification block, as TYPE/NAME")
     watches.add_argument("deployment", metavar="DEPLOYMENT", help="as FLOW/DEPLOYMENT")
     watches.add_argument("--within", required=True, type=_period, metavar="PERIOD", help="such as 25h, 30m or 90s")
-    reacts = verbs.add_parser("react", help="run a deployment for each project that was created")
+    reacts = verbs.add_parser("react", help="run a deployment for each project that a run with project_events creates")
     reacts.set_defaults(
         create=lambda chosen: react(chosen.deployment, workspace=chosen.workspace, template=chosen.template)
     )

@@ -126,8 +126,8 @@ class RunOptions(Options):
         ),
     ] = ""
     project_events: Annotated[
-        bool, Field(description="Send an event for each project that is created (none above 5,000).")
-    ] = True
+        bool, Field(description="Send an event for each project that is created, for automations (none above 5,000).")
+    ] = False
     sandbox: Annotated[bool, Field(description="Try it on the embedded sandbox, without a Label Studio.")] = False
 
 

@@ -2,22 +2,24 @@
 
 from typing import Self
 
-from prefect.blocks.core import Block
+from prefect.blocks.abstract import CredentialsBlock
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError
 
 from label_studio_stencil.labelstudio.address import base_address
+from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.environment import headers_in
+from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.problems import StencilError
-from label_studio_stencil.settings import LabelStudioSettings
+from label_studio_stencil.settings import LabelStudioSettings, default_requests_per_second
 
 
 class CredentialsUnusable(StencilError):
     """The block that was named does not exist, or does not hold what it should."""
 
 
-class LabelStudioCredentials(Block):
+class LabelStudioCredentials(CredentialsBlock):
     """Where a Label Studio server is, and a token for it.
 
     Attributes:
@@ -29,16 +31,44 @@ class LabelStudioCredentials(Block):
     _block_type_name = "Label Studio Credentials"
     _block_type_slug = "label-studio-credentials"
     _description = "The address of a Label Studio server and a token for it."
+    _logo_url = HttpUrl(
+        "https://raw.githubusercontent.com/HumanSignal/label-studio/develop/label_studio/core/static/images/heidi.png"
+    )
+    _documentation_url = HttpUrl("https://labelstud.io/guide/access_tokens")
     # Prefect would take the class's docstring and show its reST as an example.
-    _code_example = 'credentials = LabelStudioCredentials.load("production")'
+    _code_example = """
+    ```python
+    from label_studio_stencil.prefect import LabelStudioCredentials
 
-    url: str = Field(title="URL", description="Base URL of Label Studio, such as https://label-studio.example.com")
-    token: SecretStr = Field(title="Token", description="A personal access token, or a legacy token")
+    credentials = LabelStudioCredentials.load("BLOCK_NAME")
+
+    async def email() -> str:
+        async with credentials.get_client() as client:
+            return (await client.whoami()).email
+    ```
+    """
+
+    url: str = Field(
+        title="URL",
+        description="Address of Label Studio as you open it in the browser: `https://label-studio.example.com`.",
+    )
+    token: SecretStr = Field(title="Token", description="A personal access token, or a legacy token.")
     headers: SecretStr = Field(
         default=SecretStr(""),
         title="Headers",
-        description="More headers of each request, such as those of a sign-in proxy: a line `Name: value` for each",
+        description="More headers of each request, such as those of a sign-in proxy: a line `Name: value` for each.",
     )
+
+    def get_client(self) -> LabelStudio:
+        """Return a client, to be opened by `async with`: four requests at once and, on the vendor's cloud, ten a second.
+
+        Raises:
+            InvalidAddress: The URL can't be a Label Studio's.
+            BadConnectionSetting: The headers can't be sent.
+        """
+        settings = self.settings()
+        pacer = Pacer(requests_per_second=default_requests_per_second(settings.url))
+        return LabelStudio(settings.url, settings.token, pacer=pacer, headers=settings.headers)
 
     def settings(self) -> LabelStudioSettings:
         """Return address and token as a client takes them.

@@ -47,6 +47,7 @@ _FOR_SHEETS = (
     "allow_lookalikes",
     "encoding",
     "worksheet",
+    "project_events",
     "sandbox",
 )
 

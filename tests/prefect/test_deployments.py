@@ -230,8 +230,9 @@ async def test_each_project_and_each_batch_is_told_to_whoever_listens(
     automation = await react("note-project/noted", workspace="Research")
     try:
         before = len(await runs_of("note-project/noted"))
-        run = await run_of(ON_DEMAND, sheet=str(sheet), **DEFAULTS)
-        await run_of(ON_DEMAND, csv_text="title\nElsewhere\n", **{**DEFAULTS, "workspace": "Legal Documents"})
+        told_of = {**DEFAULTS, "project_events": True}
+        run = await run_of(ON_DEMAND, sheet=str(sheet), **told_of)
+        await run_of(ON_DEMAND, csv_text="title\nElsewhere\n", **{**told_of, "workspace": "Legal Documents"})
         await next_run_of("note-project/noted", before + 1)
         for each in await runs_of("note-project/noted"):
             await ended(each)

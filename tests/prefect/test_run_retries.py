@@ -99,7 +99,7 @@ async def test_a_second_attempt_does_what_failed_and_the_run_tells_once_of_both(
 ) -> None:
     repeated = create_projects.with_options(retries=1, retry_delay_seconds=0)
     rows = [{"title": title, **ROW} for title in ("Fine", "Refused")]
-    report = await repeated(rows=rows, output=str(tmp_path))
+    report = await repeated(rows=rows, output=str(tmp_path), project_events=True)
     assert [row.outcome for row in report.rows] == [Outcome.CREATED, Outcome.CREATED]
     assert sorted(project["title"] for project in projects(refusing)) == ["Fine", "Refused"]
 

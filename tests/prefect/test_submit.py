@@ -69,13 +69,11 @@ def test_a_local_file_goes_along_with_the_options_that_were_given(
     pd.DataFrame({"title": ["One"], "due": pd.to_datetime(["2026-01-02"])}).to_excel(
         tmp_path / "book.xlsx", index=False
     )
-    assert (
-        main(["submit", str(tmp_path / "book.xlsx"), "--no-wait", "--allow-unknown-fields", "--no-project-events"]) == 0
-    )
+    assert main(["submit", str(tmp_path / "book.xlsx"), "--no-wait", "--allow-unknown-fields", "--project-events"]) == 0
     assert parameters() == {
         "rows": [{"title": "One", "due": "2026-01-02"}],
         "allow_unknown_fields": True,
-        "project_events": False,
+        "project_events": True,
     }
     assert main(["submit", "https://files.example/sheet.xlsx", "--no-wait", "--worksheet", "Projects"]) == 0
     assert parameters() == {"sheet": "https://files.example/sheet.xlsx", "worksheet": "Projects"}
