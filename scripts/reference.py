@@ -17,12 +17,13 @@ from unittest.mock import patch
 from prefect import Flow
 
 from label_studio_sandbox import Sandbox
+from label_studio_stencil import prefect as public
 from label_studio_stencil.api import CheckOptions, CreateOptions, PlanOptions, label_studio_of
 from label_studio_stencil.batch import prepare
 from label_studio_stencil.cli.arguments import parser
 from label_studio_stencil.codes import SUBJECTS, Code
 from label_studio_stencil.plans.targets import check
-from label_studio_stencil.prefect import create_in_parts, create_projects, events, on_event, watch_inbox
+from label_studio_stencil.prefect import events
 from label_studio_stencil.prefect.sheet_ready import Payload
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.removal.report import RemovalOutcome
@@ -142,7 +143,7 @@ def parameters() -> Iterator[str]:
     """Every parameter of the flows, and every keyword of the functions."""
     yield "# Parameters of flows and functions"
     yield "The command line has the same options: `--max-failures` is `max_failures`."
-    for flow in (create_projects, on_event, watch_inbox, create_in_parts):
+    for flow in (each for name in public.__all__ if isinstance(each := getattr(public, name), Flow)):
         yield f"## The flow {flow.name}"
         yield explained((inspect.getdoc(flow.fn) or "").partition("\n")[0], flow.name)
         yield table(("parameter", "default", "meaning"), list(_flow_parameters(flow)))

@@ -52,6 +52,14 @@ def test_every_page_is_in_the_navigation_of_the_site() -> None:
     assert [page for page in PAGES if f'"{page.relative_to(ROOT)}"' not in site] == []
 
 
+def test_contributing_names_files_that_are_there() -> None:
+    files = re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|yaml|md))`", text("CONTRIBUTING.md"))
+    assert len(files) > 20
+    assert [
+        file for file in files if not any((ROOT / top / file).exists() for top in ("", "label_studio_stencil"))
+    ] == ["tests/prefect/test_NAME.py"]
+
+
 def test_reference_pages_are_as_the_code_has_them() -> None:
     stale = [name for name, page in reference.pages().items() if text(f"docs/reference/{name}") != page]
     assert stale == [], "run `make reference`"
