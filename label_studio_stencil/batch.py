@@ -17,7 +17,6 @@ from label_studio_stencil.access import Instance
 from label_studio_stencil.concurrency import together, until_stopped
 from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.engine.engine import Engine
-from label_studio_stencil.engine.steps import StepRunner
 from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.labelstudio.pacing import spread
@@ -73,10 +72,8 @@ class Batch:
         label_studio: Instance,
         engine: Engine,
         problems: Sequence[Problem],
-        steps: StepRunner,
         began: float,
     ) -> None:
-        self._steps = steps
         self.sheet, self.options, self.label_studio, self.engine = checked.sheet, options, label_studio, engine
         self.stopping = engine.stopping
         self._clock = label_studio.pacer.clock
@@ -109,7 +106,7 @@ class Batch:
     async def complete_placeholders(self) -> None:
         """Finish what a cancellation cut off, and say of the rest what is not done."""
         await self.engine.complete_placeholders()
-        self._steps.leave(self.engine.tickets, self.stopping.reason)
+        self.engine.steps.leave(self.engine.tickets, self.stopping.reason)
 
     @property
     def has_steps(self) -> bool:
@@ -119,9 +116,9 @@ class Batch:
     async def carry_out_steps(self) -> None:
         """Do what rows ask for beyond settings, after the sweep has shown which projects stand for them."""
         if self.stopping:
-            self._steps.leave(self.engine.tickets, self.stopping.reason)
+            self.engine.steps.leave(self.engine.tickets, self.stopping.reason)
         else:
-            await self._steps.carry_out(self.engine.tickets)
+            await self.engine.steps.carry_out(self.engine.tickets)
 
     @property
     def failures(self) -> int:
@@ -227,9 +224,12 @@ class Batch:
             async with under_way:
                 await self._until_done(group, retries)
 
-        await together(carry_out(group) for group in self.groups())
-        await self.engine.sweep()
-        await self.carry_out_steps()
+        try:
+            await together(carry_out(group) for group in self.groups())
+            await self.engine.sweep()
+            await self.carry_out_steps()
+        finally:
+            self.engine.steps.cut()
 
     async def _until_done(self, group: Group, retries: Retries) -> None:
         for delay in retries.delays:
@@ -314,18 +314,9 @@ async def prepare(
         patience=patience,
         stopping=Stopping(),
         longest_outage=options.longest_outage,
+        people=people,
     )
-    steps = StepRunner(
-        label_studio.client,
-        people,
-        label_studio.pacer.clock,
-        engine.patience,
-        engine.waits,
-        batch=engine.batch,
-        at_once=label_studio.pacer.max_concurrency,
-        list_lag=lambda: engine.list_lag,
-    )
-    batch = Batch(checked, options, label_studio, engine, [*problems, *refused], steps, began)
+    batch = Batch(checked, options, label_studio, engine, [*problems, *refused], began)
     engine.when_done(batch.note_done)
     return batch
 

@@ -14,11 +14,13 @@ from label_studio_stencil.engine import deletion
 from label_studio_stencil.engine.context import Context, NotYet
 from label_studio_stencil.engine.creation import COMPLAINTS
 from label_studio_stencil.engine.look import Look, Stale
+from label_studio_stencil.engine.steps import Early
 from label_studio_stencil.engine.ticket import Ticket, batch_of, settings_of
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import Rejected, Throttled, Unsure
 from label_studio_stencil.labelstudio.models import NOTHING, Project
 from label_studio_stencil.plans.marker import Standing, key_of, standing
+from label_studio_stencil.plans.pending import pending_of
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.comparison import differing
 from label_studio_stencil.rows.markup import removed_by_cleaner
@@ -37,14 +39,28 @@ async def apply_settings(context: Context, ticket: Ticket, project: Project, loo
     ticket.foreign = batch_of(project) != context.batch
     if not await unchanged(context, ticket, project):
         return False
-    settings = ticket.target.settings
+    left = look.began + context.patience.fresh / 2 - context.clock.now()
+    early = None if context.stopping else await context.steps.early(ticket, project, left)
+    if early is None:
+        return await _apply(context, ticket, project, look, None)
+    try:
+        settled = await _apply(context, ticket, project, look, early)
+    except BaseException:
+        early.release()
+        raise
+    context.steps.go_on(ticket, early)
+    return settled
+
+
+async def _apply(context: Context, ticket: Ticket, project: Project, look: Look, early: Early | None) -> bool:
+    settings = {**ticket.target.settings, **({"description": early.description} if early else {})}
     # What a template gives to a project may be written after the create was answered: only what the create itself carried
     # is taken for granted.
     granted = project.settings if ticket.target.template.id is None else {}
     fields = differing(settings, granted)
     ticket.bound = project.id
     try:
-        echo = await _patch(context, project, {**fields, "description": settings["description"]}, look)
+        echo, at = await _patch(context, project, {**fields, "description": settings["description"]}, look)
     except Rejected as rejected:
         return await _refused(context, ticket, project, rejected)
     except Throttled as throttled:
@@ -66,6 +82,8 @@ async def apply_settings(context: Context, ticket: Ticket, project: Project, loo
         if current is None or standing(current) is not Standing.COMPLETE:
             return False
         echo = current
+    elif early:
+        early.echo, early.at = echo, at
     context.looks.proven.add(project.id)
     context.looks.remember(_light(echo, ticket), context.clock.now())
     _check(context, ticket, echo, Outcome.RESUMED if ticket.foreign else Outcome.CREATED)
@@ -85,17 +103,20 @@ async def unchanged(context: Context, ticket: Ticket, project: Project) -> bool:
     return True
 
 
-async def _patch(context: Context, project: Project, fields: Mapping[str, JSON], look: Look) -> Project:
-    """The project as the PATCH left it; the answer is not waited for longer than rivals wait for each other."""
+async def _patch(context: Context, project: Project, fields: Mapping[str, JSON], look: Look) -> tuple[Project, float]:
+    """The project as the PATCH left it, and when that left; it is not waited for longer than rivals wait for each other."""
+    at = 0.0
 
     def before() -> None:
+        nonlocal at
         context.looks.check_fresh(look)
-        age = context.clock.now() - look.began
+        at = context.clock.now()
+        age = at - look.began
         limit.reschedule(asyncio.get_running_loop().time() + context.patience.patch - age)
 
     try:
         async with asyncio.timeout(None) as limit:
-            return await context.label_studio.update_project(project.id, fields, before=before)
+            return await context.label_studio.update_project(project.id, fields, before=before), at
     except TimeoutError as error:
         reason = f"no answer to the PATCH of project {project.id} in time"
         raise Unsure(reason, method="PATCH", reason=reason) from error
@@ -133,7 +154,7 @@ async def check_done(context: Context, ticket: Ticket, project: Project) -> None
     current = await context.looks.read(project.id)
     if current is None:
         raise Stale
-    if differing(ticket.target.settings, settings_of(current), whole=True):
+    if _differing(ticket, current):
         context.outcomes.decide(ticket, Outcome.EXISTS, project.id)
         return
     context.looks.proven.add(project.id)
@@ -147,7 +168,7 @@ def _check(context: Context, ticket: Ticket, project: Project, outcome: Outcome)
         reason = f"project {project.id} was renamed or moved while it was being made: look at it"
         context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
         return
-    differs = differing(target.settings, settings_of(project), whole=True)
+    differs = _differing(ticket, project)
     if differs:
         names = ", ".join(sorted(differs))
         reason = (
@@ -157,6 +178,15 @@ def _check(context: Context, ticket: Ticket, project: Project, outcome: Outcome)
         return
     _note_cleaning(context, ticket, project)
     context.outcomes.decide(ticket, outcome, project.id)
+
+
+def _differing(ticket: Ticket, project: Project) -> dict[str, JSON]:
+    """What the row asks for and the project does not have, how far its steps have come aside."""
+    settings = settings_of(project)
+    pending = pending_of(project.description, ticket.target.key)
+    if pending and pending.intent == ticket.target.intent:
+        settings["description"] = pending.description
+    return differing(ticket.target.final_settings, settings, whole=True)
 
 
 def _note_cleaning(context: Context, ticket: Ticket, project: Project) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from label_studio_stencil.engine.look import Looks
+from label_studio_stencil.engine.steps import StepRunner
 from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.engine.waits import Waits
@@ -153,6 +154,7 @@ class Context:
         stopping: Whether the batch is to stop.
         looks: What was seen of Label Studio, and what this batch can prove to be its own.
         outcomes: Gives rows their outcomes.
+        steps: Does what rows ask for beyond settings.
         waits: Says what is waited for.
         answered: Ids that creates were answered with: none is given twice.
         user: Whose token it is, once that was asked.
@@ -166,6 +168,7 @@ class Context:
     stopping: Stopping
     looks: Looks
     outcomes: Outcomes
+    steps: StepRunner
     waits: Waits
     answered: set[int] = field(default_factory=set)
     user: int | None = None

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from label_studio_stencil.concurrency import together
@@ -35,6 +35,7 @@ from label_studio_stencil.engine.protocol import (
     Yield,
     resolve,
 )
+from label_studio_stencil.engine.steps import StepRunner
 from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.sweep import Sweeper
 from label_studio_stencil.engine.ticket import Siblings, Ticket
@@ -43,7 +44,7 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Throttled, Unauthorized, Unsure
 from label_studio_stencil.labelstudio.listing import ListUnusable
 from label_studio_stencil.labelstudio.outage import LongOutage
-from label_studio_stencil.labelstudio.pacing import Clock
+from label_studio_stencil.labelstudio.pacing import Clock, Pacer
 from label_studio_stencil.plans.marker import new_id
 from label_studio_stencil.plans.plan import Action, Planned
 from label_studio_stencil.policy import Patience
@@ -54,6 +55,9 @@ logger = logging.getLogger(__name__)
 
 #: Times that one attempt takes up a row again because it was throttled, or because its look grew old.
 _MOST_ROUNDS = 20
+
+#: Rows at most whose tasks are imported at the same time: of a batch that is killed, so many may be left unsure.
+_MOST_IMPORTS = 8
 
 #: Outcomes of a row that was stopped on its way.
 _CUT_OFF = (None, Outcome.UNPROCESSED)
@@ -73,6 +77,7 @@ class Engine:
         patience: Patience | None = None,
         stopping: Stopping | None = None,
         longest_outage: float = 0.0,
+        people: Mapping[str, int] | None = None,
     ) -> None:
         """Take over a plan.
 
@@ -85,6 +90,7 @@ class Engine:
             patience: Waits and counts.
             stopping: Shared with whoever may stop the batch.
             longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 waits for no outage.
+            people: Id of each person that rows name, by e-mail address in lower case.
         """
         self.batch = new_id()
         self.patience = patience or Patience()
@@ -111,8 +117,26 @@ class Engine:
             waits=self.waits,
         )
         self._outcomes = Outcomes(clock, self.stopping, self.waits)
+        self.steps = StepRunner(
+            label_studio,
+            people or {},
+            clock,
+            self.patience,
+            self.waits,
+            batch=self.batch,
+            at_once=_imports_at_once(label_studio.pacer),
+            list_lag=lambda: self._looks.lag,
+        )
         self._context = Context(
-            self.batch, label_studio, clock, self.patience, self.stopping, self._looks, self._outcomes, self.waits
+            self.batch,
+            label_studio,
+            clock,
+            self.patience,
+            self.stopping,
+            self._looks,
+            self._outcomes,
+            self.steps,
+            self.waits,
         )
         self._sweeper = Sweeper(self._context, self.tickets, attempt=self._attempt)
         for ticket in self.tickets:
@@ -128,11 +152,6 @@ class Engine:
             for removed, lines in self._context.cleaned.items()
         ]
         return [*([] if self._looks.ordered else [unordered]), *cleaned, *self._sweeper.notes]
-
-    @property
-    def list_lag(self) -> float:
-        """Seconds that lists were seen to be behind what is written."""
-        return self._looks.lag
 
     def when_done(self, call: Callable[[Ticket], None]) -> None:
         """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
@@ -164,6 +183,7 @@ class Engine:
 
         To be called once the batch is stopping and nothing else of it runs any more.
         """
+        await self.steps.settled()
         cut_off = [ticket for ticket in self.tickets if ticket.outcome in _CUT_OFF and ticket.may_exist]
         for ticket in cut_off:
             ticket.reopen()
@@ -178,6 +198,7 @@ class Engine:
 
     async def sweep(self) -> None:
         """Look after the rows to which anything odd happened, until two looks agree that each has one project."""
+        await self.steps.settled()
         await self._sweeper.sweep()
 
     async def _attempt(self, ticket: Ticket) -> None:
@@ -238,6 +259,7 @@ class Engine:
     async def _create(self, ticket: Ticket) -> Look | None:
         """Send a create and look; nothing where Label Studio refused the row."""
         async with self._looks.place():
+            await self.steps.no_queue()
             if self.stopping:
                 self._outcomes.stopped(ticket)
                 return None
@@ -299,3 +321,8 @@ class Engine:
             case CreatePlaceholder():
                 return False
         return True
+
+
+def _imports_at_once(pacer: Pacer) -> int:
+    """How many rows' tasks to import at the same time: each is read, noted, sent and closed while its reading is fresh."""
+    return max(1, int(min(pacer.max_concurrency, _MOST_IMPORTS, pacer.rate)))

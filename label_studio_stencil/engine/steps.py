@@ -4,6 +4,9 @@ A project whose steps are not done says so at the end of its description, and th
 publication and pin. Tasks are imported into an empty project alone, and their number has to be right afterwards. Before they
 are sent, the line says so. Whoever finds that alone waits a while for Label Studio to count them, and never sends others.
 
+A row to which nothing unusual happened has its steps done right after its settings: the PATCH that writes these says already
+that its tasks are sent, which they are next. The other rows' steps are done after the sweep.
+
 Enterprise answers an import with an id and carries it out later. The id is written into the line only where the tasks are not
 counted a moment after the answer: then it tells whoever comes next what became of them, and others are sent where Label Studio
 says that those failed. A batch that dies before its id is written leaves a line without one, so the worst that the saved
@@ -18,6 +21,7 @@ has made waits as the others do.
 import asyncio
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,8 +48,10 @@ from label_studio_stencil.rows.task_files import open_tasks
 
 #: Waits before tasks are counted, or the state of an import is asked for, in seconds; the last is repeated.
 _COUNTS_AGAIN = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-#: How many of these waits come before the id of an import is written.
-_BEFORE_ITS_ID = 3
+#: Imports under way are counted together, whenever so many seconds are over by the clock.
+_TOGETHER = 2.0
+#: How often that is done before the id of an import is written.
+_BEFORE_ITS_ID = 2
 #: Seconds for which an import is waited for of which Label Studio says that it goes on.
 _LONGEST_IMPORT = 600.0
 #: What a project that was read ahead is judged by.
@@ -54,6 +60,8 @@ _DECISIVE = {"title", "description", "tasks"}
 _AHEAD = 19
 #: Projects at most that are read with those since their tasks are being imported; a page has 100.
 _IMPORTING_AT_ONCE = 80
+#: Times that a row waits for a turn to have its tasks imported right after its settings.
+_MOST_WAITS = 4
 #: Times that a write is sent which was not carried out, or which may be written twice.
 _MOST_TRIES = 8
 
@@ -112,6 +120,30 @@ class _Reading:
         return self.pending.sent if self.pending else None
 
 
+@dataclass(slots=True)
+class Early:
+    """A row's turn to have its tasks imported right after its settings.
+
+    Attributes:
+        found: The tasks.
+        description: What the PATCH of its settings writes: it says already that the tasks are sent.
+        echo: The project as that PATCH was answered, where all is as it should be.
+        at: Monotonic seconds at which that PATCH left.
+    """
+
+    found: list[JSON]
+    description: str
+    _turn: asyncio.Semaphore | None
+    echo: Project | None = None
+    at: float = 0.0
+
+    def release(self) -> None:
+        """Let the next row have its turn."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
+
+
 class _Sending(NamedTuple):
     """Tasks that left: the project before, what Label Studio answered, and, where that is lost, how."""
 
@@ -156,6 +188,17 @@ class StepRunner:
         self._seen: dict[int, _Reading] = {}
         # Rows whose tasks were sent and are not counted yet: they are read with those.
         self._importing: dict[int, Ticket] = {}
+        # How often rows have waited for a turn to have their tasks imported right after their settings, by line.
+        self._waited: Counter[int] = Counter()
+        self._queue = 0
+        self._no_queue = asyncio.Event()
+        self._no_queue.set()
+        # Projects whose steps are done.
+        self._finished: set[int] = set()
+        # Those that are at it, beside the other rows.
+        self._beside: dict[asyncio.Task[None], Ticket] = {}
+        # Projects whose settings were sent with a line that says that tasks were sent, before these have left.
+        self._unsent: dict[int, Sent] = {}
         # What this batch sent, by project, as long as it has not certainly failed.
         self._sent: dict[int, Sent] = {}
         # Until when a line whose answer was lost may still be written, by project.
@@ -164,7 +207,8 @@ class StepRunner:
 
     async def carry_out(self, tickets: Iterable[Ticket]) -> None:
         """Do the steps of the rows that are well and ask for any; a row whose steps are not done needs attention."""
-        due = [ticket for ticket in tickets if self.are_due(ticket)]
+        await self.settled()
+        due = [ticket for ticket in tickets if self.are_due(ticket) and ticket.project not in self._finished]
         self._ahead = {ticket.project or 0: ticket for ticket in due if _is_plain(ticket)}
         await together(self._row(ticket) for ticket in due)
 
@@ -180,36 +224,111 @@ class StepRunner:
                 known = "" if ticket.outcome in _MADE else " known to be"
                 self._failed(ticket, f"the batch stopped before them ({reason}); {_GO_ON}", known)
 
-    async def _row(self, ticket: Ticket) -> None:
+    async def early(self, ticket: Ticket, project: Project, seconds: float) -> Early | None:
+        """The row's turn to have its tasks imported right after its settings; nothing where it is not to have one.
+
+        Args:
+            ticket: The row, of whose project the settings are about to be written.
+            project: That project, a placeholder.
+            seconds: How long a turn is waited for.
+
+        Raises:
+            Stale: It was waited for so long in vain; after some of these the row is to have none.
+        """
+        target = ticket.target
+        tasks, line = target.request.steps.tasks, target.request.line
+        odd = ticket.odd or ticket.foreign or bool(self._list_lag())
+        if tasks is None or odd or self._waited[line] == _MOST_WAITS:
+            return None
+        self._waited[line] += 1
+        self._queue += 1
+        self._no_queue.clear()
         try:
-            ticket.steps = await self._done(ticket)
+            async with asyncio.timeout(seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Stale from None
+        finally:
+            self._queue -= 1
+            if not self._queue:
+                self._no_queue.set()
+        sent = Sent(tasks.digest[:8])
+        final = str(target.final_settings["description"])
+        early = Early([], with_pending(final, target.key, target.intent, sent=sent), self._turns)
+        try:
+            early.found = await self._tasks(tasks)
+        except StepFailed:
+            # The row says so once its project is made.
+            early.release()
+            return None
+        except BaseException:
+            early.release()
+            raise
+        self._unsent[project.id] = sent
+        return early
+
+    async def no_queue(self) -> None:
+        """Return once no row waits for its turn: what is created meanwhile would only have to wait, too."""
+        await self._no_queue.wait()
+
+    def go_on(self, ticket: Ticket, early: Early) -> None:
+        """Do the steps of a row whose settings were just written, beside the other rows; `settled` waits for them."""
+        if early.echo is None or not _is_plain(ticket):
+            early.release()
+            return
+        task = asyncio.create_task(self._row(ticket, early))
+        self._beside[task] = ticket
+
+    async def settled(self) -> None:
+        """Return once no row's steps are under way beside the other rows."""
+        while self._beside:
+            done, _ = await asyncio.wait(self._beside)
+            for task in done:
+                del self._beside[task]
+                task.result()
+
+    def cut(self) -> None:
+        """Cut off what is under way beside the other rows: the batch ends, and those rows say so."""
+        for task, ticket in self._beside.items():
+            if not task.done():
+                task.cancel()
+                self._cut_off(ticket)
+
+    async def _row(self, ticket: Ticket, early: Early | None = None) -> None:
+        try:
+            ticket.steps = await self._done(ticket, early)
+            self._finished.add(ticket.project or 0)
             if ticket.steps and ticket.outcome in (Outcome.EXISTS, Outcome.UNCHANGED):
                 ticket.decide(Outcome.RESUMED, ticket.project)
         except (StepFailed, LabelStudioError) as error:
             said = str(error)
             self._failed(ticket, said if isinstance(error, StepFailed) else f"{said}; {_GO_ON}")
         except asyncio.CancelledError:
-            self._failed(ticket, f"the batch was stopped amid them; {_GO_ON}")
+            self._cut_off(ticket)
             raise
+
+    def _cut_off(self, ticket: Ticket) -> None:
+        self._failed(ticket, f"the batch was stopped amid them; {_GO_ON}")
 
     def _failed(self, ticket: Ticket, reason: str, known: str = "") -> None:
         ticket.steps = reason
         text = f"project {ticket.project} is made, and its steps are not{known} done: {reason}"
         ticket.decide(Outcome.FAILED, ticket.project, "step-failed", text)
 
-    async def _done(self, ticket: Ticket) -> str:
-        """What was done, in words; empty where nothing was left to do."""
+    async def _done(self, ticket: Ticket, early: Early | None) -> str:
+        """What was done, for people; empty where nothing was left to do."""
         for _ in range(_MOST_TRIES):
             # Whoever took them over does them, or leaves them to this batch again.
             with contextlib.suppress(_TakenOver):
-                return await self._carried_on(ticket)
+                return await self._carried_on(ticket, early)
+            early = None
         raise StepFailed(f"other batches take them over again and again; {_GO_ON}")
 
-    async def _carried_on(self, ticket: Ticket) -> str:
+    async def _carried_on(self, ticket: Ticket, early: Early | None) -> str:
         steps, told = ticket.target.request.steps, []
         reading, done = None, "imported"
         if steps.tasks is not None and _is_plain(ticket):
-            reading = await self._imported(ticket, None, steps.tasks)
+            reading = await self._imported(ticket, early, steps.tasks)
         if reading is None:
             reading = await self._ours(ticket)
             if reading is None:
@@ -364,7 +483,10 @@ class StepRunner:
         return reading
 
     def _reading(self, ticket: Ticket, project: Project, at: float) -> _Reading:
-        return _Reading(project, pending_of(project.description, ticket.target.key), at)
+        pending = pending_of(project.description, ticket.target.key)
+        if pending and pending.claim is None and pending.sent == self._unsent.get(project.id):
+            pending = pending._replace(sent=None)
+        return _Reading(project, pending, at)
 
     def _check_done(self, ticket: Ticket, project: Project) -> None:
         """Tell a project whose line another batch took off from one whose line a colleague made plain text."""
@@ -406,15 +528,19 @@ class StepRunner:
             return reading, "were there"
         return await self._imported(ticket, reading, tasks) or reading, "imported"
 
-    async def _imported(self, ticket: Ticket, reading: _Reading | None, tasks: TaskFile) -> _Reading | None:
+    async def _imported(self, ticket: Ticket, at: _Reading | Early | None, tasks: TaskFile) -> _Reading | None:
         """The project with its tasks, which this batch sends, once.
 
         Args:
             ticket: The row.
-            reading: Its project; where there is none, it is read ahead, and left where it is not as this batch made it.
+            at: Its project, or its turn; where there is neither, the project is read ahead, and left where it is not as this
+                batch made it.
             tasks: What to send.
         """
-        sending = await (self._send_ahead(ticket, tasks) if reading is None else self._send(ticket, reading, tasks))
+        if isinstance(at, Early):
+            sending = await self._send_early(ticket, at, tasks)
+        else:
+            sending = await (self._send_ahead(ticket, tasks) if at is None else self._send(ticket, at, tasks))
         if sending is None:
             return None
         reading, answer, lost = sending
@@ -439,6 +565,22 @@ class StepRunner:
                 f"import {answer.number} of {file_name(tasks.where)} failed: {reason}; mend the file and {_GO_ON}"
             )
         return await self._counted(ticket, reading, tasks)
+
+    async def _send_early(self, ticket: Ticket, early: Early, tasks: TaskFile) -> _Sending | None:
+        """Send the tasks of a row whose line says already that they are sent; nothing where its answer did not say so."""
+        try:
+            if (echo := early.echo) is None:
+                return None
+            reading = _Reading(echo, pending_of(echo.description, ticket.target.key), early.at)
+            if echo.tasks or reading.sent != Sent(tasks.digest[:8]):
+                return None
+            sending, wait = await self._attempt(ticket, reading, early.found, tasks)
+        finally:
+            early.release()
+        if sending is not None:
+            return sending
+        await self._sleep(wait, _TAKING)
+        return await self._send(ticket, await self._still_ours(ticket), tasks)
 
     async def _send_ahead(self, ticket: Ticket, tasks: TaskFile) -> _Sending | None:
         """Send the tasks of a row of which nothing unusual is known; nothing where its project is not as it was made."""
@@ -479,8 +621,13 @@ class StepRunner:
             if reading.project.tasks:
                 raise StepFailed(f"it holds {reading.project.tasks} tasks, and the file has {tasks.count}: look at it")
             noted, before = True, self._while_fresh(reading)
+
+            def leaves() -> None:
+                before()
+                self._unsent.pop(reading.project.id, None)
+
             return _Sending(
-                reading, await self._label_studio.import_tasks(reading.project.id, found, before=before)
+                reading, await self._label_studio.import_tasks(reading.project.id, found, before=leaves)
             ), 0.0
         except Rejected as rejected:
             if not noted:
@@ -528,10 +675,10 @@ class StepRunner:
         number, sent = reading.project.id, reading.pending
         self._importing[number] = ticket
         try:
-            for seconds in _COUNTS_AGAIN[:_BEFORE_ITS_ID]:
+            for _ in range(_BEFORE_ITS_ID):
                 if reading.project.tasks == tasks.count or self._list_lag():
                     break
-                await self._clock.sleep(seconds)
+                await self._clock.sleep(_TOGETHER - self._clock.now() % _TOGETHER)
                 due = self._clock.now()
                 async with self._reads:
                     seen = self._seen.get(number)

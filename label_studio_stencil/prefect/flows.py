@@ -136,6 +136,7 @@ async def _carry_out(batch: Batch) -> BaseException | None:
     except BaseException as interruption:  # noqa: BLE001 - `final_state` raises it again
         return interruption
     finally:
+        batch.engine.steps.cut()
         gc.unfreeze()
     return None
 
