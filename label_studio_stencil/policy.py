@@ -1,4 +1,4 @@
-"""How patient a batch is, and how often a row is tried; all of it settings, none of it scattered."""
+"""Settings of waiting and retrying: how patient a batch is, and how often it tries a row."""
 
 from dataclasses import dataclass, replace
 from typing import Self

@@ -1,4 +1,4 @@
-r"""What leaves the process: without secrets, and without characters that do something to whoever reads it."""
+r"""Makes text safe to leave the process: masks secrets, and escapes characters that act on a terminal or log."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -66,7 +66,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """The text without the users, passwords and queries of its URLs, and without these secrets.
 
     Args:
-        text: What is about to be shown, logged, stored or raised.
+        text: Text that is about to be shown, logged, stored or raised.
         secrets: Values that must not be in it; blank ones don't count.
     """
     for secret in sorted({each for each in secrets if each.strip()}, key=len, reverse=True):

@@ -95,7 +95,7 @@ async def survey(
     Args:
         label_studio: An open client.
         targets: The rows.
-        mode: What is to happen to projects that exist.
+        mode: Whether projects that exist are left alone or updated.
         newest: The first page, which is read while names are resolved.
         at_once: Requests under way at once.
         allow_lookalikes: Whether a project whose title only looks like a row's is no reason not to make that row's.

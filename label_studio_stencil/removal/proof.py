@@ -1,8 +1,7 @@
-"""Whether a project is what the batch made and nothing else; pure.
+"""Decides, as a pure function, whether a project is exactly what the batch made.
 
-What it can't see, because no answer of Label Studio tells it: settings that an Enterprise template gave, but for the two that
-people write by hand (`WRITTEN_BY_HAND`); passwords, which results never hold; and what hangs on a project without being in it:
-members, storages, webhooks, connected models.
+It can't see settings that came from an Enterprise template, except the two that people write by hand (`WRITTEN_BY_HAND`);
+passwords, which results never hold; and members, storages, webhooks and models, which are not part of a project's answer.
 """
 
 from collections.abc import Mapping
@@ -14,20 +13,20 @@ from label_studio_stencil.labelstudio.models import Project
 from label_studio_stencil.plans.marker import Standing, resembles_mark, standing
 from label_studio_stencil.rows.comparison import differing
 
-#: Settings of an Enterprise template that a project is compared in: they are where an hour of somebody's work may be.
+#: Settings of an Enterprise template that are compared with the project: somebody may have spent an hour on them.
 WRITTEN_BY_HAND = ("label_config", "expert_instruction")
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a project must be to be deleted.
+    """The project as it must be to be deleted.
 
     Attributes:
         title: Its title.
-        workspace: Id of its workspace; `None` where the edition has none.
-        settings: Its settings and description, as far as they can be known.
+        workspace: Id of its workspace; `None` on Community.
+        settings: Its settings and description, as far as they are known.
         user: Id of the user who made it.
-        not_after: When it was there at the latest, by Label Studio's clock; `None` where that is not known.
+        not_after: The latest time at which it can have been made, by Label Studio's clock; `None` if that is not known.
     """
 
     title: str
@@ -39,16 +38,16 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why a project is kept: a stable slug, and a sentence."""
+    """Why a project is kept: a code, and a sentence."""
 
     code: str
     reason: str
 
 
 def doubt(expected: Expected, project: Project) -> Doubt | None:
-    """Why the project may not be the one that the batch made, as the batch made it; `None` where nothing speaks for that.
+    """Why the project may differ from what the batch made; `None` if it is provably the same.
 
-    What Label Studio does not tell speaks for it: an absent answer is no proof.
+    A field that is missing from the answer counts as a doubt.
     """
     return _other_project(expected, project) or _work(project) or _changed(expected, project)
 
@@ -77,11 +76,11 @@ def _work(project: Project) -> Doubt | None:
 
 def _changed(expected: Expected, project: Project) -> Doubt | None:
     if resembles_mark(project.description) or standing(project) is not Standing.COMPLETE:
-        return Doubt("marked", "it bears the mark of a placeholder: run the sheet again to have it finished")
+        return Doubt("marked", "it has the marker of a placeholder: run the sheet again to complete it")
     if "description" in project.lacks:
         return Doubt("description-unknown", "Label Studio does not say what its description is")
     differs = differing(expected.settings, {**project.settings, "description": project.description})
     if differs:
         names = ", ".join(sorted(differs))
-        return Doubt("changed", f"it was changed since, or its template was: {names} is not what row and template say")
+        return Doubt("changed", f"it, or its template, was changed since: {names} is not as row and template say")
     return None

@@ -1,7 +1,7 @@
-"""Goes through the results of a batch and deletes what can be proven to be its work, one request each, never unread.
+"""Deletes the projects of a batch that are provably its work, after reading each of them.
 
-A deletion can't be taken back, so each is preceded by a read of the project that is no older than `FRESH` seconds when the
-deletion leaves (at slow rates a few requests older), and is sent again only where Label Studio certainly did not carry it out.
+A deletion can't be undone. So the project is read at most `FRESH` seconds before the deletion leaves (at slow rates a few
+requests earlier), and a deletion is sent again only if Label Studio certainly did not carry it out.
 """
 
 import asyncio
@@ -26,56 +26,56 @@ from label_studio_stencil.removal.results import NotResults, Result, Results, ch
 
 logger = logging.getLogger(__name__)
 
-#: Age in seconds at which a read is too old to delete by.
+#: Seconds after which a read is too old for a deletion.
 FRESH = 5.0
 #: Seconds after a deletion whose answer was lost before the project is read again.
 SETTLE = 2.0
-#: How far the clocks of Label Studio and of the results' folder may be apart.
+#: How far the clocks of Label Studio and of the results' folder may differ.
 CLOCKS_APART = timedelta(minutes=2)
-#: Times that a project is read and its deletion tried, where Label Studio asks to wait.
+#: How often a project is read and its deletion tried while Label Studio asks to wait.
 _MOST_ROUNDS = 20
 
-#: Why a removal stops that somebody cancelled.
+#: Reason of a removal that was cancelled.
 STOPPED = "interrupted"
 
 Settled = tuple[RemovalOutcome, str, str]
 
 
 class _Stale(Exception):
-    """The read is too old to delete by."""
+    """The read is too old for a deletion."""
 
 
 class Removal:
-    """One removal on its way: what it was asked for, and what has become of each row.
+    """A removal: its input, and the outcome of each row so far.
 
     Attributes:
-        under_way: Whether projects are being read and deleted, so that it is better stopped than cancelled.
-        stopped: Why it stops; empty while it does not.
+        under_way: Whether projects are being read and deleted. If so, stop it instead of cancelling it.
+        stopped: Why it stops; empty while it runs.
     """
 
     def __init__(self, results: Results, options: Options, label_studio: Instance, *, dry_run: bool) -> None:
-        """Take the results over; nothing is sent yet.
+        """Prepare a removal without sending anything.
 
         Args:
-            results: What the batch wrote.
-            options: Template and workspace of the rows that name none, as the batch had them.
-            label_studio: Where the projects are.
+            results: The results of the batch.
+            options: Template and workspace of rows that name none, as the batch had them.
+            label_studio: The Label Studio of the projects.
             dry_run: Whether to delete nothing.
         """
         self.under_way, self.stopped = False, ""
         self._results, self._label_studio, self._dry_run = results, label_studio, dry_run
-        # A field that the batch passed on unknown is compared as any other.
+        # Fields that the batch passed on without knowing them are compared too.
         self._options = options.model_copy(update={"allow_unknown_fields": True})
         self._clock = label_studio.pacer.clock
         self._began = self._clock.now()
         self._settled: dict[int, Settled] = {}
 
     def stop(self, reason: str) -> None:
-        """Take no further project up; the first reason is kept."""
+        """Start no further deletions; the first reason is kept."""
         self.stopped = self.stopped or reason
 
     async def run(self) -> RemovalReport:
-        """What became of each row. A first cancellation lets the rows under way end, a second one cuts them off.
+        """Remove the projects. A first cancellation lets the rows under way finish, a second one ends them.
 
         Raises:
             NotResults: The results are of another Label Studio, or their columns can't be understood.
@@ -89,7 +89,7 @@ class Removal:
         places = asyncio.Semaphore(self._label_studio.pacer.max_concurrency)
 
         async def carry_out(row: Result) -> None:
-            # Only as many as have a place are read, so that a deletion does not wait behind other rows' reads.
+            # A row is read only when it has a place, so that its deletion doesn't wait for the reads of other rows.
             async with places:
                 if row.line in expected and not self.stopped:
                     await self._carry_out(row, expected[row.line])
@@ -99,7 +99,7 @@ class Removal:
         return self.report()
 
     def report(self) -> RemovalReport:
-        """What is known of every row by now."""
+        """The outcome of every row so far."""
         return RemovalReport(
             results=self._results.name,
             label_studio=self._label_studio.name,
@@ -112,14 +112,14 @@ class Removal:
         )
 
     def _row(self, row: Result) -> RemovalRow:
-        interrupted = f"the removal stopped first: {self.stopped or 'cancelled'}; run it again to see what is left"
+        interrupted = f"the removal stopped first: {self.stopped or 'cancelled'}; run it again to see the rest"
         outcome, code, why = self._settled.get(row.line, (RemovalOutcome.UNPROCESSED, "stopped", interrupted))
         return RemovalRow(row.sheet_line, row.title, row.project_id, row.project_url, outcome, code, why)
 
     # What the results say
 
     def _sort_out(self) -> list[Result]:
-        """The rows whose projects are to be looked at; all others are settled."""
+        """The rows whose projects have to be read; all others get their outcome here."""
         rows = []
         for row in self._results.rows:
             if row.line in self._results.unreadable:
@@ -134,7 +134,7 @@ class Removal:
         return rows
 
     async def _expected(self) -> dict[int, Expected]:
-        """What the project of each row must be, by line; rows of which that can't be told are settled."""
+        """The expected project of each row, by line; rows without one get their outcome here."""
         client = self._label_studio.client
         user = (await client.whoami()).id
         targets, problems, _ = await resolve_targets(
@@ -163,11 +163,11 @@ class Removal:
             by_line.setdefault(problem.line, []).append(problem)
         for row in self._results.rows:
             if row.line in by_line and row.line not in self._settled:
-                why = f"what it was made to be can't be told: {explained(by_line[row.line])}"
+                why = f"the settings that the batch gave it are unknown: {explained(by_line[row.line])}"
                 self._keep(row, Doubt(by_line[row.line][0].code, why))
 
     async def _written_by_hand(self, targets: list[Target]) -> Mapping[int | None, Mapping[str, JSON]]:
-        """What project templates of Label Studio say of the settings that people write by hand, by the template's id."""
+        """The settings in project templates that people write by hand, by the template's id."""
         wanted = {target.template.id for target in targets} - {None}
         if not wanted:
             return {}
@@ -178,14 +178,14 @@ class Removal:
         }
 
     def _not_after(self) -> datetime | None:
-        """When the last project of the batch was there, by Label Studio's clock: before the results were written."""
+        """The latest time at which the batch can have made a project, by Label Studio's clock."""
         written, now = self._results.written, self._label_studio.client.server_time()
         if written is None:
             return None
         ahead = now - self._clock.wall() if now is not None else timedelta()
         return written + ahead + CLOCKS_APART
 
-    # What Label Studio says, and what is done about it
+    # Reading and deleting
 
     async def _carry_out(self, row: Result, expected: Expected) -> None:
         try:
@@ -230,13 +230,13 @@ class Removal:
             return None
 
     async def _delete(self, number: int, read_at: float) -> Settled | None:
-        """What became of the one deletion; `None` where it was certainly not carried out, and may be tried again.
+        """Delete a project once; `None` if it was certainly not carried out, and may be tried again.
 
         Raises:
             LabelStudioError: Label Studio refused it.
         """
         pacer = self._label_studio.pacer
-        # Every place may have a request in the line before ours.
+        # Every place may have a request that is sent before ours.
         fresh = max(FRESH, 2 * pacer.max_concurrency / pacer.rate)
 
         def check_fresh() -> None:
@@ -257,7 +257,7 @@ class Removal:
         return RemovalOutcome.REMOVED, "", ""
 
     async def _look_after(self, number: int, error: LabelStudioError) -> Settled:
-        """Whether a deletion whose answer was lost was carried out."""
+        """Read the project after the answer to its deletion was lost."""
         await self._clock.sleep(SETTLE)
         if await self._read(number) is None:
             return RemovalOutcome.REMOVED, "", ""
@@ -269,7 +269,7 @@ class Removal:
 
 
 def _comparable(settings: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The settings without those that results show as `***` only."""
+    """The settings without those that results mask."""
     return {name: value for name, value in settings.items() if name not in SECRET_FIELDS}
 
 

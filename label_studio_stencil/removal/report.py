@@ -61,17 +61,17 @@ class RemovalRow:
 
 @dataclass(frozen=True, slots=True)
 class RemovalReport:
-    """What became of all rows.
+    """The report on all rows.
 
     Attributes:
         results: Name of the file.
-        label_studio: Address of Label Studio, for people.
+        label_studio: Address of Label Studio.
         sandbox: Whether it was the embedded sandbox.
         dry_run: Whether nothing was deleted.
         rows: One for each row of the results, in the order of their lines.
         seconds: How long it took.
         requests: Requests sent.
-        stopped: Why it stopped before its end; empty where it did not.
+        stopped: Why it stopped early; empty if it did not.
     """
 
     results: str
@@ -85,7 +85,7 @@ class RemovalReport:
 
     @property
     def counts(self) -> dict[RemovalOutcome, int]:
-        """How many rows have each outcome: all of them, zeros included."""
+        """Number of rows by outcome, zeros included."""
         counts = dict.fromkeys(RemovalOutcome, 0)
         for row in self.rows:
             counts[row.outcome] += 1
@@ -93,7 +93,7 @@ class RemovalReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing that the batch made is left to delete; in a dry run, whether nothing would be."""
+        """Whether nothing that the batch made is left; in a dry run, whether nothing would be left."""
         return all(row.outcome.ok for row in self.rows)
 
     @property
@@ -109,7 +109,7 @@ class RemovalReport:
         return f"{len(self.rows)} {noun}: {', '.join(parts) or 'nothing to remove'}{stopped}"
 
     def to_json(self) -> dict[str, JSON]:
-        """The report for machines: keys are never renamed or taken away."""
+        """The report as JSON; keys are never renamed or removed."""
         counts: dict[str, JSON] = {outcome.value: count for outcome, count in self.counts.items()}
         return {
             "results": self.results,

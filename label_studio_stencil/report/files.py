@@ -60,7 +60,7 @@ def results_csv(report: Report) -> str:
 
 
 def failed_csv(report: Report) -> str:
-    """The rows that need attention, input columns alone: a sheet to be mended and fed back as it is.
+    """The rows that need attention, with input columns only: a sheet to correct and run again.
 
     Read again, from whatever folder, it means what was read the first time: texts stand in place of the files that
     cells named. So a password in it is the password: it is

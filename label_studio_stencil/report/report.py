@@ -98,7 +98,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every row is well."""
+        """Whether every row is ok."""
         return all(row.outcome.ok for row in self.rows)
 
     @property

@@ -19,7 +19,7 @@ def differing(wanted: Mapping[str, JSON], actual: Mapping[str, JSON], *, whole: 
     """The part of `wanted` that `actual`, a project as the server tells it, does not hold yet.
 
     A field that is not set has its default. Where both is_draft and is_published are wanted, the server resets is_draft to
-    false (measured on Community 1.23.2), so false is what is compared.
+    false (measured on Community 1.23.2), so false is compared.
 
     Args:
         wanted: Settings of a row and its template.

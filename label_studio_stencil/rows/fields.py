@@ -1,6 +1,6 @@
 """Facts about every settable field, derived from the model.
 
-Messages, help, documentation and comparison all read them here, so that none of them tells another story.
+Messages, help, documentation and comparison all read them here, so that they agree.
 """
 
 import types
@@ -23,20 +23,20 @@ _TEXTS = (Kind.TEXT, Kind.XML)
 
 @dataclass(frozen=True, slots=True)
 class FieldFacts:
-    """What is known of one settable field.
+    """The facts about one settable field.
 
     Attributes:
         name: The field's name on the wire.
         kind: What it holds.
-        nullable: Whether the vendor's contract takes null. Stencil never sends it: servers answer 500 to
-            some.
+        nullable: Whether the vendor's contract allows null. Stencil never sends it, because servers answer 500
+            to some.
         max_length: Longest text in code points, or `None`.
         minimum: Smallest number, or `None`.
         maximum: Largest number, or `None`.
         choices: The only values it takes, or empty.
-        default: What the server documents for a project that does not set it; `None` where it says nothing.
+        default: The server's documented default; `None` if there is none.
         help: What it does, in one line.
-        enterprise_only: Whether Community drops it silently.
+        enterprise_only: Whether Community ignores it.
         secret: Whether its value is never shown.
         text: Whether its cell may be `@path`, the name of a file that holds the text.
     """
@@ -105,14 +105,14 @@ FIELDS: Mapping[str, FieldFacts] = MappingProxyType(
     {name: _facts(name, info) for name, info in Overrides.model_fields.items()}
 )
 
-#: Fields that Community drops without a word (measured on 1.23.2), so that they are errors there.
+#: Fields that Community ignores without an error (measured on 1.23.2), so Stencil rejects them there.
 ENTERPRISE_ONLY_FIELDS = frozenset(name for name, facts in FIELDS.items() if facts.enterprise_only)
 TEXT_FIELDS = frozenset(name for name, facts in FIELDS.items() if facts.text)
 
-#: What the row says in columns of its own; none of it is an override.
+#: Columns of the row itself, which are no overrides.
 ROW_FIELDS = frozenset({"title", "workspace", "workspace_id", "template"})
 
-#: What the server computes; `duplication_*` too, which the OpenAPI has in answers but in no request.
+#: Fields that the server computes. `duplication_*` are among them: the OpenAPI has them in answers, but in no request.
 READ_ONLY_FIELDS = frozenset(
     {
         "allow_stream",

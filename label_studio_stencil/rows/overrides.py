@@ -47,7 +47,7 @@ class Sampling(StrEnum):
 
 
 class SkipQueue(StrEnum):
-    """What becomes of a task that was skipped."""
+    """Where a skipped task goes."""
 
     REQUEUE_FOR_ME = "REQUEUE_FOR_ME"
     REQUEUE_FOR_OTHERS = "REQUEUE_FOR_OTHERS"
@@ -69,7 +69,7 @@ class ReviewCriteria(StrEnum):
 
 
 class RejectedTasks(StrEnum):
-    """What becomes of a task whose annotation was rejected."""
+    """Where a task goes whose annotation was rejected."""
 
     REQUEUE = "requeue"
     REMOVE = "remove"
@@ -176,7 +176,7 @@ def _setting(what: str, *, server: JSON = None, nullable: bool = False, communit
         what: What it does, in one line.
         server: The value that the server documents for a project which does not set it.
         nullable: Whether the contract takes null; Stencil never sends it.
-        community: Whether Community stores it (measured on 1.23.2); it drops the others without a word.
+        community: Whether Community stores it (measured on 1.23.2); it ignores the others without an error.
     """
     more: dict[str, JSON] = {
         "server": server,
@@ -302,7 +302,7 @@ class Overrides(BaseModel):
         nullable=True,
     )
     skip_queue: Annotated[SkipQueue, Kind.CHOICE, _one_of(SkipQueue)] | None = _setting(
-        "What becomes of skipped tasks.", nullable=True, community=True
+        "Where skipped tasks go.", nullable=True, community=True
     )
     source_interface_id: Positive | None = _setting("Saved interface that the project uses.", nullable=True)
     source_interface_version: Positive | None = _setting(

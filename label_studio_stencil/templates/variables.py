@@ -28,7 +28,7 @@ class Variable:
         type: `text`, `integer`, `number`, `boolean` or `list` (of texts).
         default: What it is where a row does not set it; `None` where every row has to.
         choices: The values that it can have, or for a list its items; empty for any.
-        help: What it is for, for people.
+        help: What it is for.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """YAML as template files are written in it: version 1.2, in which `no`, `12:30` and `2026-01-02` are texts.
 
-What YAML would drop without a word is refused: a value behind an unquoted `#`, and a name that is there twice.
+Text that YAML would drop silently is an error: a value behind an unquoted `#`, and a duplicate name.
 """
 
 import re
@@ -23,7 +23,7 @@ _CORE = {"null": _NULL, "bool": _BOOLEAN, "int": _INTEGER, "float": _FLOAT}
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads the types of YAML 1.2 alone."""
+    """Reads only the types of YAML 1.2."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012  # PyYAML copies it
 
