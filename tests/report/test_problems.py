@@ -29,7 +29,7 @@ def published(monkeypatch: pytest.MonkeyPatch, invalid: InvalidSheet) -> list[di
         rows.extend(table)
 
     monkeypatch.setattr(report_module, "acreate_table_artifact", publish)
-    asyncio.run(show_problems(invalid))
+    asyncio.run(show_problems(invalid, "label-studio.example.com"))
     return rows
 
 
