@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from label_studio_sandbox import account, gallery, imports, listing, members, projects, templates, workspaces
+from label_studio_sandbox import account, gallery, imports, listing, members, projects, tasks, templates, workspaces
 from label_studio_sandbox.calls import Handler, Settings
 from label_studio_sandbox.gate import Endpoint, Gate, Page
 from label_studio_sandbox.store import Store
@@ -38,6 +38,7 @@ _ROUTES: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     ("/api/projects/counts/", {"GET": listing.count_projects}),
     ("/api/projects/{id:int}/import", {"POST": imports.import_tasks}),
     ("/api/projects/{id:int}/imports/{import:int}/", {"GET": imports.import_state}),
+    ("/api/tasks/", {"GET": tasks.list_tasks}),
     ("/api/project-templates/", {"GET": templates.list_templates, "POST": templates.create_template}),
     (
         "/api/project-templates/{id:int}",

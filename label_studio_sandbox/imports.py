@@ -46,6 +46,7 @@ def import_tasks(call: Call) -> Answer:
         "finished_at": None,
     }
     call.import_id = call.store.add("imports", body)
+    call.store.add_tasks(call.import_id, tasks)
     if call.import_questions is None:
         finish_import(call.store, call.import_id)
     return Answer({"import": call.import_id}, 201)

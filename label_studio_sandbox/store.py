@@ -5,14 +5,14 @@ without syncing keeps every committed write when the process is killed, though n
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from label_studio_sandbox._json import Object, dumps, load_object
+from label_studio_sandbox._json import JSON, Object, dumps, load_object, loads
 from label_studio_sandbox.past import Past
 
 _SCHEMA = """
@@ -28,9 +28,15 @@ CREATE TABLE IF NOT EXISTS templates (id INTEGER PRIMARY KEY AUTOINCREMENT, body
 CREATE TABLE IF NOT EXISTS workspaces (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (jti TEXT PRIMARY KEY, token TEXT NOT NULL, revoked INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS imports (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS tasks (id INTEGER PRIMARY KEY AUTOINCREMENT, import INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS tasks_import ON tasks (import);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _COLUMNS = "p.id, p.title, p.description, p.workspace, p.pinned_at, p.created_at, p.tasks, p.settings, w.title"
+_IMPORTED = (
+    "FROM tasks t JOIN imports i ON i.id = t.import "
+    "WHERE json_extract(i.body, '$.project') = ? AND json_extract(i.body, '$.status') = 'completed'"
+)
 _FROM = "FROM projects p LEFT JOIN workspaces w ON w.id = p.workspace"
 
 
@@ -203,6 +209,22 @@ class Store:
         if table == "workspaces":
             self._db.execute("UPDATE projects SET workspace = NULL WHERE workspace = ?", (row_id,))
         return self._db.execute(f"DELETE FROM {table} WHERE id = ?", (row_id,)).rowcount > 0  # noqa: S608
+
+    # tasks
+
+    def add_tasks(self, import_id: int, tasks: Iterable[JSON]) -> None:
+        """Keep the tasks that an import holds; they are the project's once it is completed."""
+        rows = ((import_id, dumps(task).decode()) for task in tasks)
+        self._db.executemany("INSERT INTO tasks (import, body) VALUES (?, ?)", rows)
+
+    def count_tasks(self, project_id: int) -> int:
+        """How many tasks were imported into a project."""
+        return int(self._db.execute(f"SELECT count(*) {_IMPORTED}", (project_id,)).fetchone()[0])
+
+    def tasks(self, project_id: int, *, limit: int, offset: int) -> list[tuple[int, JSON]]:
+        """The tasks that were imported into a project, by id, as they were imported."""
+        sql = f"SELECT t.id, t.body {_IMPORTED} ORDER BY t.id LIMIT ? OFFSET ?"
+        return [(number, loads(body)) for number, body in self._db.execute(sql, (project_id, limit, offset))]
 
     def project_counts(self) -> dict[int, int]:
         """How many projects each workspace holds, by its id."""

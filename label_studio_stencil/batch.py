@@ -157,6 +157,7 @@ class Batch:
             dry_run=self.options.dry_run,
             notes=(*self.sheet.notes, *_lookalikes(self.engine.tickets), *self.engine.notes),
             stopped=self.stopping.reason,
+            folder=str(self.sheet.folder or ""),
         )
 
     def _row_report(self, ticket: Ticket) -> RowReport:

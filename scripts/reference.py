@@ -28,7 +28,7 @@ from label_studio_stencil.prefect.sheet_ready import Payload
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.removal.report import RemovalOutcome
 from label_studio_stencil.report.outcomes import Outcome, RowReport
-from label_studio_stencil.report.report import ADDED_COLUMNS
+from label_studio_stencil.report.report import ADDED_COLUMNS, FOLDER_COLUMN, Report
 from label_studio_stencil.rows.fields import FIELDS, parts_of
 from label_studio_stencil.rows.overrides import AssignmentSettings, ReviewSettings
 from label_studio_stencil.rows.values import Kind
@@ -203,7 +203,10 @@ def outcomes() -> Iterator[str]:
     yield "## Columns of results.csv"
     yield "The columns of the sheet come first, with passwords masked. `failed.csv` has the columns of the sheet only."
     meanings = attributes(RowReport)
-    yield table(("column", "meaning"), [(f"`{name}`", meanings.get(name, "")) for name in ADDED_COLUMNS])
+    meanings[FOLDER_COLUMN] = attributes(Report)["folder"]
+    yield table(
+        ("column", "meaning"), [(f"`{name}`", meanings.get(name, "")) for name in (*ADDED_COLUMNS, FOLDER_COLUMN)]
+    )
     yield "## Outcomes of a removal"
     yield "`stencil remove` gives each row of the results one of these."
     yield _outcomes(RemovalOutcome)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,11 +23,12 @@ from label_studio_sandbox import Answer, Call, Interceptor, Proceed, Sandbox
 from label_studio_stencil.access import open_label_studio, open_sandbox
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli import main
-from label_studio_stencil.labelstudio.models import UNKNOWN_DATE, Project
+from label_studio_stencil.labelstudio.models import UNKNOWN_DATE, Project, Task
 from label_studio_stencil.options import Options
 from label_studio_stencil.plans.marker import Mark
 from label_studio_stencil.plans.targets import check
 from label_studio_stencil.removal import removal as removing
+from label_studio_stencil.removal.imported import differing, print_of, prints_of_file, work_on
 from label_studio_stencil.removal.proof import Expected, doubt
 from label_studio_stencil.removal.results import check_label_studio, read_results
 from label_studio_stencil.report.files import write_results
@@ -67,6 +69,21 @@ class Instance:
         files = write_results(asyncio.run(create()), output or str(self.folder / "out"))
         self.sandbox.clear_requests()
         return files.results
+
+    def write_tasks(self, word: str = "task") -> None:
+        """A file of 250 tasks."""
+        tasks = [{"data": {"t": f"{word} {number}", "number": number / 4}} for number in range(250)]
+        (self.folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+
+    def with_tasks(self, rows: list[dict[str, str]], output: str = "") -> str:
+        """A batch whose rows may name `made.yaml` and `tasks.json`; the path of the results."""
+        self.write_tasks()
+        (self.folder / "made.yaml").write_text(YAML, encoding="utf-8")
+        return self.batch(*rows, output=output)
+
+    def imports(self, project: int, task: dict[str, str]) -> None:
+        """A task imported by hand."""
+        self.http.post(f"/api/projects/{project}/import", json=[{"t": "x", **task}]).raise_for_status()
 
     def make(self, title: str, **fields: Any) -> int:
         """A project made by hand."""
@@ -245,6 +262,107 @@ def test_a_project_that_was_changed_since_is_kept(
     assert label_studio.ids() == {project_of(results)}
 
 
+def test_imported_tasks_go_with_their_projects_and_that_is_said_first(
+    label_studio: Instance, remove: Remove, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [ROW | {"title": f"Reviews {number}", "template": "made.yaml", "tasks": "tasks.json"} for number in range(2)]
+    results = label_studio.with_tasks(rows)
+    code, report = remove(results)
+    assert (code, outcomes(report), [row["tasks"] for row in report["rows"]]) == (
+        0,
+        ["would be removed"] * 2,
+        [250] * 2,
+    )
+    assert main(["remove", results]) == 0
+    printed = capsys.readouterr()
+    assert "2 rows: 2 would be removed, with 500 imported tasks" in printed.err + printed.out
+    assert "deletes the projects that would be removed and their imported tasks" in printed.err + printed.out
+    code, report = remove(results, "--yes")
+    assert (code, outcomes(report)) == (0, ["removed", "removed"])
+    assert not label_studio.ids()
+
+
+@pytest.mark.parametrize(
+    ("then", "code"),
+    [
+        pytest.param(lambda studio, project: studio.imports(project, {"text": "one more"}), "other-tasks", id="added"),
+        pytest.param(lambda studio, project: studio.write_tasks("another"), "other-tasks", id="another file"),
+        pytest.param(lambda studio, project: (studio.folder / "tasks.json").unlink(), "bad-step", id="no file"),
+    ],
+)
+def test_a_project_whose_tasks_are_not_those_of_its_file_is_kept(
+    label_studio: Instance, remove: Remove, then: Callable[[Instance, int], object], code: str
+) -> None:
+    results = label_studio.with_tasks([ROW | {"template": "made.yaml", "tasks": "tasks.json"}])
+    then(label_studio, project_of(results))
+    exit_code, report = remove(results, "--yes")
+    assert (exit_code, outcomes(report), codes(report)) == (1, ["kept"], [code])
+    assert project_of(results) in label_studio.ids()
+
+
+def test_tasks_of_a_row_that_names_none_are_work(label_studio: Instance, remove: Remove) -> None:
+    results = label_studio.with_tasks([ROW | {"template": "made.yaml"}])
+    label_studio.imports(project_of(results), {"text": "by hand"})
+    assert codes(remove(results, "--yes")[1]) == ["has-work"]
+
+
+def task(**fields: Any) -> Task:
+    whole = {"id": 1, "data": {"text": "one"}, "meta": {}, "annotations": [], "predictions": [], "drafts": []}
+    return Task.model_validate(whole | {"draft_exists": False, "comment_count": 0} | fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"drafts": [{"id": 1}]},
+        {"draft_exists": True},
+        {"comment_count": 2},
+        {"annotations": [{"result": [], "updated_by": 1}]},
+        {"annotations": [{"result": [], "updated_by": None, "reviews": [{"accepted": True}]}]},
+    ],
+)
+def test_what_people_did_to_a_task_is_seen(fields: dict[str, Any]) -> None:
+    assert work_on(task()) is None
+    worked = work_on(task(**fields))
+    assert worked is not None
+    assert worked.code == "has-work"
+
+
+RESULT = [{"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": ["A"]}}]
+
+
+@pytest.mark.parametrize(
+    ("in_file", "fields", "same"),
+    [
+        ({"text": "one"}, {}, True),
+        ({"data": {"text": "one"}}, {"meta": None}, True),
+        ({"text": "one", "n": 1.0}, {"data": {"n": 1, "text": "one"}}, True),
+        ({"text": "one", "n": 1}, {"data": {"n": True, "text": "one"}}, False),
+        ({"text": "one"}, {"data": {"text": "One"}}, False),
+        ({"data": {"text": "one"}, "meta": {"k": 1}}, {}, False),
+        ({"text": "one"}, {"annotations": [{"result": RESULT, "updated_by": None}]}, False),
+        ({"text": "one"}, {"predictions": [{"result": RESULT}]}, False),
+        ({"data": {"text": "one"}, "predictions": [{"result": RESULT}]}, {"predictions": [{"result": RESULT}]}, True),
+        ({"data": {"text": "one"}, "annotations": [{"result": RESULT}]}, {"annotations": [{"result": RESULT}]}, True),
+        ({"data": {"text": "one"}, "annotations": [{"result": RESULT}]}, {"annotations": [{"result": []}]}, False),
+        ({"data": {"text": "one"}, "annotations": [{"result": RESULT}]}, {}, False),
+    ],
+)
+def test_a_task_is_compared_with_all_that_the_file_says(in_file: Any, fields: dict[str, Any], same: bool) -> None:
+    found = differing(prints_of_file([in_file]), Counter([print_of(task(**fields))]))
+    assert (found is None) == same
+
+
+def test_the_folder_of_the_sheet_is_found_from_the_results(
+    label_studio: Instance, remove: Remove, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    results = label_studio.with_tasks([ROW | {"template": "made.yaml", "tasks": "tasks.json"}], output=str(elsewhere))
+    assert {row["sheet_folder"] for row in cells(results)} == {str(label_studio.folder)}
+    code, report = remove(results, "--yes")
+    assert (code, outcomes(report)) == (0, ["removed"])
+
+
 def test_a_project_that_holds_tasks_is_kept(label_studio: Instance, remove: Remove) -> None:
     results = label_studio.batch(ROW)
     label_studio.http.post(f"/api/projects/{project_of(results)}/import", json=[{"text": "x"}]).raise_for_status()
@@ -286,6 +404,8 @@ def test_a_row_whose_id_and_address_disagree_is_kept(label_studio: Instance, rem
 def test_a_row_whose_sheet_named_a_file_needs_its_folder(label_studio: Instance, remove: Remove) -> None:
     (label_studio.folder / "guide.md").write_text("Read it twice.")
     results = label_studio.batch({**ROW, "expert_instruction": "@guide.md"})
+    # As on another machine.
+    rewrite(results, str(label_studio.folder), "/nowhere")
     code, report = remove(results, "--yes")
     assert (code, codes(report)) == (1, ["file-not-found"])
     assert outcomes(remove(results, "--yes", "--folder", str(label_studio.folder))[1]) == ["removed"]
@@ -495,4 +615,4 @@ def test_a_person_is_told_what_is_kept_and_why(label_studio: Instance, capsys: p
     printed = " ".join(capsys.readouterr().out.split())
     assert "maximum_annotations" in printed
     assert "2 rows: 1 kept (line 2), 1 would be removed" in printed
-    assert "--yes deletes what would be removed" in printed
+    assert "--yes deletes the projects that would be removed" in printed

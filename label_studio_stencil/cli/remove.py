@@ -7,12 +7,13 @@ from label_studio_stencil.api import PlanOptions, label_studio_of
 from label_studio_stencil.cli.commands import chosen_options
 from label_studio_stencil.cli.display import Display
 from label_studio_stencil.cli.interrupts import INTERRUPTED, Interrupts
+from label_studio_stencil.problems import counted
 from label_studio_stencil.removal.removal import STOPPED, Removal
 from label_studio_stencil.removal.report import RemovalOutcome, RemovalReport, RemovalRow
 from label_studio_stencil.removal.results import Results, read_results
 
 #: Why a row can't be compared where a file that it names was not found.
-_FILE_CODES = frozenset({"file-reference", "file-not-found", "outside-folder", "template-unknown"})
+_FILE_CODES = frozenset({"bad-step", "file-reference", "file-not-found", "outside-folder", "template-unknown"})
 
 
 def remove(chosen: argparse.Namespace, display: Display) -> int:
@@ -56,10 +57,11 @@ def _show(report: RemovalReport, display: Display, *, files_elsewhere: bool) -> 
         display.say("Files that rows name are looked for beside the results: --folder names the folder of the sheet.")
     display.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.label_studio})")
     if report.dry_run and report.counts[RemovalOutcome.WOULD_BE_REMOVED]:
-        display.say("Nothing was deleted: --yes deletes what would be removed.")
+        tasks = " and their imported tasks" if any(row.tasks for row in report.rows) else ""
+        display.say(f"Nothing was deleted: --yes deletes the projects that would be removed{tasks}.")
 
 
 def _cells(row: RemovalRow) -> tuple[str, ...]:
     project = "" if row.project_id is None else str(row.project_id)
-    why = f"{row.why} [{row.code}]" if row.why else ""
+    why = f"{row.why} [{row.code}]" if row.why else f"with {counted(row.tasks, 'imported task')}" if row.tasks else ""
     return (str(row.line), row.outcome.value, row.title, project, why)

@@ -151,10 +151,18 @@ REMOVAL = (
     ),
     Code(
         code="has-work",
-        title="The project holds tasks, annotations or predictions.",
-        why="`stencil remove` deletes no work.",
-        example="Somebody imported tasks.",
+        title="The project holds somebody's work.",
+        why="`stencil remove` deletes no annotations, drafts, comments or tasks but those that the batch imported.",
+        example="Somebody annotated a task, or imported tasks into a project whose row names none.",
         remedy="Delete it by hand if nobody needs the work.",
+    ),
+    Code(
+        code="other-tasks",
+        title="The tasks of the project are not those that the row's file holds.",
+        why="Tasks, annotations or predictions were added, edited or deleted, or the file was changed since the batch "
+        "imported it.",
+        example="Somebody imported further tasks.",
+        remedy="Restore the file as it was imported, or delete the project by hand if nobody needs its tasks.",
     ),
     Code(
         code="work-unknown",

@@ -38,6 +38,7 @@ from label_studio_stencil.labelstudio.models import (
     Project,
     ProjectPage,
     ProjectTemplate,
+    TaskPage,
     User,
     Version,
     Workspace,
@@ -250,6 +251,19 @@ class LabelStudio:
     async def import_state(self, project_id: int, number: int) -> ImportState:
         """What has become of an import, on Enterprise; `Rejected` with status 404 where there is none of this id."""
         return (await self._read(f"/api/projects/{project_id}/imports/{number}/")).parsed(ImportState.model_validate)
+
+    async def tasks_page(self, project_id: int, page: int) -> TaskPage:
+        """One page of a project's tasks, with annotations, predictions and drafts; `Rejected` with status 404 past the last.
+
+        Args:
+            project_id: Its id.
+            page: Its number, from 1.
+        """
+        # Or addresses in storages would come signed, and not as they were imported.
+        how: Params = {"page_size": PAGE_SIZE, "fields": "all", "resolve_uri": "false"}
+        return (await self._read("/api/tasks/", {"project": project_id, "page": page, **how})).parsed(
+            TaskPage.model_validate
+        )
 
     async def gallery(self) -> list[GalleryEntry]:
         """The labelling interfaces that Label Studio's package brings, on both editions (150 kB)."""

@@ -123,6 +123,41 @@ class ImportState(Resource):
         return self.status == "failed"
 
 
+class Task(Resource):
+    """A task of a project, with what people and models have made of it.
+
+    Attributes:
+        data: What is shown.
+        meta: What was imported beside it.
+        annotations: All of them.
+        predictions: All of them.
+        drafts: What somebody has begun.
+        draft_exists: Whether there are any.
+        comment_count: Comments on it.
+    """
+
+    id: int
+    data: JSON
+    meta: JSON = None
+    annotations: list[dict[str, JSON]]
+    predictions: list[dict[str, JSON]]
+    drafts: list[JSON]
+    draft_exists: bool | None = None
+    comment_count: int | None = None
+
+
+class TaskPage(Resource):
+    """One page of a project's tasks.
+
+    Attributes:
+        total: Tasks on all pages.
+        tasks: Those of this page.
+    """
+
+    total: int
+    tasks: list[Task]
+
+
 class Workspace(Resource):
     """A place for projects, on Enterprise."""
 

@@ -11,7 +11,9 @@ from datetime import datetime
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.models import Project
 from label_studio_stencil.plans.marker import Standing, resembles_mark, standing
+from label_studio_stencil.problems import counted
 from label_studio_stencil.rows.comparison import differing
+from label_studio_stencil.rows.steps import TaskFile
 
 #: Settings of an Enterprise template that are compared with the project: somebody may have spent an hour on them.
 WRITTEN_BY_HAND = ("label_config", "expert_instruction")
@@ -27,6 +29,7 @@ class Expected:
         settings: Its settings and description, as far as they are known.
         user: Id of the user who made it.
         not_after: The latest time at which it can have been made, by Label Studio's clock; `None` if that is not known.
+        tasks: What the batch imported into it, if anything.
     """
 
     title: str
@@ -34,6 +37,7 @@ class Expected:
     settings: Mapping[str, JSON]
     user: int
     not_after: datetime | None = None
+    tasks: TaskFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,9 @@ def doubt(expected: Expected, project: Project) -> Doubt | None:
     """Why the project may differ from what the batch made; `None` if it is provably the same.
 
     A field that is missing from the answer counts as a doubt.
+    Of tasks, only the number is compared here; `label_studio_stencil.removal.imported` compares their content.
     """
-    return _other_project(expected, project) or _work(project) or _changed(expected, project)
+    return _other_project(expected, project) or _work(expected, project) or _changed(expected, project)
 
 
 def _other_project(expected: Expected, project: Project) -> Doubt | None:
@@ -65,12 +70,16 @@ def _other_project(expected: Expected, project: Project) -> Doubt | None:
     return None
 
 
-def _work(project: Project) -> Doubt | None:
-    if project.tasks:
-        return Doubt("has-work", "it holds tasks, annotations or predictions")
+def _work(expected: Expected, project: Project) -> Doubt | None:
     count = project.settings.get("task_number")
     if isinstance(count, bool) or not isinstance(count, int):
         return Doubt("work-unknown", "Label Studio does not say how many tasks it holds")
+    if not project.tasks:
+        return None
+    if expected.tasks is None:
+        return Doubt("has-work", "it holds tasks, annotations or predictions")
+    if count != expected.tasks.count:
+        return Doubt("other-tasks", f"it holds {counted(count, 'task')}, and its file has {expected.tasks.count}")
     return None
 
 

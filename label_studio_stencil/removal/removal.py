@@ -9,17 +9,19 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import NamedTuple
 
 from label_studio_stencil.access import Instance
 from label_studio_stencil.concurrency import together, until_stopped
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
-from label_studio_stencil.labelstudio.models import Project
+from label_studio_stencil.labelstudio.models import COUNTERS, Project
 from label_studio_stencil.options import Options
 from label_studio_stencil.plans.plan import Target
 from label_studio_stencil.plans.targets import check, resolve_targets
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.redaction import SECRET_FIELDS
+from label_studio_stencil.removal.imported import doubt_about_tasks
 from label_studio_stencil.removal.proof import WRITTEN_BY_HAND, Doubt, Expected, doubt
 from label_studio_stencil.removal.report import RemovalOutcome, RemovalReport, RemovalRow
 from label_studio_stencil.removal.results import NotResults, Result, Results, check_label_studio, explained
@@ -38,7 +40,14 @@ _MOST_ROUNDS = 20
 #: Reason of a removal that was cancelled.
 STOPPED = "interrupted"
 
-Settled = tuple[RemovalOutcome, str, str]
+
+class Settled(NamedTuple):
+    """What became of a project, why, and how many imported tasks are in it or were."""
+
+    outcome: RemovalOutcome
+    code: str = ""
+    why: str = ""
+    tasks: int = 0
 
 
 class _Stale(Exception):
@@ -113,8 +122,8 @@ class Removal:
 
     def _row(self, row: Result) -> RemovalRow:
         interrupted = f"the removal stopped first: {self.stopped or 'cancelled'}; run it again to see the rest"
-        outcome, code, why = self._settled.get(row.line, (RemovalOutcome.UNPROCESSED, "stopped", interrupted))
-        return RemovalRow(row.sheet_line, row.title, row.project_id, row.project_url, outcome, code, why)
+        settled = self._settled.get(row.line, Settled(RemovalOutcome.UNPROCESSED, "stopped", interrupted))
+        return RemovalRow(row.sheet_line, row.title, row.project_id, row.project_url, *settled)
 
     # What the results say
 
@@ -126,7 +135,7 @@ class Removal:
                 self._keep(row, Doubt("unreadable", self._results.unreadable[row.line]))
             elif not row.created:
                 why = f"its outcome is {row.outcome or 'empty'}: only projects that the batch created are removed"
-                self._settled[row.line] = (RemovalOutcome.LEFT_ALONE, "not-created", why)
+                self._settled[row.line] = Settled(RemovalOutcome.LEFT_ALONE, "not-created", why)
             elif row.project_id is None:
                 self._keep(row, Doubt("no-project", "its project_id and project_url do not name one project"))
             else:
@@ -150,6 +159,7 @@ class Removal:
                 settings=_comparable({**templates.get(target.template.id, {}), **target.final_settings}),
                 user=user,
                 not_after=not_after,
+                tasks=target.request.steps.tasks,
             )
             for target in targets
         }
@@ -194,9 +204,10 @@ class Removal:
             self.stop(str(error))
             return
         except LabelStudioError as error:
-            settled = (RemovalOutcome.FAILED, "rejected" if isinstance(error, Rejected) else "unanswered", str(error))
+            code = "rejected" if isinstance(error, Rejected) else "unanswered"
+            settled = Settled(RemovalOutcome.FAILED, code, str(error))
         self._settled[row.line] = settled
-        if settled[0] is RemovalOutcome.REMOVED:
+        if settled.outcome is RemovalOutcome.REMOVED:
             logger.info("removed project %s of line %s", row.project_id, row.sheet_line)
 
     async def _settle(self, row: Result, expected: Expected) -> Settled:
@@ -206,20 +217,29 @@ class Removal:
             LabelStudioError: It could not be read, or Label Studio refused to delete it.
         """
         assert row.project_id is not None  # noqa: S101 - such rows were settled before
+        compared: dict[str, JSON] | None = None
         for _ in range(_MOST_ROUNDS):
             project = await self._read(row.project_id)
             read_at = self._clock.now()
             if project is None:
-                return RemovalOutcome.GONE, "", ""
+                return Settled(RemovalOutcome.GONE)
             found = doubt(expected, project)
+            counts = {name: project.settings.get(name) for name in COUNTERS}
+            if found is None and expected.tasks is not None and project.tasks and compared != counts:
+                found = await doubt_about_tasks(self._label_studio.client, project.id, expected.tasks)
+                if found is None and not self._dry_run:
+                    # Read once more: their comparison took a while.
+                    compared = counts
+                    continue
             if found is not None:
-                return RemovalOutcome.KEPT, found.code, found.reason
+                return Settled(RemovalOutcome.KEPT, found.code, found.reason)
+            tasks = expected.tasks.count if expected.tasks is not None and project.tasks else 0
             if self._dry_run:
-                return RemovalOutcome.WOULD_BE_REMOVED, "", ""
+                return Settled(RemovalOutcome.WOULD_BE_REMOVED, tasks=tasks)
             settled = await self._delete(row.project_id, read_at)
             if settled is not None:
-                return settled
-        return RemovalOutcome.FAILED, "throttled", "Label Studio kept the removal waiting: run it again later"
+                return settled._replace(tasks=tasks)
+        return Settled(RemovalOutcome.FAILED, "throttled", "Label Studio kept the removal waiting: run it again later")
 
     async def _read(self, number: int) -> Project | None:
         try:
@@ -250,22 +270,22 @@ class Removal:
         except Rejected as rejected:
             if not _is_gone(rejected):
                 raise
-            return RemovalOutcome.GONE, "", ""
+            return Settled(RemovalOutcome.GONE)
         except (Throttled, Unsure) as error:
             refused = error.status == HTTPStatus.TOO_MANY_REQUESTS or (isinstance(error, Unsure) and not error.sent)
             return None if refused else await self._look_after(number, error)
-        return RemovalOutcome.REMOVED, "", ""
+        return Settled(RemovalOutcome.REMOVED)
 
     async def _look_after(self, number: int, error: LabelStudioError) -> Settled:
         """Read the project after the answer to its deletion was lost."""
         await self._clock.sleep(SETTLE)
         if await self._read(number) is None:
-            return RemovalOutcome.REMOVED, "", ""
+            return Settled(RemovalOutcome.REMOVED)
         why = f"{error}; it was still there {SETTLE:.0f} seconds later, and may yet go: run the removal again to see"
-        return RemovalOutcome.FAILED, "unanswered", why
+        return Settled(RemovalOutcome.FAILED, "unanswered", why)
 
     def _keep(self, row: Result, why: Doubt) -> None:
-        self._settled[row.line] = (RemovalOutcome.KEPT, why.code, why.reason)
+        self._settled[row.line] = Settled(RemovalOutcome.KEPT, why.code, why.reason)
 
 
 def _comparable(settings: Mapping[str, JSON]) -> dict[str, JSON]:

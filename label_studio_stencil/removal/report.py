@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from label_studio_stencil.json_value import JSON
+from label_studio_stencil.problems import counted
 
 _LINES_NAMED = 5
 
@@ -48,6 +49,7 @@ class RemovalRow:
         outcome: Its outcome.
         code: Code of the reason why it is still there; empty if it is not.
         why: The reason as a sentence.
+        tasks: Number of imported tasks that go with it.
     """
 
     line: int
@@ -57,6 +59,7 @@ class RemovalRow:
     outcome: RemovalOutcome
     code: str = ""
     why: str = ""
+    tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,10 @@ class RemovalReport:
             if count
         ]
         noun = "row" if len(self.rows) == 1 else "rows"
+        tasks = sum(row.tasks for row in self.rows)
+        imported = f", with {counted(tasks, 'imported task')}" if tasks else ""
         stopped = f"; stopped: {self.stopped}" if self.stopped else ""
-        return f"{len(self.rows)} {noun}: {', '.join(parts) or 'nothing to remove'}{stopped}"
+        return f"{len(self.rows)} {noun}: {', '.join(parts) or 'nothing to remove'}{imported}{stopped}"
 
     def to_json(self) -> dict[str, JSON]:
         """The report as JSON; keys are never renamed or removed."""
@@ -139,4 +144,5 @@ def _json_row(row: RemovalRow) -> dict[str, JSON]:
         "outcome": row.outcome.value,
         "code": row.code,
         "why": row.why,
+        "tasks": row.tasks,
     }

@@ -1,7 +1,7 @@
 """The results that a batch wrote, read back: which projects it says that it made, on which Label Studio, from which rows."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +12,13 @@ from label_studio_stencil.labelstudio.address import base_address, is_loopback
 from label_studio_stencil.labelstudio.errors import InvalidAddress
 from label_studio_stencil.problems import Problem, StencilError
 from label_studio_stencil.report.outcomes import Outcome
-from label_studio_stencil.report.report import ADDED_COLUMNS
+from label_studio_stencil.report.report import ADDED_COLUMNS, FOLDER_COLUMN
 from label_studio_stencil.sheet.model import Row, Sheet
 from label_studio_stencil.sheet.sources import read_sheet
 
 #: Columns without which a file tells nothing about projects.
 _NEEDED = ("outcome", "project_id", "project_url")
+_REPORTED = frozenset({*ADDED_COLUMNS, FOLDER_COLUMN})
 #: A spreadsheet or pandas may have written the id as a decimal.
 _ID = re.compile(r"([0-9]{1,18})(?:\.0+)?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -81,7 +82,8 @@ def read_results(source: str, *, folder: str = "") -> Results:
 
     Args:
         source: Path or URL of a `results.csv`.
-        folder: Folder of the batch's sheet, where `@path` cells and template files are; empty takes the file's own.
+        folder: Folder of the batch's sheet, where `@path` cells and template files are; empty takes the one that a file on this
+            machine names, else the file's own.
 
     Raises:
         SheetUnreadable: The file can't be read at all.
@@ -100,9 +102,10 @@ def read_results(source: str, *, folder: str = "") -> Results:
     unreadable = {problem.line: explained([problem]) for problem in sheet.problems if problem.line}
     rows = tuple(_result(row) for row in sheet.rows)
     created = {row.line for row in rows if row.created and row.line not in unreadable}
+    folder = folder or (_recorded(sheet, created) if sheet.folder else "")
     made = Sheet(
         name=sheet.name,
-        columns=[name for name in sheet.columns if name not in ADDED_COLUMNS],
+        columns=[name for name in sheet.columns if name not in _REPORTED],
         rows=[_input(row) for row in sheet.rows if row.line in created],
         folder=Path(folder).resolve() if folder else sheet.folder,
         rows_asker=PERSON.rows(str(Path(folder) / sheet.name)) if folder else sheet.rows_asker,
@@ -170,6 +173,13 @@ def _result(row: Row) -> Result:
     )
 
 
+def _recorded(sheet: Sheet, lines: Collection[int]) -> str:
+    """The folder that these rows name as that of their sheet; empty where it is not there, or they name several."""
+    folders = {_text(row, FOLDER_COLUMN) for row in sheet.rows if row.line in lines}
+    folder = folders.pop() if len(folders) == 1 else ""
+    return folder if folder and Path(folder).is_absolute() and Path(folder).is_dir() else ""
+
+
 def _is_title(column: str) -> bool:
     return column.strip().casefold() == "title"
 
@@ -180,7 +190,7 @@ def _text(row: Row, column: str) -> str:
 
 
 def _input(row: Row) -> Row:
-    return Row(row.line, {name: cell for name, cell in row.cells.items() if name not in ADDED_COLUMNS})
+    return Row(row.line, {name: cell for name, cell in row.cells.items() if name not in _REPORTED})
 
 
 def explained(problems: Iterable[Problem]) -> str:

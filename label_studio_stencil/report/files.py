@@ -17,7 +17,7 @@ from label_studio_stencil.redaction import holds_secrets, redact
 from label_studio_stencil.report.cells import cell_text
 from label_studio_stencil.report.masking import masked_cell
 from label_studio_stencil.report.outcomes import Outcome, Scalar
-from label_studio_stencil.report.report import ADDED_COLUMNS, Report, added_values
+from label_studio_stencil.report.report import ADDED_COLUMNS, FOLDER_COLUMN, Report, added_values
 from label_studio_stencil.sheet.formulas import guard
 
 RESULTS = "results.csv"
@@ -41,7 +41,7 @@ class ResultFiles:
 
 
 def results_csv(report: Report) -> str:
-    """Every row: its input columns, then `ADDED_COLUMNS`.
+    """Every row: its input columns, then `ADDED_COLUMNS` and `FOLDER_COLUMN`.
 
     An input column that bears the name of an added one gives way to it, so that a `results.csv` that is fed
     back does not double them. Passwords are masked. In a dry run the outcome reads `would be created`.
@@ -49,14 +49,16 @@ def results_csv(report: Report) -> str:
     columns = report.input_columns
     told = {outcome: outcome.told(dry_run=report.dry_run) for outcome in Outcome}
     shows = [(name, _shown_text(name)) for name in columns]
+    folder = guard(report.folder)
     rows = (
         [
             *[show(row.cells.get(name)) for name, show in shows],
             *[guard(value) if type(value) is str else value for value in added_values(row, told[row.outcome])],
+            folder,
         ]
         for row in report.rows
     )
-    return _csv([*columns, *ADDED_COLUMNS], rows)
+    return _csv([*columns, *ADDED_COLUMNS, FOLDER_COLUMN], rows)
 
 
 def failed_csv(report: Report) -> str:

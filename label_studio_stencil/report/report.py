@@ -70,6 +70,7 @@ class Report:
         notes: Sentences about the batch as a whole.
         stopped: Why the batch stopped before its end; empty where it did not.
         output_error: Why the result files could not be written; empty where they were, or none were asked for.
+        folder: Folder of the sheet on the machine that ran the batch; empty if the sheet is not a file there.
     """
 
     rows: Sequence[RowReport]
@@ -87,6 +88,7 @@ class Report:
     notes: tuple[str, ...] = ()
     stopped: str = ""
     output_error: str = ""
+    folder: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", _Rows(sorted(self.rows, key=lambda row: row.line)))
@@ -104,7 +106,7 @@ class Report:
     @property
     def input_columns(self) -> tuple[str, ...]:
         """The columns to write back, each once: without those that an earlier `results.csv` added."""
-        return tuple(name for name in dict.fromkeys(self.columns) if name not in ADDED_COLUMNS)
+        return tuple(name for name in dict.fromkeys(self.columns) if name not in (*ADDED_COLUMNS, FOLDER_COLUMN))
 
     @property
     def needs_attention(self) -> tuple[RowReport, ...]:
@@ -227,6 +229,9 @@ ADDED_COLUMNS = (
     "error",
     "steps",
 )
+
+#: And last: the folder of the sheet, where `stencil remove` finds the files that rows name.
+FOLDER_COLUMN = "sheet_folder"
 
 
 def added_values(row: RowReport, outcome: str) -> tuple[Scalar, ...]:

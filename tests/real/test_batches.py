@@ -1,6 +1,8 @@
 """Whole batches on the real Community server, on SQLite and as operators run it: nothing is made twice."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -85,6 +87,59 @@ def test_a_batch_is_removed_but_for_what_somebody_works_on(
         client.post(f"/api/projects/{kept['id']}/import", json=[{"text": "one"}]).raise_for_status()
         assert main(["remove", str(tmp_path / "results.csv"), "--yes"]) == 1, capsys.readouterr()
         assert [project["id"] for project in projects(client, "Gone")] == [kept["id"]]
+
+
+RESULT = [{"from_name": "mood", "to_name": "text", "type": "choices", "value": {"choices": ["Glad"]}}]
+LABELS = {"annotations": [{"result": RESULT}], "predictions": [{"result": RESULT}]}
+LABELLED = [{"data": {"text": f"text {number}", "number": number / 4}, **LABELS} for number in range(120)]
+
+
+def annotated(client: httpx.Client, task: dict[str, Any]) -> None:
+    client.post(f"/api/tasks/{task['id']}/annotations/", json={"result": RESULT}).raise_for_status()
+
+
+def annotated_otherwise(client: httpx.Client, task: dict[str, Any]) -> None:
+    # The same result once more: only who changed it last tells that somebody has looked at it.
+    client.patch(f"/api/annotations/{task['annotations'][0]['id']}/", json={"result": RESULT}).raise_for_status()
+
+
+def begun(client: httpx.Client, task: dict[str, Any]) -> None:
+    client.post(f"/api/tasks/{task['id']}/drafts", json={"result": RESULT}).raise_for_status()
+
+
+def predicted(client: httpx.Client, task: dict[str, Any]) -> None:
+    client.post("/api/predictions/", json={"task": task["id"], "result": RESULT}).raise_for_status()
+
+
+def replaced(client: httpx.Client, task: dict[str, Any]) -> None:
+    client.patch(f"/api/tasks/{task['id']}/", json={"data": {"text": "another"}}).raise_for_status()
+
+
+def test_a_batch_is_removed_with_the_tasks_that_it_imported_unless_somebody_has_worked_on_them(
+    each_label_studio: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, token = each_label_studio.url, each_label_studio.token
+    monkeypatch.setenv("LABEL_STUDIO_URL", url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", token)
+    (tmp_path / "tasks.json").write_text(json.dumps(LABELLED), encoding="utf-8")
+    sheet = write_sheet(tmp_path, "Tasks", 8)
+    head, *rows = sheet.read_text(encoding="utf-8").splitlines()
+    sheet.write_text("\n".join([f"{head},tasks", *(f"{row},tasks.json" for row in rows)]), encoding="utf-8")
+    with http(url, token) as client:
+        write_results(made(url, token, sheet), str(tmp_path / "results"))
+        found = projects(client, "Tasks")
+        works = [annotated, annotated_otherwise, begun, predicted, replaced]
+        for project, work in zip(found, works, strict=False):
+            [task] = client.get(
+                "/api/tasks/", params={"project": project["id"], "fields": "all", "page_size": 1}
+            ).json()["tasks"]
+            work(client, task)
+        assert main(["remove", str(tmp_path / "results" / "results.csv"), "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert [row["outcome"] for row in said["rows"]] == ["kept"] * 5 + ["would be removed"] * 3
+        assert {row["code"] for row in said["rows"]} == {"has-work", "other-tasks", ""}
+        assert main(["remove", str(tmp_path / "results" / "results.csv"), "--yes"]) == 1
+        assert [project["id"] for project in projects(client, "Tasks")] == [each["id"] for each in found[:5]]
 
 
 def test_after_a_kill_in_mid_run_a_rerun_makes_the_rest(label_studio: Instance, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from label_studio_stencil.problems import StencilError
 from label_studio_stencil.report.files import OutputUnwritable, check_output, failed_csv, results_csv, write_results
 from label_studio_stencil.report.markdown import markdown_summary
 from label_studio_stencil.report.outcomes import Outcome
-from label_studio_stencil.report.report import ADDED_COLUMNS
+from label_studio_stencil.report.report import ADDED_COLUMNS, FOLDER_COLUMN
 from label_studio_stencil.sheet.formulas import unguard
 from label_studio_stencil.sheet.sources import read_sheet
 from tests.report.reports import report, row
@@ -53,15 +53,15 @@ def test_results_csv_holds_the_input_columns_and_then_what_became_of_the_row() -
     one = row(2, project_id=7, project_url="http://x/7", attempts=1, seconds=0.25, cells={"title": "A", "_k": "v"})
     bad = row(3, Outcome.FAILED, error_code="rejected", error="no, not so", cells={"title": "B"})
     assert rows_of(results_csv(report(one, bad))) == [
-        ["title", "_k", *ADDED_COLUMNS],
-        ["A", "v", "2", "created", "7", "http://x/7", "1", "0.25", "", "", ""],
-        ["B", "", "3", "failed", "", "", "0", "0.0", "rejected", "no, not so", ""],
+        ["title", "_k", *ADDED_COLUMNS, FOLDER_COLUMN],
+        ["A", "v", "2", "created", "7", "http://x/7", "1", "0.25", "", "", "", ""],
+        ["B", "", "3", "failed", "", "", "0", "0.0", "rejected", "no, not so", "", ""],
     ]
 
 
 def test_results_csv_fed_back_does_not_double_its_columns() -> None:
     batch = report(row(2, Outcome.FAILED, cells={"title": "A", "outcome": "created", "line": "9", "_k": "v"}))
-    assert rows_of(results_csv(batch))[0] == ["title", "_k", *ADDED_COLUMNS]
+    assert rows_of(results_csv(batch))[0] == ["title", "_k", *ADDED_COLUMNS, FOLDER_COLUMN]
     assert rows_of(failed_csv(batch)) == [["title", "_k"], ["A", "v"]]
 
 
