@@ -1,4 +1,4 @@
-"""What an update would change, field by field, as people are shown it."""
+"""Shows what an update would change, field by field."""
 
 import json
 from itertools import takewhile
@@ -17,9 +17,9 @@ _BEFORE = 15
 
 
 def changes_of(planned: Planned) -> tuple[Change, ...]:
-    """The fields that an update would change, old and new; nothing where the row is not an update.
+    """The fields that an update would change, with old and new value; none if the row is not an update.
 
-    Passwords are masked, and texts from files that cells name are given by their length alone.
+    Passwords are masked, and texts from files that cells name are shown by their length only.
     """
     if planned.action is not Action.UPDATE:
         return ()
@@ -28,7 +28,7 @@ def changes_of(planned: Planned) -> tuple[Change, ...]:
     for name, new in planned.changes.items():
         old = project.description if name == "description" else project.settings.get(name)
         if name == "description":
-            # The line about steps that are not done is gone in the end.
+            # Without the line about steps, which is gone at the end.
             old, new = _without_line(old, key), _without_line(new, key)
             if old == new:
                 continue

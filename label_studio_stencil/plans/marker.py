@@ -1,8 +1,8 @@
 """The marker in a placeholder's description: how it is written, and how it is read.
 
 A create is not idempotent and its answer can be lost, so each create is sent with a description that says who sent it, for
-which row, and what it was meant to become. Whoever finds the project later, in this process or in a rerun, knows from the
-project alone that it is a placeholder and whose it is; no state is kept anywhere else.
+which row, and what the project was to become. Any later look, in this process or in a rerun, can tell from the project alone
+that it is a placeholder and whose it is. No state is kept anywhere else.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ _ANYWHERE = re.compile(_TAIL)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the description of a placeholder says.
+    """The marker of a placeholder, parsed.
 
     Attributes:
-        key: 16 hex digits: which (workspace, title) the project stands for.
-        intent: 8 hex digits: what it is to become (template, overrides, final description).
+        key: 16 hex digits for the project's workspace and title.
+        intent: 8 hex digits for its template, overrides and final description.
         batch: 8 hex digits, random for each start of a batch.
         send: 8 hex digits, new for every create that is sent, re-sends included.
     """
@@ -41,12 +41,12 @@ class Mark:
     send: str
 
     def __str__(self) -> str:
-        """The description as it is sent: one ASCII line that a person understands."""
+        """The marker as a description: one ASCII line that people understand."""
         return f"{_WORDS} [stencil {self.key}-{self.intent}-{self.batch}-{self.send}]"
 
 
 class Standing(Enum):
-    """What a project is to the key of its present workspace and title."""
+    """The state of a project, as its description shows it."""
 
     COMPLETE = "finished"
     MARKED = "marked"
@@ -54,20 +54,20 @@ class Standing(Enum):
 
 
 def read_mark(description: str) -> Mark | None:
-    """The mark that is the whole description, or `None`."""
+    """The marker, if the whole description is one, or `None`."""
     match = _MARK.fullmatch(description.strip())
     return Mark(*match.groups()) if match else None
 
 
 def resembles_mark(description: str) -> bool:
-    """Whether a description starts as a mark does, and so must not be a project's final one."""
+    """Whether a description starts like a marker, and so can't be a project's final description."""
     return description.strip().startswith(_WORDS)
 
 
 def standing(project: Project) -> Standing:
-    """Whether the project is finished, half made, or half made and changed, filled or archived by somebody since.
+    """Whether the project is complete, a placeholder, or a placeholder that somebody has changed, filled or archived.
 
-    The mark of another key (a project that was renamed or moved since) is plain text: the project is nobody's any more.
+    A marker of another key counts as plain text: the project was renamed or moved, and belongs to no batch any more.
     """
     key = key_of(project.workspace, project.title)
     mark = read_mark(project.description)
@@ -83,13 +83,13 @@ def normal_title(title: str) -> str:
 
 
 def key_of(workspace: int | None, title: str) -> str:
-    """16 hex digits for (workspace, title); no Label Studio in it, since one Label Studio has many names."""
+    """16 hex digits for workspace and title. The address of Label Studio is no part, since one server may have several."""
     text = f"{workspace if workspace is not None else ''}\n{normal_title(title)}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def intent_of(template: str, fields: Mapping[str, JSON], description: str) -> str:
-    """8 hex digits for what a project is to become.
+    """8 hex digits for the project that is to be made.
 
     Args:
         template: The template's identity and version.
@@ -97,7 +97,7 @@ def intent_of(template: str, fields: Mapping[str, JSON], description: str) -> st
         description: The final description.
     """
     canonical = json.dumps([template, fields, description], sort_keys=True, separators=(",", ":"))
-    # One text for all rows that are alike.
+    # Rows that are alike share the text.
     return sys.intern(hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:8])
 
 

@@ -1,4 +1,4 @@
-"""The line that a project's description ends in while its steps are not done."""
+"""The line at the end of a project's description while its steps are not done."""
 
 import re
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _LINE = re.compile(
 
 
 class Claim(NamedTuple):
-    """Who goes on with steps that another batch left.
+    """The batch that continues steps of another batch.
 
     Attributes:
         batch: 8 hex digits.
@@ -25,12 +25,12 @@ class Claim(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """Tasks that were sent, or are about to be: written before they leave, so that nobody sends them twice.
+    """Tasks that were sent or are about to be. This is written before they leave, so that no batch sends them twice.
 
     Attributes:
         digest: 8 hex digits of their file.
-        number: Id of the import; `None` where its answer is not known.
-        refused: Whether Label Studio refused the request, so that others may be sent.
+        number: Id of the import; `None` if it is not known.
+        refused: Whether Label Studio refused the request, so that tasks may be sent again.
     """
 
     digest: str
@@ -38,20 +38,20 @@ class Sent(NamedTuple):
     refused: bool = False
 
     def __str__(self) -> str:
-        """As it stands in the line."""
+        """As text for the line."""
         if self.refused:
             return f"tasks {self.digest} refused"
         return f"tasks {self.digest} " + ("sent" if self.number is None else f"import {self.number}")
 
 
 class Pending(NamedTuple):
-    """What the line says, and what stands before it.
+    """A description with the line, parsed.
 
     Attributes:
-        description: The final one.
-        intent: 8 hex digits: what the project is to become, its steps included.
-        claim: Who goes on with the steps; nobody where they are still the affair of the batch that made the project.
-        sent: Which tasks were sent; none where nothing was.
+        description: The final description, without the line.
+        intent: 8 hex digits for the project that is to be made, its steps included.
+        claim: The batch that continues the steps; `None` while the batch that made the project does them.
+        sent: The tasks that were sent; `None` if none were.
     """
 
     description: str
@@ -64,8 +64,8 @@ def with_pending(description: str, key: str, intent: str, claim: Claim | None = 
     """The description with the line at its end.
 
     Args:
-        description: The final one.
-        key: 16 hex digits: workspace and title, so that the line of a project that was renamed is plain text.
+        description: The final description, without the line.
+        key: 16 hex digits for workspace and title. If the project is renamed, the line counts as plain text.
         intent: As in `Pending`.
         claim: As in `Pending`.
         sent: As in `Pending`.
@@ -77,7 +77,7 @@ def with_pending(description: str, key: str, intent: str, claim: Claim | None = 
 
 
 def pending_of(description: str, key: str) -> Pending | None:
-    """What the line says, where steps of this key are not done; else nothing."""
+    """The line, if steps of this key are not done, or `None`."""
     match = _LINE.search(description)
     if match is None or match[1] != key:
         return None

@@ -1,7 +1,7 @@
-"""What each row is going to do, decided before the first write; pure.
+"""Plans what happens to each row, before the first write, as pure functions.
 
-A target is a request whose names are resolved: it knows its key, what is to be written, and what it is to become. Planning
-sets targets against the projects that exist and gives each an action. Nothing here talks to Label Studio.
+A target is a request whose names are resolved. Planning compares targets with the projects that exist, and gives each target
+an action.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from label_studio_stencil.templates.model import Template
 
 
 class Action(StrEnum):
-    """What a row is going to do."""
+    """What happens to a row."""
 
     CREATE = "create"
     RESUME = "finish"
@@ -37,12 +37,12 @@ class Target:
 
     Attributes:
         request: The row.
-        key: 16 hex digits of (workspace id, title).
-        intent: 8 hex digits of what the project is to become.
-        workspace: Id, or `None` where the edition has none.
-        workspace_name: For people; empty where there is none.
-        template: What the project is made from.
-        description: The final description; while there are steps to do, with a line that says so.
+        key: 16 hex digits for workspace and title.
+        intent: 8 hex digits for the project that is to be made.
+        workspace: Id; `None` on Community.
+        workspace_name: Name; empty if there is no workspace.
+        template: The template of the project.
+        description: The final description; if the row has steps, with the line that they are not done.
         in_one_go: Whether the create itself carries the settings.
     """
 
@@ -55,25 +55,25 @@ class Target:
     description: JSON
     in_one_go: bool
 
-    # Put together each time, since a batch may hold a hundred thousand.
+    # Computed on each call: a batch may have a hundred thousand targets.
     @property
     def settings(self) -> Mapping[str, JSON]:
-        """Every setting that the finished project must have, description included."""
+        """All settings of the complete project, description included."""
         return {**self.template.fields, **self.request.overrides, "description": self.description}
 
     @property
     def at_creation(self) -> Mapping[str, JSON]:
-        """Fields that the create itself carries, beside title, workspace and mark."""
+        """Fields of the create, besides title, workspace and marker."""
         return {name: value for name, value in self.settings.items() if name != "description"} if self.in_one_go else {}
 
     @property
     def final_settings(self) -> Mapping[str, JSON]:
-        """The settings once its steps are done too."""
+        """All settings after the steps are done."""
         pending = pending_of(str(self.description), self.key)
         return {**self.settings, "description": pending.description} if pending else self.settings
 
     def mark(self, batch: str, send: str) -> str:
-        """The description of a create of this target."""
+        """The marker for a create of this target."""
         return str(Mark(self.key, self.intent, batch, send))
 
 
@@ -83,10 +83,10 @@ class Planned:
 
     Attributes:
         target: The row.
-        action: What it is going to do.
-        projects: The projects of its key that exist, lowest id first; where one of them is the row's, that one is first.
+        action: What happens to it.
+        projects: The existing projects of its key, lowest id first; the row's own project comes before the others.
         changes: For `Action.UPDATE`, the fields that differ.
-        alike: Projects of its workspace whose titles are others and look the same, lowest id first.
+        alike: Projects of its workspace whose titles differ from the row's but look the same, lowest id first.
     """
 
     target: Target
@@ -103,7 +103,7 @@ def target_of(
     wanted = {**template.fields, **request.overrides}
     description = request.overrides.get("description", template.description)
     if request.whole_title:
-        # The title that was cut is kept where people look next.
+        # The description keeps the whole title.
         description = f"{request.whole_title}\n\n{description}".rstrip()
     intent = intent_of(template.identity, wanted, str(description))
     if request.steps:
@@ -118,14 +118,14 @@ def target_of(
         workspace_name=workspace_name,
         template=template,
         description=with_pending(final, key, intent) if request.steps else description,
-        # Community's create takes every field, so a placeholder there lacks its description alone. The
+        # Community's create takes every field, so a placeholder there lacks only its description. The
         # instantiation of an Enterprise template takes none.
         in_one_go=edition is Edition.COMMUNITY and template.id is None,
     )
 
 
 def description_problem(target: Target) -> Problem | None:
-    """The problem of a final description that would pass for a mark, if it has it."""
+    """The problem of a final description that looks like a marker, or `None`."""
     description = str(target.description)
     if not resembles_mark(description):
         return None
@@ -151,12 +151,12 @@ def by_key(projects: Iterable[Project], keys: Iterable[str] | None = None) -> di
     return {key: [same[number] for number in sorted(same)] for key, same in found.items()}
 
 
-#: A workspace's id and a title as one reads it.
+#: A workspace's id and a title, folded for comparison.
 Likeness = tuple[int | None, str]
 
 
 def by_likeness(projects: Iterable[Project], targets: Iterable[Target]) -> dict[Likeness, tuple[Project, ...]]:
-    """The projects that look like a target to whoever reads their titles, lowest id first.
+    """The projects whose titles look like a target's, lowest id first.
 
     Args:
         projects: In any order.
@@ -181,15 +181,15 @@ def plan(
     mode: Mode,
     alike: Mapping[Likeness, Sequence[Project]] | None = None,
 ) -> list[Planned]:
-    """What each target is going to do, given what exists.
+    """The action of each target, given the projects that exist.
 
-    A project of the very title counts. One whose title only looks the same is nobody's to choose: the row is ambiguous.
+    A project with exactly the title counts. If a title only looks the same, the row is ambiguous.
 
     Args:
         targets: The rows.
-        existing: Projects by key, as `by_key` gives them; with their settings where `mode` is `update`.
-        mode: What to do about a project that exists.
-        alike: Projects by their looks, as `by_likeness` gives them; nothing where look-alikes don't matter.
+        existing: Projects by key, from `by_key`; with their settings if `mode` is `update`.
+        mode: Whether a project that exists is left alone or updated.
+        alike: Projects that look like a target, from `by_likeness`; empty if look-alikes don't matter.
     """
     planned = []
     for target in targets:
@@ -238,7 +238,7 @@ def _compared(target: Target, found: Project, leftovers: tuple[Project, ...], *,
 def _wanted(target: Target, pending: Pending | None) -> dict[str, JSON]:
     """Return the settings that an update applies: those of the row and its template, and a description if they have one.
 
-    Not what a project template of Enterprise gives: Label Studio itself applies that, when it makes a project.
+    Settings of an Enterprise project template are not among them: Label Studio applies those when it makes a project.
     """
     wanted: dict[str, JSON] = {**target.template.fields, **target.request.overrides}
     request, template = target.request, target.template
@@ -250,7 +250,7 @@ def _wanted(target: Target, pending: Pending | None) -> dict[str, JSON]:
 
 
 def needs_settings(planned: Planned) -> bool:
-    """Whether the listing lacked fields that the row sets, so that the project itself must be read to compare them."""
+    """Whether the list lacks fields that the row sets, so that the project has to be read by id."""
     if planned.action is not Action.UPDATE or not planned.changes:
         return False
     return any(name not in planned.projects[0].settings for name in planned.changes if name != "description")

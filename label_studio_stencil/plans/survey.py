@@ -1,4 +1,4 @@
-"""Learns what exists on Label Studio before anything is written, in as few requests as it takes."""
+"""Reads the existing projects before the first write, in as few requests as possible."""
 
 import asyncio
 import math
@@ -28,17 +28,17 @@ from label_studio_stencil.policy import Patience
 from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.titles import folded
 
-#: Seconds that a create may take to be committed after it got its id.
+#: Seconds from the id of a create to its commit, at most.
 _UNDER_WAY = Patience().late
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The plan of a sheet, and how far Label Studio was read for it.
+    """The plan of a sheet, and how much of the project list it rests on.
 
     Attributes:
-        planned: What each row is going to do.
-        covered: Project id below which nothing can turn up that the plan has not read.
+        planned: What happens to each row.
+        covered: Id below which the plan has read every project that there can be.
         ordered: Whether the list came newest first.
     """
 
@@ -52,9 +52,9 @@ class Newest:
     """The first page of the list, newest first.
 
     Attributes:
-        page: What it showed.
-        fields: What was asked for of each project.
-        now: Label Studio's clock when it did.
+        page: The page.
+        fields: The fields that were requested of each project.
+        now: The time of the answer, by Label Studio's clock.
     """
 
     page: ProjectPage
@@ -63,7 +63,7 @@ class Newest:
 
 
 def listed_fields(requests: Iterable[Request], mode: Mode) -> tuple[str, ...]:
-    """What a plan needs to know of each project that exists: for `update` the settings that rows name, too."""
+    """The fields that a plan needs of each project; for `update`, the settings that rows name too."""
     if mode != "update":
         return LOOK_FIELDS
     return (*LOOK_FIELDS, *sorted({name for request in requests for name in request.overrides} - set(LOOK_FIELDS)))
@@ -88,21 +88,21 @@ async def survey(
     at_once: int,
     allow_lookalikes: bool = False,
 ) -> Survey:
-    """Set the targets against the projects that exist.
+    """Plan the targets against the projects that exist.
 
-    Reads the pages of the whole list, or looks each title up, whichever is fewer requests.
+    Reads the whole list or looks up each title, whichever takes fewer requests.
 
     Args:
         label_studio: An open client.
         targets: The rows.
         mode: Whether projects that exist are left alone or updated.
-        newest: The first page, which is read while names are resolved.
-        at_once: Requests under way at once.
-        allow_lookalikes: Whether a project whose title only looks like a row's is no reason not to make that row's.
+        newest: The first page, being read while names are resolved.
+        at_once: Requests at the same time.
+        allow_lookalikes: Whether to create a project although an existing title looks the same.
 
     Raises:
         LabelStudioError: Label Studio did not answer.
-        ListUnusable: The list does not show all that it counts.
+        ListUnusable: The list shows fewer projects than it counts.
     """
     fields = newest.fields
     titles = sorted({form for target in targets for form in _forms(target.request.title)})
@@ -119,10 +119,10 @@ async def survey(
             break
     ordered = falls(first.projects)
     if short > 1:
-        # The order that was asked for is not the one that it comes in.
+        # The list is not in the order that was requested.
         rest, ordered = await whole_list(label_studio, fields)
     elif pages > len(titles) or found is not _Found.WHOLE:
-        # The list is long, or never held still; a title's own list is short, and does.
+        # The list is long, or changed while it was read. The list of one title is short.
         rest = [
             *await _recent(label_studio, first, fields, now),
             *await _by_title(label_studio, titles, fields, at_once),
@@ -136,7 +136,7 @@ async def survey(
 async def _completed(
     label_studio: LabelStudio, targets: Sequence[Target], projects: Sequence[Project], at_once: int
 ) -> list[Project]:
-    """The projects, those read by id of which the list left out what they are decided by, where they may be of a row."""
+    """The projects. If the list lacks a field that decides, and the project may be a row's, it is read by id."""
     places = {target.workspace for target in targets}
     titles = {folded(normal_title(target.request.title)) for target in targets}
     limit = asyncio.Semaphore(at_once)
@@ -161,9 +161,9 @@ async def _completed(
 
 
 def _covered(projects: Iterable[Project], now: datetime) -> int:
-    """The highest id, or, where projects were created just now, that before them: others may be under way among them.
+    """The highest id before those of projects that were created just now, among which others may still appear.
 
-    A project's id is given before it is committed, and so, where creates are slow, lower ids may follow higher ones.
+    A project gets its id before it is committed. So if creates are slow, lower ids may appear after higher ones.
     """
     ids = {project.id: _is_recent(project, now) for project in projects}
     recent = [number for number, is_recent in ids.items() if is_recent]
@@ -182,7 +182,7 @@ def _forms(title: str) -> set[str]:
 async def _recent(
     label_studio: LabelStudio, first: ProjectPage, fields: tuple[str, ...], now: datetime
 ) -> list[Project]:
-    """What was created just now and does not stand on the first page."""
+    """Projects that were created just now and are not on the first page."""
     projects: list[Project] = []
     page, number = first, 1
     while page.has_next and _is_recent(page.projects[-1], now):
@@ -193,7 +193,7 @@ async def _recent(
 
 
 class _Found(Enum):
-    """How much of a list was read."""
+    """How a list was read."""
 
     WHOLE = "whole"
     MOVED = "moved"
@@ -205,10 +205,10 @@ class _Found(Enum):
 async def _by_page(
     label_studio: LabelStudio, pages: int, first: ProjectPage, fields: tuple[str, ...], at_once: int
 ) -> tuple[list[Project], _Found]:
-    """The oldest projects, and whether none was deleted meanwhile: then others moved up, past us.
+    """The oldest projects, and whether none was deleted meanwhile, which would move others to pages that were already read.
 
-    Oldest first, since what is created meanwhile would push others from one page to the next, past us too. A creation hides a
-    deletion from the count, so the newest page is read again: it tells how many were created.
+    Reads oldest first, because a new project would otherwise push others to the next page. A creation can hide a deletion
+    from the count, so the newest page is read again: it shows how many were created.
     """
     if not pages:
         shown = len({project.id for project in first.projects})
@@ -223,7 +223,7 @@ async def _by_page(
     again = (await newest_page(label_studio, fields)).page
     made = sum(project.id > first.projects[0].id for project in again.projects)
     projects = [project for page in (*found, again.projects) for project in page]
-    # More than a page of them may have been made: then that can't be told.
+    # More than a page of projects may have been made; then it is not known.
     still = again.count == first.count + made and (made < len(again.projects) or not made)
     if not still:
         return projects, _Found.MOVED
@@ -237,7 +237,7 @@ async def _by_title(
     limit = asyncio.Semaphore(at_once)
 
     async def read(title: str) -> tuple[list[Project], int | None]:
-        """The projects whose titles contain this one (the key tells them apart), and their number if it held still."""
+        """The projects whose titles contain this one, and their number, if it stayed the same while they were read."""
         projects: list[Project] = []
         number, more, counts = 1, True, set()
         while more:
@@ -268,7 +268,7 @@ async def _by_title(
 
 
 async def _with_settings(label_studio: LabelStudio, planned: Sequence[Planned], at_once: int) -> list[Planned]:
-    """The plan, with those projects read one by one of which the list did not give the fields to compare."""
+    """The plan, with projects read by id where the list lacks fields to compare."""
     limit = asyncio.Semaphore(at_once)
 
     async def complete(each: Planned) -> Planned:

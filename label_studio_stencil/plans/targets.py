@@ -1,4 +1,4 @@
-"""From a sheet to targets: its rows checked, and every name in them resolved, with all problems told at once."""
+"""Turns a sheet into targets: checks its rows and resolves all names, and reports all problems together."""
 
 import asyncio
 import re
@@ -29,7 +29,7 @@ from label_studio_stencil.templates.resolution import community_problem, resolve
 
 
 class Checked:
-    """A sheet, read and checked as far as that goes without a Label Studio."""
+    """A sheet that was read, and checked as far as possible without a Label Studio."""
 
     def __init__(
         self, sheet: Sheet, requests: Iterable[Request], problems: Iterable[Problem], template_asker: Asker = PERSON
@@ -41,7 +41,7 @@ class Checked:
 
 
 def check(sheet: Sheet, options: Options, *, template_asker: Asker = PERSON) -> Checked:
-    """The requests of a sheet, and every problem that it has; of the chosen lines alone, as the whole sheet shows them.
+    """The requests and problems of a sheet, for the chosen lines. Duplicates are found among all lines.
 
     Args:
         sheet: The sheet.
@@ -49,8 +49,8 @@ def check(sheet: Sheet, options: Options, *, template_asker: Asker = PERSON) -> 
         template_asker: Who names the template of the options.
 
     Raises:
-        BadPattern: The pattern for titles can't be one.
-        BadOption: The chosen lines can't be read, or the sheet has no row in them.
+        BadPattern: The title pattern is malformed.
+        BadOption: The chosen lines are malformed, or the sheet has no row in them.
     """
     lines = chosen_lines(options.lines)
     requests, problems = requests_of(
@@ -80,7 +80,7 @@ def check(sheet: Sheet, options: Options, *, template_asker: Asker = PERSON) -> 
 
 
 def _counting_tasks(checked: Checked) -> Checked:
-    """The same, with a note of how many tasks its rows import."""
+    """The checked sheet with a note that counts the tasks of its rows."""
     files = [request.steps.tasks for request in checked.requests if request.steps.tasks]
     if files:
         total = Labelled(
@@ -152,7 +152,7 @@ async def resolve_targets(checked: Checked, options: Options, label_studio: Inst
 
 
 def _task_problems(target: Target) -> list[Problem]:
-    """What the labelling interface asks of tasks that some of them do not have; the server would refuse all of them."""
+    """A problem if some tasks lack a field that the labelling interface shows; the server would refuse all of them."""
     tasks, interface = target.request.steps.tasks, target.settings.get("label_config")
     if tasks is None or not isinstance(interface, str):
         return []
@@ -166,7 +166,7 @@ def _task_problems(target: Target) -> list[Problem]:
 
 
 def _note_results(target: Target, sheet: Sheet) -> None:
-    """Note what predictions and annotations of the row's tasks the labelling interface does not know."""
+    """Note predictions and annotations that don't fit the labelling interface."""
     tasks, interface = target.request.steps.tasks, target.settings.get("label_config")
     if tasks is not None and isinstance(interface, str):
         for doubt in doubts(tasks.labelled, interface):
@@ -175,11 +175,11 @@ def _note_results(target: Target, sheet: Sheet) -> None:
 
 @lru_cache(maxsize=4)
 def _shown_of_tasks(interface: str) -> tuple[str, ...]:
-    """What an interface shows of a task's data: the plain `$names` of its objects, as Label Studio looks for them."""
+    """The fields of a task's data that an interface shows: the plain `$names` of its objects."""
     try:
         elements = ElementTree.fromstring(interface).iter()  # noqa: S314  # one with a document type was refused
     except ElementTree.ParseError:
-        # The server says what is wrong with it.
+        # The server reports what is wrong with it.
         return ()
     named = (element.get("value", "") for element in elements if element.get("name"))
     return tuple(dict.fromkeys(value[1:] for value in named if _OF_A_TASK.fullmatch(value)))
@@ -189,7 +189,7 @@ _OF_A_TASK = re.compile(r"\$[A-Za-z_]\w*")
 
 
 class Resolved(NamedTuple):
-    """The rows of a sheet with every name resolved, what is wrong with others, and the people whom they name."""
+    """Targets of valid rows, problems of the others, and the people whom rows name."""
 
     targets: list[Target]
     problems: list[Problem]
@@ -197,7 +197,7 @@ class Resolved(NamedTuple):
 
 
 async def _people(targets: Sequence[Target], label_studio: Instance) -> tuple[dict[str, int], list[Problem]]:
-    """Id of each person that rows name as a member, and a problem for each row that names a stranger."""
+    """Ids of the people whom rows name as members, and a problem for each row that names an unknown person."""
     named = [target for target in targets if target.request.steps.members]
     if not named:
         return {}, []
@@ -215,7 +215,7 @@ async def _people(targets: Sequence[Target], label_studio: Instance) -> tuple[di
 
 
 async def _note_annotators(targets: Sequence[Target], label_studio: Instance, sheet: Sheet) -> None:
-    """Note annotations within tasks that are by nobody whom Label Studio knows."""
+    """Note annotations by people whom Label Studio doesn't know."""
     files = {tasks.where: tasks for target in targets if (tasks := target.request.steps.tasks)}
     named = [tasks for tasks in files.values() if tasks.labelled.annotators]
     users = await _users(label_studio) if named else {}
@@ -225,12 +225,12 @@ async def _note_annotators(targets: Sequence[Target], label_studio: Instance, sh
 
 
 async def _users(label_studio: Instance) -> dict[str, int]:
-    """Everybody's e-mail address, in lower case, with their id."""
+    """User ids by e-mail address in lower case."""
     return {user.email.strip().lower(): user.id for user in await label_studio.client.users()}
 
 
 def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tuple[Request, Template, list[Problem]]:
-    """A row with the title that its template gives it, its template filled by the row, and what is wrong with them."""
+    """The row with a title from its template if it has none, the template as the row fills it, and problems of both."""
     filled, problems = template.filled(request.variables)
     problems = [replace(problem, line=request.line) for problem in problems]
     if request.title or problems:
@@ -246,12 +246,12 @@ def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tupl
 
 
 def _asker(checked: Checked, options: Options, reference: str) -> Asker:
-    """Who names a template: whoever runs the batch, or a row."""
+    """Who named a template: the caller of the batch, or a row."""
     return checked.template_asker if reference == from_here(options.template).strip() else checked.sheet.rows_asker
 
 
 def check_files(checked: Checked, options: Options) -> list[Problem]:
-    """What is wrong with the template files of a sheet, and with its rows in them: as far as that can be told offline."""
+    """Problems of template files and of the rows that fill them, as far as they show offline."""
     templates = {
         reference: read_template(reference, checked.sheet.folder, _asker(checked, options, reference))
         for reference in sorted({request.template for request in checked.requests if is_file(request.template)})
@@ -267,7 +267,7 @@ def check_files(checked: Checked, options: Options) -> list[Problem]:
 
 
 async def refused_interfaces(targets: Iterable[Target], label_studio: Instance) -> list[Problem]:
-    """A problem for each target whose labelling interface Label Studio does not take; each distinct one is asked about once.
+    """A problem for each target whose labelling interface Label Studio rejects; asks once for each distinct one.
 
     Raises:
         LabelStudioError: Label Studio did not answer.
@@ -297,7 +297,7 @@ def _refused(target: Target, said: str) -> Problem:
 
 
 def _twins(targets: Sequence[Target], checked: Checked) -> list[Problem]:
-    """Rows of one project that the sheet's own check could not see: one names the workspace by id, the other by name."""
+    """Duplicate rows that the offline check can't find: one names the workspace by id, the other by name."""
     known = {(problem.code, problem.line) for problem in checked.problems}
     rows = ((target.request.line, target.workspace, target.request.title) for target in targets)
     return [problem for problem in find_duplicates(rows) if (problem.code, problem.line) not in known]
@@ -305,7 +305,7 @@ def _twins(targets: Sequence[Target], checked: Checked) -> list[Problem]:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What a row names on Label Studio."""
+    """The template and workspace that a row names."""
 
     line: int
     template: str
@@ -317,9 +317,9 @@ def _named(request: Request) -> _Names:
 
 
 def _named_by_invalid_rows(checked: Checked, options: Options) -> list[_Names]:
-    """References of rows that have problems already: all problems of a sheet are reported together.
+    """References of rows that have other problems, so that all problems of a sheet are reported together.
 
-    A cell that has a problem itself names nothing.
+    A cell that has a problem itself is left out.
     """
     valid = {request.line for request in checked.requests}
     faulty = {(problem.line, problem.column) for problem in checked.problems}
@@ -343,7 +343,7 @@ def _text(cell: object) -> str:
 
 
 def _missing(request: Request, edition: Edition) -> list[Problem]:
-    """What every row must name; on Enterprise the vendor's contract asks for a workspace."""
+    """Problems of rows without a template or, on Enterprise, a workspace."""
     needed = {} if "label_config" in request.overrides else {"template": request.template}
     if edition is Edition.ENTERPRISE:
         needed["workspace"] = request.workspace
@@ -364,7 +364,7 @@ def _at(problem: Problem, line: int) -> Problem:
 
 
 def _edition_problems(request: Request, edition: Edition) -> list[Problem]:
-    """What Community would drop without a word."""
+    """Problems of settings that Community would ignore."""
     if edition is Edition.ENTERPRISE:
         return []
     return [community_problem(name, line=request.line) for name in request.overrides if name in ENTERPRISE_ONLY_FIELDS]

@@ -1,6 +1,6 @@
-"""Template files: a template as code, in YAML, on a disk or at a URL, on its own or built upon another one.
+"""Template files: templates in YAML, on disk or at a URL, which may extend one another.
 
-Beside any project setting a file has `name`, `title`, `variables`, `extends` (another file, from its own folder) and
+Besides project settings a file has `name`, `title`, `variables`, `extends` (another file, from its own folder) and
 `label_config_file` (the labelling interface beside it).
 """
 
@@ -32,17 +32,17 @@ from label_studio_stencil.templates.yaml_text import Readable, read_yaml
 
 FILE = "file:"
 
-#: Settings that mean something on one server alone.
+#: Settings that have a meaning on one server only.
 _OF_ITS_SERVER = frozenset({"organization", "workspace"})
 
-#: Largest template file, in bytes; a labelling interface beside it may be as large as any text that a cell refers to.
+#: Largest template file, in bytes. The labelling interface beside it may be as large as any text that a cell names.
 _MOST_IN_FILE = 1_000_000
 _MOST_EXTENDED = 10
 _SUFFIXES = (".yaml", ".yml")
 
 
 class BadFile(ValueError):
-    """A template file can't be used; it has a stable code, and the text says why."""
+    """A template file can't be used. Has the code of the problem; the text says why."""
 
     def __init__(self, reason: str, *, code: str = "template-invalid") -> None:
         self.code = code
@@ -50,14 +50,14 @@ class BadFile(ValueError):
 
 
 def is_file(reference: str) -> bool:
-    """Whether a reference names a template file, or a URL that one is at."""
+    """Whether a reference is a path or URL of a template file."""
     return reference.startswith(FILE) or _path_of(reference).lower().endswith(_SUFFIXES)
 
 
 def from_here(reference: str) -> str:
-    """A reference that somebody types: a template file of the current folder with its whole path, any other as it is.
+    """Resolve a reference from the command line: a file in the current folder gets its whole path.
 
-    Other relative paths start at the sheet's folder, as those in its cells do.
+    Other relative paths start at the sheet's folder, as those in cells do.
     """
     where = reference.strip().removeprefix(FILE).strip()
     if not is_file(reference.strip()) or "://" in where or not Path(where).is_file():
@@ -66,7 +66,7 @@ def from_here(reference: str) -> str:
 
 
 def from_anywhere(reference: str, folder: Path | None) -> str:
-    """The reference as a sheet in another folder has to write it: a template file with its whole path."""
+    """The reference for a sheet in another folder: a template file with its whole path."""
     if not is_file(reference) or folder is None:
         return reference
     where = _located(reference, folder)
@@ -74,12 +74,12 @@ def from_anywhere(reference: str, folder: Path | None) -> str:
 
 
 def read_template(reference: str, folder: Path | None, asker: Asker = PERSON) -> Template | Problem:
-    """The template that a file holds, for both editions, or the problem that it has.
+    """The template in a file, for both editions, or its problem.
 
     Args:
         reference: `ner.yaml`, `file:ner.yaml` or a URL.
         folder: Where relative paths start; `None` means the current folder.
-        asker: Who names it; what the file names in turn lies in its own folder, and is opened as what a row names.
+        asker: Who names it. Files that it names must lie in its folder, and are opened with the rights of a row.
     """
     try:
         return _template(reference, _located(reference, folder), asker)
@@ -118,7 +118,7 @@ def _template(reference: str, where: str, asker: Asker) -> Template:
     given = {key: value for key, value in content.items() if key not in texts}
     fields, problems = parse_overrides(given, line=None, allow_unknown=False)
     faults += [problem.message for problem in problems]
-    # A blank text means nothing to a setting that is no text.
+    # A blank text is no value for a setting that is not text.
     faults += [_EMPTY.format(name=key) for key in given.keys() - fields.keys() - {each.column for each in problems}]
     if title is not None and has_placeholders(str(title)):
         texts["title"] = str(title)
@@ -139,13 +139,13 @@ def _template(reference: str, where: str, asker: Asker) -> Template:
 
 
 def _interface(text: str, variables: Mapping[str, Variable]) -> str:
-    """A labelling interface with placeholders of the file's own; empty where it has none, for Label Studio has its own too."""
+    """A labelling interface if it uses the file's variables, else empty: Label Studio has placeholders of its own."""
     if not variables and "{%" not in text:
         return ""
     try:
         return foreign_kept(text, variables)
     except Unrenderable:
-        # Said with the other faults of the file.
+        # Reported with the other faults of the file.
         return text
 
 
@@ -153,9 +153,9 @@ _EMPTY = "{name} is empty: leave it out, or give it a value"
 
 
 def _extended(where: str, asker: Asker, faults: list[str], depth: int) -> dict[str, object]:
-    """What a file says on top of those that it extends; its own word counts, and variables are joined.
+    """The content of a file over those that it extends. Its own settings win, and variables are merged.
 
-    What is wrong with single values is added to `faults`.
+    Wrong values are added to `faults`.
     """
     if depth > _MOST_EXTENDED:
         raise BadFile(f"`extends` goes more than {_MOST_EXTENDED} files deep, or round in a circle")
@@ -172,7 +172,7 @@ def _extended(where: str, asker: Asker, faults: list[str], depth: int) -> dict[s
         return content
     below = _extended(_beside(where, base), asker, faults, depth + 1)
     variables = {**_declared(below.get("variables")), **_declared(content.get("variables"))}
-    # A name is a file's own, unlike its settings.
+    # A name is not inherited.
     below.pop("name", None)
     return {**below, **content, **({"variables": variables} if variables else {})}
 
@@ -215,7 +215,7 @@ def _check_placeholders(texts: Mapping[str, str], variables: Mapping[str, Variab
 
 
 def _beside(where: str, other: object) -> str:
-    """A file that a template file names, from that one's folder, and from nowhere outside it."""
+    """The text of a file that a template file names; it must lie in the template file's folder."""
     name = str(other).strip().removeprefix(FILE)
     parts = name.replace("\\", "/").split("/")
     if not name or "://" in name or name.startswith(("/", "~")) or ".." in parts or ":" in parts[0]:
@@ -230,7 +230,7 @@ def _mapping(where: str, asker: Asker, faults: list[str]) -> dict[str, object]:
     try:
         found = read_yaml(_text(where, asker, _MOST_IN_FILE))
     except yaml.YAMLError as error:
-        # The place, and not the line itself: the file may be somebody else's, named by mistake or on purpose.
+        # The place only, not the line: the file may be somebody else's, named by mistake or on purpose.
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise BadFile(f"{place}{_unquoted(str(getattr(error, 'problem', None) or error))}") from None
@@ -244,7 +244,7 @@ def _mapping(where: str, asker: Asker, faults: list[str]) -> dict[str, object]:
 
 
 def _unquoted(reason: str) -> str:
-    """What YAML's parser says, without what it quotes of the file; its own names of things stand in angle brackets."""
+    """The message of YAML's parser without quotes from the file; its own terms are in angle brackets."""
     said = re.sub(r"""(['"])(?!<)(?:(?!\1).){2,}\1""", "...", reason)
     return said + next((f": {advice}" for words, advice in _YAML_ADVICE.items() if words in said), "")
 
@@ -269,18 +269,18 @@ def exported(name: str, fields: Mapping[str, JSON], description: str) -> str:
     content: dict[str, object] = {"name": name}
     if description:
         content["description"] = literal(description)
-    # In the order of the model, whatever the server's: so that two exports can be compared.
+    # In the order of the model, so that two exports can be compared.
     for key, value in ((key, fields[key]) for key in OVERRIDABLE if key in fields):
         known = None if key in _OF_ITS_SERVER or _is_derived(key, value) else _settable(key, value)
         if known is not None:
-            # An interface without variables is taken as it is.
+            # An interface without variables is not rendered.
             as_is = key == "label_config" and "{%" not in str(known)
             content[key] = literal(known) if key in FIELDS and isinstance(known, str) and not as_is else known
     return yaml.dump(content, Dumper=Readable, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _is_derived(name: str, value: JSON) -> bool:
-    """Whether a setting is what the server makes of the labelling interface by itself: weights that are all one."""
+    """Whether a setting is the server's default for the labelling interface: all weights are 1."""
     if name != "control_weights" or not isinstance(value, dict):
         return False
     controls = [control for control in value.values() if isinstance(control, dict)]
@@ -291,7 +291,7 @@ def _is_derived(name: str, value: JSON) -> bool:
 
 
 def _settable(name: str, value: JSON) -> JSON:
-    """A setting without the parts that a server tells and does not take; nothing where all of it is such."""
+    """A setting without the read-only parts; `None` if nothing else is left."""
     if not isinstance(value, dict):
         return None if _problems_of(name, value) else value
     known = {key: value[key] for key in sorted(value) if not _problems_of(name, {key: value[key]})}

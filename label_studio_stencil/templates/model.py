@@ -1,4 +1,4 @@
-"""A template, resolved: what projects are made from, and, of a template file, what a row's variables make of it."""
+"""A resolved template, and how a row's variables fill a template file."""
 
 import hashlib
 import json
@@ -15,19 +15,19 @@ from label_studio_stencil.templates.variables import BadVariable, Variable
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What projects are made from, resolved.
+    """A resolved template.
 
     Attributes:
-        reference: As the sheet has it.
-        name: For people.
-        identity: Kind, id and version in one string: it changes when what the template makes changes.
-        id: Id of the project template that Label Studio instantiates, or `None` where the settings are in `fields`.
-        fields: Settings that Stencil itself writes, for kinds that Label Studio can't instantiate.
-        description: The description that a project gets where its row sets none.
-        title: The title that a project gets where its row sets none; only a template file has one.
-        variables: What rows can set in it; only a template file has any.
-        texts: Its texts with placeholders, by field; they are not in `fields`, `description` and `title`.
-        slow: What was told of the first row for which it took too long to be filled; no other row tries again.
+        reference: The reference in the sheet.
+        name: Name in messages.
+        identity: Kind, id and version in one string, which changes with the content of the template.
+        id: Id of the project template that Label Studio instantiates; `None` if the settings are in `fields`.
+        fields: Settings that Stencil writes, for kinds that Label Studio can't instantiate.
+        description: Description of projects whose row sets none.
+        title: Title of projects whose row sets none; only a template file has one.
+        variables: Variables that rows can set; only a template file has any.
+        texts: Texts with placeholders, by field; these are not in `fields`, `description` and `title`.
+        slow: The problem of the first row for which filling it took too long; the other rows don't try again.
     """
 
     reference: str
@@ -42,10 +42,10 @@ class Template:
     slow: list[Problem] = field(default_factory=list, compare=False, repr=False)
 
     def filled(self, cells: Mapping[str, object]) -> "tuple[Template, list[Problem]]":
-        """The template with its placeholders filled by a row, and what is wrong with that.
+        """The template as a row fills it, and the problems of that.
 
         Args:
-            cells: Variable to cell; blank ones are left out.
+            cells: Cell by variable; blank cells are left out.
         """
         problems = [self._unknown(name) for name in cells if name not in self.variables]
         values: dict[str, JSON] = {}
@@ -111,5 +111,5 @@ NO_TEMPLATE = Template(reference="", name="no template", identity="none")
 
 
 def values_digest(value: Mapping[str, JSON]) -> str:
-    """16 hex digits of what a mapping says."""
+    """16 hex digits for the content of a mapping."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Templates that Label Studio holds: its project templates, its projects, and the labelling interfaces of its gallery."""
+"""Templates in Label Studio: project templates, projects, and the labelling interfaces of its gallery."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ from label_studio_stencil.templates.model import Template, values_digest
 PROJECT = "project:"
 GALLERY = "gallery:"
 
-#: Settings of a project that are its own and not a template's: where it stands, and what its server decided for it.
+#: Settings that belong to one project and are not copied.
 _NOT_COPIED = frozenset({"pinned_at", "model_version", "is_published", "is_draft", "created_by"}) | SECRET_FIELDS
 
 
@@ -52,7 +52,7 @@ def enterprise_only(reference: str) -> Problem:
 async def from_gallery(
     references: Iterable[str], label_studio: LabelStudio, edition: Edition
 ) -> dict[str, Template | Problem]:
-    """The labelling interfaces that Label Studio's package brings (`GET /api/templates/`), by name."""
+    """The labelling interfaces that ship with Label Studio (`GET /api/templates/`), by name."""
     entries = await label_studio.gallery()
     names = [entry.title for entry in entries]
     found: dict[str, Template | Problem] = {}
@@ -74,7 +74,7 @@ async def from_gallery(
 
 
 async def from_project(reference: str, label_studio: LabelStudio, edition: Edition) -> Template | Problem:
-    """What an existing project lends to others: its settings and labelling interface."""
+    """The settings and labelling interface of an existing project."""
     wanted = reference.removeprefix(PROJECT).strip()
     project = await (
         _project_with_id(int(wanted), label_studio) if _is_id(wanted) else _project_named(wanted, label_studio)
@@ -125,7 +125,7 @@ def _copied(name: str, value: JSON, edition: Edition) -> bool:
 
 
 def _content(value: JSON) -> JSON:
-    """A setting without what ties it to its project: nested settings have ids of their own, and nulls that mean not set."""
+    """A setting without the ids of nested settings, and without nulls, which mean not set."""
     if not isinstance(value, dict):
         return value
     return {key: part for key, part in value.items() if key not in ("id", "project") and part is not None}

@@ -1,4 +1,4 @@
-"""Placeholders in a template file's texts: Jinja in its sandbox, strict, and with XML escaped unless a text is none."""
+"""Fills placeholders in the texts of template files: Jinja in its sandbox, strict, with values escaped for XML."""
 
 import functools
 import math
@@ -30,14 +30,14 @@ from label_studio_stencil.json_value import JSON
 #: Texts that may hold placeholders.
 FIELDS = ("title", "description", "expert_instruction", "label_config")
 
-#: Longest time that a text may take to be filled, in seconds.
+#: Seconds to fill a text, at most.
 LONGEST_SECONDS = 5.0
-#: Most placeholders in a text: each of them takes time before the first one is filled.
+#: Most placeholders in a text: each takes time before the first one is filled.
 MOST_PLACEHOLDERS = 2_000
-#: Largest whole number that a template may come to, in bits.
+#: Largest whole number in an expression, in bits.
 _MOST_BITS = 10_000
 
-#: Longest text that a template may grow into, in characters.
+#: Longest text after filling, in characters.
 _LONGEST = 2_000_000
 _HAS_PLACEHOLDERS = re.compile(r"\{\{|\{%")
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
@@ -49,10 +49,10 @@ class Unrenderable(ValueError):
 
 
 class TooSlow(Unrenderable):
-    """A text that takes longer to be filled than it may."""
+    """Filling a text takes too long."""
 
 
-#: When the text that this context fills has to be done, by the monotonic clock.
+#: Deadline of the text that this context fills, by the monotonic clock.
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
@@ -61,7 +61,7 @@ def _check_time() -> None:
         raise TooSlow(f"it takes more than {LONGEST_SECONDS:g} seconds to fill")
 
 
-#: What texts need of Jinja's filters; among the others are those that make a gigabyte of a letter.
+#: Jinja's filters that texts need. Among the others are some that make a gigabyte of a letter.
 _FILTERS = frozenset(
     [
         "abs",
@@ -113,10 +113,10 @@ _WIDENING = frozenset({"center", "expandtabs", "format", "format_map", "join", "
 
 
 class _Code(CodeGenerator):
-    """Has `~` done by the environment, and loops watched."""
+    """Compiles `~` and loops to calls that check limits."""
 
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802 - likewise
-        """Write the template, its loops over parts that are watched."""
+        """Write the template with checked loops."""
         for loop in node.find_all(nodes.For):
             loop.iter = nodes.Filter(loop.iter, _WATCHED, [], [], None, None, lineno=loop.lineno)
         super().visit_Template(node, frame)
@@ -131,7 +131,7 @@ class _Code(CodeGenerator):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """A sandbox in which a product does not fill the memory either."""
+    """A sandbox whose expressions can't fill the memory."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
     code_generator_class = _Code
@@ -144,18 +144,18 @@ class _Environment(ImmutableSandboxedEnvironment):
         """Do nothing: `is_safe_attribute` forbids formatting methods, and Jinja's own check would come before it."""
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - names of Jinja's
-        """What a call comes to, as long as there is time: macros can call themselves twice."""
+        """Make a call, until the deadline: macros can call themselves twice."""
         _check_time()
         return super().call(__context, __obj, *args, **kwargs)
 
     def joined(self, parts: Iterable[Any]) -> str:
-        """What `~` comes to, unless it is beyond all measure."""
+        """Join texts with `~`, up to the limit."""
         texts = [soft_str(part) for part in parts]
         _refuse(sum(map(len, texts)))
         return markup_join(texts) if self.autoescape else str_join(texts)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """The product, unless it is beyond all measure."""
+        """Compute an operator, up to the limit."""
         whole = isinstance(left, int) and isinstance(right, int)
         if operator == "%" and isinstance(left, str):
             # `'%1000000000d' % 1` is a gigabyte.
@@ -183,7 +183,7 @@ def _refuse(length: int) -> None:
 
 @pass_eval_context
 def _replaced(context: nodes.EvalContext, s: Any, old: Any, new: Any, count: int | None = None) -> str:
-    """Jinja's `replace`, unless it is beyond all measure."""
+    """Jinja's `replace`, up to the limit."""
     text = str(s)
     _refuse(len(text) + text.count(str(old)) * len(str(new)))
     return filters.do_replace(context, s, old, new, count)
@@ -191,7 +191,7 @@ def _replaced(context: nodes.EvalContext, s: Any, old: Any, new: Any, count: int
 
 @pass_eval_context
 def _joined(context: nodes.EvalContext, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
-    """Jinja's `join`, unless it is beyond all measure."""
+    """Jinja's `join`, up to the limit."""
     parts = list(value)
     _refuse(sum(len(part) for part in parts if isinstance(part, Sized)) + len(parts) * len(str(d)))
     return filters.sync_do_join(context, parts, d, attribute)
@@ -202,14 +202,14 @@ _WATCHED = "parts of a loop"
 
 
 def _watched(parts: Iterable[Any]) -> Iterator[Any]:
-    """The parts of a loop, as long as there is time."""
+    """The items of a loop, until the deadline."""
     for part in parts:
         _check_time()
         yield part
 
 
 def _timed(work: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that is applied as long as there is time."""
+    """A filter that is applied until the deadline."""
 
     @functools.wraps(work)
     def timed(*arguments: Any, **options: Any) -> Any:
@@ -223,13 +223,13 @@ def _timed(work: Callable[..., Any]) -> Callable[..., Any]:
 def _summed(
     environment: Environment, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0
 ) -> Any:
-    """Jinja's `sum`, as long as there is time: lists are copied for each one that is added."""
+    """Jinja's `sum`, until the deadline: lists are copied for each one that is added."""
     return filters.sync_do_sum(environment, _watched(iterable), attribute, start)
 
 
 @functools.cache
 def _environment(*, escaped: bool, newline: Literal["\n", "\r\n"] = "\n") -> _Environment:
-    # `{#` is written in CSS; comments are set off so that nobody meets them by chance.
+    # CSS has `{#`, so comments get delimiters that nobody types by chance.
     environment = _Environment(
         undefined=StrictUndefined,
         autoescape=escaped,
@@ -238,7 +238,7 @@ def _environment(*, escaped: bool, newline: Literal["\n", "\r\n"] = "\n") -> _En
         keep_trailing_newline=True,
         newline_sequence=newline,
     )
-    # What a label needs; the rest would let a template read the clock, or grow without end.
+    # Only what labels need; other globals read the clock, or grow without end.
     environment.filters = {name: each for name, each in environment.filters.items() if name in _FILTERS}
     environment.filters |= {"replace": _replaced, "join": _joined, "sum": _summed}
     environment.filters = {name: _timed(each) for name, each in environment.filters.items()} | {_WATCHED: _watched}
@@ -248,7 +248,7 @@ def _environment(*, escaped: bool, newline: Literal["\n", "\r\n"] = "\n") -> _En
 
 
 def has_placeholders(text: str) -> bool:
-    """Whether a text is to be rendered."""
+    """Whether a text has placeholders."""
     return _HAS_PLACEHOLDERS.search(text) is not None
 
 
@@ -297,7 +297,7 @@ def render(field: str, text: str, values: Mapping[str, JSON]) -> str:
     """A text with its placeholders filled; in XML and in instructions, which are HTML, values are escaped.
 
     Raises:
-        Unrenderable: A value is missing, or the text would grow beyond all measure.
+        Unrenderable: A value is missing, or the text would exceed a limit.
     """
     # Jinja writes all line ends of a template in one way.
     newline: Literal["\n", "\r\n"] = "\r\n" if "\r\n" in text else "\n"
@@ -313,7 +313,7 @@ def render(field: str, text: str, values: Mapping[str, JSON]) -> str:
     except (TypeError, ValueError, ArithmeticError, LookupError, AssertionError, RecursionError, MemoryError) as error:
         if isinstance(error, Unrenderable):
             raise
-        # What an expression of the template came to, as `1 / 0` does.
+        # An error of an expression in the template, such as `1 / 0`.
         raise Unrenderable(f"{type(error).__name__}: {error}") from None
     finally:
         _deadline.reset(token)
@@ -329,7 +329,7 @@ def _limited(parts: Iterator[str]) -> Iterator[str]:
 
 
 def literal(text: str) -> str:
-    """The text as a template file has to write it, so that it comes out as it is."""
+    """The text, escaped so that a template file renders it unchanged."""
     if not has_placeholders(text):
         return text
     return "{% raw %}" + text.replace("{% endraw %}", "{% endraw %}{{ '{% endraw %}' }}{% raw %}") + "{% endraw %}"

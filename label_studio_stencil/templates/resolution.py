@@ -1,4 +1,4 @@
-"""Template references and what they resolve to, per edition; each is read once a batch, however many rows name it."""
+"""Resolves template references, each once a batch, however many rows name it."""
 
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
@@ -30,14 +30,14 @@ async def resolve_templates(
     folder: Path | None,
     asker: Callable[[str], Asker] = lambda reference: PERSON,
 ) -> dict[str, Template | Problem]:
-    """Each reference with its template, or with the problem it has.
+    """The template of each reference, or its problem.
 
     Args:
         references: Distinct references of a sheet.
         label_studio: Where to look them up.
-        edition: Which kinds there can be.
+        edition: Edition of the Label Studio.
         folder: Where relative paths of template files start; `None` means the current folder.
-        asker: Who named a reference, and so what it may open.
+        asker: Who named a reference, which decides what it may open.
 
     Raises:
         LabelStudioError: Label Studio did not answer.
@@ -73,7 +73,7 @@ async def _by_reference(
 
 
 def _for_edition(template: Template | Problem, edition: Edition) -> Template | Problem:
-    """A file's template, unless it sets what Community would drop without a word."""
+    """A file's template, or a problem if it has settings that Community would ignore."""
     if isinstance(template, Problem) or edition is Edition.ENTERPRISE:
         return template
     problems = [community_problem(name) for name in template.fields if name in ENTERPRISE_ONLY_FIELDS]
@@ -85,6 +85,6 @@ def _for_edition(template: Template | Problem, edition: Edition) -> Template | P
 
 
 def community_problem(field: str, *, line: int | None = None) -> Problem:
-    """The problem of a field that Community would drop without a word (measured on 1.23.2)."""
+    """The problem of a field that Community ignores (measured on 1.23.2)."""
     message = f"{field} exists in Label Studio Enterprise alone; Community would drop it without a word. Leave it out."
     return Problem("enterprise-only-field", message, line=line, column=field)

@@ -1,4 +1,4 @@
-"""The variables of a template file: what it declares, and what a sheet's cells make of them."""
+"""The variables of a template file: their declarations, and their values from cells."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,8 @@ class Variable:
     Attributes:
         name: As placeholders and `var.` columns write it.
         type: `text`, `integer`, `number`, `boolean` or `list` (of texts).
-        default: What it is where a row does not set it; `None` where every row has to.
-        choices: The values that it can have, or for a list its items; empty for any.
+        default: Its value if a row does not set it; `None` if every row has to.
+        choices: Its possible values, or those of a list's items; empty allows any.
         help: What it is for.
     """
 
@@ -39,14 +39,14 @@ class Variable:
 
     @property
     def required(self) -> bool:
-        """Whether every row has to set it."""
+        """Whether every row must set it."""
         return self.default is None
 
     def value(self, cell: object) -> JSON:
-        """What a cell makes of it.
+        """The value of a cell.
 
         Raises:
-            BadVariable: The cell holds something else.
+            BadVariable: The cell doesn't fit.
         """
         try:
             found = _TYPES[self.type](cell)
@@ -63,10 +63,10 @@ class Variable:
 
 
 def variable(name: str, declared: object) -> Variable:
-    """The variable that a template file declares: by its default alone, or by type, default, choices and help.
+    """A variable as a template file declares it: only by its default, or by type, default, choices and help.
 
     Raises:
-        BadVariable: The declaration can't be.
+        BadVariable: The declaration is wrong.
     """
     if not _NAME.fullmatch(name):
         raise BadVariable(f"variable {shown(name)!r}: a name has letters, digits and _, and starts with a letter")
@@ -129,7 +129,7 @@ def _number(value: object) -> JSON:
 
 
 def _list(value: object) -> JSON:
-    """The texts of a list: itself, a JSON list, or a text cut at its semicolons or line breaks, else at its commas."""
+    """The items of a list: from a list, a JSON list, or a text split at semicolons or line breaks, else at commas."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json_of(value)

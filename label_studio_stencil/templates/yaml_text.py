@@ -1,4 +1,4 @@
-"""YAML as template files are written in it: version 1.2, in which `no`, `12:30` and `2026-01-02` are texts.
+"""Reads and writes the YAML of template files: version 1.2, in which `no`, `12:30` and `2026-01-02` are texts.
 
 Text that YAML would drop silently is an error: a value behind an unquoted `#`, and a duplicate name.
 """
@@ -29,11 +29,11 @@ class _Loader(yaml.SafeLoader):
 
 
 class Readable(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, as a person would; quotes what any version of YAML takes for something else."""
+    """Writes texts of several lines as blocks, and quotes texts that any version of YAML would read as another type."""
 
 
 def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # These are line breaks to YAML, which writes them otherwise as it likes.
+    # YAML takes these for line breaks.
     style = '"' if re.search("[\x85\u2028\u2029]", text) else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -54,7 +54,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 class Found:
-    """What a text says, and what is wrong with single values of it.
+    """The content of a text, and faults of single values.
 
     Attributes:
         value: Lists, mappings and scalars.
@@ -67,7 +67,7 @@ class Found:
 
 
 def read_yaml(text: str) -> Found:
-    """What a text says; aliases, which make a small file large, are refused.
+    """Parse a text. Aliases are errors, because they make a small file large.
 
     Raises:
         yaml.YAMLError: It is not YAML, nested deeply, or has aliases.
@@ -95,7 +95,7 @@ def _refuse_deep(text: str) -> None:
 
 
 def _faults(text: str, node: yaml.Node, name: str) -> list[str]:
-    """What YAML drops of a node and all that is in it."""
+    """The values that YAML would drop, in a node and below it."""
     if isinstance(node, yaml.MappingNode):
         found, seen = [], set()
         for key, value in node.value:
