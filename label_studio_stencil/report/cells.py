@@ -7,7 +7,7 @@ from label_studio_stencil.sheet.formulas import guard
 
 
 def cell_text(value: object) -> str:
-    """A cell as the files hold it: blank if missing, lists and objects as JSON, guarded where it must be."""
+    """A cell as text for a file: blank if missing, lists and objects as JSON, and guarded against formulas."""
     if isinstance(value, str):
         return guard(value)
     value = unwrapped(value)
@@ -21,13 +21,13 @@ def cell_text(value: object) -> str:
 
 
 def unwrapped(value: object) -> object:
-    """The value without NumPy's wrapping, in which Parquet files and DataFrames hold lists and numbers."""
+    """The value without NumPy's types, which Parquet files and DataFrames use for lists and numbers."""
     unwrap = getattr(value, "tolist", None)
     return unwrap() if callable(unwrap) else value
 
 
 def is_null(value: object) -> bool:
-    """Whether there is no value: `None`, a float's NaN, or pandas' own marks."""
+    """Whether a cell has no value: `None`, NaN, or pandas' markers."""
     nan = isinstance(value, float) and value != value
     return value is None or nan or type(value).__name__ in {"NAType", "NaTType"}
 

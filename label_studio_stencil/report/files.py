@@ -1,7 +1,7 @@
-"""`results.csv` and `failed.csv`: the report as files, for people, spreadsheets, and the next batch.
+"""Writes `results.csv` and `failed.csv`, for people, spreadsheets, and the next batch.
 
-Both are comma-separated UTF-8 with the byte order mark without which Excel on Windows garbles every letter
-beyond ASCII. Cells that a spreadsheet would take for a formula are guarded as `label_studio_stencil.sheet.formulas` says.
+Both are comma-separated UTF-8. They begin with a byte order mark, without which Excel on Windows garbles letters beyond
+ASCII. Cells that a spreadsheet would take for a formula are guarded, see `label_studio_stencil.sheet.formulas`.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ FAILED = "failed.csv"
 
 
 class OutputUnwritable(StencilError):
-    """Results can't be written where they were asked to go."""
+    """Results can't be written to the output folder or URL."""
 
     def __init__(self, output: str, reason: str) -> None:
         self.output, self.reason = redact(output), reason
@@ -34,7 +34,7 @@ class OutputUnwritable(StencilError):
 
 @dataclass(frozen=True, slots=True)
 class ResultFiles:
-    """Where the files of a report are: paths, or URLs."""
+    """The paths or URLs of the files of a report."""
 
     results: str
     failed: str
@@ -43,8 +43,8 @@ class ResultFiles:
 def results_csv(report: Report) -> str:
     """Every row: its input columns, then `ADDED_COLUMNS` and `FOLDER_COLUMN`.
 
-    An input column that bears the name of an added one gives way to it, so that a `results.csv` that is fed
-    back does not double them. Passwords are masked. In a dry run the outcome reads `would be created`.
+    An input column with the name of an added column is left out, so that running a `results.csv` again doesn't
+    double them. Passwords are masked. In a dry run the outcome reads `would be created`.
     """
     columns = report.input_columns
     told = {outcome: outcome.told(dry_run=report.dry_run) for outcome in Outcome}
@@ -64,10 +64,8 @@ def results_csv(report: Report) -> str:
 def failed_csv(report: Report) -> str:
     """The rows that need attention, with input columns only: a sheet to correct and run again.
 
-    Read again, from whatever folder, it means what was read the first time: texts stand in place of the files that
-    cells named. So a password in it is the password: it is
-    the user's own input, and a mask would be sent to Label Studio in its place. Without such rows it is the
-    header alone.
+    It means the same in any folder: texts replace the files that cells named. Passwords are not masked, because the mask
+    would be sent to Label Studio in their place. Without such rows the sheet is only a header.
     """
     columns = report.input_columns
     cells = (row.cells if row.again is None else row.again for row in report.needs_attention)
@@ -75,9 +73,9 @@ def failed_csv(report: Report) -> str:
 
 
 def check_output(output: str, asker: Asker = PERSON) -> None:
-    """Returns where results can be written to this folder or URL; to be called before a batch starts.
+    """Check, before a batch starts, that results can be written to this folder or URL.
 
-    Creates the folder, writes an empty file of a name of its own into it, and takes that away again.
+    Creates the folder, writes an empty file with a random name into it, and removes the file.
 
     Raises:
         OutputUnwritable: The folder can't be created or written.
@@ -86,16 +84,16 @@ def check_output(output: str, asker: Asker = PERSON) -> None:
     with _unwritable(output):
         folder = Folder(output, asker)
         folder.write(probe, b"")
-    # Some stores let a user write and not delete: an empty file stays, and results can be written anyway.
+    # Some stores let a user write but not delete. Then the empty file stays, and results can be written anyway.
     with contextlib.suppress(Unusable):
         folder.remove(probe)
 
 
 def write_results(report: Report, output: str, asker: Asker = PERSON) -> ResultFiles:
-    """Writes both files into a folder, or under a URL, and returns where they are.
+    """Write both files to a folder or URL, and return their places.
 
-    On a disk a file is replaced as a whole, so that nobody reads half of one, and only its owner may read it. `failed.csv` is
-    written also where no row failed: one that an earlier batch left would be fed back by mistake.
+    On a disk a file is replaced as a whole, so that nobody reads half of it, and only its owner may read it. `failed.csv` is
+    written even if no row failed: otherwise one of an earlier batch could be run again by mistake.
 
     Raises:
         OutputUnwritable: The folder can't be created or written.
@@ -109,7 +107,7 @@ def write_results(report: Report, output: str, asker: Asker = PERSON) -> ResultF
 
 @contextlib.contextmanager
 def _unwritable(output: str) -> Iterator[None]:
-    """Turns what a folder can't do into `OutputUnwritable`."""
+    """Turn errors of the folder into `OutputUnwritable`."""
     try:
         yield
     except Unusable as exc:
@@ -117,16 +115,16 @@ def _unwritable(output: str) -> Iterator[None]:
 
 
 def _encoded(text: str) -> bytes:
-    # Halves of surrogate pairs, which JSON can smuggle in, have no UTF-8; a report is not lost over one.
+    # JSON can hold halves of surrogate pairs, which have no UTF-8.
     return text.encode("utf-8-sig", errors="replace")
 
 
 def _shown_text(column: str) -> Callable[[object], str]:
-    """What turns a cell of this column into text that may be shown."""
+    """The function that turns a cell of this column into text to show."""
     unwrapped = not holds_secrets(column)
 
     def text(value: object) -> str:
-        # Almost every cell is text without a secret, and a report has a million of them.
+        # A shortcut: almost every cell is text without a secret, and a report may have a million.
         return guard(value) if unwrapped and type(value) is str else cell_text(masked_cell(column, value))
 
     return text

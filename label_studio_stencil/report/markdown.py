@@ -1,7 +1,7 @@
 """The summary of a batch in Markdown, harmless and bounded whatever the rows hold.
 
-Titles and error texts are other people's words. They are shown as text and nothing else: no tag, link, image
-or table border in them reaches the page, and no length of theirs makes the page heavy.
+Titles and error texts are untrusted. They are shown as plain text: tags, links, images and table borders in them have no
+effect, and long ones are cut.
 """
 
 import json
@@ -16,7 +16,7 @@ from label_studio_stencil.report.summary import duration
 
 #: Most bytes of the whole summary, in UTF-8.
 MOST_BYTES = 200_000
-#: Most rows that need attention, and most that are.
+#: Most rows that need attention, and most that are ok.
 ROWS_NEED_ATTENTION = 100
 ROWS_WELL = 200
 NOTES = 50
@@ -30,7 +30,7 @@ _NOTES_BYTES = 25_000
 
 
 def problem_table(groups: Iterable[ProblemGroup]) -> list[dict[str, str]]:
-    """Problems as the rows of a table artifact, one a cause: the first ones, as many as fit into `MOST_BYTES`."""
+    """The first problems as rows of a table artifact, one for each cause, as many as fit into `MOST_BYTES`."""
     table: list[dict[str, str]] = []
     budget = MOST_BYTES
     for group in groups:
@@ -42,7 +42,7 @@ def problem_table(groups: Iterable[ProblemGroup]) -> list[dict[str, str]]:
             "code": problem.code,
             "what to do": defused(group.message, _NOTE_LENGTH),
         }
-        # With what stands between two of them.
+        # With the separator.
         budget -= len(json.dumps(row)) + len(", ")
         if budget < 0:
             break
@@ -55,7 +55,7 @@ def markdown_summary(report: Report, limit: int = ROWS_NEED_ATTENTION) -> str:
 
     Args:
         report: The report.
-        limit: Most rows that need attention to show; the rest is counted and is in `failed.csv`.
+        limit: Most rows that need attention to show; the others are counted, and are in `failed.csv`.
 
     Returns:
         Markdown of at most `MOST_BYTES` bytes.
@@ -117,7 +117,7 @@ def _attention_line(row: RowReport) -> str:
 
 
 def _projects(report: Report) -> str:
-    # In a dry run most have no address yet: what would become of them is what was asked.
+    # In a dry run most have no address yet, but their outcomes are of interest.
     rows = [row for row in report.rows if row.outcome.ok and (row.project_url or report.dry_run)]
     if not rows:
         return ""
@@ -143,7 +143,7 @@ def _title(row: RowReport) -> str:
 
 
 def _project(row: RowReport) -> str:
-    """The project's number, a link where it has an address."""
+    """The project's id, as a link if it has an address."""
     label = "project" if row.project_id is None else str(row.project_id)
     url = web_address(row.project_url).replace("&", r"\&")
     if url:
@@ -152,12 +152,12 @@ def _project(row: RowReport) -> str:
 
 
 def _more(count: int, file: str) -> Sequence[str]:
-    """The closing lines of a list that was cut."""
+    """The last line of a list that was cut."""
     return ["", f"... and {count} more" + (f": see {file}" if file else "")] if count > 0 else []
 
 
 def _within(budget: int, lines: Iterable[str]) -> list[str]:
-    """The first lines that fit into so many bytes."""
+    """The first lines that fit into a number of bytes."""
     fitting = []
     for line in lines:
         budget -= len(line.encode()) + 1

@@ -1,7 +1,7 @@
-"""Passwords, kept out of everything that shows a row.
+"""Masks passwords wherever a row is shown.
 
-A sheet may hold the password of a task source, in a column of its own or in the JSON object of `overrides`.
-It is shown nowhere: neither as a cell, nor where an error text repeats it.
+A sheet may hold the password of a task source, in its own column or in the JSON object of `overrides`. It is masked in
+cells and in error texts that repeat it.
 """
 
 import json
@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from label_studio_stencil.redaction import MASK, holds_secrets, is_secret, may_hold_secret, redact
 from label_studio_stencil.report.cells import is_null, unwrapped
 
-#: Settings are two levels deep; what is buried deeper than this is not looked through, and not shown.
+#: Deeper values are not searched, and not shown; settings are two levels deep.
 _DEEPEST = 50
 
 
 def masked_cell(column: str, value: object) -> object:
-    """The cell as it may be shown: passwords in it replaced by `MASK`, everything else as it was read."""
+    """The cell with passwords replaced by `MASK`."""
     if is_secret(column):
         return value if _blank(value) else MASK
     if isinstance(value, str):
@@ -24,7 +24,7 @@ def masked_cell(column: str, value: object) -> object:
 
 
 def masked_error(error: str, cells: Mapping[str, object]) -> str:
-    """A row's error text without the row's own passwords, which a server's answer may repeat."""
+    """A row's error text without the row's passwords, which a server's answer may repeat."""
     return redact(error, _secrets(cells)) if error else ""
 
 
@@ -48,7 +48,7 @@ def _masked_text(text: str) -> str:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return MASK
-    # Never the text itself: of a key that is there twice, only the last one is seen.
+    # Never the text itself: of a duplicate key, the parser shows only the last value.
     return json.dumps(_masked(value), ensure_ascii=False)
 
 
@@ -82,7 +82,7 @@ def _inner_secrets(value: object, depth: int = 0) -> Iterator[str]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """A password as it stands in the cell and, trimmed, as it was sent."""
+    """A password as in the cell, and trimmed, as it is sent."""
     if not _blank(value):
         yield str(value)
         yield str(value).strip()

@@ -37,16 +37,16 @@ class Outcome(StrEnum):
 
     @property
     def ok(self) -> bool:
-        """Whether the row's project is there, as the batch was asked to have it."""
+        """Whether the row's project exists as the row asks for it."""
         return self in _OK
 
     @property
     def written(self) -> bool:
-        """Whether this outcome means that Label Studio was changed."""
+        """Whether Label Studio was changed."""
         return self in _WRITTEN
 
     def told(self, *, dry_run: bool) -> str:
-        """The outcome in a text: `would be created` instead of `created` where nothing was really written."""
+        """The outcome as text; in a dry run `would be created` instead of `created`."""
         return f"would be {self}" if dry_run and self.written else self.value
 
 
@@ -55,7 +55,7 @@ _OK = _WRITTEN | {Outcome.UNCHANGED, Outcome.EXISTS}
 
 
 class Change(NamedTuple):
-    """A field that an update would change, with both values as people are shown them."""
+    """A field that an update would change, with both values as they are shown."""
 
     field: str
     old: str
@@ -84,7 +84,7 @@ class RowReport:
         steps: What was done about its members, tasks and publication.
         changes: In a dry run, the fields that an update would change.
         cells: The input columns as they were read.
-        again: The input columns as a sheet in another folder would have to write them; `None` where that is the same.
+        again: The input columns for a sheet in another folder; `None` if they are the same.
     """
 
     line: int
@@ -103,7 +103,7 @@ class RowReport:
     again: Mapping[str, object] | None = None
 
     def __repr__(self) -> str:
-        """All of it, without passwords."""
+        """All attributes, without passwords."""
         shown = {each.name: getattr(self, each.name) for each in fields(self)}
         shown["error"] = masked_error(self.error, self.cells)
         for name in ("cells", "again"):

@@ -1,4 +1,4 @@
-"""The report of a batch: all outcomes, and every form in which they are shown."""
+"""The report of a batch: all outcomes, and their forms for people and programs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ TABLE_ERROR_LENGTH = 500
 
 
 class _Rows(Sequence[RowReport]):
-    """The rows of a report: a sequence, and no tuple, so that what searches nested tuples does not visit every cell."""
+    """The rows of a report. It is not a tuple, because Prefect searches nested tuples, and would visit every cell."""
 
     __slots__ = ("_rows",)
 
@@ -52,7 +52,7 @@ class _Rows(Sequence[RowReport]):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of every row of a batch.
+    """The report on every row of a batch.
 
     Attributes:
         rows: One entry for each row of the sheet, in the order of their lines.
@@ -63,13 +63,13 @@ class Report:
         sandbox: Whether Label Studio was the embedded sandbox.
         batch: Eight hexadecimal digits that name the batch.
         started: When the batch started, with its time zone.
-        seconds: How long it took, planning included.
+        seconds: Duration, planning included.
         requests: Requests sent to Label Studio.
         mode: `create` or `update`.
-        dry_run: Whether nothing was written, and outcomes are what rows would become.
+        dry_run: Whether nothing was written, so that outcomes are those that rows would have.
         notes: Sentences about the batch as a whole.
-        stopped: Why the batch stopped before its end; empty where it did not.
-        output_error: Why the result files could not be written; empty where they were, or none were asked for.
+        stopped: Why the batch stopped early; empty if it did not.
+        output_error: Why the result files could not be written; empty if they were, or if none were requested.
         folder: Folder of the sheet on the machine that ran the batch; empty if the sheet is not a file there.
     """
 
@@ -95,7 +95,7 @@ class Report:
 
     @property
     def counts(self) -> dict[Outcome, int]:
-        """How many rows have each outcome: all outcomes, in their order, zeros included."""
+        """Number of rows by outcome, in the order of outcomes, zeros included."""
         return summary.count_outcomes(self.rows)
 
     @property
@@ -105,7 +105,7 @@ class Report:
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The columns to write back, each once: without those that an earlier `results.csv` added."""
+        """The columns of the sheet, each once, without those that an earlier `results.csv` added."""
         return tuple(name for name in dict.fromkeys(self.columns) if name not in (*ADDED_COLUMNS, FOLDER_COLUMN))
 
     @property
@@ -115,19 +115,19 @@ class Report:
 
     @property
     def settled(self) -> int:
-        """How many rows have an outcome that is certain: all but those ambiguous and unprocessed."""
+        """Number of rows with a certain outcome: all except `ambiguous` and `unprocessed`."""
         counts = self.counts
         return len(self.rows) - counts[Outcome.AMBIGUOUS] - counts[Outcome.UNPROCESSED]
 
     @property
     def attempted(self) -> int:
-        """How many rows were taken up: all but those invalid and unprocessed."""
+        """Number of rows that were processed: all except `invalid` and `unprocessed`."""
         counts = self.counts
         return len(self.rows) - counts[Outcome.INVALID] - counts[Outcome.UNPROCESSED]
 
     @property
     def rate(self) -> float:
-        """Rows taken up, per second; 0 where no time passed."""
+        """Processed rows per second; 0 if no time passed."""
         return self.attempted / self.seconds if self.seconds > 0 else 0.0
 
     @property
@@ -136,7 +136,7 @@ class Report:
         return summary.sentence(self.rows, dry_run=self.dry_run, stopped=self.stopped)
 
     def after(self, earlier: "Report | None") -> "Report":
-        """The report of a run whose first attempt `earlier` tells of: what that wrote, this run has written."""
+        """The report of a run with an earlier attempt: rows that the attempt wrote have the outcome that it reported."""
         if earlier is None:
             return self
         wrote = {(row.line, row.workspace, row.title): row.outcome for row in earlier.rows if row.outcome.written}
@@ -156,20 +156,20 @@ class Report:
     def table(self, limit: int = 1000) -> list[dict[str, Scalar]]:
         """The rows as a table of at most `limit` rows, those that need attention first.
 
-        Texts are cut, and harmless where a page shows them as Markdown.
+        Texts are cut, and safe to show as Markdown.
         """
         rows = [*self.needs_attention, *(row for row in self.rows if row.outcome.ok)]
         return [self._table_row(row) for row in rows[: max(limit, 0)]]
 
     def to_json(self) -> dict[str, JSON]:
-        """The report for machines: keys are never renamed or taken away.
+        """The report as JSON; keys are never renamed or removed.
 
-        Outcomes are plain in a dry run too, for `dry_run` is beside them.
+        In a dry run outcomes are those that rows would have, and `dry_run` is true.
         """
         return {**self.json_head(), "rows": list(self.json_rows())}
 
     def json_head(self) -> dict[str, JSON]:
-        """The report for machines without its rows, which come last."""
+        """The report as JSON without its rows, which come last."""
         counts: dict[str, JSON] = {outcome.value: count for outcome, count in self.counts.items()}
         return {
             "sheet": self.sheet,
@@ -190,7 +190,7 @@ class Report:
         }
 
     def json_rows(self) -> Iterator[dict[str, JSON]]:
-        """The rows of the report for machines, one by one."""
+        """The rows of the report as JSON, one by one."""
         return map(_json_row, self.rows)
 
     def to_frame(self) -> "pd.DataFrame":
@@ -217,7 +217,7 @@ class Report:
         }
 
 
-#: What `results.csv` says beside the input columns, in this order. An input column of such a name gives way.
+#: Columns of `results.csv` after the input columns, in this order. An input column with such a name is left out.
 ADDED_COLUMNS = (
     "line",
     "outcome",

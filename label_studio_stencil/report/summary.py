@@ -10,7 +10,7 @@ LINES_NAMED = 5
 
 
 def count_outcomes(rows: Sequence[RowReport]) -> dict[Outcome, int]:
-    """How many rows have each outcome: all outcomes, in their order, zeros included."""
+    """Number of rows by outcome, in the order of outcomes, zeros included."""
     counts = dict.fromkeys(Outcome, 0)
     for row in rows:
         counts[row.outcome] += 1
@@ -38,7 +38,7 @@ def counts_text(counts: Mapping[Outcome, int], *, dry_run: bool) -> str:
 
 
 def progress_text(done: int, total: int, counts: Mapping[Outcome, int]) -> str:
-    """How far a batch is, in one line: `12 of 27 rows (44%): 11 created, 1 failed`."""
+    """The progress of a batch in one line: `12 of 27 rows (44%): 11 created, 1 failed`."""
     share = 100 * done // total if total else 100
     parts = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts.get(outcome))
     return f"{done} of {_rows(total)} ({share}%)" + (f": {parts}" if parts else "")

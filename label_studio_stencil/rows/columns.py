@@ -1,4 +1,4 @@
-"""What the columns of a sheet mean, and what is wrong with them."""
+"""The meanings of a sheet's columns, and problems with them."""
 
 import re
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from label_studio_stencil.sheet.limits import MOST_IN_NAME
 #: The row's own columns; all others set fields or are carried through.
 OWN_COLUMNS = ("title", "workspace", "template", "overrides", "vars", "members", "tasks", "publish", "pin")
 
-#: What the name of a column that sets a variable of the template starts with.
+#: Prefix of columns that set a variable of the template.
 VARIABLE = "var."
 
-#: Characters that no name and no title has: controls, separators of lines, and half characters.
+#: Characters that no name and no title may have: controls, line separators, and halves of surrogate pairs.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 #: Columns that a report adds; a sheet that has them is most likely a results.csv.
@@ -24,19 +24,19 @@ _REPORT_COLUMNS = frozenset(
 )
 
 
-#: What pandas and R call a column of row numbers when they read it back.
+#: Names that pandas and R give to a column of row numbers.
 _INDEX = re.compile(r"Unnamed: \d+|\.\.\.\d+|level_\d+|index")
 
 
 @dataclass
 class Columns:
-    """Which column, as the sheet writes it, holds what.
+    """The columns of a sheet by their meaning, with names as the sheet writes them.
 
     Attributes:
-        own: `title`, `workspace`, `template`, `overrides` and `vars`, as far as they are there.
-        fields: Field to column, for every column that sets one.
-        variables: Variable to column, for every column that sets one.
-        problems: What is wrong; where there is anything, no row can be trusted.
+        own: Column by the row's own field: `title`, `workspace`, `template`, `overrides`, ...
+        fields: Column by project setting.
+        variables: Column by variable.
+        problems: Problems with the columns; if there are any, no row is used.
         elsewhere: Whether rows may get their titles from a pattern or their template.
     """
 
@@ -48,19 +48,19 @@ class Columns:
 
     @property
     def known(self) -> bool:
-        """Whether any column means something, so that this is a sheet."""
+        """Whether any column has a meaning, so that this is a sheet."""
         return bool(self.own or self.fields or self.variables)
 
 
 def columns_of(
     names: Iterable[str], *, line: int | None, allow_unknown: bool, titles_elsewhere: bool = False
 ) -> Columns:
-    """What these columns mean; case, spaces and hyphens in their names do not matter.
+    """Find the meaning of columns. Case, spaces and hyphens in their names don't matter.
 
     Args:
         names: As the sheet writes them.
         line: Line of the header, for the problems.
-        allow_unknown: Whether a column of an unknown name sets a field of that name.
+        allow_unknown: Whether a column with an unknown name sets a field of that name.
         titles_elsewhere: Whether rows may get their titles from a pattern or their template.
     """
     found = Columns(elsewhere=titles_elsewhere)
@@ -85,7 +85,7 @@ def columns_of(
 
 
 def _meaning(name: str) -> str:
-    """The name that a column is known by; a carried column keeps its own."""
+    """The normalised name of a column; a column that is carried through keeps its name."""
     name = name.strip()
     if name.startswith("_"):
         return name

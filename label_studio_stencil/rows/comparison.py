@@ -1,7 +1,7 @@
-"""Which settings a project does not hold yet, seen as the server sees them.
+"""Finds the settings that a project does not have yet, by the server's notion of equality.
 
-A server trims text, writes decimals and moments its own way, adds defaults to settings objects and cleans
-HTML. Comparing texts would find differences for ever, and send a PATCH for each.
+A server trims text, formats decimals and times its own way, adds defaults to settings objects and cleans
+HTML. Comparing texts would find differences forever, and send a PATCH for each.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,16 +16,16 @@ from label_studio_stencil.rows.values import Kind
 
 
 def differing(wanted: Mapping[str, JSON], actual: Mapping[str, JSON], *, whole: bool = False) -> dict[str, JSON]:
-    """The part of `wanted` that `actual`, a project as the server tells it, does not hold yet.
+    """The part of `wanted` that `actual`, a project as the server answered it, does not have yet.
 
-    A field that is not set has its default. Where both is_draft and is_published are wanted, the server resets is_draft to
+    A field that is not set has its default. If both is_draft and is_published are wanted, the server resets is_draft to
     false (measured on Community 1.23.2), so false is compared.
 
     Args:
         wanted: Settings of a row and its template.
         actual: Settings of the project.
-        whole: Whether `actual` holds every field that the server has. Then one that is absent has its default, too: an older
-            release lacks fields of newer ones.
+        whole: Whether `actual` has every field of the server. Then a missing field counts as having its default, because older
+            releases lack fields of newer ones.
     """
     draft_is_reset = wanted.get("is_draft") is True and wanted.get("is_published") is True
     found: dict[str, JSON] = {}
@@ -56,7 +56,7 @@ def _held(name: str, wanted: JSON, actual: JSON) -> bool:
 
 
 def _same(wanted: JSON, actual: JSON) -> bool:
-    # Python's own comparison calls 2 and 2.0 the same, as JSON does, but true and 1 too.
+    # For Python 2 and 2.0 are equal, as in JSON, but so are true and 1.
     if isinstance(wanted, bool) or isinstance(actual, bool):
         return wanted is actual
     if isinstance(wanted, dict) and isinstance(actual, dict):
@@ -67,7 +67,7 @@ def _same(wanted: JSON, actual: JSON) -> bool:
 
 
 def _same_text(wanted: JSON, actual: JSON) -> bool:
-    """Text as a trimming server keeps it; an emptied text may come back as null."""
+    """Text as a server stores it: trimmed; an empty text may come back as null."""
     return _trimmed(wanted) == _trimmed(actual)
 
 
@@ -101,7 +101,7 @@ _same_moment = _read_by(kinds.moment)
 
 
 def _contained(wanted: JSON, actual: JSON) -> bool:
-    """Whether everything wanted is there; the server adds defaults of its own."""
+    """Whether an object has everything that is wanted; the server adds its own defaults."""
     if isinstance(wanted, dict) and isinstance(actual, dict):
         return all(key in actual and _contained(part, actual[key]) for key, part in wanted.items())
     if isinstance(wanted, list) and isinstance(actual, list):

@@ -1,4 +1,4 @@
-"""A row as a sheet elsewhere would have to write it: what fails is fed back from another folder than it came from."""
+"""Rewrites a row for a sheet in another folder, so that `failed.csv` can be run from anywhere."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,12 @@ from label_studio_stencil.rows.request import Request
 
 
 def self_contained(request: Request, columns: Sequence[str], *, template: str) -> dict[str, object]:
-    """The row's cells, which mean the same in any folder: texts in place of `@path`.
+    """The row's cells, independent of the folder: texts replace `@path`.
 
     Args:
         request: The row.
         columns: All columns of its sheet.
-        template: The row's template, as it can be named from any folder.
+        template: The row's template, as a reference that works from any folder.
     """
     found = columns_of(columns, line=None, allow_unknown=True)
     cells = dict(request.cells)

@@ -27,13 +27,13 @@ class FieldFacts:
 
     Attributes:
         name: The field's name on the wire.
-        kind: What it holds.
+        kind: The kind of its value.
         nullable: Whether the vendor's contract allows null. Stencil never sends it, because servers answer 500
             to some.
         max_length: Longest text in code points, or `None`.
         minimum: Smallest number, or `None`.
         maximum: Largest number, or `None`.
-        choices: The only values it takes, or empty.
+        choices: Its possible values; empty allows any.
         default: The server's documented default; `None` if there is none.
         help: What it does, in one line.
         enterprise_only: Whether Community ignores it.
@@ -56,12 +56,12 @@ class FieldFacts:
 
     @property
     def type(self) -> str:
-        """The word for what it holds, such as `a whole number`."""
+        """The kind of its value in words, such as `a whole number`."""
         return self.kind.value
 
     @property
     def allowed(self) -> str:
-        """What it takes, such as `a whole number from 0 to 100`."""
+        """The values that it takes, such as `a whole number from 0 to 100`."""
         if self.choices:
             return f"one of: {', '.join(self.choices)}"
         if self.max_length is not None:

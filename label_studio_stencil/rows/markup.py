@@ -2,7 +2,7 @@
 
 Label Studio passes `expert_instruction` through an HTML cleaner (bleach in Community 1.23.2, measured). It closes tags, quotes
 attributes, adds `tbody`, escapes loose `&`, `<` and `>` and every tag that it does not know, and drops comments and most
-attributes. So the text that comes back is another one, and means the same.
+attributes. So the text that comes back differs, and means the same.
 """
 
 import html
@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 #: Attributes that the cleaner keeps, and that change what people see.
 _KEPT = frozenset({"alt", "class", "color", "colspan", "height", "href", "rowspan", "src", "title", "value", "width"})
-#: Tags that the cleaner adds around what stands alone.
+#: Tags that the cleaner adds around others.
 _ADDED = frozenset({"body", "head", "html", "tbody"})
 _MARKDOWN = (".md", ".markdown")
 
@@ -24,7 +24,7 @@ class _Tag(NamedTuple):
 
 
 class _Parts(HTMLParser):
-    """The tags of a text, and what stands between them."""
+    """The tags of a text, and the text between them."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -51,7 +51,7 @@ class _Parts(HTMLParser):
 
 
 def same_markup(wanted: str, actual: str) -> bool:
-    """Whether Label Studio shows one HTML text as it would show the other, after its cleaner."""
+    """Whether two HTML texts look the same after Label Studio's cleaner."""
     # A tag that the cleaner does not know comes back as text.
     return any(_same(_Parts(read(wanted)), _Parts(read(actual))) for read in (str, html.unescape))
 
@@ -63,7 +63,7 @@ def _same(wanted: _Parts, actual: _Parts) -> bool:
 
 
 def _same_tag(wanted: _Tag, actual: _Tag) -> bool:
-    """Whether two tags have the same attributes, but for those that the cleaner drops."""
+    """Whether two tags have the same attributes, except those that the cleaner drops."""
     if any(wanted.attributes.get(name) != value for name, value in actual.attributes.items()):
         return False
     lost = wanted.attributes.keys() - actual.attributes.keys()
@@ -75,7 +75,7 @@ def _is_script(value: str) -> bool:
 
 
 def removed_by_cleaner(wanted: str, actual: str) -> list[str]:
-    """What Label Studio's cleaner took out of an HTML text: names of attributes, tags as `<tag>`, and `comments`; sorted."""
+    """The parts that Label Studio's cleaner removed from an HTML text, sorted: attributes, tags as `<tag>`, and `comments`."""
     before, after = _Parts(wanted), _Parts(actual)
     removed = {f"<{name}>" for name in {tag.name for tag in before.tags} - {tag.name for tag in after.tags}}
     given, kept = ({name for tag in parts.tags for name in tag.attributes} for parts in (before, after))
@@ -83,10 +83,10 @@ def removed_by_cleaner(wanted: str, actual: str) -> list[str]:
 
 
 def is_markdown(path: str) -> bool:
-    """Whether a file is Markdown by its name."""
+    """Whether the name of a file says that it is Markdown."""
     return path.strip().lower().partition("?")[0].endswith(_MARKDOWN)
 
 
 def html_of_markdown(text: str) -> str:
-    """Markdown as HTML: CommonMark and tables; HTML within it stays as it is."""
+    """Convert Markdown to HTML: CommonMark and tables; HTML within it is kept."""
     return str(MarkdownIt("commonmark").enable("table").render(text))

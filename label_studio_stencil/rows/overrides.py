@@ -1,9 +1,8 @@
-"""The settable fields of a project, once, as a pydantic model; everything else about them is derived from it.
+"""The settable fields of a project as a pydantic model, from which everything else about them is derived.
 
 The fields, their types, limits, choices and defaults are those of the vendor's OpenAPI (`PATCH
-/api/projects/{id}/` of Label Studio Enterprise). A few limits are narrower than the server's, which takes
-nonsense such as `maximum_annotations` 0 without a word (measured on Community 1.23.2); a sheet that says so
-is a mistake, and is told before anything is sent.
+/api/projects/{id}/` of Label Studio Enterprise). A few limits are narrower than the server's, which accepts
+values that make no sense, such as `maximum_annotations` 0 (measured on Community 1.23.2).
 """
 
 from datetime import datetime
@@ -19,7 +18,7 @@ from label_studio_stencil.json_value import JSON
 from label_studio_stencil.rows import values as kinds
 from label_studio_stencil.rows.values import Kind
 
-#: Largest whole number that the server's database holds; SQLite takes more, Postgres refuses.
+#: Largest whole number that PostgreSQL stores; SQLite accepts more.
 INT32 = 2**31 - 1
 
 
@@ -31,7 +30,7 @@ class Methodology(StrEnum):
 
 
 class Metric(StrEnum):
-    """What an annotator is measured by."""
+    """The measure of an annotator's work."""
 
     GT_AGREEMENT = "gt_agreement"
     ACCEPTANCE_SCORE = "acceptance_score"
@@ -39,7 +38,7 @@ class Metric(StrEnum):
 
 
 class Sampling(StrEnum):
-    """In which order tasks are handed out."""
+    """The order in which tasks are handed out."""
 
     SEQUENTIAL = "Sequential sampling"
     UNIFORM = "Uniform sampling"
@@ -77,7 +76,7 @@ class RejectedTasks(StrEnum):
 
 
 class ReviewSampling(StrEnum):
-    """In which order reviewers see tasks."""
+    """The order in which reviewers see tasks."""
 
     TASK_ID = "task_id"
     RANDOM = "random"
@@ -116,7 +115,7 @@ AnyObject = Annotated[dict[str, JsonValue], Kind.OBJECT, BeforeValidator(kinds.j
 
 
 class _Part(BaseModel):
-    """A settings object inside a project; an unknown key is an error, as the server drops it silently."""
+    """A settings object of a project. An unknown key is an error, because the server would drop it silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -174,8 +173,8 @@ def _setting(what: str, *, server: JSON = None, nullable: bool = False, communit
 
     Args:
         what: What it does, in one line.
-        server: The value that the server documents for a project which does not set it.
-        nullable: Whether the contract takes null; Stencil never sends it.
+        server: The server's documented default.
+        nullable: Whether the contract allows null; Stencil never sends it.
         community: Whether Community stores it (measured on 1.23.2); it ignores the others without an error.
     """
     more: dict[str, JSON] = {
@@ -189,8 +188,8 @@ def _setting(what: str, *, server: JSON = None, nullable: bool = False, communit
 class Overrides(BaseModel):
     """The project settings that a row sets on top of its template; `None` means not set.
 
-    Values are taken as spreadsheets write them (`TRUE`, `yes`, `3.0`) where nothing is lost. Title and
-    workspace are not here: they are columns of the row itself.
+    Values may look as spreadsheets write them (`TRUE`, `yes`, `3.0`). Title and workspace are not here: they are
+    columns of the row itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -320,6 +319,6 @@ class Overrides(BaseModel):
     use_custom_interface: Boolean | None = _setting("Use the custom labelling interface.", server=False)
 
     def payload(self) -> dict[str, JSON]:
-        """The fields that are set, as the wire wants them: decimals as `"0.80"`, moments as ISO 8601, UTC."""
+        """The fields that are set, in the API's format: decimals as `"0.80"`, times as ISO 8601 in UTC."""
         found: dict[str, JSON] = self.model_dump(mode="json", exclude_unset=True)
         return {name: value for name, value in found.items() if value is not None}

@@ -1,6 +1,6 @@
-"""A row's values, checked field by field: the wire's payload, and every problem at once.
+"""Checks a row's values field by field, and turns them into the payload of a request.
 
-A sheet of 100,000 rows says the same few values over and over, so answers for text are remembered.
+A sheet of 100,000 rows repeats a few values over and over, so results for text are cached.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,14 +19,14 @@ from label_studio_stencil.rows.fields import FIELDS, READ_ONLY_FIELDS, ROW_FIELD
 from label_studio_stencil.rows.overrides import Overrides
 from label_studio_stencil.rows.values import Kind, anything
 
-#: Longest text whose answer is remembered, and how many; together they bound the memory.
+#: Longest text whose result is cached, and how many; together they bound the memory.
 _REMEMBERED_LENGTH = 10_000
 _REMEMBERED = 4096
 
-#: Most faults of one value that are told; an object of a million unknown keys has a million.
+#: Most faults of one value that are reported; an object of a million unknown keys has a million.
 MOST_FAULTS = 100
 
-#: Pydantic's error types in our codes; our own validators raise errors that carry their code already.
+#: Our codes by pydantic's error types. Errors of our own validators have their code already.
 _CODES = {
     "greater_than_equal": "out-of-range",
     "less_than_equal": "out-of-range",
@@ -36,7 +36,7 @@ _CODES = {
     "extra_forbidden": "unknown-key",
 }
 
-#: What people call things, where no likeness of letters would tell.
+#: Other names that people use, which similarity of spelling doesn't find.
 _ALIASES = {
     "name": "title",
     "project": "title",
@@ -57,7 +57,7 @@ _ALIASES = {
 
 
 class Fault(NamedTuple):
-    """What is wrong with one value; `path` leads into an object, such as `.s.overall`."""
+    """A fault of one value; `path` leads into an object, such as `.s.overall`."""
 
     code: str
     message: str
@@ -65,7 +65,7 @@ class Fault(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """A value as the wire wants it, or what is wrong with it."""
+    """A value in the API's format, or its faults."""
 
     value: JSON
     faults: tuple[Fault, ...] = ()
@@ -79,14 +79,13 @@ _ADAPTERS: dict[str, TypeAdapter[object]] = {
 def parse_overrides(
     values: Mapping[str, object], *, line: int | None, allow_unknown: bool
 ) -> tuple[dict[str, JSON], list[Problem]]:
-    """The payload that sets these values, and every problem with them; each problem's column is the field.
+    """The payload that sets these values, and all problems with them; the column of a problem is the field.
 
-    Blank text means "not set", except for fields of text, where an explicit `""` empties the field; whoever
-    reads cells drops blank ones before. Null is a problem: servers answer 500 to some nulls, and no sheet
-    needs it.
+    Blank text means "not set", except for fields of text, where an explicit `""` empties the field; blank cells of a
+    sheet never get here. Null is a problem, because servers answer 500 to some nulls.
 
     Args:
-        values: Field name to value, as a spreadsheet, JSON or Python holds it.
+        values: Value by field name, from a spreadsheet, JSON or Python.
         line: The row's line, for the problems.
         allow_unknown: Pass on fields, and keys of settings objects, that the model does not know.
     """
@@ -104,7 +103,7 @@ def parse_overrides(
             parsed = parse(name, value, allow_unknown=allow_unknown)
         if parsed.faults:
             hidden = value is None or (facts is not None and facts.secret)
-            # Shown once: an object can have thousands of faults, and each of them would spell it out.
+            # Computed once: an object may have thousands of faults.
             value_shown = None if hidden else shown(value)
             problems += [_problem(name, value_shown, fault, line) for fault in parsed.faults[:MOST_FAULTS]]
         else:
@@ -128,7 +127,7 @@ def _problem(name: str, value_shown: str | None, fault: Fault, line: int | None)
 
 
 def _stranger(name: str, value: object, allow_unknown: bool) -> Parsed:
-    """The answer for a field that is not settable, or not known."""
+    """The result for a field that is not settable or not known."""
     if name in ROW_FIELDS:
         return Parsed(None, (Fault("row-field", f"{name} is not an override: give it a column of its own"),))
     if name in READ_ONLY_FIELDS:
@@ -145,7 +144,7 @@ def _stranger(name: str, value: object, allow_unknown: bool) -> Parsed:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`: did you mean ...?` with the nearest known name, or what to do where none is near."""
+    """`: did you mean ...?` with the nearest known name, or other advice."""
     names = list(known)
     alias = _ALIASES.get(name.casefold())
     near = [alias] if alias in names else nearest(name, names, most=1)
@@ -153,7 +152,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def parse(name: str, value: object, *, allow_unknown: bool = False) -> Parsed:
-    """One field's value as the wire wants it, or what is wrong with it.
+    """One field's value in the API's format, or its faults.
 
     Raises:
         KeyError: No field has this name.
@@ -162,7 +161,7 @@ def parse(name: str, value: object, *, allow_unknown: bool = False) -> Parsed:
     if not isinstance(value, str) or facts.secret or len(value) > _REMEMBERED_LENGTH:
         return _parsed(facts, value, allow_unknown)
     found = _remembered(name, value, allow_unknown)
-    # A settings object belongs to its row: rows must not share one that somebody may change.
+    # Rows must not share an object that may be changed.
     return found if not isinstance(found.value, dict | list) else found._replace(value=deepcopy(found.value))
 
 
@@ -204,13 +203,13 @@ _NESTED = {
 
 
 def _sentence(message: str) -> str:
-    """Pydantic's sentence so that it goes on after the field's name."""
+    """Pydantic's sentence, changed to follow the field's name."""
     message = message.removeprefix("Input ")
     return message[:1].lower() + message[1:]
 
 
 def _with_strangers(facts: FieldFacts, value: object, errors: list[ErrorDetails]) -> Parsed:
-    """The settings object checked without its unknown keys, and then with them again."""
+    """A settings object that is checked without its unknown keys, and then gets them back."""
     known = deepcopy(cast("dict[str, object]", anything(value)))
     strangers = [(each["loc"], cast("JSON", each["input"])) for each in errors]
     for loc, _ in strangers:

@@ -1,7 +1,7 @@
-"""Predictions and annotations within tasks: counted, and checked as far as the labelling interface tells.
+"""Counts the predictions and annotations within tasks, and checks them against the labelling interface.
 
-What Label Studio refuses is refused here, and so are predictions that it answers with status 500 once their tasks are imported
-(measured on Community 1.23.2). It imports results of any name, type and value: those are a note. Messages name places,
+A problem is what Label Studio rejects, and predictions to which it answers 500 after importing their tasks (measured on
+Community 1.23.2). It accepts results of any name, type and value, so doubts about those are notes. Messages name places
 and quote nothing.
 """
 
@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.problems import counted
 
-#: Most kinds of results in a file that are checked against the interface; real files have a few.
+#: Most kinds of results in a file that are checked; real files have a few.
 MOST_KINDS = 1000
 
-#: Controls whose results have the control's own name as their type.
+#: Controls whose results have the control's tag as their type.
 _TYPED = frozenset(
     (
         "brush",
@@ -46,11 +46,11 @@ _SHOWN_BY_NOBODY = "Label Studio may refuse them, and shows nothing of them wher
 
 
 class BadLabels(ValueError):
-    """Predictions or annotations that Label Studio does not take, with their place."""
+    """Predictions or annotations that Label Studio rejects, with their place."""
 
 
 class ResultKind(NamedTuple):
-    """What results have in common, as far as it is checked; empty where it is missing or no text."""
+    """The checked fields of a result; a field is empty if it is missing or not text."""
 
     from_name: str
     to_name: str
@@ -59,21 +59,21 @@ class ResultKind(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """How many results of a kind there are, and where the first one is."""
+    """The number of results of a kind, and the place of the first."""
 
     number: int
     place: str
 
 
 class Labelled(NamedTuple):
-    """What the tasks of a file have beside their data.
+    """The predictions and annotations in a file of tasks.
 
     Attributes:
-        predictions: How many.
-        annotations: How many.
+        predictions: Number of predictions.
+        annotations: Number of annotations.
         kinds: Their results, by kind.
-        notes: Sentences about what Label Studio may take otherwise than meant.
-        annotators: Whose the annotations are, by e-mail address or id, with the place of the first of each.
+        notes: Sentences about content that Label Studio may read differently.
+        annotators: Annotators by e-mail address or id, with the place of the first annotation of each.
     """
 
     predictions: int = 0
@@ -84,7 +84,7 @@ class Labelled(NamedTuple):
 
     @property
     def told(self) -> str:
-        """The counts: ` with 2 predictions and 1 annotation`; empty where there are none."""
+        """The counts: ` with 2 predictions and 1 annotation`; empty if there are none."""
         parts = [(self.predictions, "prediction"), (self.annotations, "annotation")]
         told = " and ".join(counted(number, noun) for number, noun in parts if number)
         return told and f" with {told}"
@@ -94,10 +94,10 @@ NOTHING = Labelled()
 
 
 def labelled(tasks: Sequence[JSON]) -> Labelled:
-    """What tasks have beside their data.
+    """Find the predictions and annotations of tasks.
 
     Raises:
-        BadLabels: Label Studio does not take it.
+        BadLabels: Label Studio would reject them.
     """
     numbers = {"predictions": 0, "annotations": 0}
     kinds: dict[ResultKind, Seen] = {}
@@ -138,7 +138,7 @@ def labelled(tasks: Sequence[JSON]) -> Labelled:
 
 
 def _annotator(each: JSON, place: str) -> str | int | None:
-    """Whose an annotation is, by e-mail address or id; nobody's where it does not say, so that it becomes the importer's."""
+    """The annotator's e-mail address or id; empty if the annotation names none, so that it becomes the importer's."""
     by = each.get("completed_by") if isinstance(each, Mapping) else None
     if isinstance(by, Mapping):
         by = by.get("email")
@@ -156,7 +156,7 @@ def _results(each: JSON, place: str, *, predicted: bool) -> Iterator[tuple[Resul
         raise BadLabels(f"{place} has no result")
     results = each["result"]
     if predicted and isinstance(results, Mapping | str | int):
-        # Label Studio makes a list of these itself.
+        # Label Studio turns these into a list itself.
         return
     if not isinstance(results, list):
         raise BadLabels(f"the result of {place} is not a list")
@@ -178,14 +178,14 @@ def _text(value: JSON) -> str:
 
 
 def unknown_annotators(found: Labelled, users: Mapping[str, int]) -> list[str]:
-    """Sentences on annotations of users whom Label Studio does not list.
+    """Notes on annotations of users whom Label Studio doesn't list.
 
     Args:
-        found: What the tasks of a file have.
-        users: Everybody's e-mail address, in lower case, with their id.
+        found: Predictions and annotations of a file.
+        users: User ids by e-mail address in lower case.
     """
     known = {*users, *users.values()}
-    # By the very letters of the address, as Label Studio compares it.
+    # Label Studio compares addresses case-sensitively.
     unknown = [seen for by, seen in found.annotators if by not in known]
     if not unknown:
         return []
@@ -197,7 +197,7 @@ def unknown_annotators(found: Labelled, users: Mapping[str, int]) -> list[str]:
 
 
 def doubts(found: Labelled, interface: str) -> list[str]:
-    """Sentences on results that do not belong to a labelling interface."""
+    """Notes on results that don't fit the labelling interface."""
     names = _named_in(interface) if found.kinds else {}
     if not names:
         return []
@@ -226,11 +226,11 @@ def _fault(kind: ResultKind, names: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=4)
 def _named_in(interface: str) -> dict[str, str]:
-    """What an interface names: controls with their tag in lower case, others without; nothing where names are made per task."""
+    """The names in an interface, of controls with their tag in lower case. Empty if names are made for each task."""
     try:
         elements = list(ElementTree.fromstring(interface).iter())  # noqa: S314  # one with a document type was refused
     except ElementTree.ParseError:
-        # The server says what is wrong with it.
+        # The server reports what is wrong with it.
         return {}
     named = {element.get("name", ""): element for element in elements if element.get("name")}
     if any("{{" in name for name in named):

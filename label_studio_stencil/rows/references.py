@@ -1,4 +1,4 @@
-"""`@path` in a cell of text: the file that it names, as far as the sheet's rows may open it."""
+"""Reads the files that cells of text name with `@path`, as far as rows may open them."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from label_studio_stencil.rows.task_files import open_tasks
 
 #: Largest file that a cell may refer to, in bytes.
 MOST_IN_TEXT = 10_000_000
-#: Codes of problems with a file, by what keeps it from being read.
+#: Codes by the error of reading a file.
 _CODES: dict[type[Unusable], str] = {
     NotAllowed: "outside-folder",
     Missing: "file-not-found",
@@ -20,7 +20,7 @@ _CODES: dict[type[Unusable], str] = {
 
 
 class Text(NamedTuple):
-    """The text that a cell stands for, or, with a `code`, the sentence that says what is wrong with it."""
+    """The text that a cell stands for; with a `code`, the sentence of its problem."""
 
     value: str
     code: str = ""
@@ -30,7 +30,7 @@ class References:
     """Reads what cells refer to, each file once.
 
     Args:
-        folder: Where relative paths start; `None` where the source has no folder.
+        folder: Where relative paths start; `None` if the source has no folder.
         asker: What the sheet's rows may open.
     """
 
@@ -44,7 +44,7 @@ class References:
         self.notes: list[str] = []
 
     def instructions(self, cell: str) -> Text:
-        """As `resolved`, with Markdown as HTML, which is what Label Studio shows."""
+        """Like `resolved`, and converts Markdown to HTML, which Label Studio shows."""
         found = self.resolved(cell)
         if found.code or cell.strip().startswith("@@") or not is_markdown(cell):
             return found
@@ -67,7 +67,7 @@ class References:
         return self._read[reference]
 
     def tasks(self, reference: str) -> TaskFile:
-        """The file of tasks that a cell names by a path or a URL; read once, to count them.
+        """The file of tasks that a cell names by path or URL; each file is read once.
 
         Raises:
             BadStep: It can't be read, or holds no tasks.
@@ -102,7 +102,7 @@ class References:
         try:
             found = self._asker.check(locate(str(self._folder / reference))).path
             if found not in self._contents:
-                # A file has any number of names, and one text in memory.
+                # A file may have several names, and its text is in memory once.
                 self._contents[found] = self._content(found)
             return self._contents[found]
         except Unusable as error:

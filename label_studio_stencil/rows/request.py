@@ -1,4 +1,4 @@
-"""A valid row: what it asks for, checked and typed."""
+"""A valid row, checked and typed."""
 
 from dataclasses import dataclass, field
 
@@ -13,13 +13,13 @@ class Request:
     Attributes:
         line: Number in the file.
         title: Title of the project, normalised to NFC and stripped.
-        workspace: Id or name, or empty where there is none.
-        template: Id or name, or empty where neither the row nor the batch names one and none is required.
-        overrides: Settings as the wire wants them.
+        workspace: Id or name; empty if there is none.
+        template: Reference; empty if neither the row nor the batch names one and none is required.
+        overrides: Settings in the API's format.
         cells: The row as it was read.
-        variables: What the row sets in its template: variable to cell.
-        whole_title: The title before it was cut; empty where it was not.
-        steps: What it asks for beyond settings.
+        variables: Cell by variable of the template.
+        whole_title: The title before it was cut; empty if it was not.
+        steps: Members, tasks, publication and pin.
     """
 
     line: int

@@ -1,4 +1,4 @@
-"""The rows of a sheet as requests, with everything that is wrong with them at once."""
+"""Turns the rows of a sheet into requests, and collects all their problems."""
 
 import math
 from collections import defaultdict
@@ -26,7 +26,7 @@ from label_studio_stencil.sheet.limits import MOST_COLUMNS, MOST_IN_NAME, MOST_P
 from label_studio_stencil.sheet.model import Row, Sheet
 from label_studio_stencil.sheet.tables import is_blank
 
-# The same ones for all rows that have none: a sheet may have a hundred thousand.
+# Shared by all rows that have none: a sheet may have a hundred thousand.
 _NO_VARIABLES: dict[str, object] = {}
 _NO_STEPS = Steps()
 
@@ -42,10 +42,10 @@ def requests_of(
     cut_titles: bool = False,
     titled_by: Callable[[str], bool] = lambda template: False,
 ) -> tuple[list[Request], list[Problem]]:
-    """The requests of the valid rows, and all problems: of reading first, of columns next, then of rows.
+    """The requests of the valid rows, and all problems: of reading, then of columns, then of rows.
 
-    A row with a problem gives no request; a problem with the columns, or too many problems, leave none at all. What a
-    problem says can be printed, whatever the sheet holds.
+    A row with a problem has no request. If the columns have a problem, or there are too many problems, no row has one. Problems
+    can be printed, whatever the sheet holds.
 
     Args:
         sheet: The sheet as read.
@@ -53,12 +53,12 @@ def requests_of(
         workspace: Workspace of rows that name none.
         allow_unknown_fields: Pass on fields that the model does not know.
         workspaces_required: Whether a row without a workspace is a problem.
-        titles: What makes the titles of rows that have none.
-        cut_titles: Whether a title that is too long is cut, with a hash at its end; else it is a problem.
-        titled_by: Whether a template may give a title to a row that has none: then the request has none yet.
+        titles: Pattern for the titles of rows that have none.
+        cut_titles: Whether to cut titles that are too long and add a hash; otherwise they are problems.
+        titled_by: Whether a template may give a title to a row that has none. The request has no title yet then.
     """
     if not sheet.columns:
-        # Nothing shows that this is a sheet, so nothing of it is quoted.
+        # It may not be a sheet at all, so nothing of it is quoted.
         return [], _told([replace(each, value=None) for each in sheet.problems])
     columns = columns_of(
         sheet.columns,
@@ -108,13 +108,13 @@ def requests_of(
 
 
 def _beside(unread: Set[str], row: Row, checker: "_Checker") -> tuple[Request, list[Problem]]:
-    """A row of which some cells could not be read, and what is wrong with the others."""
+    """A row with some cells that can't be read, and the problems of the others."""
     request, problems = checker.request(Row(row.line, {**row.cells, **dict.fromkeys(unread, "")}))
     return request, [each for each in problems if each.column not in unread and each.code != "title-missing"]
 
 
 def _no_title(sheet: Sheet) -> Problem:
-    """The one problem of what may be no sheet at all: it quotes nothing of it, not even the names of its columns."""
+    """The problem of a file without a title column. It may not be a sheet, so nothing is quoted, not even names of columns."""
     near = [
         number for number, name in enumerate(sheet.columns, 1) if "mean title?" in suggestion(name.strip(), OWN_COLUMNS)
     ]
@@ -127,12 +127,12 @@ def _no_title(sheet: Sheet) -> Problem:
     return Problem("column-missing", message, line=sheet.header_line)
 
 
-#: Rows that headings above a header may take.
+#: Most rows of headings above a header.
 _MOST_ABOVE_HEADER = 30
 
 
 def _told(problems: list[Problem]) -> list[Problem]:
-    """The problems as they are told: printable, and no more than anybody reads."""
+    """The problems, printable, and no more than anybody reads."""
     if len(problems) > MOST_PROBLEMS:
         message = f"the sheet has more than {MOST_PROBLEMS:,} problems, and the rest of it was not looked at."
         problems = [Problem("too-many-problems", message), *problems[:MOST_PROBLEMS]]
@@ -140,9 +140,9 @@ def _told(problems: list[Problem]) -> list[Problem]:
 
 
 def _printable(problem: Problem) -> Problem:
-    """The problem without characters that do something to a terminal, or stop a report from being written."""
+    """The problem without characters that act on a terminal or can't be written to a file."""
     column = None if problem.column is None else visible(shown(problem.column))
-    # A problem quotes its value when it is printed; only half characters would stop it from being written as JSON.
+    # A problem quotes its value when it is printed. Only halves of surrogate pairs can't be written as JSON.
     value = None if problem.value is None else redact(problem.value.encode("utf-8", "backslashreplace").decode())
     return replace(problem, column=column, value=value, message=visible(problem.message))
 
@@ -183,7 +183,7 @@ def _any_titled_by_template(sheet: Sheet, default: str, titled_by: Callable[[str
 
 
 class _Titles(NamedTuple):
-    """Where titles come from."""
+    """The sources of titles."""
 
     pattern: TitlePattern | None
     columns: Mapping[str, str]
@@ -192,7 +192,7 @@ class _Titles(NamedTuple):
 
 
 def _object_in(row: Row, column: str | None, name: str, example: str) -> Mapping[object, object] | Problem:
-    """The JSON object of a cell, or the problem that it is none."""
+    """The JSON object in a cell, or a problem."""
     cell = row.cells.get(column) if column is not None else None
     code, reason = "not-an-object", f"{name} takes a JSON object, for example {example}"
     try:
@@ -229,13 +229,13 @@ class _Checker:
         self._known: dict[object, dict[str, JSON]] = {}
 
     def request(self, row: Row) -> tuple[Request, list[Problem]]:
-        """The request as far as the row is valid, and what is wrong with it."""
+        """The request, as far as the row is valid, and its problems."""
         problems: list[Problem] = []
         given, row = row, self._without_missing(row, problems)
         named: list[Problem] = []
         faults: list[Problem] = []
         overrides = self._overrides(row, faults)
-        # A row with an interface of its own needs none from a template.
+        # A row with its own interface needs no template.
         unreadable = any((fault.column or "").endswith("label_config") for fault in faults)
         optional = {"template"} if "label_config" in overrides or unreadable else set()
         workspace, template = (self._reference(kind, row, named, optional) for kind in ("workspace", "template"))
@@ -257,7 +257,7 @@ class _Checker:
         return found, [each for each in problems if each.code == "missing-value" or each.column not in missing]
 
     def _without_missing(self, row: Row, problems: list[Problem]) -> Row:
-        """The row without cells that only say that they have no value, so that nothing else is said of them."""
+        """The row with cells emptied that hold a word for a missing value, so that each has one problem only."""
         cells = row.cells
         found = {
             name: ""
@@ -274,7 +274,7 @@ class _Checker:
         return Row(row.line, {**cells, **found}) if found else row
 
     def _title(self, row: Row, template: str, problems: list[Problem]) -> str:
-        """The whole title; empty where there is none, or the template has it."""
+        """The title, uncut; empty if there is none, or if the template has it."""
         column = self._columns.own.get("title")
         cell = row.cells.get(column) if column is not None else None
         title = _word(cell)
@@ -284,7 +284,7 @@ class _Checker:
         elif is_missing(title, MISSING_IN_TITLES):
             fault = ("title-missing", "programs write this where there is no value: give the row a title.")
         elif not title and self._titles.pattern and self._titles.columns.keys() < set(self._titles.pattern.names):
-            # The sheet as a whole has that problem.
+            # That is a problem of the whole sheet.
             return ""
         elif not title and self._titles.pattern:
             try:
@@ -294,7 +294,7 @@ class _Checker:
         elif not title and self._titles.titled_by(template):
             return ""
         elif not title:
-            # Without the column the sheet as a whole has that problem.
+            # A missing column is a problem of the whole sheet.
             fault = ("title-missing", "the row needs a title.") if column is not None else None
         if title and not fault:
             fault = fault_of_title(cut(title) if self._titles.cut else title)
@@ -304,7 +304,7 @@ class _Checker:
         return title or ""
 
     def _variables(self, row: Row, problems: list[Problem]) -> dict[str, object]:
-        """What the row sets in its template, by the columns of their own and the column `vars`."""
+        """The template variables that the row sets, in `var.*` columns and the column `vars`."""
         found = {
             name: row.cells[column]
             for name, column in self._columns.variables.items()
@@ -327,7 +327,7 @@ class _Checker:
         return found
 
     def _steps(self, row: Row, problems: list[Problem]) -> Steps:
-        """What the row asks for beyond settings."""
+        """The steps of the row."""
         cells = {
             name: row.cells.get(column)
             for name in ("members", "tasks", "publish", "pin")
@@ -370,9 +370,9 @@ class _Checker:
         return found
 
     def _overrides(self, row: Row, problems: list[Problem]) -> dict[str, JSON]:
-        """What the row sets; rows with the same cells have one object, which nobody changes."""
+        """The overrides of the row. Rows with the same cells share one object, which must not be changed."""
         cells = [row.cells.get(column) for column in self._overriding]
-        # True is 1 to Python, and so is 1.0.
+        # To Python, True, 1 and 1.0 are equal.
         key = (*cells, *map(type, cells))
         try:
             if (known := self._known.get(key)) is not None:
@@ -407,7 +407,7 @@ class _Checker:
         return found | more
 
     def _object(self, row: Row, column: str) -> tuple[dict[str, JSON], list[Problem]]:
-        """What the cell of the overrides column sets."""
+        """The settings in the cell of the overrides column."""
         cell = row.cells[column]
         value = _object_in(row, column, "overrides", '{"maximum_annotations": 2}')
         if isinstance(value, Problem):
@@ -435,22 +435,22 @@ class _Checker:
                         files[name] = shown(value)
         found, more = parse_overrides(values, line=line, allow_unknown=self._allow_unknown)
         found |= {name: FromFile(found[name]) for name in found.keys() & files.keys()}
-        # What is wrong with a file's text is told by the file's name.
+        # A problem with the text of a file shows the name of the file.
         more = [replace(each, value=files.get(each.column or "", each.value)) for each in more]
         return found, problems + more
 
 
-#: Overrides that are kept for rows with the same cells, so that a sheet in which none are there twice costs little.
+#: Most distinct overrides that are cached for rows with the same cells.
 _MOST_KNOWN = 10_000
 
 
 def _has_parts(overrides: Mapping[str, JSON]) -> bool:
-    """Whether one of them is an object or a list, which somebody may change."""
+    """Whether one of them is an object or a list, which could be changed."""
     return any(isinstance(value, dict | list) for value in overrides.values())
 
 
 def _fault_of_names(names: Sequence[str]) -> str:
-    """What is wrong with the names in an overrides object, apart from which they are; empty where nothing is."""
+    """The fault of the names in an overrides object, apart from unknown names; empty if there is none."""
     if len(names) > MOST_COLUMNS:
         return f"overrides names {len(names):,} fields, and at most {MOST_COLUMNS:,} are read."
     strange = next((name for name in names if len(name) > MOST_IN_NAME or CONTROL.search(name)), None)
@@ -460,7 +460,7 @@ def _fault_of_names(names: Sequence[str]) -> str:
 
 
 def _word(cell: object) -> str | None:
-    """A title or reference, normalised and stripped: empty for a blank cell, `None` for one that is no text."""
+    """A title or reference, normalised and stripped; empty for a blank cell, `None` if the cell is not text."""
     if isinstance(cell, str):
         text = cell.strip()
         return text if text.isascii() else normalised(text).strip()

@@ -1,4 +1,4 @@
-"""The steps that a row asks for, as its cells say them."""
+"""Parses the cells that ask for steps: members, tasks, publish, pin."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from label_studio_stencil.json_value import JSON
 from label_studio_stencil.problems import shown
 from label_studio_stencil.rows.predictions import NOTHING, Labelled
 
-#: Largest file of tasks, in bytes: what Label Studio's documentation allows.
+#: Largest file of tasks in bytes, by Label Studio's documentation.
 MOST_IN_TASK_FILE = 200_000_000
 
 #: Roles in a project, by the vendor's code and by name.
@@ -33,11 +33,11 @@ class BadStep(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person who is to be a member of a project.
+    """A member of a project.
 
     Attributes:
-        email: As Label Studio knows it, in lower case.
-        role: The vendor's code of a role in the project; empty leaves the person's own.
+        email: E-mail address in Label Studio, in lower case.
+        role: The vendor's code of a role in the project; empty keeps the person's own role.
     """
 
     email: str
@@ -46,14 +46,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class TaskFile:
-    """Tasks that are to be imported.
+    """A file of tasks to import.
 
     Attributes:
         where: Path or URL.
-        count: How many there are.
-        digest: Of the content, 16 hex digits.
+        count: Number of tasks.
+        digest: 16 hex digits for the content.
         asker: What the row that names it may open.
-        keys: What the data of all tasks have.
+        keys: Fields that the data of all tasks have.
         labelled: Predictions and annotations within them.
     """
 
@@ -67,13 +67,13 @@ class TaskFile:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a row asks for beyond settings.
+    """The steps of a row.
 
     Attributes:
-        members: Who is to be a member.
-        tasks: What is to be imported.
-        publish: Whether the project is to be published, once the rest is done.
-        pin: Whether it is to be pinned, at the top of everybody's list.
+        members: Members to add.
+        tasks: Tasks to import.
+        publish: Whether to publish the project after the other steps.
+        pin: Whether to pin the project to the top of everybody's list.
     """
 
     members: tuple[Member, ...] = ()
@@ -82,12 +82,12 @@ class Steps:
     pin: bool = False
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Whether the row has any step."""
         return bool(self.members or self.tasks or self.publish or self.pin)
 
     @property
     def identity(self) -> list[JSON]:
-        """What they come to, for the intent of a row; which tasks, the project's line says, so that a file may be mended."""
+        """Their part in the intent of a row. The digest of the tasks is not in it, so that a file may be corrected."""
         people: list[JSON] = [f"{member.email}:{member.role}" for member in self.members]
         return [people, self.tasks is not None, self.publish, self.pin]
 
@@ -96,7 +96,7 @@ def members_in(cell: str) -> tuple[Member, ...]:
     """The members that a cell names: `a@example.com; b@example.com: reviewer`.
 
     Raises:
-        BadStep: One of them is no e-mail address, or has a role that there is not.
+        BadStep: One of them is not an e-mail address, or has an unknown role.
     """
     found: dict[str, Member] = {}
     for part in re.split(r"[;,\n]", cell):
@@ -115,10 +115,10 @@ def members_in(cell: str) -> tuple[Member, ...]:
 
 
 def tasks_in(content: bytes, name: str) -> list[JSON]:
-    """The tasks of a file of JSON: a list, one object, or objects line by line.
+    """The tasks of a JSON file: a list, one object, or an object on each line.
 
     Raises:
-        BadStep: It holds no tasks, or something else.
+        BadStep: The file holds no tasks, or something else.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -131,7 +131,7 @@ def tasks_in(content: bytes, name: str) -> list[JSON]:
             f"{name} can't be read as tasks: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
     except (ValueError, RecursionError) as error:
-        # Their words may quote a number, and name nothing that helps.
+        # The parser's message may quote a number, and doesn't help.
         raise BadStep(f"{name} can't be read as tasks: {type(error).__name__}") from None
     if not found:
         raise BadStep(f"{name} holds no tasks")
@@ -152,5 +152,5 @@ def _listed(text: str) -> list[JSON]:
 
 
 def content_digest(content: bytes) -> str:
-    """16 hex digits of a file's content."""
+    """16 hex digits for the content of a file."""
     return hashlib.sha256(content).hexdigest()[:16]

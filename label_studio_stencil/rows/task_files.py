@@ -1,4 +1,4 @@
-"""A file of tasks: JSON as Label Studio takes it, or a table in any format that a sheet can have."""
+"""Reads files of tasks: JSON in Label Studio's format, or a table in any format of sheets."""
 
 import json
 import re
@@ -15,24 +15,24 @@ from label_studio_stencil.sheet.leftovers import note_formula_errors
 from label_studio_stencil.sheet.model import SheetUnreadable, Table
 from label_studio_stencil.sheet.sources import split_worksheet
 
-#: Most tasks that Label Studio takes in one import.
+#: Most tasks in one import.
 MOST_TASKS = 250_000
-#: Most bytes of a request that Label Studio takes (measured on Community 1.23.2).
+#: Largest request in bytes (measured on Community 1.23.2).
 MOST_SENT = 250 * 1024 * 1024
-#: Most memory that the values of a JSON file may need, in bytes, and what each object, list and further value needs at most.
+#: Most memory for the values of a JSON file, in bytes, and the most that each object, list and other value needs.
 MOST_MEMORY = 2_000_000_000
 _NEEDS = ((b"{", 232), (b"[", 88), (b",", 32))
 
 
 class Tasks(NamedTuple):
-    """What a file of tasks holds.
+    """The content of a file of tasks.
 
     Attributes:
-        tasks: As Label Studio takes them.
-        keys: What the data of all of them have.
+        tasks: Tasks in Label Studio's format.
+        keys: Fields that the data of all tasks have.
         notes: Sentences about how the file was read.
         labelled: Predictions and annotations within the tasks.
-        digest: Of what was read, 16 hex digits; empty where it was no file.
+        digest: 16 hex digits for the content; empty if it was not a file.
     """
 
     tasks: list[JSON]
@@ -46,8 +46,8 @@ def open_tasks(where: str, asker: Asker) -> Tasks:
     """The tasks of a file at a path or URL; `tasks.xlsx#Name` names a worksheet.
 
     Raises:
-        Unusable: It can't be opened, or is too large.
-        BadStep: It holds no tasks, more than Label Studio takes, or something else.
+        Unusable: The file can't be opened, or is too large.
+        BadStep: The file holds no tasks, too many, or something else.
     """
     path, worksheet = split_worksheet(where)
     content = read(path, asker, most=MOST_IN_TASK_FILE)
@@ -60,11 +60,11 @@ def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:
 
     Args:
         content: The whole file.
-        name: Its name; its extension counts where the content does not show the format.
-        worksheet: Worksheet of a workbook; empty takes the first that is visible.
+        name: Its name. The extension counts if the content doesn't show the format.
+        worksheet: Worksheet of a workbook; empty takes the first visible one.
 
     Raises:
-        BadStep: It holds no tasks, more than Label Studio takes, or something else.
+        BadStep: The file holds no tasks, too many, or something else.
     """
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
         _refuse_costly(content, name)
@@ -84,13 +84,13 @@ def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:
 
 
 def _refuse_costly(content: bytes, name: str) -> None:
-    """Refuse a JSON file whose values need far more memory than its text."""
+    """Reject a JSON file whose values need far more memory than its text."""
     if sum(content.count(mark) * needs for mark, needs in _NEEDS) > MOST_MEMORY:
         raise BadStep(f"{name} holds more values than fit into {MOST_MEMORY // 1_000_000:,} MB of memory: split it")
 
 
 def _refuse_large(tasks: list[JSON], name: str) -> None:
-    """Refuse tasks that come to more than one request, or can't be in one."""
+    """Reject tasks that need more than one request, or can't be sent."""
     size = 0
     try:
         for task in tasks:
@@ -121,14 +121,14 @@ def _of_table(content: bytes, name: str, worksheet: str) -> Tasks:
 
 
 def _without_option(message: str) -> str:
-    """The sentence without the advice to name an encoding, which counts for the sheet alone."""
+    """The sentence without the advice to name an encoding, which applies to sheets only."""
     return (
         re.split(r",? or name its encoding|, name its encoding", message)[0].replace("If that is wrong", "").strip(" .")
     )
 
 
 def _first(table: Table) -> str:
-    """The first problem, which quotes nothing of the file, and how many there are."""
+    """The first problem, without quotes from the file, and the number of problems."""
     first, rest = table.problems[0], len(table.problems) - 1
     place = f"line {first.line}: " if first.line else ""
     return f"{place}{first.message.rstrip('.')}" + (f" (and {rest:,} more)" if rest else "")

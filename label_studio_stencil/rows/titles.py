@@ -1,4 +1,4 @@
-"""What a title can be, and titles made from a pattern over the columns of a sheet."""
+"""Checks titles, and makes titles from a pattern over the columns of a sheet."""
 
 import hashlib
 import re
@@ -15,16 +15,16 @@ from label_studio_stencil.rows.values import integer, number
 from label_studio_stencil.sheet.limits import normalised
 from label_studio_stencil.sheet.tables import is_blank
 
-#: Lengths of a title in code points, as the server counts (measured on Community 1.23.2: after trimming).
+#: Length of a title in code points, after trimming (measured on Community 1.23.2).
 SHORTEST_TITLE, LONGEST_TITLE = 3, 50
 
-#: Hex digits of its hash that a title ends in where it was cut.
+#: Hex digits of the hash at the end of a title that was cut.
 _DIGITS = 8
 _SPEC = re.compile(r"(?:.?[<>=^])?[ +-]?0?\d{0,2}[,_]?(?:\.\d{1,2})?[bdefgnosxEFGX%]?")
 
 
 def folded(title: str) -> str:
-    """The title as one reads it: without case, kinds of blanks, forms of letters and invisible characters."""
+    """The title folded for comparison: without case, kinds of blanks, forms of letters and invisible characters."""
     if title.isascii():
         return " ".join(title.lower().split())
     title = INVISIBLE.sub("", title)
@@ -32,15 +32,15 @@ def folded(title: str) -> str:
 
 
 class BadPattern(StencilError):
-    """A pattern for titles that can't be used."""
+    """A title pattern is malformed."""
 
 
 class TitleUnmade(ValueError):
-    """The title of a row can't be made from the pattern; the text says why."""
+    """The pattern makes no title of a row; the text says why."""
 
 
 def fault_of_title(title: str) -> tuple[str, str] | None:
-    """The code and the sentence of what is wrong with a title; nothing where it can be one."""
+    """The code and the sentence of a title's problem; `None` if it has none."""
     if CONTROL.search(title):
         return "title-control-character", "the title holds a line break or another control character: remove it."
     unseen = unseen_in(title)
@@ -62,7 +62,7 @@ def fault_of_title(title: str) -> tuple[str, str] | None:
 
 
 def cut(title: str) -> str:
-    """A title that is too long, as short as it must be: its beginning, and what tells it from others that begin like it."""
+    """Shorten a title that is too long: its beginning, and a hash that distinguishes it from others with the same beginning."""
     if len(title) <= LONGEST_TITLE:
         return title
     digits = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
@@ -72,8 +72,8 @@ def cut(title: str) -> str:
 class TitlePattern:
     """A pattern such as `{customer} {year}-{batch:02d}`.
 
-    The names in it are columns of the sheet; `{customer}` also means `_customer` and `var.customer`. What follows a colon is
-    Python's format, of a text or, where it ends in `d`, `f` and the like, of a number.
+    The names in it are columns of the sheet; `{customer}` also means `_customer` and `var.customer`. A colon is followed by a
+    Python format, of a number if it ends in `d`, `f` or the like, else of a text.
 
     Raises:
         BadPattern: It is malformed.
@@ -95,7 +95,7 @@ class TitlePattern:
         self.names = tuple(dict.fromkeys(name.strip() for _, name, _, _ in self._parts if name is not None))
 
     def columns(self, columns: Iterable[str]) -> dict[str, str]:
-        """Name in the pattern to column of the sheet; a name that no column has is missing."""
+        """Column of the sheet by name in the pattern; names without a column are left out."""
         known: dict[str, str] = {}
         for column in columns:
             plain = column.strip().casefold()
@@ -104,14 +104,14 @@ class TitlePattern:
         return {name: known[name.casefold()] for name in self.names if name.casefold() in known}
 
     def title(self, cells: Mapping[str, object], columns: Mapping[str, str]) -> str:
-        """The title of a row, however long.
+        """The title of a row, of any length.
 
         Args:
             cells: The row.
-            columns: As `columns` gave them.
+            columns: From `columns`.
 
         Raises:
-            TitleUnmade: A cell is blank, or no number where the pattern asks for one.
+            TitleUnmade: A cell is blank, or not a number if the pattern needs one.
         """
         made = []
         for text, name, spec, _ in self._parts:

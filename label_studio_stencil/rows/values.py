@@ -1,4 +1,4 @@
-"""What a spreadsheet writes, turned into what a setting is, where nothing is lost on the way.
+"""Converts values as spreadsheets write them to values of settings, without loss.
 
 Sheets hold `TRUE`, `yes`, `3.0`, ` 3 ` and `{"a": 1}` as text; JSON lines and data frames hold the values
 themselves. Each kind of setting has one function here that accepts both, and raises `PydanticCustomError`
@@ -21,7 +21,7 @@ from label_studio_stencil.letters import without_unseen
 
 
 class Kind(StrEnum):
-    """What a setting holds; the value is the word that messages and help use."""
+    """The kind of a setting's value, in the words of messages and help."""
 
     BOOLEAN = "true or false"
     INTEGER = "a whole number"
@@ -38,26 +38,25 @@ class Kind(StrEnum):
 
 _TRUE = frozenset({"true", "yes", "y", "t", "on", "1", "1.0"})
 _FALSE = frozenset({"false", "no", "n", "f", "off", "0", "0.0"})
-#: Possessive: a million digits and a letter would else be tried in every division.
+#: Possessive, because otherwise a million digits and a letter would be tried in every division.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]{1,4})?")
 _COMMA_DECIMAL = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[ ,.'\u2019\u00a0\u202f][0-9]{3})+")
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _DECLARATION = re.compile(r"\A[\s\ufeff]*<\?xml\s[^>]*\?>\s*")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
-#: Largest power of ten that a number may have before it is called out of range instead of being spelled out; with two
-#: places it fits the 28 digits that decimals are rounded within.
+#: Largest power of ten of a number; larger ones are out of range. With two decimal places it fits the 28 digits of decimals.
 _MOST_DIGITS = 25
 
 
 def fault(code: str, message: str) -> PydanticCustomError:
-    """A validation error with our code and our sentence."""
-    # The message goes in as a parameter: a brace in a cell's value would otherwise be read as a placeholder.
+    """A validation error with our code and sentence."""
+    # The message is a parameter, because a brace in a cell's value would be read as a placeholder.
     return PydanticCustomError(code, "{message}", {"message": message})
 
 
 def boolean(value: object) -> bool:
-    """True or false from what spreadsheets, JSON and people write for them."""
+    """Parse true or false as spreadsheets, JSON and people write it."""
     if isinstance(value, bool):
         return value
     word = without_unseen(str(value)).strip().lower() if isinstance(value, str | int | float) else ""
@@ -69,7 +68,7 @@ def boolean(value: object) -> bool:
 
 
 def number(value: object) -> Decimal:
-    """The number that a cell holds, exact; a float counts with the 15 digits that spreadsheets keep."""
+    """Parse a number exactly; of a float, the 15 digits count that spreadsheets keep."""
     if isinstance(value, Decimal) and value.is_finite():
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -87,7 +86,7 @@ def number(value: object) -> Decimal:
 
 
 def _number_hint(text: str) -> str:
-    """What to write instead of a number with a percent sign, a decimal comma or grouped thousands."""
+    """Advice for a number with a percent sign, a decimal comma or grouped thousands."""
     if text.endswith("%"):
         return f", without the percent sign, not {text[:20]}"
     if _COMMA_DECIMAL.fullmatch(text):
@@ -99,7 +98,7 @@ def _number_hint(text: str) -> str:
 
 
 def integer(value: object) -> int:
-    """A whole number; `3.0` and `1E3` are whole, `3.5` and true are not."""
+    """Parse a whole number; `3.0` and `1E3` are whole, `3.5` and true are not."""
     found = number(value)
     if found.adjusted() > _MOST_DIGITS:
         raise fault("out-of-range", "takes a smaller number")
@@ -109,7 +108,7 @@ def integer(value: object) -> int:
 
 
 def two_places(value: object) -> Decimal:
-    """A decimal with two places, as the wire writes it; more places would be lost, so they are refused."""
+    """Parse a decimal with two places, as in the API. More places are an error, because they would be lost."""
     found = number(value)
     if found.adjusted() > _MOST_DIGITS:
         raise fault("out-of-range", "takes a smaller number")
@@ -120,7 +119,7 @@ def two_places(value: object) -> Decimal:
 
 
 def text(value: object) -> str:
-    """Text; a number becomes its digits, since spreadsheets turn digits into numbers."""
+    """Parse text. A number becomes its digits, because spreadsheets turn digits into numbers."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     if isinstance(value, bool):
@@ -138,7 +137,7 @@ def text(value: object) -> str:
 
 
 def choice(allowed: Sequence[str], value: object) -> str:
-    """The choice as the server spells it; case does not matter here, though it does there."""
+    """Parse a choice in any case, and spell it as the server does."""
     word = without_unseen(text(value)).strip()
     for one in allowed:
         if one.casefold() == word.casefold():
@@ -147,7 +146,7 @@ def choice(allowed: Sequence[str], value: object) -> str:
 
 
 def colour(value: object) -> str:
-    """A colour as `#RRGGBB`, the one form that Label Studio takes (measured on Community 1.23.2)."""
+    """Parse a colour as `#RRGGBB`, the only form that Label Studio accepts (measured on Community 1.23.2)."""
     word = without_unseen(text(value)).strip()
     if not _COLOUR.fullmatch(word):
         raise fault("not-a-colour", "takes a colour as #RRGGBB, for example #FF8800")
@@ -155,7 +154,7 @@ def colour(value: object) -> str:
 
 
 def moment(value: object) -> datetime:
-    """A point in time, in UTC; one without a zone is UTC already, as the server would read it."""
+    """Parse a time, in UTC; a time without a zone counts as UTC, as on the server."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(without_unseen(value).strip())
@@ -172,7 +171,7 @@ def moment(value: object) -> datetime:
 
 
 def xml(value: object) -> str:
-    """Well-formed XML without a document type, which the server refuses (measured on Community 1.23.2).
+    """Check that XML is well-formed and has no DOCTYPE, which the server rejects (measured on Community 1.23.2).
 
     An XML declaration is dropped: the text is decoded already, and the server answers 500 to one that names an encoding.
     """
@@ -195,7 +194,7 @@ def _refuse_doctype(*_: object) -> None:
 
 
 def json_object(value: object) -> object:
-    """A JSON object from itself or from its text; what is in it is the schema's matter."""
+    """Parse a JSON object, from an object or from text; the schema checks its content."""
     if isinstance(value, str):
         try:
             value = json_of(value)
@@ -207,7 +206,7 @@ def json_object(value: object) -> object:
 
 
 def anything(value: object) -> JSON:
-    """Any JSON value; text that reads as JSON is that JSON, other text stays text."""
+    """Parse any JSON value; text that is not JSON stays text."""
     if not isinstance(value, str):
         return sendable(value)
     try:
@@ -219,7 +218,7 @@ def anything(value: object) -> JSON:
 
 
 def sendable(value: object, depth: int = 0) -> JSON:
-    """The value itself, once all of it is known to be JSON that can be sent."""
+    """Check that a value is JSON that can be sent, and return it."""
     if isinstance(value, str):
         return text(value)
     if value is None or isinstance(value, bool | int):
