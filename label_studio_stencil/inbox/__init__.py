@@ -1,1 +1,1 @@
-"""Watches a folder or bucket for sheets, and files each with its results once it has run."""
+"""Runs the sheets of a folder or bucket, and moves each away with its results."""

@@ -1,4 +1,4 @@
-"""What keeps an inbox as a whole from being worked on."""
+"""Errors of a whole inbox."""
 
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.redaction import redact

@@ -1,7 +1,7 @@
-"""The folder or bucket itself: which sheets wait in it, which are settled, and how a sheet is put away.
+"""The folder or bucket of an inbox: lists the sheets in it, and moves them away with their results.
 
-A sheet is moved last, after its results are written: where a run dies before, the sheet is still there and is run again, which
-leaves finished projects alone.
+A sheet is moved last, after its results are written. If the run dies before that, the sheet is still there and is run
+again, which leaves complete projects alone.
 """
 
 import contextlib
@@ -25,27 +25,27 @@ from label_studio_stencil.report.report import Report
 from label_studio_stencil.sheet.formulas import guard
 from label_studio_stencil.sheet.sources import EXTENSIONS
 
-#: What is wrong with a sheet that was refused.
+#: Name of the file with the problems of a sheet.
 PROBLEMS = "problems.csv"
 
-#: Files that lie beside a sheet that was put away; a sheet of such a name, as a mended `failed.csv` is one, gets another there.
+#: Files beside a sheet that was moved away. A sheet with such a name, as a corrected `failed.csv` has it, gets another name.
 _TAKEN = frozenset({"results.csv", "failed.csv", PROBLEMS})
-#: An old Excel file can't be read, and who drops one is to be told so.
+#: Old Excel files can't be read, but are taken so that `problems.csv` says so.
 _EXTENSIONS = EXTENSIONS | {"xls"}
-#: Longest part of a sheet's name, in bytes, that its folder is named by.
+#: Longest part of a sheet's name in the name of its folder, in bytes.
 _LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingSheet:
-    """A sheet in the inbox, as it was when it was looked at.
+    """A sheet in the inbox, as it was when it was listed.
 
     Attributes:
         name: Its file's name.
-        url: What opens it: a path or a URL.
-        size: Bytes; -1 where the file system does not say.
-        modified: Unix time of its last change by the file system's clock, in seconds; `None` where that tells none.
-        tag: What else tells this content from another.
+        url: Its path or URL.
+        size: Bytes; -1 if the file system does not say.
+        modified: Unix time of its last change by the file system's clock, in seconds; `None` if that has none.
+        tag: Other attributes that change with the content.
     """
 
     name: str
@@ -57,7 +57,7 @@ class WaitingSheet:
     def is_quiet(self, now: float, seconds: float) -> bool:
         """Whether it was not changed within so many seconds.
 
-        A time to come, as that of a file copied with the time of another machine, is none of a file that is being written.
+        A time in the future counts as quiet: it comes from a copy with the time of another machine.
         """
         return self.modified is None or abs(now - self.modified) >= seconds
 
@@ -69,7 +69,7 @@ class Inbox:
         url: A path, or a URL of a store that files can be put into and moved in.
 
     Raises:
-        InboxUnusable: It names no folder, or a file system that can't be had.
+        InboxUnusable: It names no folder, or an unknown file system.
     """
 
     def __init__(self, url: str) -> None:
@@ -85,16 +85,16 @@ class Inbox:
 
     @property
     def key(self) -> str:
-        """Eight hexadecimal digits, the same for all who watch this inbox."""
+        """Eight hexadecimal digits, the same for all runs on this inbox."""
         return hashlib.sha256(self._folder.key.encode("utf-8", "replace")).hexdigest()[:8]
 
     @property
     def asker(self) -> Asker:
-        """Whoever puts sheets in here: a link that leads out of it opens nothing."""
+        """The rights of people who put sheets here: a link to a file outside opens nothing."""
         return within("a sheet in an inbox", self._folder.at("")) if self._folder.is_local else DEPLOYMENT
 
     def waiting(self) -> list[WaitingSheet]:
-        """The sheets directly in the inbox, the oldest first; those that are still being written too.
+        """The sheets directly in the inbox, oldest first, including those that are still being written.
 
         Raises:
             InboxUnusable: It can't be listed.
@@ -105,13 +105,13 @@ class Inbox:
         return sorted(sheets, key=lambda sheet: (sheet.modified or 0.0, sheet.name))
 
     def now(self) -> float:
-        """Unix time by the file system's own clock, in seconds: that of a file written just now, and deleted again.
+        """Unix time by the file system's clock, in seconds: writes a file and deletes it again.
 
-        That clock may be another machine's: by ours, a sheet that is being written could look old. So it is known besides that
-        sheets can be moved from here, before one is run.
+        The clock may be another machine's; by ours, a sheet that is being written could look old. This also checks that sheets
+        can be moved from here, before one is run.
 
         Raises:
-            InboxUnusable: Nothing can be written here, or not deleted.
+            InboxUnusable: Files can't be written here, or not deleted.
         """
         probe = f".stencil-{secrets.token_hex(8)}"
         with self._usable():
@@ -123,10 +123,10 @@ class Inbox:
         return time.time() if found is None or found.modified is None else found.modified
 
     def change(self, sheet: WaitingSheet) -> SheetOutcome | None:
-        """What happened to a sheet since it was looked at; `None` where nothing did.
+        """The change of a sheet since it was listed; `None` if there is none.
 
         Raises:
-            InboxUnusable: It can't be looked at.
+            InboxUnusable: The sheet can't be read.
         """
         with self._usable():
             found = self._look(sheet.name)
@@ -135,12 +135,12 @@ class Inbox:
         return None if found == sheet else SheetOutcome.WRITING
 
     def put_away(self, sheet: WaitingSheet, result: object, at: datetime | None = None) -> Handled:
-        """What became of a sheet that was run; it is moved away with its results, unless it is to be run again.
+        """Move a sheet that was run away with its results, unless it has to be run again, and return its outcome.
 
         Args:
-            sheet: As it was when it was run.
-            result: The report of the run, or the error that it ended with.
-            at: When that was; by default now.
+            sheet: The sheet, as it was when it was run.
+            result: The report of the run, or its error.
+            at: Time of the run; by default now.
 
         Raises:
             InboxUnusable: It can't be moved.
@@ -164,7 +164,7 @@ class Inbox:
         )
 
     def _new_folder(self, outcome: SheetOutcome, name: str, at: datetime) -> str:
-        """The name, from the inbox, of a folder that is not there yet."""
+        """The path of a new folder, relative to the inbox."""
         short = name.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
         stamp, number = f"{at.astimezone(UTC):%Y-%m-%dT%H%M%SZ}", 1
         folder = f"{outcome}/{stamp}-{short}"
@@ -182,7 +182,7 @@ class Inbox:
             return
         problems = result.problems if isinstance(result, InvalidSheet) else [Problem("unreadable", str(result))]
         with self._usable():
-            # Halves of surrogate pairs, which a sheet can smuggle in, have no UTF-8.
+            # A sheet can hold halves of surrogate pairs, which have no UTF-8.
             self._folder.write(f"{folder}/{PROBLEMS}", problems_csv(problems).encode("utf-8-sig", "replace"))
 
     def _move(self, sheet: WaitingSheet, folder: str) -> None:
@@ -192,7 +192,7 @@ class Inbox:
 
     @contextlib.contextmanager
     def _usable(self) -> Iterator[None]:
-        """Turns what its folder can't do into `InboxUnusable`."""
+        """Turn errors of the folder into `InboxUnusable`."""
         try:
             yield
         except Unusable as error:
@@ -202,14 +202,14 @@ class Inbox:
 def is_sheet(name: str) -> bool:
     """Whether a file of this name is a sheet: not a hidden file, a spreadsheet's lock, or half of a download.
 
-    What a download or an editor has not finished bears an extension of its own: `.part`, `.tmp`, `.crdownload`, `.csv~`.
+    Unfinished files of downloads and editors have their own extensions: `.part`, `.tmp`, `.crdownload`, `.csv~`.
     """
     stem, _, extension = name.rpartition(".")
     return bool(stem) and not name.startswith((".", "~$")) and extension.lower() in _EXTENSIONS
 
 
 def problems_csv(problems: Sequence[Problem]) -> str:
-    """What is wrong with a sheet, a line for each problem, in cells that a spreadsheet takes for no formula."""
+    """The problems of a sheet as CSV, a line for each, with cells guarded against formulas."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(["line", "column", "value", "code", "message"])

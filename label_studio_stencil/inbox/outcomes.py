@@ -1,4 +1,4 @@
-"""What becomes of the sheets of an inbox: decided by how the run of each ended, and counted."""
+"""The outcomes of an inbox's sheets, decided by how the run of each ended."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,14 +11,14 @@ from label_studio_stencil.sheet.model import SheetUnreadable
 
 
 class SheetOutcome(StrEnum):
-    """What became of a sheet in the inbox.
+    """The outcome of a sheet in the inbox.
 
     Attributes:
-        DONE: All its rows are well.
-        FAILED: It was refused, or some of its rows need attention.
-        LEFT: It was not run to its end, for a reason that is none of its own; the next run takes it up.
-        WRITING: It was changed just now, or while it was run; the next run takes it up.
-        GONE: Somebody took it away.
+        DONE: All its rows are ok.
+        FAILED: The sheet has problems, or some of its rows need attention.
+        LEFT: It was not run to its end, for a reason outside of the sheet; the next run tries it again.
+        WRITING: It was changed just now, or while it was run; the next run tries it.
+        GONE: It was removed.
     """
 
     DONE = "done"
@@ -30,13 +30,13 @@ class SheetOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of one sheet.
+    """The outcome of one sheet.
 
     Attributes:
         name: The sheet.
-        outcome: What became of it.
-        told: The report's sentence, or why there is none; empty where it was not run.
-        folder: Where it is now, with its results; empty where it was not moved.
+        outcome: Its outcome.
+        told: The report's sentence, or why there is none; empty if it was not run.
+        folder: The folder with the sheet and its results; empty if it was not moved.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Handled:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What became of the sheets of an inbox in one run."""
+    """The outcomes of one run on an inbox."""
 
     sheets: tuple[Handled, ...] = ()
 
     def of(self, *outcomes: SheetOutcome) -> tuple[Handled, ...]:
-        """The sheets that one of these became of."""
+        """The sheets with one of these outcomes."""
         return tuple(sheet for sheet in self.sheets if sheet.outcome in outcomes)
 
     @property
@@ -73,7 +73,7 @@ class Poll:
 
 
 class SheetsLeft(StencilError):
-    """Sheets stay in the inbox for a reason that is none of their own; `poll` tells of all."""
+    """Sheets stay in the inbox for a reason outside of the sheets; `poll` has all outcomes."""
 
     def __init__(self, poll: Poll) -> None:
         self.poll = poll
@@ -82,10 +82,10 @@ class SheetsLeft(StencilError):
 
 
 def outcome_of(result: object) -> tuple[SheetOutcome, str]:
-    """What becomes of a sheet whose run came to this, and why, in a sentence.
+    """The outcome of a sheet by the result of its run, with the reason as a sentence.
 
     Args:
-        result: A report, or the error that the run ended with.
+        result: A report, or the error of the run.
     """
     match result:
         case BatchFailed():
@@ -93,7 +93,7 @@ def outcome_of(result: object) -> tuple[SheetOutcome, str]:
         case Report() if result.ok:
             return SheetOutcome.DONE, result.sentence
         case Report():
-            # What stops a batch that has no limit of failures is a token that Label Studio does not take any more.
+            # A batch without a limit of failures stops if Label Studio does not accept the token any more.
             return SheetOutcome.LEFT if result.stopped else SheetOutcome.FAILED, result.sentence
         case InvalidSheet():
             return SheetOutcome.FAILED, f"{counted(len(result.problems), 'problem')}; nothing was created"

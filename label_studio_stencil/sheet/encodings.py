@@ -1,8 +1,8 @@
-"""The encoding of a text file: proven by the bytes, named by the user, or Windows-1252 where its words allow no doubt.
+"""Finds the encoding of a text file: proven by its bytes, named by the user, or Windows-1252 if its words leave no doubt.
 
-A byte order mark, valid UTF-8, UTF-16 and UTF-32 prove themselves. The old encodings of one byte a letter do not: every file
-can be read in most of them, and only people see which reading is right. Windows-1252 alone is ever assumed, as Excel in Western
-Europe writes it, and the sheet says so. Anything else is refused with the likely encodings and what they make of the text.
+A byte order mark, UTF-8, UTF-16 and UTF-32 are recognised with certainty. The old single-byte encodings are not: most files can
+be read in most of them, and only people see which reading is right. Only Windows-1252 is ever assumed, which Excel in Western
+Europe writes, and a note says so. Any other file is rejected with the likely encodings and their readings of the text.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from label_studio_stencil.sheet.model import SheetUnreadable
 
 
 class Decoded(NamedTuple):
-    """The text of a file, and what its readers are to know of how it was decoded."""
+    """The text of a file, and notes on how it was decoded."""
 
     text: str
     notes: tuple[str, ...] = ()
@@ -32,10 +32,10 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _WITHOUT_MARK = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
-#: A character of two bytes or more, as UTF-8 writes it; in text of another encoding it hardly ever turns up.
+#: A multi-byte character in UTF-8, which hardly ever occurs in text of another encoding.
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
-#: How much of a file is looked at to tell encodings apart, in bytes.
+#: Bytes of a file that are examined to distinguish encodings.
 _SAMPLE = 200_000
 
 
@@ -44,10 +44,10 @@ def decoded(content: bytes, encoding: str = "") -> Decoded:
 
     Args:
         content: The whole file.
-        encoding: Its encoding, by any name that Python knows; empty goes by the content.
+        encoding: Its encoding, by any name that Python knows; empty detects it.
 
     Raises:
-        SheetUnreadable: There is no such encoding, the content is not of it, or the content does not show which it has.
+        SheetUnreadable: The encoding is unknown, doesn't fit the content, or can't be detected.
     """
     marked = next((name for mark, name in _BOMS if content.startswith(mark)), "")
     if encoding.strip():
@@ -60,7 +60,7 @@ def decoded(content: bytes, encoding: str = "") -> Decoded:
         if found != "utf-8" or marked:
             raise SheetUnreadable(f"The text starts as {found.upper()} and is none at {place}: save it anew.") from None
     if _is_broken_utf8(content):
-        # One bad byte must not turn all the good letters into `Ã¼`.
+        # One bad byte must not turn all other letters into `Ã¼`.
         raise SheetUnreadable(
             f"The text is UTF-8 with a broken letter at {place}: save it as UTF-8 again, or name its encoding (--encoding)."
         )
@@ -76,7 +76,7 @@ def decoded(content: bytes, encoding: str = "") -> Decoded:
 def _named(content: bytes, encoding: str, marked: str) -> str:
     try:
         info = codecs.lookup(encoding)
-        # Codecs such as `hex` are no encodings of text, and Python tells them apart by this alone.
+        # Codecs such as `hex` are not text encodings; only this attribute distinguishes them.
         known = info._is_text_encoding and info.name not in ("idna", "punycode", "unicode_escape", "raw-unicode-escape")
     except (LookupError, ValueError):
         known = False
@@ -101,7 +101,7 @@ def _place(content: bytes, at: int) -> str:
 
 
 def _unmarked(content: bytes) -> str:
-    """UTF-16 or UTF-32 without a mark: the one of them that makes text of bytes that hold NUL."""
+    """UTF-16 or UTF-32 without a byte order mark, if one of them makes text of bytes that hold NUL."""
     sample = content[:4000]
     if b"\0" not in sample:
         return ""
@@ -110,7 +110,7 @@ def _unmarked(content: bytes) -> str:
         try:
             text = sample[: len(sample) // width * width].decode(encoding)
         except UnicodeDecodeError as error:
-            # The sample may end inside of a pair.
+            # The sample may end within a surrogate pair.
             if error.reason != "unexpected end of data":
                 continue
             text = sample[: error.start].decode(encoding)
@@ -124,7 +124,7 @@ def _is_text(letter: str) -> bool:
 
 
 def _is_broken_utf8(content: bytes) -> bool:
-    """Whether most of what is not ASCII is valid UTF-8 all the same."""
+    """Whether most bytes beyond ASCII are valid UTF-8."""
     first = _BEYOND_ASCII.search(content)
     sample = content[first.start() if first else 0 :][:_SAMPLE]
     letters = _MULTIBYTE.findall(sample)
@@ -134,11 +134,11 @@ def _is_broken_utf8(content: bytes) -> bool:
 
 # Windows-1252.
 
-#: Small digits and fractions count as letters to Python.
+#: Python counts small digits and fractions as letters.
 _WORD = re.compile(r"[^\W\d_²³¹¼½¾ªº]+(?:['’\-][^\W\d_²³¹¼½¾ªº]+)*")
 
-#: What the languages that are written in Windows-1252 put over their letters. Icelandic is not among them: Turkish, which is
-#: written with the same bytes, has many more writers.
+#: Letters beyond ASCII of languages that use Windows-1252. Icelandic is left out, because Turkish uses the same bytes and has
+#: many more writers.
 _ALPHABETS = tuple(
     frozenset(letters)
     for letters in (
@@ -154,8 +154,8 @@ _ALPHABETS = tuple(
         "äöõü",  # Estonian
     )
 )
-#: Where these letters never stand in those languages, and do in Czech, Polish, Hungarian, Romanian, Croatian or Baltic words
-#: whose letters have the same bytes.
+#: Places where these letters never occur in those languages, but do in Czech, Polish, Hungarian, Romanian, Croatian or Baltic
+#: words whose letters have the same bytes.
 _NEVER = re.compile(
     "|".join(
         (
@@ -173,17 +173,17 @@ _NEVER = re.compile(
         )
     )
 )
-#: Two letters beyond ASCII side by side; hardly any word of those languages has others.
+#: Two adjacent letters beyond ASCII; hardly any word of those languages has other pairs.
 _PAIR = re.compile(r"[àáâãäåæçèéêëìíîïñòóôõöøùúûüÿœ](?=[àáâãäåæçèéêëìíîïñòóôõöøùúûüÿœß])")
 _PAIRS = re.compile(r"[äöåü]ß|[äöå]{2}|üü|õõ|[æøå]{2}|éé|ç[aãáàâeéèêiíoõóôuúûü]|éç|ü[éíáó]|[éè]ï|é[âê]|ïé|ñ[áéíóú]")
 _MARKS = frozenset("‚„“”‘’«»‹›–—…•·€£§°©®™²³½¼¾¿¡×÷µ´`¨\u00a0\u00ad")
-#: Signs that stand between letters in no Western word, and do where Polish or Turkish is misread.
+#: Signs that occur between letters in no Western word, but in misread Polish or Turkish.
 _WITHIN = re.compile(r"[^\W\d_](?:[“”«»‹›–—…•€£§°©®™²³½¼¾¿¡×÷µ¨][^\W\d_]|[‚„])|[©®™²³][^\W\d_]|(?<!m)[²³]|[ºª]")
 _ORDINAL = re.compile(r"(?<=[0-9nN])[ºª]")
 
 
 def _western(content: bytes) -> str | None:
-    """The text as Windows-1252, where every word beyond ASCII can be one of a Western European language."""
+    """The text as Windows-1252, if every word beyond ASCII can belong to a Western European language."""
     try:
         text = content.decode("cp1252")
     except UnicodeDecodeError:
@@ -192,13 +192,13 @@ def _western(content: bytes) -> str | None:
     return text if all(map(_is_western, lines)) else None
 
 
-#: Letters, in all words beyond ASCII, that prove something: of Polish, Czech and Hungarian words one in ten passes, and most
-#: of those are short.
+#: Fewest letters, in all words beyond ASCII, that prove the encoding: one in ten Polish, Czech and Hungarian words passes, and
+#: most of those are short.
 _ENOUGH_LETTERS = 6
 
 
 def _is_thin(text: str) -> bool:
-    """Whether all that shows the encoding is one short word."""
+    """Whether only one short word indicates the encoding."""
     found: set[str] = set()
     for word in _WORD.finditer(text):
         if not word[0].isascii():
@@ -227,7 +227,7 @@ def _is_western_word(word: str) -> bool:
     return all(_PAIRS.match(small, pair.start()) for pair in _PAIR.finditer(small))
 
 
-# Which encoding a text may have, for people to choose from.
+# Likely encodings, for people to choose from.
 
 
 def _is_letter_of(*ranges: tuple[str, str]) -> Callable[[str], bool]:
@@ -235,7 +235,7 @@ def _is_letter_of(*ranges: tuple[str, str]) -> Callable[[str], bool]:
 
 
 def _is_common(encoding: str, first: int, last: int) -> Callable[[str], bool]:
-    """Whether a character is one of the everyday ones, which stand first in the standards of East Asia."""
+    """Whether a character is a common one, which come first in the standards of East Asia."""
 
     def common(letter: str) -> bool:
         try:
@@ -259,7 +259,7 @@ def _set(letters: str) -> Callable[[str], bool]:
     return lambda letter: letter in known
 
 
-#: Encoding, who writes it, and the letters that its texts have.
+#: Encoding, the languages that use it, and the letters of their texts.
 _CANDIDATES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     ("windows-1252", "Western Europe", _set("àáâãäåæçèéêëìíîïñòóôõöøùúûüýðþœ")),
     ("windows-1250", "Central Europe", _set("áâäčćçďéěęëíîĺľłńňóôőöŕřśšşťţúůűüýźžżąăđß")),
@@ -284,9 +284,9 @@ _CANDIDATES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
 
 
 def _rarity(name: str, text: str) -> float:
-    """What makes a reading less likely than its letters do."""
+    """Reasons that make a reading less likely."""
     if name == "windows-1252":
-        # Word by word: some word may be of no Western language.
+        # Word by word, because a word may belong to no Western language.
         return 1.0 if all(map(_is_western, text.splitlines())) else 0.6
     if name in ("shift_jis", "euc_jp"):
         return 1.0 if any(map(_KANA, text)) else 0.8
@@ -296,14 +296,14 @@ def _rarity(name: str, text: str) -> float:
 _LATIN = ("windows-1252", "windows-1250", "windows-1254", "windows-1257", "mac_roman", "cp850", "cp852")
 #: Python has other names for these.
 _CODECS = {"windows-874": "cp874", "shift_jis": "cp932"}
-#: Candidates that are told, the share of letters above which one is, and from which one is as good as Windows-1252.
+#: Candidates to show, the share of letters above which one is shown, and from which one is as likely as Windows-1252.
 _MOST_CANDIDATES, _LIKELY, _AS_LIKELY = 4, 0.4, 0.8
 #: Encodings of DOS and old Macs, in which typographic quotes are letters.
 _OF_OLD = ("cp8", "mac")
 
 
 class _Reading(NamedTuple):
-    """What an encoding makes of a text, and how likely that is, from 0 to 1."""
+    """The reading of a text in an encoding, and its likelihood from 0 to 1."""
 
     likely: float
     encoding: str
@@ -312,7 +312,7 @@ class _Reading(NamedTuple):
 
 
 def _readings(content: bytes) -> list[_Reading]:
-    """How the start of a text may be read, the likeliest first."""
+    """The possible readings of the start of a text, the likeliest first."""
     sample = content if len(content) <= _SAMPLE else content[:_SAMPLE].rpartition(b"\n")[0]
     readings = []
     for name, whose, is_letter in _CANDIDATES:
@@ -327,7 +327,7 @@ def _readings(content: bytes) -> list[_Reading]:
 
 
 def _reads_otherwise(content: bytes) -> bool:
-    """Whether a text that can be Windows-1252 reads as well in an encoding that other systems of today write."""
+    """Whether a text that can be Windows-1252 reads as well in another encoding that is in use today."""
     readings = _readings(content)
     western = [reading.text for reading in readings if reading.encoding == "windows-1252"]
     return any(
@@ -338,7 +338,7 @@ def _reads_otherwise(content: bytes) -> bool:
 
 
 def _which(content: bytes, place: str) -> str:
-    """The sentence that asks for the encoding, with the likely ones and what they make of the first title that shows it."""
+    """The sentence that asks for the encoding, with likely ones and their readings of a title that shows the difference."""
     best = [reading for reading in _readings(content) if reading.likely > _LIKELY][:_MOST_CANDIDATES]
     if not best:
         return (
@@ -363,31 +363,31 @@ def _likelihood(text: str, is_letter: Callable[[str], bool], *, latin: bool) -> 
     for word in words:
         own = sum(is_letter(letter) for letter in word if not letter.isascii())
         plain = sum(map(str.isascii, word))
-        # Two alphabets in one word, and Latin words of rare letters alone, are misreadings.
+        # Two alphabets in one word, and Latin words of rare letters only, are misreadings.
         good += own if (plain * 2 >= own if latin else not plain) else own / 2
     return good / beyond if beyond else 0.0
 
 
-#: Control characters, boxes and blocks, and letters of nobody's alphabet: signs of a misreading.
+#: Signs of a misreading: control characters, boxes and blocks, and letters of no alphabet in use.
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u2500-\u25ff\ue000-\uf8ff]")
 _QUOTES = frozenset("“”„‘’–—…€\u00a0")
-#: Letters, with the vowels of Thai, which are marks above and below.
+#: Letters, and the vowels of Thai, which are marks above and below.
 _LETTERS = re.compile("(?:[^\\W\\d_]|[\u0e00-\u0e7f])+")
 
 
 def _has_natural_case(word: str) -> bool:
-    """Whether a capital beyond ASCII stands at the start, or all letters are capitals: misread alphabets swap cases."""
+    """Whether a capital beyond ASCII is at the start, or all letters are capitals: misread alphabets swap cases."""
     return word.isupper() or not any(
         letter.isupper() and not letter.isascii() and before.isalpha() for before, letter in pairwise(word)
     )
 
 
 def _first_title(text: str) -> str:
-    """The first title that shows the encoding, quoted; nothing where there is none, and so of what may be no sheet at all."""
+    """The first title that shows the encoding, quoted; empty if there is none, since the file may not be a sheet."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         return ""
-    # One cell is looked for, so that the separator that the first line has most of is good enough.
+    # The most frequent separator of the first line is good enough to find one cell.
     separator = max(",;\t|", key=lines[0].count)
     header, *rows = ([cell.strip(' "') for cell in line.split(separator)] for line in lines)
     column = next((place for place, name in enumerate(header) if name.casefold() == "title"), len(header))

@@ -1,7 +1,7 @@
-"""Excel workbooks: a worksheet, as a person sees it.
+"""Reads a worksheet of an Excel workbook as people see it.
 
-Needs openpyxl, an extra of the package, imported when a workbook is read. A workbook is a zip of XML, and openpyxl reads
-whatever they say, so what they hold is measured first.
+Needs openpyxl, an extra of the package, imported when a workbook is read. A workbook is a zip of XML files, which
+openpyxl reads without limits, so their sizes are checked first.
 """
 
 import io
@@ -19,25 +19,25 @@ from label_studio_stencil.sheet.workbooks import UNSAVED, Layout, Worksheet, cho
 if TYPE_CHECKING:
     from openpyxl import Workbook
 
-#: Characters that XML can't say, as Excel spells them: `_x000D_` is a carriage return, and `_x005F_` the underscore itself.
+#: Excel's escapes for characters that XML can't hold: `_x000D_` is a carriage return, and `_x005F_` an underscore.
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 _HIDDEN_ROW = re.compile(rb"<(?:\w+:)?row\b(?=[^>]*\bhidden=[\"'](?:1|true)[\"'])[^>]*?\br=[\"'](\d+)[\"']")
 _HIDDEN_COLUMN = re.compile(rb"<(?:\w+:)?col\b(?=[^>]*\bhidden=[\"'](?:1|true)[\"'])[^>]*>")
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\b[^>]*\bref=[\"']([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})[\"']")
-#: Rows of another worksheet that are looked at to see whether it holds anything.
+#: Rows of another worksheet that are checked for content.
 _LOOKED_AT = 100
 
 
 def read_excel(content: bytes, worksheet: str = "") -> Table:
-    """A worksheet, by Excel's own row numbers; formulas count with the values saved for them.
+    """The rows of a worksheet, with Excel's row numbers and the saved values of formulas.
 
     Args:
         content: The workbook.
-        worksheet: The worksheet's name; empty takes the first that is visible.
+        worksheet: The worksheet's name; empty takes the first visible one.
 
     Raises:
-        SheetUnreadable: The extra is not installed, or this is no workbook, a broken one, one without this worksheet, or far
-            too large a one.
+        SheetUnreadable: The extra is not installed, or the content is not a workbook, is broken or too large, or has no such
+            worksheet.
     """
     try:
         import openpyxl  # noqa: F401  # an extra: Excel is read by few, and importing it takes a third of a second
@@ -46,12 +46,12 @@ def read_excel(content: bytes, worksheet: str = "") -> Table:
     has_formulas = measured(content, "an Excel workbook (.xlsx)")
     try:
         with warnings.catch_warnings():
-            # About features of the workbook that a reader of values has no use for.
+            # Warnings about features that don't concern values.
             warnings.simplefilter("ignore")
             return _read(content, worksheet, has_formulas=has_formulas)
     except SheetUnreadable:
         raise
-    except Exception as error:  # a broken workbook fails in ways that openpyxl does not list
+    except Exception as error:  # a broken workbook raises errors that openpyxl does not document
         reason = shown(f"{type(error).__name__}: {error}")
         raise SheetUnreadable(f"The workbook can't be read ({reason}).") from error
 
@@ -71,7 +71,7 @@ def _read(content: bytes, wanted: str, *, has_formulas: bool) -> Table:
 def _opened(content: bytes, *, formulas: bool) -> "Workbook":
     import openpyxl
 
-    # Links to other workbooks are not followed anyway, and may be broken.
+    # Links to other workbooks are not followed, and may be broken.
     return openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=not formulas, keep_links=False)
 
 
@@ -88,19 +88,19 @@ def _is_filled(book: "Workbook", place: int) -> bool:
 
 
 class _Cell(Protocol):
-    """What openpyxl tells of a cell."""
+    """The attributes of openpyxl's cells."""
 
     @property
     def value(self) -> object:
-        """What the cell holds."""
+        """The value of the cell."""
 
     @property
     def data_type(self) -> str:
-        """Its kind; `str` is a formula's text, which may be empty."""
+        """The type of the cell; `str` is the text of a formula, which may be empty."""
 
 
 def _with_unsaved(content: bytes, place: int) -> Iterator[Sequence[object]]:
-    """The rows, with a mark in the place of each formula that has no value: a blank cell would mean "not set"."""
+    """The rows, with a marker for each formula without a value, because a blank cell would mean "not set"."""
     cells = cast("Iterator[Sequence[_Cell]]", _rows(_opened(content, formulas=False), place, values_only=False))
     formulas = _rows(_opened(content, formulas=True), place, values_only=True)
     for row, said in zip(cells, formulas, strict=True):
@@ -118,13 +118,13 @@ def _unescaped(row: Sequence[object]) -> Sequence[object]:
 
 def _plain(text: str) -> str:
     plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-    # Two escapes spell one letter beyond the first 65,536.
+    # Two escapes stand for one character beyond the first 65,536.
     return plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _layout(content: bytes, worksheet: Any) -> Layout:  # openpyxl has no types
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # There is no other name for it, and in this mode nothing else tells of hidden rows.
+        # Private, but in this mode nothing else shows hidden rows.
         part = archive.read(worksheet._worksheet_path.lstrip("/"))
     layout = Layout()
     if b"hidden=" in part:

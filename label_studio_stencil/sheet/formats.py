@@ -1,4 +1,4 @@
-"""The bytes of a file to rows: which format they are of, and what they are where that is none."""
+"""Recognises the format of a file and reads its rows; says what a file is that is not a sheet."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ from label_studio_stencil.sheet import encodings, excel, json_rows, opendocument
 from label_studio_stencil.sheet.model import SheetUnreadable, Table
 from label_studio_stencil.sheet.workbooks import refuse_too_many_parts
 
-#: Most bytes of a file that is packed in another.
+#: Largest file inside of another, in bytes.
 MOST_BYTES = 500_000_000
 
 FORMATS = {
@@ -32,10 +32,10 @@ FORMATS = {
     "parquet": "parquet",
     "pq": "parquet",
 }
-#: Extensions of workbooks, whose worksheet may be named after `#`.
+#: Extensions of workbooks, which a worksheet may follow after `#`.
 WORKBOOKS = ("xlsx", "xlsm", "ods")
 
-#: What other files start with, what they are, and what to do.
+#: Other files: their first bytes, their name, and what to do.
 _OTHERS = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old .xls file, or one with a password: save it as .xlsx, without one"),
     (b"%PDF", "a PDF: save the sheet as .xlsx or CSV"),
@@ -73,13 +73,13 @@ def table_of(content: bytes, label: str, given: str, *, encoding: str = "", work
 
     Args:
         content: The whole file.
-        label: Its name, from which that of a packed file follows.
-        given: A format or an extension; content that is another wins.
-        encoding: Encoding of a text; empty goes by the content.
-        worksheet: Worksheet of a workbook; empty takes the first that is visible.
+        label: Its name; a packed file gets its name from it.
+        given: A format or an extension; the content wins over it.
+        encoding: Encoding of a text; empty detects it.
+        worksheet: Worksheet of a workbook; empty takes the first visible one.
 
     Raises:
-        SheetUnreadable: It can't be read, with what it is as far as it can be told.
+        SheetUnreadable: It can't be read; the message says what the file is, if that is known.
     """
     given = given.lower()
     kind = FORMATS.get(given, "")
@@ -152,13 +152,13 @@ def _gunzipped(content: bytes) -> bytes:
 
 
 def _kind_of_zip(content: bytes, kind: str) -> str:
-    """What the zip is: `excel`, `ods`, or empty for files that somebody packed."""
+    """The kind of the zip: `excel`, `ods`, or empty for an archive of files."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())
             mimetype = archive.read("mimetype")[:100] if "mimetype" in names else b""
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError, NotImplementedError):
-        # What is wrong with it, the reader of the workbook says.
+        # The reader of the workbook reports what is wrong with it.
         return kind if kind in ("excel", "ods") else "excel"
     if mimetype.startswith(opendocument.MIMETYPE):
         return "ods"
@@ -177,7 +177,7 @@ def _kind_of_zip(content: bytes, kind: str) -> str:
 
 
 def _only_sheet(content: bytes) -> tuple[str, bytes]:
-    """Name and content of the one sheet in a zip of files."""
+    """Name and content of the only sheet in a zip of files."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             sheets = [
@@ -207,7 +207,7 @@ def _refuse_count(names: list[str]) -> NoReturn:
 
 
 def _is_clutter(name: str) -> bool:
-    """What the Mac's archiver adds."""
+    """Whether a file was added by the archiver of macOS."""
     return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith(".")
 
 

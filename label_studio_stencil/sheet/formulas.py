@@ -1,25 +1,24 @@
-"""What a spreadsheet would take for a formula, made harmless, and taken back unchanged.
+"""Guards text that a spreadsheet would take for a formula, and removes the guard again.
 
 A cell of a CSV file that starts with `=`, `+`, `-` or `@` is a formula to Excel, LibreOffice and Google
-Sheets, and a formula can fetch a URL or start a program. The files that people open carry titles and error
-texts that other people wrote, so such a cell is written with an apostrophe before it, and the reader of
-sheets takes exactly that apostrophe off again.
+Sheets, and a formula can fetch a URL or start a program. Result files hold titles and error texts that other
+people wrote. So such a cell is written with an apostrophe in front, and the reader of sheets removes that
+apostrophe again.
 
-The rule, as the sheet format states it:
+The rules:
 
 - A cell that starts with apostrophes followed by a formula's start loses one apostrophe when it is read:
   `'=x` is the text `=x`, and the literal text `'=x` is written `''=x`. Every other apostrophe is text: `'tis`
   stays `'tis`.
 - A formula's start is `=`, `+`, `-`, `@` or one of their full-width forms, also after blanks; or a leading
   tab or line break.
-- Plain numbers (`-1`, `+2.5`, `-1e3`) and file references (`@configs/ner.xml`) are written as they are: they
-  can do no harm.
+- Plain numbers (`-1`, `+2.5`, `-1e3`) and file references (`@configs/ner.xml`) are harmless and get no guard.
 
-The reader takes the guard off before it trims the cell, and off the names of columns as well. Source of the
-list of characters: OWASP, "CSV Injection".
+The reader removes the guard before it trims the cell, and from the names of columns too. The characters are
+those of OWASP, "CSV Injection".
 
-A limit: the files are separated by commas, and a spreadsheet that is told to split them at another character
-finds cells where there are none, and so formulas inside of a text.
+A limit: the files are separated by commas. A spreadsheet that splits them at another character makes cells of
+parts of a text, and may find formulas in them.
 """
 
 import re
@@ -28,18 +27,18 @@ _START = r"(?:[\s\x00-\x1f\u200b\ufeff]*[=+\-@＝＋－＠]|[\t\r\n])"  # noqa: 
 _FORMULA = re.compile(_START)
 _GUARDED = re.compile(rf"'+{_START}")
 _NUMBER = r"[+-](?:[0-9]+(?:[.,][0-9]+)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?"
-#: No brackets, quotes, bars, colons or exclamation marks: nothing that calls a function or names a foreign
-#: cell.
+#: No brackets, quotes, bars, colons or exclamation marks, so no call of a function and no reference to another
+#: file.
 _FILE = r"@[\w.][\w ./\\-]*"
 _HARMLESS = re.compile(rf"{_NUMBER}|{_FILE}")
 
 
 def guard(text: str) -> str:
-    """The text as a spreadsheet may show it: behind an apostrophe where it would be taken for a formula.
+    """The text, with an apostrophe in front if a spreadsheet would take it for a formula.
 
     `unguard(guard(text)) == text` holds for every text.
     """
-    # Almost every cell starts with a letter or a digit, and a report has a million of them.
+    # A shortcut: almost every cell starts with a letter or a digit, and a report may have a million.
     if not text or text[0].isalnum():
         return text
     if _GUARDED.match(text) or (_FORMULA.match(text) and not _HARMLESS.fullmatch(text)):

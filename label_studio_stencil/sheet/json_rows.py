@@ -1,4 +1,4 @@
-"""JSON to rows with the lines they start on: JSON lines, an array of objects, or objects one after the other."""
+"""Reads rows of JSON with their line numbers: JSON Lines, an array of objects, or objects one after the other."""
 
 from collections.abc import Mapping
 
@@ -19,10 +19,10 @@ _BLANK = " \t\r\n"
 
 
 def read_json(text: str) -> Table:
-    """The rows of JSON; a line of JSON lines that is no object is a problem, and the rest is read.
+    """The rows of JSON. In JSON Lines, a line that is not an object is a problem, and the other lines are read.
 
     Raises:
-        SheetUnreadable: The text is too large, or its JSON is no list of rows.
+        SheetUnreadable: The text is too large, or its JSON is not a list of rows.
     """
     if sum(map(text.count, ",[{")) > MOST_CELLS:
         raise SheetUnreadable(
@@ -44,7 +44,7 @@ def read_json(text: str) -> Table:
 
 
 class _Rows:
-    """The table as far as it is read."""
+    """The table so far."""
 
     def __init__(self) -> None:
         self.table = Table(header_line=None)
@@ -53,25 +53,25 @@ class _Rows:
 
     @property
     def full(self) -> bool:
-        """Whether there are more problems than anybody reads."""
+        """Whether there are too many problems to go on."""
         return len(self.table.problems) > MOST_PROBLEMS
 
     def read(self, number: int, line: str) -> None:
-        """Add the row that one line says."""
+        """Add the row of one line."""
         try:
             self.add(number, json_of(line), line)
         except NotJSONError as error:
             self.refuse(number, line, str(error), "write one object a line")
 
     def add(self, number: int, value: JSON, source: str) -> None:
-        """Add a row, unless it says nothing."""
+        """Add a row unless it is blank."""
         self._values += 1
         if not isinstance(value, dict):
             self.refuse(number, source, "it is another JSON value", "write an object for each row")
         elif nests_too_deeply(value):
             self.refuse(number, source, "it nests too deeply", "write settings as Label Studio has them")
         else:
-            # All rows have the same names, each in one object.
+            # Rows share the strings of their names.
             cells: dict[str, object] = {self.columns.setdefault(name, name): part for name, part in value.items()}
             if not all(map(is_blank, cells.values())):
                 note_large_cells(self.table, number, cells)
@@ -84,7 +84,7 @@ class _Rows:
         self._append(number, {})
 
     def stop(self, number: int, reason: str) -> None:
-        """Say where the text stops being JSON; nobody knows the rows that follow."""
+        """Add the problem of the place where the text stops being JSON; the rows after it are unknown."""
         message = f"the JSON is broken on line {number}, and what follows was not read: {reason}."
         self.table.problems.append(Problem("not-a-row", message))
 
@@ -93,7 +93,7 @@ class _Rows:
         refuse_too_large(len(self.table.rows), len(self.columns))
 
     def refuse_other_shapes(self) -> None:
-        """Raise where the one object that was read is a table, and not a row of one."""
+        """Raise an error if the only object is a whole table instead of a row."""
         if self._values != 1 or len(self.table.rows) != 1 or self.table.problems:
             return
         cells = self.table.rows[0].cells
@@ -115,7 +115,7 @@ def _after_blanks(text: str, at: int) -> int:
 
 
 def _spans_lines(text: str, start: int) -> bool:
-    """Whether the first value is an object that goes on for several lines, as people and programs indent them."""
+    """Whether the first value is an object of several lines, as it is when indented."""
     end = text.find("\n", start)
     if end < 0 or text[start : start + 1] != "{":
         return False
@@ -148,7 +148,7 @@ def _read_array(text: str, start: int, rows: _Rows) -> None:
 
 
 def _read_objects(text: str, start: int, rows: _Rows) -> None:
-    """Objects one after the other, wherever their lines end."""
+    """Objects one after the other, regardless of line ends."""
     line, seen, at = 1, 0, start
     while at < len(text) and not rows.full:
         line, seen = line + text.count("\n", seen, at), at
@@ -158,7 +158,7 @@ def _read_objects(text: str, start: int, rows: _Rows) -> None:
 
 
 def _read_value(text: str, at: int, line: int, rows: _Rows) -> int:
-    """The end of the value that starts here, which is added as a row; 0 where it is broken."""
+    """Add the value that starts here as a row, and return its end; 0 if it is broken."""
     try:
         value, end = json_at(text, at)
     except NotJSONError as error:

@@ -1,4 +1,4 @@
-"""Texts that programs leave in a cell where a value is missing or could not be computed."""
+"""Texts that programs write into cells for missing values and failed formulas."""
 
 import re
 
@@ -6,7 +6,7 @@ from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.sheet.limits import MOST_PROBLEMS
 from label_studio_stencil.sheet.model import Table
 
-#: What spreadsheet programs show where a formula fails, in the languages in which they show it.
+#: Errors of formulas in spreadsheet programs, in all languages.
 _ERRORS = frozenset(
     (  # noqa: SIM905  # as words they can be read
         "#NULL! #DIV/0! #VALUE! #REF! #NAME? #NUM! #N/A #GETTING_DATA #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! "
@@ -25,23 +25,23 @@ _ERRORS = frozenset(
 #: LibreOffice's errors.
 _ERROR = re.compile(r"Err:[0-9]{3}")
 
-#: What databases, pandas, R and programs in JavaScript write where there is no value.
+#: Words for missing values of databases, pandas, R and JavaScript.
 _MISSING = frozenset({"NaN", "nan", "NaT", "<NA>", "None", "null", "NULL", "(null)", "[NULL]", r"\N", "undefined"})
-#: R's missing value is a word of people, too: of a title it is not known which.
+#: R writes NA, which in a title may be a word.
 MISSING_IN_SETTINGS = _MISSING | {"NA"}
 MISSING_IN_TITLES = _MISSING
 _LONGEST = max(map(len, MISSING_IN_SETTINGS))
-#: What such a cell starts with, so that almost every other is passed by at a glance.
+#: First characters of such cells: a shortcut for almost all others.
 MISSING_STARTS = frozenset(word[0] for word in MISSING_IN_SETTINGS) | set(" \t\xa0")
 
 
 def is_missing(cell: object, words: frozenset[str]) -> bool:
-    """Whether a cell is one of these words; blanks round it do not count."""
+    """Whether a cell is one of these words, blanks around it not counted."""
     return isinstance(cell, str) and (cell in words or (len(cell) < _LONGEST + 8 and cell.strip() in words))
 
 
 def note_formula_errors(table: Table) -> None:
-    """Adds a problem for each cell that shows a formula's error, whatever format it comes from."""
+    """Add a problem for each cell that shows the error of a formula, in any format."""
     for row in table.rows if len(table.problems) <= MOST_PROBLEMS else ():
         for name, cell in row.cells.items():
             if isinstance(cell, str) and cell[:1] in _STARTS and _is_error(cell):
@@ -49,7 +49,7 @@ def note_formula_errors(table: Table) -> None:
                 table.problems.append(Problem("formula-error", message, line=row.line, column=name, value=shown(cell)))
 
 
-#: So that almost every cell is passed by at a glance.
+#: First characters of errors: a shortcut for almost all cells.
 _STARTS = ("#", "E")
 
 
@@ -57,5 +57,5 @@ def _is_error(cell: str) -> bool:
     text = cell.strip()
     if text[0] != "#":
         return _ERROR.fullmatch(text) is not None
-    # Of a number, a column that is too narrow shows `###`.
+    # A column that is too narrow shows a number as `###`.
     return text in _ERRORS or (len(text) > 2 and not text.strip("#"))

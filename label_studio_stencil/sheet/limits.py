@@ -1,8 +1,8 @@
-"""How much of a sheet is read.
+"""Limits on the size of a sheet.
 
-A sheet comes from anywhere, and a few bytes can say a lot: a row that fills a thousand columns, a workbook that unpacks
-to gigabytes, a problem for every cell. Each limit is far above what projects need; together they keep a hostile sheet
-within about two gigabytes of memory, where Python and the readers of the formats would take all there is.
+Sheets are untrusted, and a few bytes can expand to a lot: a row that fills a thousand columns, a workbook that unpacks to
+gigabytes, a problem for every cell. Each limit is far above what projects need. Together they keep a hostile sheet within
+about two gigabytes of memory.
 """
 
 import unicodedata
@@ -11,40 +11,40 @@ from collections.abc import Iterable, Mapping
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.sheet.model import SheetUnreadable, Table
 
-#: Longest cell, in characters; a labelling configuration of 1 MB is ordinary, beyond this something else is
-#: in the file.
+#: Longest cell, in characters. A labelling configuration of 1 MB is ordinary; a longer cell is something
+#: else.
 MOST_IN_CELL = 10_000_000
-#: Longest line of text, in characters: two of the longest cells. Cut into cells or JSON values, a line takes twenty times
+#: Longest line of text, in characters: two of the longest cells. Split into cells or JSON values, a line takes twenty times
 #: its size.
 MOST_IN_LINE = 20_000_000
 #: Most lines of text: a blank line is one byte, and takes eight to sixty.
 MOST_LINES = 10_000_000
-#: Most rows: as many as Excel has lines.
+#: Most rows, as in Excel.
 MOST_ROWS = 1_048_576
-#: Most columns: there are fewer than a hundred settings, and for each unknown column the nearest one is looked for.
+#: Most columns. There are fewer than a hundred settings, and each unknown column is compared with all of them.
 MOST_COLUMNS = 1_000
-#: Most rows times columns, and most values of JSON lines: a row has a cell in every column, whether it says so or not.
+#: Most rows times columns, and most values of JSON Lines: each row has a cell in every column, blank or not.
 MOST_CELLS = 20_000_000
 #: Largest Excel workbook or Parquet file, unpacked, in bytes: a few kilobytes can hold gigabytes.
 MOST_UNPACKED = 200_000_000
-#: Longest title or reference that is looked at, in characters.
+#: Longest title or reference that is checked, in characters.
 MOST_IN_NAME = 1_000
-#: How deeply lists and objects may nest: settings take 50 levels, and Python gives up at some hundreds, wherever that is.
+#: How deeply lists and objects may nest. Settings allow 50 levels, and Python fails at some hundreds.
 MOST_NESTED = 60
-#: Problems after which a sheet is not looked at any further; nobody reads as many.
+#: Problems after which a sheet is not checked any further; nobody reads as many.
 MOST_PROBLEMS = 100_000
 
 
 def refuse_too_large(rows: int, columns: int, *, cells: int = 0) -> None:
-    """Returns where a sheet of this size is read.
+    """Check the size of a sheet.
 
     Args:
         rows: Rows, or lines that may be rows.
         columns: Columns that have a name.
-        cells: Cells, where they may be more than rows times columns.
+        cells: Cells, if they may be more than rows times columns.
 
     Raises:
-        SheetUnreadable: It is not read.
+        SheetUnreadable: The sheet is too large.
     """
     if rows > MOST_ROWS:
         raise SheetUnreadable(f"The sheet has more than {MOST_ROWS:,} rows, and no more are read: split it.")
@@ -60,28 +60,28 @@ def refuse_too_large(rows: int, columns: int, *, cells: int = 0) -> None:
 
 
 def note_large_cells(table: Table, line: int, cells: Mapping[str, object]) -> None:
-    """Adds a problem for each cell that is too large."""
+    """Add a problem for each cell that is too large."""
     for name, value in cells.items():
         if isinstance(value, str) and len(value) > MOST_IN_CELL:
             table.problems.append(large_cell(len(value), line, name))
 
 
 def large_cell(length: int, line: int, column: str | None) -> Problem:
-    """The problem with a cell of so many characters."""
+    """The problem of a cell that has so many characters."""
     message = f"the cell holds {length:,} characters; at most {MOST_IN_CELL:,} are read."
     return Problem("cell-too-large", message, line=line, column=column)
 
 
 def normalised(name: str) -> str:
-    """The name in NFC; one that is too long for any use as it is.
+    """The name in NFC, unless it is too long to be valid.
 
-    To put combining marks in order takes the square of their number: nothing for a thousand, hours for a million.
+    Sorting combining marks takes quadratic time: nothing for a thousand, hours for a million.
     """
     return unicodedata.normalize("NFC", name) if len(name) <= MOST_IN_NAME else name
 
 
 def nests_too_deeply(value: object, depth: int = 0) -> bool:
-    """Whether lists and objects nest more deeply than is read."""
+    """Whether lists and objects nest too deeply."""
     if not isinstance(value, dict | list | tuple):
         return False
     if depth >= MOST_NESTED:

@@ -8,7 +8,7 @@ from label_studio_stencil.problems import Problem, StencilError
 
 
 class SheetUnreadable(StencilError):
-    """The source as a whole can't be read as a sheet: it is missing, locked, broken, or needs an extra."""
+    """The source can't be read as a sheet: it is missing, locked or broken, or needs an extra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class Row:
     """One line of a sheet, as it was read.
 
     Attributes:
-        line: Number in the file; the header is line 1, and a record with line breaks counts from its first.
-        cells: Column name as the sheet writes it to cell. Text for CSV; numbers, dicts and so on where the
-            source has them.
+        line: Line in the file; the header is line 1. A record with line breaks has its first line.
+        cells: Cell by column name as the sheet writes it. Text in CSV; numbers, dicts and so on if the source
+            has them.
     """
 
     line: int
@@ -27,20 +27,18 @@ class Row:
 
 @dataclass
 class Sheet:
-    """A source, read.
+    """A sheet that was read.
 
     Attributes:
-        name: What messages call it: the file's name, `<stdin>`, `DataFrame`, `rows`.
-        columns: Names of the columns as the sheet writes them, in order; a name that is there twice is here
-            twice.
-        rows: The rows that are not blank, those with problems too.
-        problems: What was wrong with single rows while reading; a row whose line is named here gives no
-            request.
-        folder: Folder that the paths in its cells start from, or `None` where the source has none.
+        name: Name in messages: the file's name, `<stdin>`, `DataFrame`, `rows`.
+        columns: Names of the columns as the sheet writes them, in order, duplicates included.
+        rows: The rows that are not blank, including those with problems.
+        problems: Problems of single rows found while reading; a row with such a problem has no request.
+        folder: Folder where paths in cells start; `None` if the source has none.
         digest: SHA-256 of the content, in hex.
-        header_line: Line of the header, for problems with columns; `None` where the source has no such line.
+        header_line: Line of the header; `None` if the source has no such line.
         rows_asker: What its rows may open.
-        notes: Sentences about how the source was read, where that could be otherwise than its author thinks.
+        notes: Sentences about how the source was read, if its author may expect something else.
     """
 
     name: str
@@ -56,7 +54,7 @@ class Sheet:
 
 @dataclass
 class Table:
-    """What one format's reader makes of a source's content."""
+    """The result of one format's reader."""
 
     columns: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)

@@ -1,19 +1,19 @@
-"""Cells for which the header has no name, told once a column where the column is to blame, and once a row where the row is."""
+"""Reports cells without a column name: once for each column without a name, or once for each row with too many cells."""
 
 from collections.abc import Sequence
 
 from label_studio_stencil.problems import SHOWN_VALUE_LENGTH, Problem, counted, shown
 
-#: What a first column without a name most often is.
+#: Advice for a first column without a name, which usually numbers the rows.
 _INDEX = "if it numbers the rows, leave it out (pandas: index=False, R: row.names=FALSE); else give it a name"
 
 
 class Nameless:
-    """Collects the cells without a name of one sheet.
+    """Collects the cells of a sheet that have no column name.
 
-    A column that has a place in the header and no name there is one problem, however many rows fill it. Cells beyond the
-    header are one problem a row, as where a separator was not quoted; but where every row has as many, the header is what is
-    too short.
+    A column with an empty name in the header is one problem, however many rows fill it. Cells beyond the header are one
+    problem for each row, because usually a separator was not quoted. But if every row has the same number of them, the
+    header is too short.
     """
 
     def __init__(self, header: Sequence[str], line: int) -> None:
@@ -22,7 +22,7 @@ class Nameless:
         self._rows: list[tuple[int, int, int, str]] = []
 
     def add(self, line: int, positions: Sequence[int], first: object) -> None:
-        """Note a row with cells at these positions, counted from 0, of which `first` is the first cell."""
+        """Note a row with such cells: their positions from 0, and the value of the first."""
         value = shown(str(first)[: SHOWN_VALUE_LENGTH * 4])
         if positions[0] < self._width:
             self._columns.setdefault(positions[0], []).append((line, value))
@@ -31,11 +31,11 @@ class Nameless:
 
     @property
     def count(self) -> int:
-        """Rows that were noted."""
+        """Number of rows with such cells."""
         return len(self._rows) + sum(map(len, self._columns.values()))
 
     def problems(self, rows: int) -> list[Problem]:
-        """What is wrong, in a sheet of so many rows."""
+        """The problems of a sheet with so many rows."""
         found = [self._column(position, cells) for position, cells in sorted(self._columns.items())]
         if (
             len(self._rows) > 1

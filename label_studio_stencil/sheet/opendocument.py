@@ -1,4 +1,4 @@
-"""OpenDocument spreadsheets (.ods), as LibreOffice and Google Sheets save them: a worksheet, as a person sees it.
+"""Reads a worksheet of an OpenDocument spreadsheet (.ods), from LibreOffice or Google Sheets, as people see it.
 
 Needs python-calamine, an extra of the package, imported when one is read.
 """
@@ -12,7 +12,7 @@ from label_studio_stencil.sheet.limits import MOST_UNPACKED
 from label_studio_stencil.sheet.model import SheetUnreadable, Table
 from label_studio_stencil.sheet.workbooks import Layout, Worksheet, chosen, measured, note_others, table_of
 
-#: What the mimetype of an OpenDocument spreadsheet starts with; templates have a longer one.
+#: Start of the media type of OpenDocument spreadsheets; templates have a longer one.
 MIMETYPE = b"application/vnd.oasis.opendocument.spreadsheet"
 
 _TABLE = re.compile(rb"<table:table[ >].*?</table:table>", re.DOTALL)
@@ -25,15 +25,15 @@ _SPANNED = re.compile(rb"table:number-rows-spanned=[\"'](\d{1,7})[\"']")
 
 
 def read_opendocument(content: bytes, worksheet: str = "") -> Table:
-    """A worksheet, by the program's own row numbers; formulas count with the values saved for them.
+    """The rows of a worksheet, with the program's row numbers and the saved values of formulas.
 
     Args:
         content: The workbook.
-        worksheet: The worksheet's name; empty takes the first that is visible.
+        worksheet: The worksheet's name; empty takes the first visible one.
 
     Raises:
-        SheetUnreadable: The extra is not installed, or this is no workbook, a broken one, one without this worksheet, or far
-            too large a one.
+        SheetUnreadable: The extra is not installed, or the content is not a workbook, is broken or too large, or has no such
+            worksheet.
     """
     try:
         import python_calamine  # an extra: few sheets are of this kind
@@ -54,17 +54,17 @@ def read_opendocument(content: bytes, worksheet: str = "") -> Table:
         note_others(table, worksheets, place, filled)
     except SheetUnreadable:
         raise
-    except Exception as error:  # a broken workbook fails in ways that its reader does not list
+    except Exception as error:  # a broken workbook raises errors that its reader does not document
         reason = shown(f"{type(error).__name__}: {error}")
         raise SheetUnreadable(f"The OpenDocument spreadsheet is damaged and can't be read ({reason}).") from error
     return table
 
 
 def _layout(table: bytes) -> Layout:
-    """What a worksheet hides and merges, once it is known that what it repeats can be read.
+    """The hidden rows and columns and the merged cells of a worksheet, after checking the size of repeated cells.
 
     Raises:
-        SheetUnreadable: A few bytes say far too much.
+        SheetUnreadable: Repeated cells are too many.
     """
     layout = Layout()
     column = 1

@@ -1,4 +1,4 @@
-"""Any source of a sheet, opened: a path, a URL, standard input, bytes, a data frame or a list of dicts."""
+"""Opens any source of a sheet: a path, a URL, standard input, bytes, a data frame or a list of dicts."""
 
 import hashlib
 import json
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 class ArrowTable(Protocol):
-    """A DataFrame of polars, a table of pyarrow, or whatever else can be read as Arrow."""
+    """A DataFrame of polars, a table of pyarrow, or any other object that can be read as Arrow."""
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Give out the rows."""
+        """Export the rows as an Arrow stream."""
 
 
 Source: TypeAlias = Union[str, Path, bytes, BinaryIO, Sequence[Mapping[str, object]], "pd.DataFrame", ArrowTable]
@@ -43,7 +43,7 @@ Source: TypeAlias = Union[str, Path, bytes, BinaryIO, Sequence[Mapping[str, obje
 #: Largest source, in bytes; it is held in memory.
 MOST_BYTES = 500_000_000
 
-#: Extensions of files that are sheets, whatever else lies beside them: not those of a text that a cell may refer to as `@path`.
+#: Extensions of sheets; not those of texts that a cell may name as `@path`.
 EXTENSIONS = frozenset(formats.FORMATS) - {"txt", "json", "excel"}
 
 
@@ -56,21 +56,21 @@ def read_sheet(
     worksheet: str = "",
     asker: Asker = PERSON,
 ) -> Sheet:
-    """The sheet that a source holds, with what was wrong with single rows in `problems`.
+    """Read the sheet of a source. Problems of single rows are in its `problems`.
 
     Args:
         source: A path or a URL, `-` for standard input, the content as bytes or a binary file, a DataFrame of pandas or polars,
-            a table of pyarrow, or a sequence of dicts. The rows of the last three are numbered as if they stood under a
+            a table of pyarrow, or a sequence of dicts. Rows of the last three are numbered as if there were a
             header: the first is line 2. `book.xlsx#Projects` names a worksheet.
-        name: What messages call it; empty takes the file's name.
-        format: `csv`, `tsv`, `json`, `excel`, `ods` or `parquet`; empty goes by the name's extension, then by the
+        name: Name in messages; empty takes the file's name.
+        format: `csv`, `tsv`, `json`, `excel`, `ods` or `parquet`; empty goes by the extension, then by the
             content.
-        encoding: Encoding of text, by any name that Python knows; empty goes by the content.
-        worksheet: Worksheet of a workbook, by name; empty takes the one after `#`, or the first that is visible.
-        asker: Who names the source; `label_studio_stencil.files` says what that one, and the rows of the sheet, may open.
+        encoding: Encoding of text, by any name that Python knows; empty detects it.
+        worksheet: Worksheet of a workbook, by name; empty takes the one after `#`, or the first visible one.
+        asker: Who names the source, which decides what the source and its rows may open (`label_studio_stencil.files`).
 
     Raises:
-        SheetUnreadable: The source as a whole can't be read, or may not be opened.
+        SheetUnreadable: The source can't be read, or may not be opened.
     """
     where, named = split_worksheet(str(source)) if isinstance(source, str | Path) else ("", "")
     if named and worksheet and named != worksheet:
@@ -83,7 +83,7 @@ def read_sheet(
 
 
 class _How(NamedTuple):
-    """How a source is to be read: its name, its format or extension, its encoding, its worksheet."""
+    """How to read a source: its name, format or extension, encoding and worksheet."""
 
     name: str
     given: str
@@ -115,7 +115,7 @@ def _read(source: Source, where: str, how: _How, asker: Asker) -> Sheet:
 
 
 def split_worksheet(where: str) -> tuple[str, str]:
-    """The file of `book.xlsx#Projects`, and its worksheet; a file of that very name is one without."""
+    """The file and worksheet of `book.xlsx#Projects`. If a file has exactly that name, there is no worksheet."""
     file, mark, worksheet = where.rpartition("#")
     if not mark or _extension(file.partition("?")[0]) not in formats.WORKBOOKS:
         return where, ""
@@ -125,7 +125,7 @@ def split_worksheet(where: str) -> tuple[str, str]:
 
 
 def _is_frame(source: object) -> bool:
-    """Whether this is a data frame; asked without importing pandas, which most runs never need."""
+    """Whether this is a data frame, without importing pandas, which most runs never need."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
@@ -139,7 +139,7 @@ def _extension(label: str) -> str:
 
 
 def _from_bytes(content: bytes, label: str, how: _How, folder: Path | None = None) -> Sheet:
-    """The sheet in these bytes; content that is of another format than it should be wins."""
+    """The sheet in bytes; the content decides its format."""
     if not content.strip():
         raise SheetUnreadable(f"{visible(label)} is empty.")
     given = how.given or _extension(label)
@@ -172,7 +172,7 @@ def _sheet(table: Table, name: str, *, folder: Path | None = None, digest: str =
 
 
 def _clean_names(table: Table) -> None:
-    """Take invisible characters from the names of columns, in every row."""
+    """Remove invisible characters from the names of columns, in every row."""
     names = {name: without_unseen(name).strip() for name in table.columns}
     changed = {name for name, clean in names.items() if name != clean}
     if not changed:
@@ -187,7 +187,7 @@ def _clean_names(table: Table) -> None:
 
 
 def _digest(table: Table) -> str:
-    """A hash of rows that never were bytes: of what they hold, in order."""
+    """A hash of rows that have no bytes, over their values in order."""
     digest = hashlib.sha256(json.dumps(table.columns).encode())
     for row in table.rows:
         digest.update(f"{row.line}{json.dumps(row.cells, default=repr, sort_keys=True)}\n".encode())

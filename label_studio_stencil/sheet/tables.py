@@ -1,4 +1,4 @@
-"""Parquet, data frames and lists of dicts: values that have types already.
+"""Reads Parquet, data frames and lists of dicts, whose values have types already.
 
 Needs pyarrow for Parquet, an extra of the package, imported when one is read.
 """
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 #: Largest whole number of a data frame or a list, in bits.
 _MOST_BITS = 10_000
-#: How much of a Parquet file is unpacked at once, in bytes and in rows.
+#: Bytes and rows of a Parquet file that are unpacked at once.
 _MOST_AT_ONCE, _MOST_ROWS_AT_ONCE = MOST_UNPACKED // 4, 10_000
 
 
 def read_parquet(content: bytes) -> Table:
-    """All rows of a Parquet file, numbered as if they stood under a header: the first is line 2.
+    """All rows of a Parquet file, numbered as if there were a header: the first is line 2.
 
     Raises:
-        SheetUnreadable: The extra is not installed, or this is no Parquet file, a broken one, or far too
-            large a one.
+        SheetUnreadable: The extra is not installed, or the content is not a Parquet file, is broken, or is too
+            large.
     """
     try:
         from pyarrow import parquet  # an extra, and half a second of import
@@ -56,7 +56,7 @@ def read_parquet(content: bytes) -> Table:
                 column += more
     except SheetUnreadable:
         raise
-    except Exception as error:  # a broken file fails in ways that pyarrow does not list
+    except Exception as error:  # a broken file raises errors that pyarrow does not document
         reason = f"{type(error).__name__}: {error}"
         raise SheetUnreadable(f"The Parquet file can't be read ({shown(reason)}).") from error
     return _from_columns([str(name) for name in file.schema_arrow.names], columns)
@@ -83,8 +83,8 @@ def _large_parquet() -> SheetUnreadable:
 def _unpacked(file: "pyarrow_parquet.ParquetFile") -> Iterator[list[list[object]]]:
     """The values of each column, some rows at a time.
 
-    A text that all rows share is in the file once, and in memory once a row. So no more rows are unpacked at once than
-    could have all texts of the file each.
+    A text that all rows share is in the file once, but in memory once for each row. So the number of rows that are unpacked
+    at once is limited as if each row had all texts of the file.
     """
     groups = (file.metadata.row_group(number).total_byte_size for number in range(file.metadata.num_row_groups))
     at_once = _MOST_AT_ONCE // max(*groups, 1, 1)
@@ -97,14 +97,14 @@ def _unpacked(file: "pyarrow_parquet.ParquetFile") -> Iterator[list[list[object]
             if size > MOST_UNPACKED:
                 raise _large_parquet()
             values = _values(decoded)
-            # Inside of lists and structs a text that is shared counts once up to here.
+            # Up to here, a shared text inside of lists and structs counts once.
             size += sum(len(str(value)) for value in values) if decoded.type.num_fields else 0
             found.append(values)
         yield found
 
 
 def _values(column: "pa.Array") -> list[object]:
-    """The values of a column: floats of fewer digits as they are written, structs without their nulls."""
+    """The values of a column: short floats as they are written, structs without nulls."""
     values: list[object] = column.to_pylist()
     kind = getattr(column.type, "value_type", column.type) if hasattr(column, "dictionary") else column.type
     if _has_short_floats(kind):
@@ -119,7 +119,7 @@ def _has_short_floats(kind: "pa.DataType") -> bool:
 
 
 def _as_written(value: object, kind: "pa.DataType") -> object:
-    """A value with its floats as decimals say them: 0.8 as a float of 32 bits is 0.800000012."""
+    """A value with floats as decimals write them: 0.8 as a float of 32 bits is 0.800000012."""
     if isinstance(value, float) and str(kind) in _SHORT_FLOATS:
         return _short(value, _SHORT_FLOATS[str(kind)])
     if isinstance(value, list) and kind.num_fields == 1:
@@ -130,7 +130,7 @@ def _as_written(value: object, kind: "pa.DataType") -> object:
     return value
 
 
-#: Floats of fewer than 64 bits: how Arrow calls them, and how numpy does.
+#: Floats of fewer than 64 bits: their names in Arrow and in numpy.
 _SHORT_FLOATS = {"float": "float32", "halffloat": "float16"}
 
 
@@ -141,16 +141,16 @@ def _short(value: float, numpy_kind: str) -> float:
 
 
 def _pruned(value: object) -> object:
-    """A struct without nulls: all structs of a column have the keys of all, null where a row has none."""
+    """A struct without nulls: in Arrow, all structs of a column have the same keys, and missing ones are null."""
     if isinstance(value, dict):
         return {name: _pruned(part) for name, part in value.items() if part is not None}
     return value
 
 
 def read_frame(frame: "pd.DataFrame") -> Table:
-    """All rows of a data frame, numbered as if under a header: the first is line 2; NaN and such are blank.
+    """All rows of a data frame, numbered as if there were a header: the first is line 2. NaN and the like are blank.
 
-    A level of the index whose name no column has is a column like the others, as where pandas writes the frame to a file.
+    A named level of the index is a column, as in a file that pandas writes, unless a column has its name.
     """
     names = [str(name) for name in frame.columns]
     levels = [place for place, name in enumerate(frame.index.names) if name is not None and str(name) not in names]
@@ -171,10 +171,10 @@ def _column(series: "pd.Series[Any]") -> list[object]:
 
 
 def read_arrow(source: object) -> Table:
-    """All rows of a table of pyarrow, polars or whatever else speaks Arrow, numbered as if under a header: the first is line 2.
+    """All rows of a table of pyarrow, polars or another Arrow library, numbered as if there were a header: the first is line 2.
 
     Raises:
-        SheetUnreadable: The extra is not installed, or the table holds what Arrow can't say.
+        SheetUnreadable: The extra is not installed, or the table has values that Arrow can't hold.
     """
     kind = type(source).__name__
     try:
@@ -190,7 +190,7 @@ def read_arrow(source: object) -> Table:
         columns = [[value for chunk in column.chunks for value in _values(chunk)] for column in table.columns]
     except SheetUnreadable:
         raise
-    except Exception as error:  # each library has errors of its own
+    except Exception as error:  # each library has its own errors
         raise SheetUnreadable(
             f"The {kind} can't be read ({shown(f'{type(error).__name__}: {error}')}): give its rows as a list of dicts."
         ) from error
@@ -198,7 +198,7 @@ def read_arrow(source: object) -> Table:
 
 
 def _refuse_periods(schema: "pa.Schema") -> None:
-    """Return where no column holds periods of pandas, which Arrow keeps as bare numbers."""
+    """Reject columns of pandas periods, which Arrow stores as plain numbers."""
     for field in schema:
         extension = (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
         if "pandas.period" in (extension, getattr(field.type, "extension_name", "")):
@@ -220,7 +220,7 @@ def _from_columns(names: list[str], columns: list[list[object]]) -> Table:
 
 
 def read_records(records: Iterable[object]) -> Table:
-    """A row for each mapping, numbered as if they stood under a header: the first is line 2."""
+    """A row for each mapping, numbered as if there were a header: the first is line 2."""
     table = Table()
     columns: dict[str, None] = {}
     for line, record in enumerate(records, start=2):
@@ -249,7 +249,7 @@ def _add_deep_row(table: Table, line: int) -> None:
 
 
 def add_row(table: Table, line: int, cells: dict[str, object]) -> None:
-    """Adds a row unless it is blank, with a problem for each cell that is too large."""
+    """Add a row unless it is blank, and a problem for each cell that is too large."""
     if all(is_blank(value) for value in cells.values()):
         return
     note_large_cells(table, line, cells)
@@ -257,23 +257,23 @@ def add_row(table: Table, line: int, cells: dict[str, object]) -> None:
 
 
 def is_blank(value: object) -> bool:
-    """Whether a cell says nothing: None, blanks only, or a NaN."""
+    """Whether a cell has no value: None, only blanks, or NaN."""
     if isinstance(value, str):
         return not value or value.isspace()
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def plain(value: object, depth: int = 0) -> object:
-    """A value without numpy or pandas in it, as far as that goes; their missing values are None."""
+    """A value with types of numpy and pandas converted to Python's, if possible; their missing values are None."""
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        # Python itself refuses to write it out, and so would every message about it.
+        # Python refuses to write it out, so every message about it would fail.
         return f"a number of {value.bit_length()} bits"
     if value is None or isinstance(value, str | bool | int):
         return str(value) if type(value) is not str and isinstance(value, str) else value
     if isinstance(value, float):
         if depth or math.isfinite(value):
             return float(value)
-        # An infinity as CSV has it, a text.
+        # An infinity is text, as in CSV.
         return None if math.isnan(value) else str(float(value))
     if depth > 50:
         return value
@@ -295,7 +295,7 @@ def plain(value: object, depth: int = 0) -> object:
 
 
 def _text_of(value: bytes) -> object:
-    """The text that bytes are, as programs write them that know no others; bytes that are none stay as they are."""
+    """The text in bytes, since some programs write texts as bytes; other bytes are kept."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -303,7 +303,7 @@ def _text_of(value: bytes) -> object:
 
 
 def date_text(value: date | datetime) -> str:
-    """ISO 8601; a day without a time of day is told as one, whatever it is kept as: Excel and pandas know nothing else."""
+    """ISO 8601; midnight is written as a day only, because Excel and pandas store days as times."""
     if isinstance(value, datetime) and value.time() == time() and value.tzinfo is None:
         return value.date().isoformat()
     return value.isoformat()
@@ -318,7 +318,7 @@ def _without_numpy(value: object, depth: int) -> object:
     if name in ("numpy.float32", "numpy.float16"):
         return plain(float(str(value)), depth)
     if name in ("numpy.datetime64", "numpy.timedelta64"):
-        # Of nanoseconds, which Python's do not know, numpy makes a whole number.
+        # numpy turns nanoseconds, which Python's times don't have, into a whole number.
         return plain(value.astype(f"{name.removeprefix('numpy.')}[us]").item(), depth)  # type: ignore[attr-defined]
     if name.startswith("numpy.") and hasattr(value, "tolist"):
         return plain(value.tolist(), depth + 1)

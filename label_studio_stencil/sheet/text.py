@@ -1,4 +1,4 @@
-"""CSV and TSV, as spreadsheets and editors write them, to rows with the lines they start on."""
+"""Reads CSV and TSV, as spreadsheets and editors write them, into rows with line numbers."""
 
 import csv
 import itertools
@@ -19,20 +19,20 @@ from label_studio_stencil.sheet.limits import (
 from label_studio_stencil.sheet.model import Row, SheetUnreadable, Table
 from label_studio_stencil.sheet.nameless import Nameless
 
-#: Broken quotes after which the rest of a file is not looked at: each may cost a pass over all that follows.
+#: Broken quotes after which the rest of a file is not read: each may cost a pass over the rest of the file.
 MOST_BROKEN_QUOTES = 20
 
 _SEPARATORS = ",;\t|"
 
-#: In one pass and without a copy of the whole, as `StringIO` makes one of four bytes a character.
+#: In one pass and without a copy: `StringIO` makes one of four bytes a character.
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]+")
 
 
 def lines_of(text: str) -> list[str]:
-    """The physical lines with their endings: a line feed, a carriage return or both end one, nothing else.
+    """The physical lines with their endings; only a line feed, a carriage return or both end a line.
 
     Raises:
-        SheetUnreadable: They are too many, or one is too long.
+        SheetUnreadable: There are too many, or one is too long.
     """
     if max(text.count("\n"), text.count("\r")) > MOST_LINES:
         raise SheetUnreadable(f"The text has more than {MOST_LINES:,} lines, and no more are read: split the sheet.")
@@ -54,14 +54,14 @@ def _no_text() -> SheetUnreadable:
 
 
 def read_separated(text: str, separator: str = "") -> Table:
-    """The rows of a table of separated values, with the problems of those that are malformed.
+    """The rows of a table of separated values, and problems of malformed rows.
 
     Args:
         text: The whole file.
-        separator: What separates cells; empty looks at the header for `,`, `;`, a tab or `|`.
+        separator: The separator of cells; empty finds `,`, `;`, a tab or `|` in the header.
 
     Raises:
-        SheetUnreadable: The header holds NUL characters, so that this is no text at all, or it is too large.
+        SheetUnreadable: The header holds NUL characters, so that this is not text, or it is too large.
     """
     lines = lines_of(text)
     table = Table()
@@ -71,7 +71,7 @@ def read_separated(text: str, separator: str = "") -> Table:
         raise SheetUnreadable(
             "Cells are separated by blanks, as R's write.table does: use write.csv(x, row.names=FALSE)."
         )
-    # A header without the separator that the extension promises has another.
+    # A header without the separator of the extension has another one.
     separator = named or (separator if separator in head else "") or sniffed(head)
     header: list[str] = []
     nameless = Nameless((), 1)
@@ -100,29 +100,29 @@ def read_separated(text: str, separator: str = "") -> Table:
 
 
 def _kept_once(cell: str, known: dict[str, str]) -> str:
-    """The cell, or the same text of an earlier one: a hundred thousand rows say the same few words."""
+    """The cell, or the equal text of an earlier one: a hundred thousand rows repeat a few words."""
     if len(cell) > _LONGEST_KNOWN or len(known) >= _MOST_KNOWN:
         return known.get(cell, cell)
     return known.setdefault(cell, cell)
 
 
-#: Texts that are kept once, and the longest of them, so that a sheet in which none is there twice costs little.
+#: Most texts that are shared between cells, and the longest of them.
 _MOST_KNOWN, _LONGEST_KNOWN = 10_000, 100
 
 #: A header of R's `write.table`.
 _SPACED = re.compile(r'\s*"[^"\n]*"(?: "[^"\n]*")+\s*?\n')
-#: Lines that a header may take; its names may hold quoted line breaks.
+#: Most lines of a header, whose names may hold quoted line breaks.
 _HEADER_LINES = 50
 
 
-#: Excel's own first line, `sep=;`: also in quotes, with blanks, as a word for a tab, and filled up with separators.
+#: Excel's first line `sep=;`, also in quotes, with blanks, with a word for a tab, or filled up with separators.
 _NAMES_SEPARATOR = re.compile(
     r"\s*\"?\s*sep\s*=\s*(?P<one>\\t|tab\b|\t|[^\s\"])?\s*\"?(?:[,;|\s]|(?P=one))*", re.IGNORECASE
 )
 
 
 def _separator_line(lines: Sequence[str]) -> tuple[int, str]:
-    """Excel's own first line, which names the separator and is no header."""
+    """The separator in Excel's first line, which is not the header."""
     first = lines[0] if lines else ""
     found = _NAMES_SEPARATOR.fullmatch(first) if len(first) < MOST_IN_NAME else None
     if found is None:
@@ -132,7 +132,7 @@ def _separator_line(lines: Sequence[str]) -> tuple[int, str]:
 
 
 def sniffed(text: str) -> str:
-    """The separator that the header uses most, outside quotes; a comma where it uses none."""
+    """The most frequent separator of the header outside of quotes; a comma if there is none."""
     unquoted = re.sub(r'(?:^|(?<=[,;\t|\r\n]))"(?:[^"]|"")*+"', "", text)
     header = next((line for line in unquoted.splitlines() if line.strip(" ")), "")
     return max(_SEPARATORS, key=header.count)
@@ -147,14 +147,13 @@ def _header(cells: Sequence[str]) -> list[str]:
 def _records(
     lines: Sequence[str], start: int, separator: str, problems: list[Problem]
 ) -> Iterator[tuple[int, list[str] | None]]:
-    """Each record with the line that it starts on; `None` for one that can't be read, whose problem is added.
+    """Each record with its first line; `None` for a record that can't be read, whose problem is added.
 
-    After a broken quote reading goes on with the next physical line: otherwise one forgotten quote would
-    swallow the rows behind it. Where it does not go on, the problem is the sheet's, not the row's: nobody knows the rows
-    that were not read.
+    After a broken quote, reading continues on the next physical line, because one forgotten quote would otherwise swallow
+    all rows after it. If it doesn't continue, the problem is one of the sheet, since the rows that were not read are unknown.
     """
     if csv.field_size_limit() < MOST_IN_LINE:
-        # The module's own limit is the process's, and bites at 131,072 characters.
+        # The limit of the csv module applies to the whole process, and is 131,072 characters.
         csv.field_size_limit(MOST_IN_LINE)
     broken = 0
     while start < len(lines):
@@ -182,7 +181,7 @@ def _records(
 
 
 def _opening(lines: Sequence[str], begin: int, separator: str) -> int:
-    """Index of the physical line on which a record's broken quoted cell opens."""
+    """Index of the physical line on which the broken quoted cell of a record begins."""
     text = "".join(lines[begin:])
     mark = re.escape(separator)
     whole_cell = re.compile(rf'(?:"(?:[^"]|"")*+"|[^"\r\n{mark}][^\r\n{mark}]*+|){mark}')

@@ -1,4 +1,4 @@
-"""What all workbooks have in common: worksheets to choose from, rows under a header, and limits on what they unpack to."""
+"""Common parts of reading workbooks: the choice of a worksheet, rows under a header, and limits on unpacked sizes."""
 
 import copy
 import io
@@ -19,42 +19,42 @@ from label_studio_stencil.sheet.tables import plain
 
 #: Most files in a workbook: each takes a few hundred bytes of memory before anything is read.
 MOST_PARTS = 10_000
-#: Most elements and attributes in a workbook, about seven for a cell: each takes 100 to 300 bytes while it is parsed.
+#: Most elements and attributes in a workbook; a cell has about seven, and each takes 100 to 300 bytes while it is parsed.
 MOST_MARKS = 10_000_000
-#: And most of them between two rows or two texts, which is what stays in memory at once.
+#: Most of them between two rows or two texts, which are in memory at once.
 MOST_BETWEEN_ROWS = 1_000_000
 
-#: Entities multiply what a part holds; no spreadsheet program writes any.
+#: Entities multiply the content of a part; no spreadsheet program writes any.
 _ENTITIES = tuple("<!ENTITY".encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
 _ROW_OR_TEXT = re.compile(rb"<(?:\w+:)?(?:row|si|table-row)[\s/>]")
 _PIECE = 1 << 16
-#: Longer than any mark that is looked for, which may lie across two pieces.
+#: Longer than any searched text, which may span two pieces.
 _OVERLAP = 32
-#: Lines and ranges that a note names.
+#: Most lines and ranges in a note.
 _MOST_NAMED = 5
 
 
 def measured(content: bytes, kind: str) -> bool:
-    """Whether any part has a formula, once all of them are known to be of a size that can be read.
+    """Check the size of all parts, and return whether any has a formula.
 
     Args:
         content: The workbook.
-        kind: What it should be, for messages.
+        kind: The expected kind, for messages.
 
     Raises:
-        SheetUnreadable: They are too large, or packed otherwise than a spreadsheet program does.
+        SheetUnreadable: They are too large, or not packed as spreadsheet programs do.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _Measure().of(archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
-        # A `RuntimeError` is what a part with a password raises, or a way of packing that is not known.
+        # A part with a password, or an unknown compression, raises a `RuntimeError`.
         raise SheetUnreadable(f"This is not {kind}, or it is damaged.") from error
 
 
 def refuse_too_many_parts(content: bytes) -> None:
-    """Returns where a zip can be opened at all.
+    """Check the number of files in a zip before it is opened.
 
     Raises:
         SheetUnreadable: It holds too many files.
@@ -64,7 +64,7 @@ def refuse_too_many_parts(content: bytes) -> None:
 
 
 class _Measure:
-    """What the parts of a workbook hold, added up."""
+    """The sizes of a workbook's parts, added up."""
 
     def __init__(self) -> None:
         self._size = 0
@@ -75,9 +75,9 @@ class _Measure:
         """Whether any part has a formula."""
         for entry in archive.infolist():
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                # Other methods are unpacked in pieces of whatever size the packer chose.
+                # Other methods unpack in pieces of a size that the packer chose.
                 raise zipfile.BadZipFile(entry.filename)
-            # Reading ends at the size that the archive declares, which need not be the true one.
+            # Reading ends at the size that the archive declares, which may be wrong.
             one_more = copy.copy(entry)
             one_more.file_size += 1
             before = self._size
@@ -128,10 +128,10 @@ class Worksheet(NamedTuple):
 
 
 def chosen(worksheets: Sequence[Worksheet], wanted: str) -> int:
-    """Which worksheet is read: the one that is wanted, or the first that is visible.
+    """The worksheet to read: the one that is named, or the first visible one.
 
     Raises:
-        SheetUnreadable: There is none of this name, or none at all.
+        SheetUnreadable: There is no worksheet of this name, or none at all.
     """
     if not worksheets:
         raise SheetUnreadable("The workbook has no worksheet.")
@@ -150,16 +150,16 @@ def _folded(name: str) -> str:
 
 
 def note_others(table: Table, worksheets: Sequence[Worksheet], place: int, filled: Sequence[int]) -> None:
-    """Adds a note that names the worksheets that were not read.
+    """Add a note that names the worksheets that were not read.
 
     Args:
-        table: What was read.
-        worksheets: All of them.
-        place: The one that was read.
-        filled: Those that hold anything.
+        table: The table that was read.
+        worksheets: All worksheets.
+        place: Index of the worksheet that was read.
+        filled: Worksheets that are not empty.
 
     Raises:
-        SheetUnreadable: Nothing was read, and others hold something.
+        SheetUnreadable: The worksheet is empty, and others are not.
     """
     read = worksheets[place].name
     others = [worksheets[each] for each in filled if each != place]
@@ -185,7 +185,7 @@ def _were(names: Sequence[str]) -> str:
 
 
 class UnsavedFormula:
-    """A cell with a formula whose value was not saved, as programs leave them that can't calculate."""
+    """A cell with a formula without a saved value, as programs write that don't calculate."""
 
 
 UNSAVED = UnsavedFormula()
@@ -193,12 +193,12 @@ UNSAVED = UnsavedFormula()
 
 @dataclass
 class Layout:
-    """What a worksheet shows otherwise than its cells say.
+    """The hidden rows and columns and the merged cells of a worksheet.
 
     Attributes:
-        hidden_rows: Their numbers; the first is 1.
-        hidden_columns: Likewise.
-        merged: Row and column of a cell that spans rows below it, to the last of them.
+        hidden_rows: Numbers of hidden rows; the first row is 1.
+        hidden_columns: Numbers of hidden columns.
+        merged: Last row by row and column of a cell that spans rows below it.
     """
 
     hidden_rows: set[int] = field(default_factory=set)
@@ -207,11 +207,11 @@ class Layout:
 
 
 def table_of(records: Iterable[Sequence[object]], layout: Layout) -> Table:
-    """The rows under the first that is not blank, numbered as the spreadsheet program numbers them.
+    """The rows below the first row that is not blank, with the spreadsheet program's numbers.
 
     Args:
-        records: All rows from the first on, blank ones too.
-        layout: What the worksheet hides, and what is merged: a value counts for all rows that it spans, as a person sees it.
+        records: All rows, blank ones included.
+        layout: Hidden and merged cells. A merged value counts for all rows that it spans, as people see it.
     """
     table = Table()
     header: list[str] = []
@@ -219,7 +219,7 @@ def table_of(records: Iterable[Sequence[object]], layout: Layout) -> Table:
     spans = _Spans(layout.merged)
     width = 0
     for line, values in enumerate(records, start=1):
-        # Rows and columns may be numbered as one likes, and what lies between is filled up.
+        # Numbers of rows and columns may have gaps, which are filled up.
         width += len(values)
         refuse_too_large(line, len(table.columns), cells=width)
         cells = [None if value is None else _cell(value) for value in values]
@@ -245,7 +245,7 @@ def table_of(records: Iterable[Sequence[object]], layout: Layout) -> Table:
 
 
 class _Spans:
-    """Fills the rows that a merged cell spans with its value."""
+    """Fill the rows that a merged cell spans with its value."""
 
     def __init__(self, merged: Mapping[tuple[int, int], int]) -> None:
         self._merged: dict[int, list[tuple[int, int]]] = {}
@@ -324,7 +324,7 @@ def _row(line: int, header: Sequence[str], cells: list[object], problems: list[P
 
 
 def _cell(value: object) -> object:
-    """A cell as a person sees it: 3.0 is 3, a date is ISO 8601, and blanks are nothing."""
+    """A cell as people see it: 3.0 is 3, a date is ISO 8601, and blanks are no value."""
     if isinstance(value, str):
         return unguard(value) if value.strip() else None
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
