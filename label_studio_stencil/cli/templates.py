@@ -18,7 +18,8 @@ from label_studio_stencil.problems import Problem, StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.titles import LONGEST_TITLE
 from label_studio_stencil.sheet.sources import read_sheet
-from label_studio_stencil.templates.files import exported, is_file, read_template
+from label_studio_stencil.templates.exporting import exported
+from label_studio_stencil.templates.files import is_file, read_template
 from label_studio_stencil.templates.model import Template
 from label_studio_stencil.templates.resolution import resolve_templates
 

@@ -88,7 +88,7 @@ def _changed(expected: Expected, project: Project) -> Doubt | None:
         return Doubt("marked", "it has the marker of a placeholder: run the sheet again to complete it")
     if "description" in project.lacks:
         return Doubt("description-unknown", "Label Studio does not say what its description is")
-    differs = differing(expected.settings, {**project.settings, "description": project.description})
+    differs = differing(expected.settings, {**project.settings, "description": project.description}, whole=True)
     if differs:
         names = ", ".join(sorted(differs))
         return Doubt("changed", f"it, or its template, was changed since: {names} is not as row and template say")

@@ -1,4 +1,4 @@
-"""Template files: templates in YAML, on disk or at a URL, which may extend one another.
+"""Template files: templates in YAML or JSON, on disk or at a URL, which may extend one another.
 
 Besides project settings a file has `name`, `title`, `variables`, `extends` (another file, from its own folder) and
 `label_config_file` (the labelling interface beside it).
@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from label_studio_stencil.files import PERSON, Asker, Unusable, read
-from label_studio_stencil.json_value import JSON
 from label_studio_stencil.problems import Problem, shown
-from label_studio_stencil.rows.fields import FIELDS as OVERRIDABLE
 from label_studio_stencil.rows.payload import parse_overrides
 from label_studio_stencil.rows.references import MOST_IN_TEXT
 from label_studio_stencil.templates.model import Template, values_digest
@@ -24,21 +22,18 @@ from label_studio_stencil.templates.rendering import (
     Unrenderable,
     foreign_kept,
     has_placeholders,
-    literal,
     names_in,
 )
+from label_studio_stencil.templates.saved import template_text
 from label_studio_stencil.templates.variables import BadVariable, Variable, variable
-from label_studio_stencil.templates.yaml_text import Readable, read_yaml
+from label_studio_stencil.templates.yaml_text import read_yaml
 
 FILE = "file:"
-
-#: Settings that have a meaning on one server only.
-_OF_ITS_SERVER = frozenset({"organization", "workspace"})
 
 #: Largest template file, in bytes. The labelling interface beside it may be as large as any text that a cell names.
 _MOST_IN_FILE = 1_000_000
 _MOST_EXTENDED = 10
-_SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class BadFile(ValueError):
@@ -227,8 +222,14 @@ def _beside(where: str, other: object) -> str:
 
 
 def _mapping(where: str, asker: Asker, faults: list[str]) -> dict[str, object]:
+    text = _text(where, asker, MOST_IN_TEXT if _path_of(where).lower().endswith(".json") else _MOST_IN_FILE)
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            text = template_text(text)
+        except ValueError as error:
+            raise BadFile(str(error)) from None
     try:
-        found = read_yaml(_text(where, asker, _MOST_IN_FILE))
+        found = read_yaml(text)
     except yaml.YAMLError as error:
         # The place only, not the line: the file may be somebody else's, named by mistake or on purpose.
         mark = getattr(error, "problem_mark", None)
@@ -262,41 +263,3 @@ def _text(where: str, asker: Asker, most: int) -> str:
         raise BadFile(str(error).rstrip("."), code="template-unknown") from None
     except UnicodeDecodeError:
         raise BadFile("it is not UTF-8 text", code="template-unknown") from None
-
-
-def exported(name: str, fields: Mapping[str, JSON], description: str) -> str:
-    """The YAML of a template file that makes a project with these settings."""
-    content: dict[str, object] = {"name": name}
-    if description:
-        content["description"] = literal(description)
-    # In the order of the model, so that two exports can be compared.
-    for key, value in ((key, fields[key]) for key in OVERRIDABLE if key in fields):
-        known = None if key in _OF_ITS_SERVER or _is_derived(key, value) else _settable(key, value)
-        if known is not None:
-            # An interface without variables is not rendered.
-            as_is = key == "label_config" and "{%" not in str(known)
-            content[key] = literal(known) if key in FIELDS and isinstance(known, str) and not as_is else known
-    return yaml.dump(content, Dumper=Readable, sort_keys=False, allow_unicode=True, width=1000)
-
-
-def _is_derived(name: str, value: JSON) -> bool:
-    """Whether a setting is the server's default for the labelling interface: all weights are 1."""
-    if name != "control_weights" or not isinstance(value, dict):
-        return False
-    controls = [control for control in value.values() if isinstance(control, dict)]
-    labels = [control.get("labels") for control in controls]
-    weights = [control.get("overall") for control in controls]
-    weights += [weight for each in labels if isinstance(each, dict) for weight in each.values()]
-    return all(weight == 1 for weight in weights)
-
-
-def _settable(name: str, value: JSON) -> JSON:
-    """A setting without the read-only parts; `None` if nothing else is left."""
-    if not isinstance(value, dict):
-        return None if _problems_of(name, value) else value
-    known = {key: value[key] for key in sorted(value) if not _problems_of(name, {key: value[key]})}
-    return known or None
-
-
-def _problems_of(name: str, value: JSON) -> list[Problem]:
-    return parse_overrides({name: value}, line=None, allow_unknown=False)[1]

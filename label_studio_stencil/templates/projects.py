@@ -1,6 +1,6 @@
 """Templates in Label Studio: project templates, projects, and the labelling interfaces of its gallery."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.client import LabelStudio
@@ -81,9 +81,7 @@ async def from_project(reference: str, label_studio: LabelStudio, edition: Editi
     )
     if isinstance(project, Problem):
         return project
-    fields = {name: _content(value) for name, value in project.settings.items() if _copied(name, value, edition)}
-    if not fields.get("control_weights"):
-        fields.pop("control_weights", None)
+    fields = lent_settings(project.settings, edition)
     return Template(
         reference=reference,
         name=project.title,
@@ -91,6 +89,14 @@ async def from_project(reference: str, label_studio: LabelStudio, edition: Editi
         fields=fields,
         description=project.description,
     )
+
+
+def lent_settings(settings: Mapping[str, JSON], edition: Edition) -> dict[str, JSON]:
+    """The settings of a project that others may have, of those that an answer holds."""
+    fields = {name: _content(value) for name, value in settings.items() if _copied(name, value, edition)}
+    if not fields.get("control_weights"):
+        fields.pop("control_weights", None)
+    return fields
 
 
 def _is_id(text: str) -> bool:

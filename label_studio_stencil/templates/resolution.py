@@ -1,5 +1,6 @@
 """Resolves template references, each once a batch, however many rows name it."""
 
+import dataclasses
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from label_studio_stencil.files import PERSON, Asker
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.problems import Problem
+from label_studio_stencil.rows.comparison import differing
 from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS
 from label_studio_stencil.templates.files import is_file, read_template
 from label_studio_stencil.templates.model import Template
@@ -73,12 +75,18 @@ async def _by_reference(
 
 
 def _for_edition(template: Template | Problem, edition: Edition) -> Template | Problem:
-    """A file's template, or a problem if it has settings that Community would ignore."""
+    """A file's template, or a problem if it has settings that Community would ignore.
+
+    A setting that has its default changes nothing on Community, and is left out there.
+    """
     if isinstance(template, Problem) or edition is Edition.ENTERPRISE:
         return template
-    problems = [community_problem(name) for name in template.fields if name in ENTERPRISE_ONLY_FIELDS]
+    unknown = [name for name in template.fields if name in ENTERPRISE_ONLY_FIELDS]
+    set_here = differing({name: template.fields[name] for name in unknown}, {}, whole=True)
+    problems = [community_problem(name) for name in set_here]
     if not problems:
-        return template
+        kept = {name: value for name, value in template.fields.items() if name not in unknown}
+        return dataclasses.replace(template, fields=kept) if unknown else template
     reasons = "; ".join(f"{problem.column}: {problem.message}" for problem in problems)
     message = f"the template file is not right: {reasons}"
     return Problem("template-invalid", message, column="template", value=template.reference)

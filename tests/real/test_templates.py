@@ -127,6 +127,25 @@ def test_an_exported_project_makes_fifty_that_export_the_same(
     assert capsys.readouterr().out.replace("Copy 49", "To be copied") == exported
 
 
+@pytest.mark.parametrize("listed", [False, True], ids=["detail", "list"])
+def test_an_answer_of_the_api_saved_as_json_is_a_template(
+    label_studio: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with http(label_studio.url, label_studio.token) as client:
+        title = f"Saved, listed {listed}"
+        project = client.post("/api/projects/", json={**GOLD, "title": title}).raise_for_status().json()["id"]
+        url = f"/api/projects/?ids={project}" if listed else f"/api/projects/{project}/"
+        (tmp_path / "saved.json").write_bytes(client.get(url).content)
+        report = made(label_studio.url, label_studio.token, [{"title": f"{title}, copy", "template": "saved.json"}])
+        assert [row.outcome for row in report.rows] == ["created"], report.to_json()
+        here = client.get(f"/api/projects/{report.rows[0].project_id}/").json()
+        origin = client.get(f"/api/projects/{project}/").json()
+        assert {name: here[name] for name in GOLD if name != "title"} == {
+            name: origin[name] for name in GOLD if name != "title"
+        }
+
+
 @pytest.mark.usefixtures("environment")
 def test_the_server_says_where_an_interface_is_wrong_before_anything_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,8 @@ import pytest
 
 from label_studio_stencil.files import PERSON
 from label_studio_stencil.problems import Problem
-from label_studio_stencil.templates.files import exported, read_template
+from label_studio_stencil.templates.exporting import exported
+from label_studio_stencil.templates.files import read_template
 from label_studio_stencil.templates.model import Template
 
 NER = """
