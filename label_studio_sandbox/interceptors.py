@@ -26,9 +26,15 @@ class Latency:
 
 
 class Throttle:
-    """At most `rate` requests in any second for each token, refused in the words of the server's framework."""
+    """At most `rate` requests in any second for each token, refused in the words of the server's framework.
 
-    def __init__(self, rate: float) -> None:
+    Args:
+        rate: requests a second.
+        header: whether a refusal has a `Retry-After`; else the wait stands in its sentence alone.
+    """
+
+    def __init__(self, rate: float, *, header: bool = True) -> None:
+        self._header = header
         self._allowed = max(1, int(rate))
         self._window = self._allowed / rate
         self._seen: dict[bytes, deque[float]] = {}
@@ -45,4 +51,6 @@ class Throttle:
             return await proceed()
         wait = max(1, math.ceil(seen[0] + self._window - now))
         detail = f"Request was throttled. Expected available in {wait} second{'s' if wait > 1 else ''}."
-        return Response(dumps(Refusal(429, detail).body()), 429, {"Retry-After": str(wait)}, "application/json")
+        call.trace.faults.append("429")
+        headers = {"Retry-After": str(wait)} if self._header else {}
+        return Response(dumps(Refusal(429, detail).body()), 429, headers, "application/json")

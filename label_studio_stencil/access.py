@@ -16,6 +16,7 @@ from label_studio_stencil.settings import (
     MAX_CONCURRENCY,
     LabelStudioSettings,
     default_max_concurrency,
+    default_path_rates,
     default_requests_per_second,
 )
 
@@ -64,6 +65,7 @@ async def open_label_studio(
     pacer = Pacer(
         max_concurrency=options.max_concurrency or default_max_concurrency(Edition.ENTERPRISE),
         requests_per_second=default_requests_per_second(settings.url) if rate < 0 else rate,
+        path_rates=default_path_rates(settings.url) if rate else None,
         clock=clock or SystemClock(),
         toll=toll,
     )

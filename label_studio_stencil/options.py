@@ -74,7 +74,8 @@ class Options(BaseModel):
         Field(
             ge=-1,
             le=FASTEST,
-            description="Highest rate; 0 is no limit, -1 the default (10 on the vendor's cloud hosts, no limit elsewhere).",
+            description="Highest rate of all requests together; 0 is no limit, -1 the default (10 on the vendor's cloud "
+            "hosts, where imports are limited to 1 besides; no limit elsewhere).",
         ),
     ] = -1
     max_failures: Annotated[

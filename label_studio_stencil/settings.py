@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from label_studio_stencil.labelstudio.address import base_address
 from label_studio_stencil.labelstudio.environment import HEADERS_VARIABLE, headers_in
 from label_studio_stencil.labelstudio.models import Edition
+from label_studio_stencil.labelstudio.pacing import ANNOTATIONS, IMPORT
 from label_studio_stencil.problems import StencilError
 
 URL_VARIABLE = "LABEL_STUDIO_URL"
@@ -38,9 +39,11 @@ VARIABLES: dict[str, str] = {
 }
 
 #: The vendor's own cloud.
-CLOUD_DOMAINS = ("humansignal.com", "heartex.com")
+CLOUD_DOMAINS = ("humansignal.com", "humansignal.eu", "heartex.com")
 #: Requests per second there: the vendor documents 15 for each user, and people at their screens need some.
 CLOUD_REQUESTS_PER_SECOND = 10.0
+#: Those of paths that it limits apart.
+CLOUD_PATH_RATES = {IMPORT: 1.0, ANNOTATIONS: 5.0}
 
 #: Requests at once; one on Community, whose SQLite makes duplicates by itself when asked concurrently.
 MAX_CONCURRENCY = 4
@@ -95,9 +98,17 @@ def has_environment(environ: Mapping[str, str] = os.environ) -> bool:
 
 def default_requests_per_second(url: str) -> float:
     """The highest rate that suits the server at `url`: 10 on the vendor's cloud, elsewhere 0 (none)."""
+    return CLOUD_REQUESTS_PER_SECOND if _is_cloud(url) else 0.0
+
+
+def default_path_rates(url: str) -> Mapping[str, float]:
+    """The highest rates of paths that the server at `url` limits apart, as `Pacer` takes them."""
+    return CLOUD_PATH_RATES if _is_cloud(url) else {}
+
+
+def _is_cloud(url: str) -> bool:
     host = (urlsplit(url).hostname or "").rstrip(".")
-    cloud = any(host == domain or host.endswith(f".{domain}") for domain in CLOUD_DOMAINS)
-    return CLOUD_REQUESTS_PER_SECOND if cloud else 0.0
+    return any(host == domain or host.endswith(f".{domain}") for domain in CLOUD_DOMAINS)
 
 
 def default_max_concurrency(edition: Edition) -> int:

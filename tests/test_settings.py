@@ -6,6 +6,7 @@ from label_studio_stencil.settings import (
     LabelStudioSettings,
     MissingSettings,
     default_max_concurrency,
+    default_path_rates,
     default_requests_per_second,
 )
 
@@ -58,6 +59,7 @@ def test_an_address_that_is_none_is_refused() -> None:
         ("https://APP.HumanSignal.com./projects", 10),
         ("https://acme.humansignal.com", 10),
         ("https://app.heartex.com", 10),
+        ("https://app.humansignal.eu", 10),
         ("https://humansignal.com.evil.test", 0),
         ("https://nothumansignal.com", 0),
         ("http://localhost:8080", 0),
@@ -65,6 +67,7 @@ def test_an_address_that_is_none_is_refused() -> None:
 )
 def test_only_the_vendors_cloud_has_a_rate_by_default(url: str, rate: float) -> None:
     assert default_requests_per_second(url) == rate
+    assert bool(default_path_rates(url)) == bool(rate)
 
 
 def test_community_is_asked_one_request_at_a_time_by_default() -> None:

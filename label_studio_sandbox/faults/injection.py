@@ -20,6 +20,7 @@ from label_studio_sandbox.faults.answers import Slow, Trickle, Truncated, answer
 from label_studio_sandbox.faults.model import BadFaults, Fault, Faults, route_of
 from label_studio_sandbox.faults.parsing import from_header
 from label_studio_sandbox.imports import finish_import
+from label_studio_sandbox.interceptors import Throttle
 from label_studio_sandbox.listing import PARAMETERS
 from label_studio_sandbox.projects import get_project
 
@@ -44,6 +45,11 @@ class Injector:
         self._kept: dict[tuple[int | None, str], tuple[float, Response]] = {}
         self._outages = {
             position: _Outage(fault) for position, fault in enumerate(faults.faults) if fault.moment == "down"
+        }
+        self._throttles = {
+            position: Throttle(fault.parameter("rate"), header=bool(fault.parameter("header")))
+            for position, fault in enumerate(faults.faults)
+            if fault.kind == "rate-limit"
         }
         self._writes = _UnderWay()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,6 +95,8 @@ class Injector:
 
     def _wrapped(self, fault: Fault, call: Call, proceed: Proceed, position: int | None = None) -> Proceed:
         async def step() -> Response:
+            if position in self._throttles:
+                return await self._throttles[position](call, proceed)
             if position is not None:
                 if fault.limit is not None and self._given[position] >= fault.limit:
                     return await proceed()

@@ -50,6 +50,7 @@ OTHERS: Mapping[str, Mapping[str, float | str]] = {
     "clock": {"seconds": 600.0},
     "import-late": {"seconds": 3.0, "count": 0},
     "import-failed": {"error": "the import was stopped"},
+    "rate-limit": {"rate": 15.0, "header": 1},
 }
 #: Every kind, with the parameters that it takes and their defaults.
 KINDS: Mapping[str, Mapping[str, float | str]] = {
@@ -86,6 +87,7 @@ _DEFAULT_GROUP = {
     "clock": "all",
     "import-late": "import",
     "import-failed": "import",
+    "rate-limit": "all",
 }
 #: Bounds of the parameters that are numbers or flags.
 _MOST = {
@@ -100,10 +102,11 @@ _MOST = {
     "stripped": 1,
     "reserve": 1,
     "share": 1.0,
+    "rate": 10_000.0,
 }
 _TEXTS = ("keys", "order", "error")
 #: Kinds that are about more than one request, so that no request can ask for them.
-OF_MANY = frozenset({"cached", *(f"{answer}-down" for answer in _OF_AN_EDGE)})
+OF_MANY = frozenset({"cached", "rate-limit", *(f"{answer}-down" for answer in _OF_AN_EDGE)})
 
 
 class BadFaults(ValueError):
@@ -119,7 +122,7 @@ class Fault:
         probability: of a request's getting it, decided by the seed and the request's number on its route.
         requests: the numbers, counted on each route from 1, of the requests that get it, instead of a probability.
         on: which requests are meant: names of `GROUPS`, or `"METHOD /path"` with `{id}` for ids and no slash at the
-            end; by default the writes, all for `-down` and `clock`, and for the others those that they are about.
+            end; by default the writes, all for `-down`, `clock` and `rate-limit`, and for the others those that they are about.
         limit: how many requests get it at most.
         seconds: until a late write or import, of a slow answer, between two copies or two bytes, by which the list lags
             or the clock is ahead (behind where negative), for which a list is kept or the application is down.
@@ -135,6 +138,7 @@ class Fault:
         order: by which a list is ordered whatever is asked for: a field, `-` before it for descending; `pinned` is the
             server's own.
         keys: that are left out of the answer, or of a list's items.
+        rate: requests a second of one token, above which all that are meant together are refused with 429.
         share: of a list's items that lack them, chosen by the seed and the project's id.
         error: that Label Studio gives for an import that failed.
         reserve: whether a late create gets its id as it arrives, as in a slow transaction, instead of as it is carried
@@ -160,6 +164,7 @@ class Fault:
     stripped: bool | None = None
     reserve: bool | None = None
     share: float | None = None
+    rate: float | None = None
     keys: tuple[str, ...] | None = None
     order: str | None = None
     error: str | None = None
@@ -176,6 +181,8 @@ class Fault:
             raise BadFaults(f"{kind}: its probability is {self.probability:g}: give a number from 0 to 1")
         if self.moment == "down" and (self.requests or self.probability < 1):
             raise BadFaults(f"{kind} begins once: give after or at, and seconds or count, instead of requests")
+        if kind == "rate-limit" and (self.requests or self.probability < 1 or self.limit is not None or self.rate == 0):
+            raise BadFaults("rate-limit holds for every request: give a rate above 0, and on, instead of requests")
         if any(number < 1 for number in self.requests):
             raise BadFaults(f"{kind}: requests are counted from 1")
         if self.limit is not None and self.limit < 0:

@@ -25,7 +25,7 @@ _OF_ONE = frozenset(
 )
 _WHOLE = ("limit", "copies", "count", "after", "retry-after")
 #: Parameters of kinds that are about many requests.
-_OF_KINDS = frozenset({"after", "at", "stripped"})
+_OF_KINDS = frozenset({"after", "at", "stripped", "rate"})
 
 
 def from_argument(argument: str) -> Faults:
@@ -156,6 +156,7 @@ def _fault(kind: str, given: Mapping[str, JSON]) -> Fault:
         seconds=_read(_number, "seconds", given),
         at=_read(_number, "at", given),
         share=_read(_number, "share", given),
+        rate=_read(_number, "rate", given),
         date=_read(_flag, "date", given),
         header=_read(_flag, "header", given),
         stripped=_read(_flag, "stripped", given),

@@ -27,8 +27,12 @@ from label_studio_stencil.redaction import SECRET_FIELDS
 
 T = TypeVar("T")
 
-#: How a refusal says in words when to come back, such as "Expected available in 48 seconds.".
-_AVAILABLE_IN = re.compile(r"\bin (\d+(?:\.\d+)?) ?(s|sec|seconds?|min|minutes?)\b", re.IGNORECASE)
+#: How the body of a refusal says when to come back, such as "Expected available in 48 seconds." or `"retry_after": 48`.
+_AVAILABLE_IN = re.compile(
+    r"\b(?:in|after|wait(?: for)?) (?:about )?(\d+(?:\.\d+)?) ?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?)\b"
+    r"|\bretry[-_ ]?after[\"':= ]+(\d+(?:\.\d+)?)\b",
+    re.IGNORECASE,
+)
 
 #: Seconds to wait where a refusal names none, and the bounds of those that it names.
 DEFAULT_RETRY_AFTER = 1.0
@@ -263,7 +267,12 @@ def retry_after(answer: httpx.Response) -> float:
 
 def _said_seconds(text: str) -> float | None:
     said = _AVAILABLE_IN.search(text[:QUOTED_LENGTH])
-    return None if said is None else float(said[1]) * (60 if said[2].lower().startswith("m") else 1)
+    if said is None:
+        return None
+    if said[1] is None:
+        return float(said[3])
+    unit = said[2].lower()
+    return float(said[1]) * (0.001 if unit.startswith(("ms", "mill")) else 60 if unit.startswith("m") else 1)
 
 
 def _success(call: Call, answer: httpx.Response) -> JSON:

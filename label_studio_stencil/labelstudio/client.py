@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -89,7 +90,7 @@ class LabelStudio:
     Creates, changes and deletions are sent once; only a 401, which the server answers before it does
     anything, is met with a renewed token and the same request again. Reads are repeated: while the server
     asks to wait, and up to four times where no answer can be had. A server that asks to wait holds back the
-    whole batch, through the pacer.
+    whole batch, through the pacer, or the path alone that has a pace of its own.
 
     Args:
         url: Label Studio's address; a page of it, such as `https://host/projects/7`, will do.
@@ -486,7 +487,7 @@ class LabelStudio:
     ) -> tuple[Call, httpx.Response, str]:
         """What was asked, its answer of whatever status, and the `Authorization` it was asked with."""
         create = turn is Turn.LATER
-        async with self.pacer.slot(turn), self.outage.passage(create=create):
+        async with self.pacer.slot(turn, path), self.outage.passage(create=create):
             try:
                 header = await self._authorization(method, path) if authorized else ""
                 # Last of all: renewing a token takes time, in which what `before` checks may change.
@@ -579,7 +580,9 @@ class LabelStudio:
         self._date = answer.headers.get("date")
         logger.debug("%s %d in %.0f ms", call, answer.status_code, 1000 * (self.last_answered - started))
         if answers.is_throttled(answer):
-            self.pacer.pause(answers.retry_after(answer))
+            # A 503 is about Label Studio as a whole, whatever was asked.
+            path = call.path if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS else ""
+            self.pacer.pause(answers.retry_after(answer), path)
         return answer
 
 

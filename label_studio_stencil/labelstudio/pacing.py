@@ -1,4 +1,4 @@
-"""How fast a batch may ask: requests at once, requests per second, and the pause that a refusal asks of all.
+"""How fast a batch may ask: requests at once, requests per second, and the pause that a refusal asks of all, or of one path.
 
 A server that refuses for being asked too fast speaks to the whole batch, not to the row it refused, so there
 is one pacer for each batch and every request passes through it. Needs nothing but a clock, which tests turn
@@ -8,31 +8,26 @@ by hand.
 import asyncio
 import math
 import random
+import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Protocol
 
-#: Part of the achieved rate that is kept after a refusal.
-DECREASE = 0.95
-#: Seconds after a pause in which the rate grows by `SLOW_GROWTH` a second; then by `FAST_GROWTH`, compounded.
-CAUTIOUS_FOR = 30.0
-SLOW_GROWTH = 1 / 600
-FAST_GROWTH = 1.02
-#: Seconds without a refusal after which the last one is forgotten.
-FORGOTTEN_AFTER = 600.0
-#: Lowest rate that refusals can bring about, in requests per second; longer waits are the server's
-#: `Retry-After`.
-LOWEST_RATE = 1.0
-#: How much wider than the limit says the sliding window is kept: timers and networks jitter.
-WINDOW_MARGIN = 1.01
-#: Seconds that tell how fast it goes at present.
-LATELY = 10.0
-#: Sends whose times are remembered.
-REMEMBERED = 1024
+from label_studio_stencil.labelstudio.pace import Pace
+
+#: Paths that have a pace of their own, `*` for an id: the vendor's cloud limits them apart from all others.
+IMPORT = "/api/projects/*/import"
+ANNOTATIONS = "/api/tasks/*/annotations"
+#: Requests to such a path that go one after the other at first, where its limit is not known: where there is one, they find it
+#: at the price of one refusal.
+_ONE_BY_ONE = 2
+#: Intervals of all requests by which one to such a path asks for its place before it is due: it waits for one that is about
+#: to leave, and for the time after that.
+_AHEAD = 2
 
 #: A source of its own: whoever seeds Python's global one, as tests do, would find it drawn from by another thread.
 _CHANCE = random.Random()
@@ -93,30 +88,52 @@ _EAGER = (Turn.NOW, Turn.NEXT, Turn.LATER, Turn.SOON)
 _Line = deque[asyncio.Future[None]]
 
 
+class _Lane:
+    """The line before a path with a pace of its own: who waits here takes no place from others."""
+
+    def __init__(self, pattern: str, requests_per_second: float) -> None:
+        self._paths = re.compile("/[^/]+/".join(map(re.escape, pattern.split("/*/"))))
+        self.pace = Pace(requests_per_second)
+        self.line = asyncio.Lock()
+        self.answered = 0
+
+    def takes(self, path: str) -> bool:
+        """Whether a path is this one's."""
+        return self._paths.fullmatch(path) is not None
+
+    def is_new(self, now: float) -> bool:
+        """Whether nothing is known yet of what the server takes."""
+        return self.answered < _ONE_BY_ONE and self.pace.rate(now) == math.inf
+
+
 class Pacer:
-    """Lets requests out one by one, each in its turn, as fast as three limits allow.
+    """Lets requests out one by one, each in its turn, as fast as its limits allow.
 
     - At most `max_concurrency` requests are out at once; while only reads are, as many as `max_reads` if that is more.
-    - At a rate of N a second, requests leave evenly spaced; a late timer is made up for, but never more than
-      N leave in any second, so neither a sliding nor a fixed window of one second on the server overflows.
+    - At a rate of N a second, requests leave evenly spaced, and never more than N in any second.
     - A pause holds back everything that has not left yet.
+    - Imports and annotations have a pace and pauses of their own besides: one that was refused holds back and slows down its
+      path alone.
 
-    A pause is a refusal, so the pacer also slows down: to 95 % of the rate that was achieved, and then speeds
-    up again, by 5 % over the first half minute, later by 2 % each second, never above `requests_per_second`.
-    In simulations of servers with a limit of 15 a second, of any kind, one request in 200 to 500 was refused
-    once the limit was found, and a batch took 1.02 to 1.1 times as long as the limit implies.
+    A pause is a refusal, so the pacer also slows down, as `Pace` says. In simulations of servers with a limit of 15 a second,
+    of any kind, one request in 200 to 500 was refused once the limit was found, and a batch took 1.02 to 1.1 times as long as
+    the limit implies.
 
     Args:
         max_concurrency: Requests that may be out at once.
         max_reads: Reads that may be out at once while nothing else is; by default no more than `max_concurrency`.
         requests_per_second: The highest rate; 0 is none.
+        path_rates: The highest rates of `IMPORT` and `ANNOTATIONS`; none where left out.
         clock: What tells the time and sleeps.
         toll: Awaited by each request before it leaves, one at a time: a limit that is shared with others elsewhere.
 
     Attributes:
-        paused_for: Seconds that pauses took in all; where two overlap the time counts once.
+        paused_for: Seconds that pauses took in all; where two of one pace overlap the time counts once.
         paused: Called with the seconds of each pause that makes a longer one of what is held back.
         eager: Whether what is for `Turn.LATER` goes before what is for `Turn.SOON`.
+
+    Raises:
+        ValueError: A limit makes no sense.
     """
 
     def __init__(
@@ -125,12 +142,12 @@ class Pacer:
         max_concurrency: int = 4,
         max_reads: int = 0,
         requests_per_second: float = 0,
+        path_rates: Mapping[str, float] | None = None,
         clock: Clock | None = None,
         toll: Toll | None = None,
     ) -> None:
-        if not 0 <= requests_per_second < math.inf:
-            raise ValueError(f"requests_per_second must be 0 (none) or more, not {requests_per_second}")
-        self.requests_per_second = requests_per_second
+        self._pace = Pace(requests_per_second)
+        self._lanes = [_Lane(path, (path_rates or {}).get(path, 0.0)) for path in (IMPORT, ANNOTATIONS)]
         self.paused_for = 0.0
         self.paused: Callable[[float], None] = lambda seconds: None
         self.eager = False
@@ -138,13 +155,9 @@ class Pacer:
         self._toll = toll
         self._leaving = False
         self._waiting: dict[Turn, _Line] = {turn: deque() for turn in Turn}
-        self._out = self._writes_out = 0
+        self._writes_out = 0
         self._max_reads = max_reads
         self.max_concurrency = max_concurrency
-        self._sends: deque[float] = deque(maxlen=REMEMBERED)
-        self._next_send = -math.inf
-        self._resume_at = -math.inf
-        self._learnt = math.inf
 
     @property
     def max_concurrency(self) -> int:
@@ -168,56 +181,86 @@ class Pacer:
         self._max_reads = number
         self._admit()
 
-    def slot(self, turn: Turn = Turn.LATER) -> AbstractAsyncContextManager[None]:
-        """A place among the requests that are out; entering waits for it, the rate and the end of a pause."""
-        return self._slot(turn)
+    def slot(self, turn: Turn = Turn.LATER, path: str = "") -> AbstractAsyncContextManager[None]:
+        """A place among the requests that are out; entering waits for it, the rates and the end of a pause.
 
-    def pause(self, seconds: float) -> None:
+        Args:
+            turn: Before or behind which others it goes.
+            path: Where to: paths that have one go at their own pace.
+        """
+        lane = self._lane(path)
+        return self._slot(turn) if lane is None else self._slot_of(lane, turn)
+
+    def pause(self, seconds: float, path: str = "") -> None:
         """Hold back whatever has not left yet for `seconds`; of two pauses the one that ends later counts.
 
-        Refusals that arrive during a pause are of the moment that brought it about: they slow nothing down
-        once more.
+        Args:
+            seconds: How long.
+            path: What was refused: where it has a pace of its own, nothing else is held back.
         """
-        now = self.clock.now()
-        if now >= self._resume_at:
-            self._learnt = max(LOWEST_RATE, DECREASE * self._achieved(now))
-        resume_at = max(self._resume_at, now + seconds)
-        longer = resume_at - max(self._resume_at, now)
+        lane = self._lane(path)
+        longer = (self._pace if lane is None else lane.pace).refuse(self.clock.now(), seconds)
         self.paused_for += longer
-        self._resume_at = resume_at
         if longer > 0:
             self.paused(seconds)
 
     @property
     def rate(self) -> float:
         """Present limit in requests per second: what was set, or less after refusals; infinite where none."""
-        return min(self.requests_per_second or math.inf, self._grown())
+        return self._pace.rate(self.clock.now())
 
     def backlog(self) -> float:
         """Seconds that what waits for a place will take, if it goes on as in the last ten; infinite where nothing did."""
-        now = self.clock.now()
-        sent = sum(1 for at in self._sends if at > now - LATELY)
-        began = max(self._sends[0], now - LATELY) if self._sends else now
-        waiting = sum(map(len, self._waiting.values()))
-        return waiting * (now - began) / sent if sent and now > began else math.inf
+        lately = self._pace.lately(self.clock.now())
+        return sum(map(len, self._waiting.values())) / lately if lately else math.inf
+
+    def _lane(self, path: str) -> _Lane | None:
+        return next((lane for lane in self._lanes if lane.takes(path)), None)
 
     @asynccontextmanager
-    async def _slot(self, turn: Turn) -> AsyncIterator[None]:
+    async def _slot_of(self, lane: _Lane, turn: Turn) -> AsyncIterator[None]:
+        """A place for a request whose path has a pace of its own."""
+        async with AsyncExitStack() as line:
+            await line.enter_async_context(lane.line)
+            async with self._slot(turn, lane):
+                try:
+                    if not lane.is_new(self.clock.now()):
+                        await line.aclose()
+                    yield
+                finally:
+                    lane.pace.out -= 1
+                    lane.answered += 1
+
+    @asynccontextmanager
+    async def _slot(self, turn: Turn, lane: _Lane | None = None) -> AsyncIterator[None]:
+        while not await self._left(turn, lane):
+            pass
+        try:
+            yield
+        finally:
+            self._pace.out -= 1
+            self._writes_out -= turn is not Turn.NEXT
+            self._admit()
+
+    async def _left(self, turn: Turn, lane: _Lane | None) -> bool:
+        """Whether the request left; not where its path was refused while it waited for its place."""
+        if lane is not None:
+            await self._until_due(lane.pace, early=_AHEAD)
         await self._place(turn)
         try:
             if self._toll is not None:
                 await self._toll()
-            await self._until_due()
-            self._out += 1
+            await self._until_due(self._pace)
+            if lane is not None:
+                if lane.pace.due(now := self.clock.now()) > now + _AHEAD / self.rate:
+                    return False
+                await self._until_due(lane.pace)
+                lane.pace.leave(self.clock.now())
+            self._pace.leave(self.clock.now())
             self._writes_out += turn is not Turn.NEXT
+            return True
         finally:
             self._leaving = False
-            self._admit()
-        try:
-            yield
-        finally:
-            self._out -= 1
-            self._writes_out -= turn is not Turn.NEXT
             self._admit()
 
     async def _place(self, turn: Turn) -> None:
@@ -252,43 +295,9 @@ class Pacer:
 
     def _has_place(self, turn: Turn) -> bool:
         only_reads = turn is Turn.NEXT and not self._writes_out
-        return self._out < (self.max_reads if only_reads else self._max_concurrency)
+        return self._pace.out < (self.max_reads if only_reads else self._max_concurrency)
 
-    async def _until_due(self) -> None:
+    async def _until_due(self, pace: Pace, *, early: float = 0.0) -> None:
         # A pause may begin during the sleep, so the time is asked for again after each.
-        while (wait := self._due() - self.clock.now()) > 0:
+        while (wait := pace.due(now := self.clock.now()) - early / self.rate - now) > 0:
             await self.clock.sleep(wait)
-        now = self.clock.now()
-        interval = 1 / self.rate
-        # A late timer is made up for; time in which nobody asked is not saved up.
-        on_time = now - self._next_send < interval
-        self._next_send = (self._next_send if on_time else now) + interval
-        self._sends.append(now)
-
-    def _due(self) -> float:
-        rate = self.rate
-        if rate == math.inf:
-            return self._resume_at
-        window = math.ceil(rate)
-        window_free = -math.inf
-        if len(self._sends) >= window:
-            window_free = self._sends[-window] + WINDOW_MARGIN * window / rate
-        return max(self._resume_at, self._next_send, window_free)
-
-    def _achieved(self, now: float) -> float:
-        """Requests of the last second that the server took; infinite where that can't be told."""
-        sent = sum(1 for at in self._sends if at > now - 1)
-        present = self.rate
-        if present < math.inf:
-            # One more, since a rate that is no whole number shows as the whole number below it.
-            return min(present, float(sent + 1))
-        # What is still out was sent beyond what the server takes, and will be refused as well. Where that is
-        # all, as when a batch begins on the heels of another, the refusal says nothing about our own rate.
-        return float(sent - self._out) if sent > self._out else math.inf
-
-    def _grown(self) -> float:
-        age = max(0.0, self.clock.now() - self._resume_at)
-        if self._learnt == math.inf or age > FORGOTTEN_AFTER:
-            return math.inf
-        cautious = self._learnt * (1 + SLOW_GROWTH * min(age, CAUTIOUS_FOR))
-        return float(cautious * FAST_GROWTH ** max(0.0, age - CAUTIOUS_FOR))

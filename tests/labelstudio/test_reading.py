@@ -103,6 +103,25 @@ async def test_a_refused_create_holds_back_the_whole_batch(clock: VirtualClock) 
     assert clock.now() == pytest.approx(1030)
 
 
+async def test_a_refused_import_holds_back_imports_alone(clock: VirtualClock) -> None:
+    script = Script(answer(429, None, retry_after="30"), USER, answer(201, {"import": 1}))
+    label_studio = script.label_studio(clock)
+    with pytest.raises(Throttled):
+        await label_studio.import_tasks(7, [])
+    await label_studio.whoami()
+    assert clock.now() == 1000
+    await label_studio.import_tasks(7, [])
+    assert clock.now() == pytest.approx(1030)
+
+
+async def test_maintenance_holds_back_everything_whatever_was_asked(clock: VirtualClock) -> None:
+    label_studio = Script(answer(503, None, retry_after="30"), USER).label_studio(clock)
+    with pytest.raises(Throttled):
+        await label_studio.import_tasks(7, [])
+    await label_studio.whoami()
+    assert clock.now() == pytest.approx(1030)
+
+
 async def test_no_cache_can_answer_a_read(clock: VirtualClock) -> None:
     script = Script(PAGE)
     label_studio = script.label_studio(clock)

@@ -329,6 +329,18 @@ def test_a_wait_may_stand_in_the_sentence_alone(serve: Serve) -> None:
     assert "Expected available in 48 seconds." in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("header", ["yes", "no"])
+def test_each_path_has_a_rate_limit_of_its_own(serve: Serve, header: str) -> None:
+    label_studio = serve(f"rate-limit:rate=0.1:on=import:header={header},rate-limit:rate=0.2:on=create")
+    created = [label_studio.create(), label_studio.create()]
+    imported = [label_studio.http.post("/api/projects/1/import", json=[{"text": "a"}]) for _ in range(2)]
+    assert [answer.status_code for answer in (*created, *imported)] == [201, 429, 201, 429]
+    assert "Expected available in 10 seconds." in imported[1].json()["detail"]
+    assert imported[1].headers.get("Retry-After") == ("10" if header == "yes" else None)
+    assert label_studio.http.get("/api/projects/1/").status_code == 200
+    assert [entry.fault for entry in label_studio.logged()] == ["", "429", "", "429"]
+
+
 @pytest.mark.parametrize("seconds", [600, -600])
 def test_a_clock_that_is_off_dates_answers_waits_and_projects(serve: Serve, seconds: int) -> None:
     label_studio = serve(f"clock:seconds={seconds},429:requests=2:retry-after=30:date=yes:on=create")
@@ -617,6 +629,8 @@ def test_text_and_file_say_the_same(tmp_path: Path) -> None:
         pytest.param("429:date=soon", "date is 'soon': give yes or no", id="flag"),
         pytest.param("502-down:requests=3", "502-down begins once: give after or at", id="an outage at a request"),
         pytest.param("429-down", "'429-down' is no kind of fault", id="an edge that throttles"),
+        pytest.param("rate-limit=0.5", "rate-limit holds for every request", id="a limit for some"),
+        pytest.param("rate-limit:rate=0", "rate-limit holds for every request", id="a limit that takes nothing"),
         pytest.param("clock:seconds=-4000", "its seconds is -4000: give -3600 to 3600", id="a clock"),
         pytest.param("unordered:order=", "order is '': give a text", id="no text"),
         pytest.param("old-body:keys=id", "old-body has no parameter keys: it takes none", id="keys"),

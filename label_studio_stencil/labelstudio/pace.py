@@ -1,0 +1,116 @@
+"""How fast requests that share a limit may leave: the rate that was set, and what refusals teach.
+
+Arithmetic on moments that it is given, without a clock.
+"""
+
+import math
+from collections import deque
+
+#: Part of the achieved rate that is kept after a refusal.
+DECREASE = 0.95
+#: Seconds after a pause, or requests where these take longer, in which the rate grows by `SLOW_GROWTH` in all; then by
+#: `FAST_GROWTH` a second, compounded.
+CAUTIOUS_FOR = 60.0
+CAUTIOUS_REQUESTS = 60
+SLOW_GROWTH = 0.05
+FAST_GROWTH = 1.02
+#: Seconds without a refusal after which the last one is forgotten.
+FORGOTTEN_AFTER = 600.0
+#: Lowest rate that refusals can bring about, in requests per second; longer waits are the server's
+#: `Retry-After`.
+LOWEST_RATE = 0.5
+#: Seconds longer than one in which no more leave than a rate that was set allows in one: timers and networks jitter.
+JITTER = 0.03
+#: Seconds that tell how fast it goes at present.
+LATELY = 10.0
+#: Sends whose times are remembered.
+REMEMBERED = 1024
+
+
+class Pace:
+    """The pace of requests that share a limit.
+
+    They leave evenly spaced. A late timer is made up for, but never more than the limit leave in any second and a little, so
+    neither a sliding nor a fixed window of one second on the server overflows. After a refusal they leave at 95 % of the rate
+    that was achieved, and then faster again, by 5 % over the first minute (or sixty requests), later by 2 % each second, never
+    above the rate that was set.
+
+    Args:
+        most: The highest rate, in requests per second; 0 is none.
+
+    Attributes:
+        out: Requests that left and are not answered yet.
+
+    Raises:
+        ValueError: `most` is negative or not finite.
+    """
+
+    def __init__(self, most: float = 0.0) -> None:
+        if not 0 <= most < math.inf:
+            raise ValueError(f"requests_per_second must be 0 (none) or more, not {most}")
+        self.out = 0
+        self._most = most / (1 + JITTER * most / math.ceil(most)) if most else math.inf
+        self._sends: deque[float] = deque(maxlen=REMEMBERED)
+        self._next_send = -math.inf
+        self._resume_at = -math.inf
+        self._learnt = math.inf
+
+    def rate(self, now: float) -> float:
+        """Present limit in requests per second: what was set, or less after refusals; infinite where none."""
+        return min(self._most, self._grown(now))
+
+    def due(self, now: float) -> float:
+        """When the next one may leave."""
+        rate = self.rate(now)
+        if rate == math.inf:
+            return self._resume_at
+        window = math.ceil(rate)
+        if len(self._sends) < window:
+            return max(self._resume_at, self._next_send)
+        return max(self._resume_at, self._next_send, self._sends[-window] + window / rate)
+
+    def leave(self, now: float) -> None:
+        """Count one that leaves."""
+        interval = 1 / self.rate(now)
+        # A late timer is made up for; time in which nobody asked is not saved up.
+        on_time = now - self._next_send < interval
+        self._next_send = (self._next_send if on_time else now) + interval
+        self._sends.append(now)
+        self.out += 1
+
+    def refuse(self, now: float, seconds: float) -> float:
+        """Hold back for `seconds` whatever has not left yet; by how many seconds that is longer than before.
+
+        Refusals that arrive during a pause are of the moment that brought it about: they slow nothing down once more.
+        """
+        if now >= self._resume_at:
+            self._learnt = max(LOWEST_RATE, DECREASE * self._achieved(now))
+        resume_at = max(self._resume_at, now + seconds)
+        longer = resume_at - max(self._resume_at, now)
+        self._resume_at = resume_at
+        return longer
+
+    def lately(self, now: float) -> float:
+        """Requests per second that left in the last ten; 0 where none did."""
+        sent = sum(1 for at in self._sends if at > now - LATELY)
+        began = max(self._sends[0], now - LATELY) if self._sends else now
+        return sent / (now - began) if now > began else 0.0
+
+    def _achieved(self, now: float) -> float:
+        """Requests of the last second that the server took; infinite where that can't be told."""
+        sent = sum(1 for at in self._sends if at > now - 1)
+        present = self.rate(now)
+        if present < math.inf:
+            # One more, since a rate that is no whole number shows as the whole number below it.
+            return min(present, float(sent + 1))
+        # What is still out was sent beyond what the server takes, and will be refused as well. Where that is
+        # all, as when a batch begins on the heels of another, the refusal says nothing about our own rate.
+        return float(sent - self.out) if sent > self.out else math.inf
+
+    def _grown(self, now: float) -> float:
+        age = max(0.0, now - self._resume_at)
+        if self._learnt == math.inf or age > FORGOTTEN_AFTER:
+            return math.inf
+        cautious_for = max(CAUTIOUS_FOR, CAUTIOUS_REQUESTS / self._learnt)
+        cautious = self._learnt * (1 + SLOW_GROWTH * min(1.0, age / cautious_for))
+        return float(cautious * FAST_GROWTH ** max(0.0, age - cautious_for))
