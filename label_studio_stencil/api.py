@@ -253,9 +253,13 @@ def label_studio_of(options: PlanOptions) -> AbstractAsyncContextManager[Instanc
     """
     token = options.token if isinstance(options.token, SecretStr) else SecretStr(options.token)
     if bool(options.url) != bool(token.get_secret_value()):
-        raise BadOption("url and token go together: give both, or neither to take those of the environment")
+        missing = "token" if options.url else "url"
+        raise BadOption(
+            f"url and token go together, and {missing} is missing.",
+            hint="Give both, or neither to take those of the environment.",
+        )
     if options.url and options.sandbox:
-        raise BadOption("url and sandbox: give one of them")
+        raise BadOption("url and sandbox exclude each other.", hint="Give one of them.")
     if options.sandbox:
         return open_sandbox(options)
     if not options.url:

@@ -368,4 +368,4 @@ def _group(tickets: Sequence[Ticket]) -> Group:
 def _told(problem: Problem) -> str:
     """A problem beside its row: the line is there already, and the code of the first."""
     place = f"{problem.column}: " if problem.column else ""
-    return f"{place}{problem.message}"
+    return f"{place}{problem.text}"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.problems import StencilError, shortened, shown
 from label_studio_stencil.redaction import redact, visible
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class Unusable(StencilError):
         reason: What is wrong with it: a sentence.
     """
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, *, hint: str = "") -> None:
         self.name, self.reason = name, reason
-        super().__init__(f"{name}: {reason}")
+        super().__init__(f"{name}: {reason}", hint=hint)
 
 
 class NotAllowed(Unusable):
@@ -137,13 +137,13 @@ def locate(where: str) -> Location:
         return Location(where, "file", "", where)
     scheme = scheme.lower()
     if scheme not in PROTOCOLS:
-        raise Unusable(name, f"this protocol is not opened; these are: {', '.join(PROTOCOLS)}.")
+        raise Unusable(name, "this protocol is not opened.", hint=f"These are: {', '.join(PROTOCOLS)}.")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     path = rest[len(host) :]
     if scheme == "file":
         path = unquote(path.partition("?")[0].partition("#")[0])
         if host not in ("", "localhost") or not path.strip("/") or "\0" in path:
-            raise Unusable(name, "this names no file: write file:///folder/sheet.csv.")
+            raise Unusable(name, "this names no file.", hint="Write file:///folder/sheet.csv.")
         return Location(where, "file", "", path)
     if not _NETLOC.fullmatch(host) or (not host and scheme != "memory") or "::" in path or not _has_port(host):
         raise Unusable(name, "the URL is malformed.")
@@ -250,7 +250,8 @@ class Asker:
         elif _climbs(where):
             raise NotAllowed(where.label, f"{self.who} may not name a URL with .. or . in its path.")
         if not any(place.holds(where) for place in self.places):
-            raise NotAllowed(where.label, self._refusal(where, folder=folder))
+            reason = f"this is outside of what {self.who} may open ({self._places()})."
+            raise NotAllowed(where.label, reason, hint=_to_allow(where, folder=folder))
         return where
 
     def root(self, where: Location) -> Path:
@@ -272,20 +273,19 @@ class Asker:
             return
         raise NotAllowed(
             where.label,
-            f"its server is at {address}, which is no public address; to open it, list it: {ALLOW}={address}",
-        )
-
-    def _refusal(self, where: Location, *, folder: bool) -> str:
-        # Where its links lead: to list where they stand would not help.
-        listed = visible(redact(str(Place.of(where if folder else where.above()))))
-        return (
-            f"this is outside of what {self.who} may open ({self._places()}); move it there, or list its folder where it is "
-            f"opened: {ALLOW}={listed}"
+            f"its server is at {address}, which is no public address.",
+            hint=f"To open it, list it: {ALLOW}={address}.",
         )
 
     def _places(self) -> str:
         places = [visible(redact(str(place))) for place in dict.fromkeys(self.places or ())]
         return f"{', '.join(places)} and below" if places else f"what {ALLOW} lists: nothing"
+
+
+def _to_allow(where: Location, *, folder: bool) -> str:
+    # Where its links lead: to list where they stand would not help.
+    listed = visible(redact(str(Place.of(where if folder else where.above()))))
+    return f"Move it there, or list its folder where it is opened: {ALLOW}={listed}"
 
 
 #: Who runs a command, or calls Stencil from Python.
@@ -337,7 +337,7 @@ def allowed(listed: str | None = None) -> tuple[tuple[Place, ...], tuple[Network
             written = entry if "://" in entry else str(Path(entry).expanduser())
             where = locate(f"{entry}any" if entry.endswith("://") else written)
         except (Unusable, RuntimeError) as error:
-            raise Unusable(ALLOW, f"{error} Separate folders, URLs and addresses by commas.") from None
+            raise Unusable(ALLOW, str(error), hint="Separate folders, URLs and addresses by commas.") from None
         places.append(replace(Place.of(where), host="") if entry.endswith("://") else Place.of(where))
     return tuple(places), (*networks, *_addresses(places))
 
@@ -403,7 +403,7 @@ def read(where: str, asker: Asker, *, most: int) -> bytes:
     """
     if where == STANDARD_INPUT:
         if not asker.at_home:
-            raise NotAllowed(where, "there is no standard input where this is read: give a path or a URL.")
+            raise NotAllowed(where, "there is no standard input where this is read.", hint="Give a path or a URL.")
         return drained(sys.stdin.buffer, "<stdin>", most)
     found = asker.check(locate(where))
     with _usable(found, doing="can't be read: ", kind="file"):
@@ -463,10 +463,10 @@ def drained(file: Readable, label: str, most: int) -> bytes:
     content = io.BytesIO()
     while piece := file.read(_PIECE):
         if not isinstance(piece, bytes):
-            raise Unusable(label, "this is open for text: open it with 'rb', so that its encoding can be seen.")
+            raise Unusable(label, "this is open for text.", hint="Open it with 'rb', so that its encoding can be seen.")
         content.write(piece)
         if content.tell() > most:
-            raise TooLarge(label, f"it has more than {most // 1_000_000} MB; at most those are read: split it.")
+            raise TooLarge(label, f"it has more than {most // 1000000} MB; at most those are read.", hint="Split it.")
     return content.getvalue()
 
 
@@ -511,12 +511,12 @@ def _check_kind(found: os.stat_result, where: Location, most: int, *, pipes: boo
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode) and not stat.S_ISLNK(found.st_mode):
-        raise Missing(where.label, "this is a device, not a file; for standard input write -.")
+        raise Missing(where.label, "this is a device, not a file.", hint="For standard input write -.")
     if stat.S_ISFIFO(found.st_mode) and not pipes:
         raise Missing(where.label, "this is a pipe, not a file.")
     if found.st_size > most:
         size, limit = found.st_size // 1_000_000, most // 1_000_000
-        raise TooLarge(where.label, f"it has {size} MB; at most {limit} MB are read: split it.")
+        raise TooLarge(where.label, f"it has {size} MB; at most {limit} MB are read.", hint="Split it.")
 
 
 def _descend(root: Path, path: Path, *, make: bool = False) -> int:
@@ -570,7 +570,7 @@ def _reason(error: BaseException, where: Location) -> str:
     user, _, _ = where.host.rpartition("@")
     _, _, query = where.path.partition("?")
     secrets_of_url = [] if where.is_local else [user, user.partition(":")[2], query, unquote(user)]
-    text = visible(redact(" ".join(str(words).split()), secrets_of_url))[:_REASON_LENGTH]
+    text = shortened(visible(redact(" ".join(str(words).split()), secrets_of_url)), _REASON_LENGTH)
     return text if text.endswith(".") else f"{text}."
 
 
@@ -604,8 +604,8 @@ def _from_web(where: Location, asker: Asker, most: int) -> bytes:
             if not answer.has_redirect_location:
                 if not answer.is_success:
                     kind = Missing if answer.status_code == HTTPStatus.NOT_FOUND else Unusable
-                    hint = ": does it need a sign-in?" if answer.status_code in (401, 403) else "."
-                    raise kind(where.label, f"its server answers with status {answer.status_code}{hint}")
+                    hint = "Does it need a sign-in?" if answer.status_code in (401, 403) else ""
+                    raise kind(where.label, f"its server answers with status {answer.status_code}.", hint=hint)
                 return drained(_Stream(answer.iter_bytes()), where.label, most)
             target = locate(urljoin(where.given, answer.headers["location"]))
         if not target.is_web or (where.scheme, target.scheme) == ("https", "http"):
@@ -721,7 +721,7 @@ class Folder:
         self._asker = asker
         self.name = self._where.label
         if self._where.is_web:
-            raise Unusable(self.name, "nothing can be written to a web server: name a folder or a bucket.")
+            raise Unusable(self.name, "nothing can be written to a web server.", hint="Name a folder or a bucket.")
         self.is_local = self._where.is_local
         with self._usable():
             _check_host(self._where, asker)
@@ -795,7 +795,7 @@ class Folder:
                 raise Missing(self.name, f"there is no such folder{looked}.") from None
         files = [entry["name"] for entry in listed if entry["type"] == "file"]
         if path in files:
-            raise Unusable(self.name, "this is a file; name the folder that sheets are put into.")
+            raise Unusable(self.name, "this is a file.", hint="Name the folder that sheets are put into.")
         return [name.rpartition("/")[2] for name in files]
 
     def entry(self, name: str) -> Entry | None:

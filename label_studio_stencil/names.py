@@ -22,10 +22,21 @@ T = TypeVar("T", bound=Named)
 _NEAREST = 3
 
 
+def or_listed(items: Sequence[str]) -> str:
+    """`a`, `a or b`, or `a, b or c`."""
+    *head, last = items
+    return f"{', '.join(head)} or {last}" if head else last
+
+
 def nearest(name: str, known: Iterable[str], *, most: int = _NEAREST, cutoff: float = 0.6) -> list[str]:
     """The names that are spelt most like this one, best first; blanks, case and invisible characters do not count."""
     folded = {_folded(each): each for each in known}
     return [folded[each] for each in difflib.get_close_matches(_folded(name), list(folded), n=most, cutoff=cutoff)]
+
+
+def same_or_nearest(name: str, known: Sequence[str]) -> list[str]:
+    """The one that differs in blanks, case and invisible characters alone; else those that are spelt most like it."""
+    return [each for each in known if _folded(each) == _folded(name)][:1] or nearest(name, known)
 
 
 def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str) -> T | Problem:
@@ -52,19 +63,22 @@ def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str)
             return fitting[0]
         if fitting:
             ids = ", ".join(str(item.id) for item in fitting)
-            message = f"{len(fitting)} {kind}s are named {shown(reference)!r} (ids {ids}): give the id instead."
-            return Problem(f"{kind}-ambiguous", message, column=kind, value=shown(reference))
-    return Problem(f"{kind}-unknown", _unknown(reference, items, names, kind), column=kind, value=shown(reference))
+            message = f"{len(fitting)} {kind}s are named {shown(reference)!r} (ids {ids})."
+            hint = "Give the id instead."
+            return Problem(f"{kind}-ambiguous", message, column=kind, value=shown(reference), hint=hint)
+    message = f"no {kind} has this id or name."
+    hint = _nearest_of(reference, items, names, kind)
+    return Problem(f"{kind}-unknown", message, column=kind, value=shown(reference), hint=hint)
 
 
-def _unknown(reference: str, items: Sequence[Named], names: Sequence[str], kind: str) -> str:
+def _nearest_of(reference: str, items: Sequence[Named], names: Sequence[str], kind: str) -> str:
     ids = {name: _with_id(shown(name), item.id) for item, name in zip(items, names, strict=True)}
     near = nearest(reference, ids, cutoff=0.5)
     if near:
-        return f"no {kind} has this id or name; the nearest are {', '.join(ids[name] for name in near)}."
+        return f"Did you mean {or_listed([ids[name] for name in near])}?"
     if not items:
-        return f"no {kind} has this id or name: Label Studio shows this token none like it."
-    return f"no {kind} has this id or name; `stencil {kind} list` shows all {len(items)}."
+        return "Label Studio shows this token none like it."
+    return f"`stencil {kind} list` shows all {len(items)}."
 
 
 def _with_id(name: str, number: int | None) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from label_studio_stencil.names import or_listed
 from label_studio_stencil.problems import StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome
 
@@ -145,18 +146,22 @@ def options_of(model: type[O], given: Mapping[str, Any]) -> O:
     try:
         return model(**given)
     except ValidationError as error:
-        raise BadOption("; ".join(_told(error, list(model.model_fields)))) from None
+        told = _told(error, list(model.model_fields))
+        raise BadOption(
+            "; ".join(message for message, _ in told), hint=" ".join(hint for _, hint in told if hint)
+        ) from None
 
 
-def _told(error: ValidationError, known: Sequence[str]) -> list[str]:
-    reasons: dict[str, str] = {}
+def _told(error: ValidationError, known: Sequence[str]) -> list[tuple[str, str]]:
+    """A sentence on each option that can't be taken, and a hint."""
+    reasons: dict[str, tuple[str, str]] = {}
     for each in error.errors(include_url=False, include_input=False):
         name = str(each["loc"][0]) if each["loc"] else ""
         if each["type"] == "extra_forbidden":
             close = difflib.get_close_matches(name, known, n=3)
-            nearest = f"; the nearest are {', '.join(close)}" if close else f"; these are: {', '.join(known)}"
-            reasons[name] = f"there is no option {shown(name)!r}{nearest}"
-        reasons.setdefault(name, f"{name}: {each['msg']}")
+            hint = f"Did you mean {or_listed(close)}?" if close else f"These are: {', '.join(known)}."
+            reasons[name] = (f"there is no option {shown(name)!r}.", hint)
+        reasons.setdefault(name, (f"{name}: {each['msg']}", ""))
     return list(reasons.values())
 
 
@@ -175,7 +180,9 @@ def most_failures(text: str, rows: int) -> float:
     except ValueError:
         number = -1.0
     if not (0 <= number < math.inf) or (share and number > 100) or (not share and number != int(number)):
-        raise BadOption(f"max_failures is {text!r}: give a number of rows (10) or a share of them (5%)")
+        raise BadOption(
+            f"`max_failures={words}` is no number.", hint="Give a number of rows (10) or a share of them (5%)."
+        )
     return rows * number / 100 if share else number
 
 
@@ -191,7 +198,10 @@ def chosen_lines(text: str) -> range | None:
     first, dash, last = (part.strip() for part in words.partition("-"))
     numbers = [int(part) if part.isascii() and part.isdigit() else 0 for part in (first, last if dash else first)]
     if not 1 <= numbers[0] <= numbers[1]:
-        raise BadOption(f"lines is {text!r}: give the first and the last line of the sheet (2-500), or one line (7)")
+        raise BadOption(
+            f"`lines={words}` names no lines.",
+            hint="Give the first and the last line of the sheet (2-500), or one line (7).",
+        )
     return range(numbers[0], numbers[1] + 1)
 
 

@@ -21,11 +21,12 @@ class Problem:
 
     Attributes:
         code: Stable slug, such as `title-too-long`.
-        message: One sentence that says what is wrong and what to do about it.
+        message: One sentence that says what is wrong.
         line: Number of the row in its file (the header is line 1), or `None` where the problem is the sheet's.
         column: Name of the column, or `None` where the problem is the row's.
         value: The cell as it was read, cut to `SHOWN_VALUE_LENGTH` characters and without line breaks; `None` where there is
             none to show or where it must not be shown (passwords).
+        hint: What to do about it: a sentence with the value or option to use. Empty where the entry of the code says it all.
     """
 
     code: str
@@ -33,9 +34,15 @@ class Problem:
     line: int | None = None
     column: str | None = None
     value: str | None = None
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is wrong and what to do about it, in one line."""
+        return f"{self.message} {self.hint}".rstrip()
 
     def __str__(self) -> str:
-        """One line: place, value, sentence, code."""
+        """One line: place, value, sentence, hint, code."""
         return str(ProblemGroup((self,)))
 
 
@@ -65,14 +72,32 @@ class ProblemGroup:
         first = self.problems[0].message
         return first if all(each.message == first for each in self.problems) else f"for example, {first}"
 
+    @property
+    def hint(self) -> str:
+        """What to do about the first of them."""
+        return self.problems[0].hint
+
+    @property
+    def text(self) -> str:
+        """What is wrong and what to do about it, in one line."""
+        return f"{self.message} {self.hint}".rstrip()
+
     def __str__(self) -> str:
+        """One line: places, values, sentence, hint, code."""
+        return self._line(self.text)
+
+    @property
+    def without_hint(self) -> str:
         """One line: places, values, sentence, code."""
+        return self._line(self.message)
+
+    def _line(self, text: str) -> str:
         first, lines = self.problems[0], self.lines
         place = [f"{'line' if len(self.problems) == 1 else 'lines'} {lines}"] if lines else []
         place += [f"column {first.column}"] if first.column is not None else []
         shown = [f"{', '.join(place)}:"] if place else []
         shown += [f"{self.values}:"] if self.values else []
-        return " ".join([*shown, self.message, f"[{first.code}]"])
+        return " ".join([*shown, text, f"[{first.code}]"])
 
 
 def grouped(problems: Iterable[Problem]) -> list[ProblemGroup]:
@@ -83,7 +108,7 @@ def grouped(problems: Iterable[Problem]) -> list[ProblemGroup]:
     groups: dict[object, list[Problem]] = {}
     times: Counter[object] = Counter()
     for problem in problems:
-        cause = (problem.code, problem.column, _NUMBER.sub("0", problem.message))
+        cause = (problem.code, problem.column, _NUMBER.sub("0", problem.message), _NUMBER.sub("0", problem.hint))
         times[cause, problem.line] += 1
         groups.setdefault((cause, times[cause, problem.line]), []).append(problem)
     return [ProblemGroup(tuple(group)) for group in groups.values()]
@@ -93,7 +118,28 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class StencilError(Exception):
-    """Base of all errors that are raised on purpose: the text is for the user."""
+    """Base of all errors that are raised on purpose: the text is for the user.
+
+    Attributes:
+        message: What happened.
+        hint: What to do about it: a sentence with the command or value to use; empty where there is nothing to say.
+    """
+
+    hint = ""
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        if hint:
+            self.hint = hint
+
+    @property
+    def message(self) -> str:
+        """What happened."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        """What happened and what to do about it, in one line."""
+        return f"{self.message} {self.hint}".rstrip()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy without calling `__init__` again, which may take something else than the text."""
@@ -145,5 +191,13 @@ def counted(number: int, noun: str) -> str:
 
 def shown(value: object) -> str:
     """A cell's value as one line, cut to `SHOWN_VALUE_LENGTH` characters."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= SHOWN_VALUE_LENGTH else text[: SHOWN_VALUE_LENGTH - 1] + "…"
+    return shortened(" ".join(str(value).split()), SHOWN_VALUE_LENGTH)
+
+
+def shortened(text: str, length: int) -> str:
+    """A line of at most `length` characters, cut between words where that leaves most of it."""
+    if len(text) <= length:
+        return text
+    head = text[: length - 1]
+    words = head if text[length - 1].isspace() else head.rpartition(" ")[0]
+    return f"{(words if len(words) > length // 2 else head).rstrip()}…"

@@ -50,6 +50,9 @@ MAX_CONCURRENCY = 4
 COMMUNITY_MAX_CONCURRENCY = 1
 
 
+_IS = {1: "is", 2: "are"}
+
+
 class MissingSettings(StencilError):
     """The environment does not say which Label Studio to talk to, or with what token."""
 
@@ -81,8 +84,9 @@ class LabelStudioSettings:
         missing = [name for name, value in found.items() if not value]
         if missing:
             raise MissingSettings(
-                f"Set {URL_VARIABLE} to the address of your Label Studio and {TOKEN_VARIABLE} to your token; "
-                f"missing: {' and '.join(missing)}. With --sandbox neither is needed."
+                f"The environment does not say which Label Studio to use: {' and '.join(missing)} {_IS[len(missing)]} not set.",
+                hint=f"Set {URL_VARIABLE} to the address of your Label Studio and {TOKEN_VARIABLE} to your token; "
+                "`sandbox=True` needs neither.",
             )
         return cls(
             url=base_address(found[URL_VARIABLE]),

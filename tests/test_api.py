@@ -163,11 +163,11 @@ async def test_headers_go_with_each_request_and_are_in_no_repr() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"templat": "1"}, "there is no option 'templat'; the nearest are template"),
+        ({"templat": "1"}, "there is no option 'templat'. Did you mean template"),
         ({"mode": "upsert"}, "mode: "),
         ({"max_concurrency": 65}, "max_concurrency: "),
-        ({"max_failures": "some"}, "max_failures is 'some'"),
-        ({"lines": "9-2"}, "lines is '9-2'"),
+        ({"max_failures": "some"}, "`max_failures=some` is no number"),
+        ({"lines": "9-2"}, "`lines=9-2` names no lines"),
     ],
     ids=["no such option", "no such choice", "too many", "no share", "no lines"],
 )

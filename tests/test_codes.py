@@ -125,7 +125,7 @@ def test_explain_prints_the_entry_of_a_code(capsys: pytest.CaptureFixture[str]) 
 
 def test_explain_names_the_nearest_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "title-to-short"]) == 2
-    assert capsys.readouterr().err == "There is no code 'title-to-short': did you mean title-too-short?\n"
+    assert capsys.readouterr().err == "error: There is no code 'title-to-short'.\nhint: Did you mean title-too-short?\n"
 
 
 def test_explain_alone_lists_every_code(capsys: pytest.CaptureFixture[str]) -> None:

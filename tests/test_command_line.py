@@ -18,8 +18,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from label_studio_sandbox import Sandbox
-from label_studio_stencil.api import CreateOptions
+from label_studio_sandbox import Answer, Call, Proceed, Sandbox
+from label_studio_stencil.api import BadOption, CreateOptions, plan
 from label_studio_stencil.batch import Batch
 from label_studio_stencil.cli import main
 
@@ -251,7 +251,7 @@ def test_result_files_that_could_not_be_written_are_no_success(stencil: Stencil,
     done = stencil("create", "-", *DEFAULTS, "--output", str(tmp_path), stdin="title\nOne of one\n")
     assert done.code == 1
     assert "1 created" in done.stdout
-    assert "were not written" in done.stderr
+    assert done.stderr.startswith(f"error: Results can't be written to {tmp_path}: ")
     assert "failed.csv are in" not in done.stderr
 
 
@@ -265,12 +265,14 @@ def test_who_closes_the_output_early_gets_the_exit_code_all_the_same(sandbox: Sa
     assert running.returncode == 1
 
 
-def test_an_unexpected_error_is_one_line(stencil: Stencil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_one_line_and_a_hint(
+    stencil: Stencil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("a file where a folder should be")
     monkeypatch.setenv("STENCIL_SANDBOX_DATA", str(tmp_path / "file" / "data"))
     done = stencil("plan", "-", "--sandbox", *DEFAULTS, stdin="title\nOne\n")
     assert done.code == 2
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.splitlines()[1:] == ["[sandbox] hint: STENCIL_TRACEBACK=1 shows where it happened."]
     assert str(tmp_path / "file") in done.stderr
 
 
@@ -283,7 +285,7 @@ def test_an_error_amid_a_batch_leaves_its_report_and_its_files(
     monkeypatch.setattr(Batch, "carry_out_steps", broken)
     done = stencil("create", "-", *DEFAULTS, "--output", str(tmp_path), stdin="title\nOne\n")
     assert done.code == 1
-    assert "ZeroDivisionError: nobody has foreseen it (STENCIL_TRACEBACK=1 shows where)" in done.stderr
+    assert "error: ZeroDivisionError: nobody has foreseen it\nhint: STENCIL_TRACEBACK=1" in done.stderr
     assert "1 created" in done.stdout
     assert "created" in (tmp_path / "results.csv").read_text(encoding="utf-8-sig")
 
@@ -306,18 +308,37 @@ def test_a_missing_setting_exits_2_and_names_both(
     [
         pytest.param(["create", "no such file.csv"], "no such file.csv", id="no such sheet"),
         pytest.param(["create", str(EXAMPLE), "--max-concurrency", "65"], "--max-concurrency", id="bad number"),
-        pytest.param(["create", str(EXAMPLE), "--max-failures", "some"], "max_failures", id="bad share"),
+        pytest.param(
+            ["create", str(EXAMPLE), "--max-failures", "some"],
+            "error: `--max-failures some` is no number.\nhint: Give a number of rows (10)",
+            id="bad share",
+        ),
         pytest.param(["create", str(EXAMPLE), "--output", "/proc/nowhere"], "/proc/nowhere", id="bad output"),
-        pytest.param(["crate"], "there is no 'crate'; did you mean create?", id="no such command"),
-        pytest.param(["template", "lst"], "did you mean list?", id="no such subcommand"),
-        pytest.param(["plan", "a.csv", "--tempalte", "1"], "did you mean --template?", id="no such option"),
-        pytest.param(["create", "a.csv", "--mode", "upadte"], "did you mean update?", id="no such choice"),
+        pytest.param(["crate"], "error: there is no command 'crate'\nhint: Did you mean create?", id="no such command"),
+        pytest.param(
+            ["template", "lst"], "there is no command 'lst'\nhint: Did you mean list?", id="no such subcommand"
+        ),
+        pytest.param(["plan", "a.csv", "--tempalte", "1"], "hint: Did you mean --template?", id="no such option"),
+        pytest.param(["sandbox", "--latency-ms", "slow"], "--latency-ms: 'slow' is not a number", id="no number"),
+        pytest.param(["sandbox", "--port", "1.5"], "--port: '1.5' is not a whole number", id="no whole number"),
+        pytest.param(
+            ["create", "a.csv", "--mode", "upadte"],
+            "argument --mode: there is no 'upadte'\nhint: Did you mean update?",
+            id="no such choice",
+        ),
     ],
 )
 def test_bad_usage_exits_2_with_a_sentence(stencil: Stencil, arguments: list[str], said: str) -> None:
     done = stencil(*arguments)
     assert done.code == 2
     assert said in done.stderr
+
+
+def test_an_option_is_named_as_whoever_reads_the_message_writes_it(stencil: Stencil) -> None:
+    with pytest.raises(BadOption, match=r"^`lines=9-2` names no lines\. Give"):
+        asyncio.run(plan([{"title": "One"}], lines="9-2", sandbox=True))
+    assert stencil("plan", "-", "--lines", "9-2", stdin="title\nOne\n").stderr.startswith("error: `--lines 9-2` names")
+    assert "hint: Shorten it, or use `--long-titles cut`." in stencil("check", "-", stdin=f"title\n{'a' * 51}\n").stderr
 
 
 @pytest.mark.parametrize("command", [[], ["template"], ["workspace"]], ids=["stencil", "template", "workspace"])
@@ -339,7 +360,43 @@ def test_a_label_studio_that_does_not_answer_exits_2(stencil: Stencil, monkeypat
     monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:1")
     done = stencil("plan", str(EXAMPLE))
     assert done.code == 2
-    assert "no connection" in done.stderr
+    assert done.stderr.startswith("error: GET http://127.0.0.1:1/api/version/: no connection")
+    assert "\nhint: Is LABEL_STUDIO_URL the address of a server that runs?" in done.stderr
+
+
+async def community(call: Call, proceed: Proceed) -> Any:
+    """The sandbox as it would be, were it Community."""
+    if call.path == "/api/version/":
+        return Answer({"release": "1.23.2", "edition": "Community"}).response()
+    return await proceed()
+
+
+@pytest.mark.parametrize(
+    ("sheet", "said"),
+    [
+        pytest.param(
+            "title,template\nOne of one,text classification\n",
+            "  hint: Did you mean `gallery:Text Classification`?",
+            id="project template",
+        ),
+        pytest.param(
+            "title,template,zork\nOne of one,gallery:Text Classification,1\n",
+            "  hint: Community ignores settings that it does not know. To carry the column through to the results, start its "
+            "name with _.",
+            id="unknown column",
+        ),
+    ],
+)
+def test_on_community_a_hint_names_what_that_edition_takes(
+    stencil: Stencil, monkeypatch: pytest.MonkeyPatch, sheet: str, said: str
+) -> None:
+    with Sandbox(interceptors=[community]) as label_studio:
+        monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+        monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
+        done = stencil("plan", "-", stdin=sheet)
+    assert done.code == 2
+    assert said in done.stderr.splitlines()
+    assert "--allow-unknown-fields" not in done.stderr
 
 
 def test_the_sandbox_needs_no_setting_and_says_so_in_every_line(

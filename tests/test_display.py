@@ -1,10 +1,13 @@
 """What the command line writes for a machine."""
 
+import io
 import json
 
 import pytest
 
 from label_studio_stencil.cli.display import Display
+from label_studio_stencil.codes import CODES
+from label_studio_stencil.problems import Problem
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 from tests.report.reports import report, row
 
@@ -54,3 +57,42 @@ def test_a_table_in_a_pipe_has_a_line_for_each_row_and_tabs_between_its_cells(
     assert capsys.readouterr().out == (
         "reference\tname\n" + "1\t" + ("A long name " * 20).strip() + "\n2\tTwo lines and a tab\n"
     )
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what is written on it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_message_is_wrapped_between_words_on_a_terminal_and_not_at_all_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "a sentence of many words that is longer than this terminal is wide, and goes on and on " * 3
+    Display().error(text)
+    assert capsys.readouterr().err.count("\n") == 1
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "37")
+    monkeypatch.setenv("NO_COLOR", "1")
+    Display().error(text)
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= 37
+    assert " ".join(line.strip() for line in lines) == text.strip()
+
+
+def test_the_hint_of_many_problems_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = [
+        Problem("not-a-colour", "color takes a colour.", line=2, column="color", value="red"),
+        Problem("not-a-colour", "color takes no name.", line=3, column="color", value="blue"),
+        Problem("title-too-long", "the title is long.", line=4, column="title", hint='Use `long_titles="cut"`.'),
+    ]
+    Display().problems("sheet.csv", problems)
+    assert capsys.readouterr().err.splitlines() == [
+        "sheet.csv: line 2, column color: 'red': color takes a colour. [not-a-colour]",
+        f"  hint: {CODES['not-a-colour'].remedy}",
+        "sheet.csv: line 3, column color: 'blue': color takes no name. [not-a-colour]",
+        "sheet.csv: line 4, column title: the title is long. [title-too-long]",
+        "  hint: Use `--long-titles cut`.",
+    ]

@@ -27,6 +27,7 @@ PARTS: dict[str, Any] = {
     "may_pass": False,
     "message": "A sentence.",
     "method": "POST",
+    "hint": "Correct it.",
     "name": "projects.csv",
     "notes": ("Read as Latin-1.",),
     "output": "results",

@@ -351,7 +351,7 @@ def test_what_a_server_says_of_an_error_is_not_quoted(web: Web) -> None:
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500, 503])
 def test_the_status_of_an_address_that_has_no_sheet_is_told(web: Web, status: int) -> None:
     web.answers["/s.csv"] = (status, {}, b"title\nA page of this status\n")
-    hint = ": does it need a sign-in\\?" if status in (401, 403) else "."
+    hint = ". Does it need a sign-in\\?" if status in (401, 403) else "."
     with pytest.raises(SheetUnreadable, match=f"its server answers with status {status}{hint}"):
         read_sheet(f"{web.url}/s.csv")
 

@@ -71,10 +71,10 @@ def test_lines_are_a_range_or_one(text: str, lines: range | None) -> None:
 
 @pytest.mark.parametrize("text", ["0", "0-3", "5-2", "2-", "-5", "2-5-7", "two", "1.5", "²-3", "2,4"])
 def test_other_lines_are_refused_with_the_value_and_an_example(text: str) -> None:
-    with pytest.raises(BadOption, match=rf"lines is '{text}': give .*2-500"):
+    with pytest.raises(BadOption, match=rf"`lines={text}` names no lines. Give .*2-500"):
         chosen_lines(text)
 
 
 def test_lines_without_a_row_are_refused_with_those_that_have_one() -> None:
-    with pytest.raises(BadOption, match=r"lines is '90-99': .* on lines 2 to 11"):
+    with pytest.raises(BadOption, match=r"`lines=90-99` .* on lines 2 to 11"):
         check(read_sheet(SHEET), Options(lines="90-99"))

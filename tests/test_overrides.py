@@ -259,7 +259,7 @@ def test_the_rows_own_fields_are_no_overrides(field: str) -> None:
 def test_an_unknown_field_names_the_nearest(name: str, near: str) -> None:
     found = problem(name, "1")
     assert found.code == "unknown-field"
-    assert found.message.endswith(f"did you mean {near}?")
+    assert found.hint == f"Did you mean {near}?"
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ def test_two_variables_name_the_studio() -> None:
 @pytest.mark.parametrize(
     ("environ", "missing"),
     [
-        ({}, "missing: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY."),
-        (URL, "missing: LABEL_STUDIO_API_KEY."),
-        (TOKEN, "missing: LABEL_STUDIO_URL."),
-        ({**URL, "LABEL_STUDIO_API_KEY": "  "}, "missing: LABEL_STUDIO_API_KEY."),
+        ({}, "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set."),
+        (URL, ": LABEL_STUDIO_API_KEY is not set."),
+        (TOKEN, ": LABEL_STUDIO_URL is not set."),
+        ({**URL, "LABEL_STUDIO_API_KEY": "  "}, ": LABEL_STUDIO_API_KEY is not set."),
     ],
     ids=["both", "token", "url", "blank"],
 )
@@ -38,7 +38,7 @@ def test_what_is_missing_is_named_beside_both_variables(environ: dict[str, str],
     assert missing in message
     assert "LABEL_STUDIO_URL to" in message
     assert "LABEL_STUDIO_API_KEY to" in message
-    assert "--sandbox" in message
+    assert "`sandbox=True`" in message
 
 
 def test_the_environment_is_read_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,26 +52,46 @@ class Parser(argparse.ArgumentParser):
         chosen, unknown = self.parse_known_args(args, namespace)
         if unknown:
             parser: Parser = chosen.parser
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}{parser._nearest(unknown[0])}")
+            parser._end(
+                f"unrecognized arguments: {' '.join(unknown)}",
+                _near(unknown[0].partition("=")[0], parser._option_string_actions),
+            )
         return chosen
 
     def error(self, message: str) -> NoReturn:
         """End with a message, without a list of all options before it."""
-        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help lists what there is.\n")
+        self._end(message)
+
+    def _end(self, message: str, hint: str = "") -> NoReturn:
+        message, _, more = message.partition(_HINT)
+        hint = hint or more or f"`{self.prog} --help` shows all options."
+        self.exit(2, f"error: {message}\nhint: {hint}\n")
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)  # what argparse itself calls
+        except argparse.ArgumentError as error:
+            if isinstance(error.__context__, argparse.ArgumentTypeError):
+                raise
+            kind = "a whole number" if action.type in (int, _port) else "a number"
+            raise argparse.ArgumentError(action, f"{arg_string!r} is not {kind}") from None
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             names = [str(each) for each in action.choices]
-            raise argparse.ArgumentError(action, f"there is no {value!r}{_near(str(value), names)}")
+            what = "command " if isinstance(action, argparse._SubParsersAction) else ""
+            named = None if what else action
+            raise argparse.ArgumentError(named, f"there is no {what}{value!r}{_HINT}{_near(str(value), names)}")
 
-    def _nearest(self, unknown: str) -> str:
-        return _near(unknown.partition("=")[0], self._option_string_actions)
+
+#: Stands before the hint in a message of argparse, which has no place for one.
+_HINT = "\nhint: "
 
 
 def _near(word: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1)
-    return f"; did you mean {close[0]}?" if close else f" (choose from {', '.join(names)})" if len(names) < 10 else ""
+    return f"Did you mean {close[0]}?" if close else f"Choose from {', '.join(names)}." if len(names) < 10 else ""
 
 
 def parser() -> Parser:
@@ -220,7 +240,7 @@ def _option(parser: Parser, model: type[Options], name: str, *, default: object 
         try:
             return getattr(options_of(model, {name: text}), name)
         except BadOption as bad:
-            raise argparse.ArgumentTypeError(str(bad).partition(": ")[2]) from None
+            raise argparse.ArgumentTypeError(bad.message.partition(": ")[2]) from None
 
     parser.add_argument(flag, type=value, default=default, metavar=_METAVARS[name], help=words)
 

@@ -11,7 +11,7 @@ from label_studio_stencil import api
 from label_studio_stencil.access import Instance
 from label_studio_stencil.api import CheckOptions, CreateOptions, PlanOptions, label_studio_of, with_files
 from label_studio_stencil.batch import Batch, prepare
-from label_studio_stencil.cli.display import Display, Progress
+from label_studio_stencil.cli.display import Display, Progress, as_typed
 from label_studio_stencil.cli.interrupts import INTERRUPTED, Interrupts
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Options, most_failures, options_of
@@ -66,7 +66,7 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         display.code = code or int(not report.ok or bool(report.output_error))
         display.report(report)
         if report.output_error:
-            display.error(f"The result files were not written: {report.output_error}")
+            display.error(f"error: {report.output_error}")
         elif options.output:
             display.note(f"results.csv and failed.csv are in {options.output}")
         elif not report.ok:
@@ -130,7 +130,8 @@ def _checked(chosen: argparse.Namespace, options: Options) -> Checked:
 
 def _show_problems(invalid: InvalidSheet, display: Display) -> int:
     display.problems(invalid.sheet, invalid.problems, invalid.notes)
-    display.error(f"{counted(len(invalid.problems), 'problem')}; nothing was created.")
+    hint = f"`stencil explain {invalid.problems[0].code}` says more about a code." if invalid.problems else ""
+    display.error(f"{counted(len(invalid.problems), 'problem')}; nothing was created.", hint)
     return display.nothing_done
 
 
@@ -141,12 +142,13 @@ def check(chosen: argparse.Namespace, display: Display) -> int:
     rows = counted(found.rows, "row")
     if found.problems:
         display.problems(found.sheet, found.problems, found.notes)
-        display.error(f"{counted(len(found.problems), 'problem')} in {rows}.")
+        hint = f"`stencil explain {found.problems[0].code}` says more about a code."
+        display.error(f"{counted(len(found.problems), 'problem')} in {rows}.", hint)
         return 2
     if display.machine:
         display.problems(found.sheet, (), found.notes)
     for note in found.notes:
-        display.say(f"{found.sheet}: {note}")
+        display.say(f"{found.sheet}: {as_typed(note)}")
     end = "" if found.online else " Templates and workspaces of a Label Studio were not looked up."
     display.say(f"{found.sheet}: {rows}, no problems.{end}")
     return 0
@@ -157,7 +159,10 @@ def workspace_list(chosen: argparse.Namespace, display: Display) -> int:
 
     async def rows(label_studio: Instance) -> list[dict[str, object]]:
         if label_studio.edition is Edition.COMMUNITY:
-            raise StencilError("Workspaces exist in Label Studio Enterprise alone, and this Label Studio is Community.")
+            raise StencilError(
+                f"{label_studio.name} is Label Studio Community, and workspaces exist in Enterprise alone.",
+                hint="Leave out the column `workspace` of your sheets.",
+            )
         return [
             {"id": each.id, "title": each.title, "archived": each.is_archived}
             for each in await label_studio.client.workspaces()
@@ -192,7 +197,7 @@ def serve_sandbox(chosen: argparse.Namespace, display: Display) -> int:
     try:
         faults = from_argument(chosen.faults) if chosen.faults is not None else None
     except BadFaults as bad:
-        display.error(f"--faults: {bad}.")
+        display.error(f"error: --faults: {bad}.")
         return 2
     return serve(port=chosen.port, data=chosen.data, token=chosen.token, latency_ms=chosen.latency_ms, faults=faults)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -15,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from label_studio_stencil.problems import Problem, StencilError, counted, problem_lines
+from label_studio_stencil.codes import CODES
+from label_studio_stencil.problems import MOST_SHOWN, Problem, StencilError, counted, grouped
 from label_studio_stencil.redaction import redact, visible
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 from label_studio_stencil.report.report import Report
@@ -28,7 +30,10 @@ _EVERY = 0.2
 TRACEBACK = "STENCIL_TRACEBACK"
 
 #: Text is shown as it is: nothing in it is markup, or stands for a picture.
-_PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+
+#: An option as messages name it, for Python callers: `mode="update"`, `sandbox=True`.
+_OPTION = re.compile(r"`([a-z_]+)=([^`]*)`")
 
 
 class Progress(NamedTuple):
@@ -57,8 +62,9 @@ class Display:
         self.began = time.monotonic() if began is None else began
         self.code = 0
         self.prefix = "[sandbox] " if sandbox else ""
-        self._out = Console(file=sys.stdout, **_PLAIN)
-        self._err = Console(file=sys.stderr, **_PLAIN)
+        # Lines are wrapped between words, and in a pipe not at all.
+        self._out = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), **_PLAIN)
+        self._err = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty(), **_PLAIN)
 
     def say(self, text: str) -> None:
         """A line of a person's business; nothing for a machine."""
@@ -69,19 +75,25 @@ class Display:
         """A line about what is going on."""
         self._err.print(self._prefixed(text), style="dim")
 
-    def error(self, text: str) -> None:
-        """What went wrong."""
-        self._err.print(self._prefixed(text), style="red")
+    def error(self, text: str, hint: str = "") -> None:
+        """What went wrong, and in a line of its own what to do about it."""
+        self._err.print(self._prefixed(as_typed(text)), style="red")
+        if hint:
+            self.hint(hint)
+
+    def hint(self, text: str, *, indent: str = "") -> None:
+        """What to do."""
+        self._err.print(self._prefixed(f"{indent}hint: {as_typed(text)}"), style="cyan")
 
     def failure(self, error: Exception) -> None:
-        """Show the error that ended a command in one line, and on request the traceback of an unexpected one."""
+        """Show the error that ended a command and its hint, and on request the traceback of an unexpected one."""
         if isinstance(error, StencilError):
-            self.error(str(error))
+            self.error(f"error: {error.message}", error.hint)
             return
         if os.environ.get(TRACEBACK):
             self._err.print(redact("".join(traceback.format_exception(error))))
         reason = (str(error).splitlines() or [""])[0]
-        self.error(f"{type(error).__name__}: {reason} ({TRACEBACK}=1 shows where)")
+        self.error(f"error: {type(error).__name__}: {reason}", f"{TRACEBACK}=1 shows where it happened.")
 
     def json(self, document: object) -> None:
         """One document for a machine."""
@@ -113,14 +125,23 @@ class Display:
     def problems(self, sheet: str, problems: Sequence[Problem], notes: Sequence[str] = ()) -> None:
         """What is wrong with a sheet, and how it was read, for a person or a machine."""
         if self.machine:
-            keys = ("line", "column", "value", "code", "message")
+            keys = ("line", "column", "value", "code", "message", "hint")
             told = [{key: getattr(each, key) for key in keys} for each in problems]
             self.json({"sheet": sheet, "problems": told, "notes": list(notes)})
             return
         for note in notes if problems else ():
-            self.note(f"{sheet}: {note}")
-        for line in problem_lines(problems):
-            self.error(f"{sheet}: {line}")
+            self.note(f"{sheet}: {as_typed(note)}")
+        groups, known = grouped(problems), set()
+        for group in groups[:MOST_SHOWN]:
+            self.error(f"{sheet}: {group.without_hint}")
+            code = group.problems[0].code
+            hint = group.hint or (CODES[code].remedy if code in CODES else "")
+            # What is to be done about many is said once.
+            if hint and hint not in known:
+                self.hint(hint, indent="  ")
+            known.add(hint)
+        if rest := sum(len(group.problems) for group in groups[MOST_SHOWN:]):
+            self.error(f"... and {counted(rest, 'more problem')}")
 
     def report(self, report: Report) -> None:
         """The rows that need attention, and the counts; of a plan the counts, and then all rows, those first."""
@@ -146,7 +167,8 @@ class Display:
 
     def _notes(self, report: Report) -> None:
         for note in report.notes:
-            self.say(note)
+            if note != report.output_error:
+                self.say(as_typed(note))
 
     @contextmanager
     def progress(self, progress: Callable[[], Progress | None]) -> Iterator[None]:
@@ -188,6 +210,16 @@ class Display:
         return "\n".join(self.prefix + visible(line) for line in redact(text).split("\n"))
 
 
+def as_typed(text: str) -> str:
+    """The text with options as they are typed: `--mode update` for `mode="update"`, `--sandbox` for `sandbox=True`."""
+
+    def typed(found: re.Match[str]) -> str:
+        name, value = found[1].replace("_", "-"), found[2].strip("\"'")
+        return f"`--{name}`" if value == "True" else f"`--{name} {value}`"
+
+    return _OPTION.sub(typed, text)
+
+
 def _as_json(document: object) -> str:
     # Half characters, which JSON lines can smuggle in, have no UTF-8; their escape is JSON too.
     return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace").decode()
@@ -199,7 +231,7 @@ def _not_reached(row: RowReport) -> bool:
 
 def _cells(row: RowReport, *, dry_run: bool) -> tuple[str, ...]:
     project = "" if row.project_id is None else str(row.project_id)
-    details = f"{row.error} [{row.error_code}]" if row.error else "; ".join(map(str, row.changes))
+    details = as_typed(f"{row.error} [{row.error_code}]") if row.error else "; ".join(map(str, row.changes))
     return (str(row.line), row.outcome.told(dry_run=dry_run), row.title, row.workspace, project, details)
 
 

@@ -17,8 +17,8 @@ def explain(chosen: argparse.Namespace, display: Display) -> int:
         return 0
     if code not in CODES:
         near = nearest(code, CODES, most=1)
-        hint = f"did you mean {near[0]}?" if near else "`stencil explain` lists all codes."
-        raise StencilError(f"There is no code {shown(code)!r}: {hint}")
+        hint = f"Did you mean {near[0]}?" if near else "`stencil explain` lists all codes."
+        raise StencilError(f"There is no code {shown(code)!r}.", hint=hint)
     if display.machine:
         display.json(asdict(CODES[code]))
     display.say(str(CODES[code]))

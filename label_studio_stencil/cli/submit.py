@@ -70,9 +70,9 @@ def _check_size(name: str, size: int) -> None:
 
     if size > MOST_PARAMETERS:
         raise SheetTooLarge(
-            f"{name} takes {size // 1024:,} KiB as a parameter, and Prefect's server takes {MOST_PARAMETERS // 1024}. Put it "
-            "where the workers can open it and submit its URL (`stencil submit s3://bucket/sheet.csv`), or use "
-            "`stencil create`."
+            f"{name} takes {size // 1024:,} KiB as a parameter, and Prefect's server takes {MOST_PARAMETERS // 1024}.",
+            hint="Put it where the workers can open it and submit its URL (`stencil submit "
+            "s3://bucket/sheet.csv`), or use `stencil create`.",
         )
 
 

@@ -136,7 +136,7 @@ def _values(given: Sequence[str]) -> dict[str, object]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or not name.strip():
-            raise TemplateUnusable(f"--var {shown(each)!r}: write NAME=VALUE.")
+            raise TemplateUnusable(f"--var {shown(each)!r}.", hint="Write NAME=VALUE.")
         values[name.strip()] = value
     return values
 
@@ -156,7 +156,9 @@ def export(chosen: argparse.Namespace, display: Display) -> int:
 def publish(chosen: argparse.Namespace, display: Display) -> int:
     """Make a project template of a template file: by way of a project, which the call asks for."""
     if not is_file(chosen.reference):
-        raise TemplateUnusable(f"{chosen.reference}: a template file is published; write its path, or file:PATH.")
+        raise TemplateUnusable(
+            f"{chosen.reference}: a template file is published.", hint="Write its path, or file:PATH."
+        )
     template = _filled(_read(chosen.reference), _values(chosen.var))
     made, project = asyncio.run(_published(chosen, template))
     if display.machine:
@@ -178,7 +180,8 @@ async def _published(chosen: argparse.Namespace, template: Template) -> tuple[in
         taken = [each.id for each in await label_studio.client.project_templates() if each.name == template.name]
         if taken:
             raise TemplateUnusable(
-                f"there is a project template {template.name!r} already, id {taken[0]}: give the file another `name`."
+                f"there is a project template {template.name!r} already, id {taken[0]}.",
+                hint="Give the file another `name`.",
             )
         title = template.name[: LONGEST_TITLE - len(_SOURCE)].rstrip() + _SOURCE
         row = {"title": title, "vars": _values(chosen.var)} if chosen.var else {"title": title}
@@ -188,7 +191,8 @@ async def _published(chosen: argparse.Namespace, template: Template) -> tuple[in
             raise TemplateUnusable(f"the project that it is to be taken from was not made: {made.error}")
         if made.outcome is Outcome.EXISTS:
             raise TemplateUnusable(
-                f"project {made.project_id} is called {title!r} already, and may be something else: rename or delete it."
+                f"project {made.project_id} is called {title!r} already, and may be something else.",
+                hint="Rename or delete it.",
             )
         found = await label_studio.client.create_project_template(
             template.name, project=made.project_id, description=template.description

@@ -94,7 +94,7 @@ class Outcomes:
         """There is no project of the row's title, but one whose title looks the same."""
         reason = (
             f"project {project.id} has another title that looks the same ({shown(project.title)!a}): rename one of them, or "
-            "run the row with --allow-lookalikes"
+            "run the row with `allow_lookalikes=True`"
         )
         self.decide(ticket, Outcome.AMBIGUOUS, project.id, "lookalike", reason)
 

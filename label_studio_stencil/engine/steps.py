@@ -404,7 +404,7 @@ class StepRunner:
         if pending.intent != ticket.target.intent and not updated:
             raise StepFailed(
                 "those of another sheet, or of this one before it was changed, were left: run that one again, or this one "
-                "with --mode update"
+                'with `mode="update"`'
             )
         if pending.claim:
             if pending.claim.batch == self._batch:

@@ -196,7 +196,7 @@ class Inbox:
         try:
             yield
         except Unusable as error:
-            raise InboxUnusable(self.name, error.reason) from error
+            raise InboxUnusable(self.name, error.reason, hint=error.hint) from error
 
 
 def is_sheet(name: str) -> bool:
@@ -214,6 +214,6 @@ def problems_csv(problems: Sequence[Problem]) -> str:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(["line", "column", "value", "code", "message"])
     for problem in problems:
-        cells = (problem.column, problem.value, problem.code, problem.message)
+        cells = (problem.column, problem.value, problem.code, problem.text)
         writer.writerow([problem.line, *(guard(cell or "") for cell in cells)])
     return text.getvalue()

@@ -23,10 +23,12 @@ def base_address(url: str) -> str:
     parts = _split(url.strip())
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host:
-        example = f", for example https://{url.strip()}" if "://" not in url and url.strip() else ""
-        raise InvalidAddress(f"The Label Studio URL must begin with http:// or https:// and name a host{example}.")
+        hint = f"Did you mean https://{url.strip()}?" if "://" not in url and url.strip() else ""
+        raise InvalidAddress("The Label Studio URL must begin with http:// or https:// and name a host.", hint=hint)
     if "@" in parts.netloc:
-        raise InvalidAddress("The Label Studio URL must not carry a user name or password; the token is enough.")
+        raise InvalidAddress(
+            "The Label Studio URL must not carry a user name or password.", hint="The token is enough."
+        )
     path = "".join(f"/{segment}" for segment in parts.path.split("/") if segment)
     return f"{parts.scheme}://{parts.netloc.lower()}{_PAGES.sub('', path)}"
 

@@ -23,6 +23,7 @@ from label_studio_stencil.labelstudio.connections import Overdue
 from label_studio_stencil.labelstudio.errors import ADVICE, LabelStudioError, Rejected, Throttled, Unauthorized, Unsure
 from label_studio_stencil.labelstudio.outage import FROM_THE_EDGE
 from label_studio_stencil.labelstudio.reasons import WITHHELD, reason_of
+from label_studio_stencil.problems import shortened
 from label_studio_stencil.redaction import SECRET_FIELDS
 
 T = TypeVar("T")
@@ -93,6 +94,11 @@ class Call:
         """Method and path."""
         return f"{self.method} {self.path}"
 
+    @property
+    def of_url(self) -> str:
+        """Method and URL, for what is wrong with the connection."""
+        return f"{self.method} {self.base}{self.path}"
+
     def withholds(self, field: str) -> bool:
         """Whether the server's words about a field, or about no field where it is empty, are not to be repeated."""
         return (
@@ -110,7 +116,7 @@ class Call:
                 for written in (secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]):
                     text = text.replace(written, "…")
         line = " ".join(text.split())
-        return line if len(line) <= QUOTED_LENGTH else f"{line[:QUOTED_LENGTH]}…"
+        return shortened(line, QUOTED_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +211,8 @@ def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
     else:
         what = "the connection broke" if sent else "no connection"
         detail = call.quoted(str(error) or type(error).__name__)
-        where = f" to {call.base}" if call.base and not sent else ""
-        reason = f"{what}{where} ({detail}){'' if sent else _advice(detail)}"
+        reason = f"{what} ({detail})"
+        return unsure(call, reason, sent=sent, hint="" if sent else _advice(detail))
     return unsure(call, reason, sent=sent)
 
 
@@ -214,22 +220,25 @@ def _advice(detail: str) -> str:
     """Return advice for a connection that could not be made."""
     if "CERTIFICATE_VERIFY_FAILED" in detail:
         return (
-            "; its certificate is not trusted here: name the certificates of your organization in SSL_CERT_FILE, SSL_CERT_DIR "
-            "or REQUESTS_CA_BUNDLE"
+            "Its certificate is not trusted here: name the certificates of your organization in SSL_CERT_FILE, SSL_CERT_DIR "
+            "or REQUESTS_CA_BUNDLE."
         )
     # A server that speaks no TLS answers a greeting in TLS with words.
     scheme = ", and http:// rather than https://" if "WRONG_VERSION_NUMBER" in detail else ""
-    return f"; is LABEL_STUDIO_URL the address of a server that runs{scheme}"
+    return f"Is LABEL_STUDIO_URL the address of a server that runs{scheme}?"
 
 
-def unsure(call: Call, reason: str, *, status: int | None = None, sent: bool = True, may_pass: bool = True) -> Unsure:
+def unsure(
+    call: Call, reason: str, *, status: int | None = None, sent: bool = True, may_pass: bool = True, hint: str = ""
+) -> Unsure:
     """An error that says that `call` may or may not have been carried out, or, unless `sent`, was not."""
     outcome = "" if call.method == "GET" else ("; it may have been carried out" if sent else "; it was not sent")
     return Unsure(
-        f"{call}: {reason}{outcome}.",
+        f"{call.of_url}: {reason}{outcome}.",
         method=call.method,
         path=call.path,
         status=status,
+        hint=hint,
         reason=reason,
         sent=sent,
         may_pass=may_pass,
@@ -240,7 +249,8 @@ def unauthorized(call: Call, answer: httpx.Response) -> Unauthorized:
     """An error that passes on why the token was refused, and says how to get another."""
     said = _said(call, answer) or "no reason given"
     return Unauthorized(
-        f"{call}: the server does not take the token (401): {said.rstrip('.')}. {ADVICE}",
+        f"{call.of_url}: the server does not take the token (401): {said.rstrip('.')}.",
+        hint=ADVICE,
         method=call.method,
         path=call.path,
         status=answer.status_code,
@@ -280,11 +290,12 @@ def _success(call: Call, answer: httpx.Response) -> JSON:
         return None
     if not is_json(answer):
         kind = _content_type(answer) or "something untyped"
-        reason = (
-            f"{call.base} answered {answer.status_code} with {kind} instead of JSON; is LABEL_STUDIO_URL the address of "
-            f"Label Studio itself, and does something in front of it ask for a sign-in ({SIGN_IN})"
+        reason = f"{call.base} answered {answer.status_code} with {kind} instead of JSON"
+        hint = (
+            "Is LABEL_STUDIO_URL the address of Label Studio itself, and does something in front of it ask for a sign-in "
+            f"({SIGN_IN})?"
         )
-        raise unsure(call, reason, status=answer.status_code)
+        raise unsure(call, reason, status=answer.status_code, hint=hint)
     return _parsed(call, answer)
 
 
@@ -301,7 +312,7 @@ def _throttled(call: Call, answer: httpx.Response) -> Throttled:
     wait = retry_after(answer)
     said = _said(call, answer)
     return Throttled(
-        f"{call}: the server asks to wait {wait:g} s ({answer.status_code}){said and f': {said}'}",
+        f"{call.of_url}: the server asks to wait {wait:g} s ({answer.status_code}){said and f': {said}'}",
         method=call.method,
         path=call.path,
         status=answer.status_code,
@@ -316,13 +327,11 @@ def _redirect(call: Call, answer: httpx.Response) -> Unsure:
         target = httpx.URL("")
     where = f"{target.scheme}://{target.netloc.decode()}" if target.host else target.path or "nowhere"
     if target.host and target.host != httpx.URL(call.base or "http://-").host:
-        advice = f"does something in front of Label Studio ask for a sign-in ({SIGN_IN}), or is that its address"
+        hint = f"Does something in front of Label Studio ask for a sign-in ({SIGN_IN}), or is that its address?"
     else:
-        advice = (
-            "redirects are not followed, so LABEL_STUDIO_URL should probably begin with https:// or name another path"
-        )
-    reason = f"{call.base} answered {answer.status_code}, which points to {call.quoted(where)}; {advice}"
-    return unsure(call, reason, status=answer.status_code, may_pass=False)
+        hint = "Redirects are not followed: LABEL_STUDIO_URL should probably begin with https:// or name another path."
+    reason = f"{call.base} answered {answer.status_code}, which points to {call.quoted(where)}"
+    return unsure(call, reason, status=answer.status_code, may_pass=False, hint=hint)
 
 
 def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:

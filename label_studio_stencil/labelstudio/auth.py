@@ -108,21 +108,23 @@ def credentials(token: SecretStr, refresh: Refresh, clock: Clock) -> LegacyToken
     if scheme.lower() in ("token", "bearer"):
         text = rest.strip()
     if not text:
-        raise Unauthorized(f"The Label Studio token is empty. {ADVICE}")
+        raise Unauthorized("The Label Studio token is empty.", hint=ADVICE)
     if not all("!" <= character <= "~" for character in text):
-        raise Unauthorized(f"The Label Studio token holds a space or a character no token has. {ADVICE}")
+        raise Unauthorized("The Label Studio token holds a space or a character no token has.", hint=ADVICE)
     kind = _jwt_kind(text)
     if kind is None:
         return LegacyToken(SecretStr(text))
     if kind != "refresh":
         raise Unauthorized(
             "LABEL_STUDIO_API_KEY holds an access token, which lives for five minutes only; the personal "
-            f"access token that it was made from is wanted. {ADVICE}"
+            "access token that it was made from is wanted.",
+            hint=ADVICE,
         )
     if text.count(".") != 2:
         raise Unauthorized(
             "LABEL_STUDIO_API_KEY holds a personal access token without its last part: lists of tokens leave "
-            f"the signature out. {ADVICE}"
+            "the signature out.",
+            hint=ADVICE,
         )
     return PersonalToken(SecretStr(text), refresh, clock)
 

@@ -57,7 +57,7 @@ def proxy_for(url: str) -> str | None:
     if not usable:
         # Not repeated: it may hold a password.
         raise BadConnectionSetting(
-            f"{kind.upper()}_PROXY can't be the address of a proxy: write it as http://host:port, or unset it."
+            f"{kind.upper()}_PROXY can't be the address of a proxy.", hint="Write it as http://host:port, or unset it."
         )
     return found
 
@@ -94,7 +94,7 @@ def _ssl_context(named: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
     for name, path in named:
         where = Path(path)
         if not where.exists():
-            raise BadConnectionSetting(f"{name} names {path}, which does not exist: correct it, or unset it.")
+            raise BadConnectionSetting(f"{name} names {path}, which does not exist.", hint="Correct it, or unset it.")
         try:
             context.load_verify_locations(capath=path) if where.is_dir() else context.load_verify_locations(path)
         except (OSError, ssl.SSLError) as error:
@@ -120,13 +120,17 @@ def _pairs(text: str, source: str) -> Mapping[str, object]:
         try:
             found = json.loads(text)
         except ValueError:
-            raise BadConnectionSetting(f"{source} starts like a JSON object, and is none: check its quotes.") from None
+            raise BadConnectionSetting(
+                f"{source} starts like a JSON object, and is none.", hint="Check its quotes."
+            ) from None
         return {str(name): value for name, value in found.items()}
     pairs = {}
     for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), 1):
         name, colon, value = line.partition(":")
         if not colon:
-            raise BadConnectionSetting(f"{source}: line {number} has no colon: write each header as `Name: value`.")
+            raise BadConnectionSetting(
+                f"{source}: line {number} has no colon.", hint="Write each header as `Name: value`."
+            )
         pairs[name.strip()] = value.strip()
     return pairs
 
@@ -143,7 +147,7 @@ def checked_headers(pairs: Mapping[str, object], *, source: str) -> dict[str, Se
         if not _HEADER_NAME.fullmatch(name):
             raise BadConnectionSetting(f"{source}: {name[:40]!r} can't be the name of a header.")
         if name.lower() in _OWN_HEADERS:
-            raise BadConnectionSetting(f"{source}: the header {name} is Stencil's own: leave it out.")
+            raise BadConnectionSetting(f"{source}: the header {name} is Stencil's own.", hint="Leave it out.")
         if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value.strip():
             raise BadConnectionSetting(f"{source}: the value of the header {name} is not one line of ASCII text.")
         headers[name.lower()] = SecretStr(value.strip())

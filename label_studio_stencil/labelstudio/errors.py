@@ -37,8 +37,10 @@ class LabelStudioError(StencilError):
         status: The answer's status, or `None` where there was no answer.
     """
 
-    def __init__(self, message: str, *, method: str = "", path: str = "", status: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, method: str = "", path: str = "", status: int | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.method = method
         self.path = path
         self.status = status
@@ -115,11 +117,12 @@ class Unsure(LabelStudioError):
         method: str = "",
         path: str = "",
         status: int | None = None,
+        hint: str = "",
         reason: str = "",
         sent: bool = True,
         may_pass: bool = True,
     ) -> None:
-        super().__init__(message, method=method, path=path, status=status)
+        super().__init__(message, method=method, path=path, status=status, hint=hint)
         self.reason = reason or message
         self.sent = sent
         self.may_pass = may_pass

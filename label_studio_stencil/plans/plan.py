@@ -129,9 +129,9 @@ def description_problem(target: Target) -> Problem | None:
     description = str(target.description)
     if not resembles_mark(description):
         return None
-    message = "the description starts as Stencil's own mark of a placeholder does: choose another."
+    message = "the description starts as Stencil's own mark of a placeholder does."
     return Problem(
-        "description-is-mark", message, line=target.request.line, column="description", value=shown(description)
+        "description-is-mark", message, target.request.line, "description", shown(description), "Choose another."
     )
 
 

@@ -18,9 +18,10 @@ from label_studio_stencil.plans.plan import Target, description_problem, target_
 from label_studio_stencil.problems import Problem, counted, shown
 from label_studio_stencil.redaction import FromFile
 from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS
+from label_studio_stencil.rows.payload import IF_KNOWN_THERE
 from label_studio_stencil.rows.predictions import Labelled, doubts, unknown_annotators
 from label_studio_stencil.rows.request import Request
-from label_studio_stencil.rows.requests import find_duplicates, requests_of
+from label_studio_stencil.rows.requests import find_duplicates, no_reference, requests_of
 from label_studio_stencil.rows.titles import TitlePattern, cut, fault_of_title
 from label_studio_stencil.sheet.model import Sheet
 from label_studio_stencil.templates.files import from_here, is_file, read_template
@@ -67,7 +68,9 @@ def check(sheet: Sheet, options: Options, *, template_asker: Asker = PERSON) -> 
     rows = [row for row in sheet.rows if row.line in lines]
     if sheet.rows and not rows:
         first, last = sheet.rows[0].line, sheet.rows[-1].line
-        raise BadOption(f"lines is {options.lines!r}: the rows of {sheet.name} are on lines {first} to {last}")
+        raise BadOption(
+            f"`lines={options.lines}` names no row of {sheet.name}.", hint=f"Its rows are on lines {first} to {last}."
+        )
     others = {row.line for row in sheet.rows} - {row.line for row in rows}
     return _counting_tasks(
         Checked(
@@ -102,7 +105,7 @@ async def resolve_targets(checked: Checked, options: Options, label_studio: Inst
     Raises:
         LabelStudioError: Label Studio did not answer.
     """
-    problems = list(checked.problems)
+    problems = [_for_edition(problem, label_studio.edition) for problem in checked.problems]
     named = [*map(_named, checked.requests), *_named_by_invalid_rows(checked, options)]
     references = sorted({names.template for names in named if names.template})
     templates, workspaces = await together(
@@ -159,10 +162,9 @@ def _task_problems(target: Target) -> list[Problem]:
     lacking = [name for name in _shown_of_tasks(interface) if name not in tasks.keys]
     if not lacking:
         return []
-    message = (
-        f"not every task has {', '.join(lacking)} in its data, which the labelling interface shows: name the column so."
-    )
-    return [Problem("bad-step", message, target.request.line, "tasks", shown(file_name(tasks.where)))]
+    message = f"not every task has {', '.join(lacking)} in its data, which the labelling interface shows."
+    where, hint = shown(file_name(tasks.where)), "Name the column of the tasks so."
+    return [Problem("bad-step", message, target.request.line, "tasks", where, hint)]
 
 
 def _note_results(target: Target, sheet: Sheet) -> None:
@@ -202,15 +204,20 @@ async def _people(targets: Sequence[Target], label_studio: Instance) -> tuple[di
     if not named:
         return {}, []
     if label_studio.edition is Edition.COMMUNITY:
-        message = "only Label Studio Enterprise has members of a project, and this is Community: leave the cell empty."
-        return {}, [Problem("enterprise-only-field", message, each.request.line, "members") for each in named]
+        message, hint = (
+            "only Label Studio Enterprise has members of a project, and this is Community.",
+            "Empty the cell.",
+        )
+        return {}, [
+            Problem("enterprise-only-field", message, each.request.line, "members", None, hint) for each in named
+        ]
     people = await _users(label_studio)
     problems = []
     for target in named:
         unknown = [member.email for member in target.request.steps.members if member.email not in people]
         if unknown:
-            message = "Label Studio has no user with this e-mail address: invite them first, or correct it."
-            problems.append(Problem("member-unknown", message, target.request.line, "members", shown(unknown[0])))
+            message, hint = "Label Studio has no user with this e-mail address.", "Invite them first, or correct it."
+            problems.append(Problem("member-unknown", message, target.request.line, "members", shown(unknown[0]), hint))
     return people, problems
 
 
@@ -237,11 +244,13 @@ def filled_by(request: Request, template: Template, *, cut_titles: bool) -> tupl
         return request, filled, problems
     title = cut(filled.title) if cut_titles else filled.title
     if not title:
-        fault: tuple[str, str] | None = ("title-missing", f"the row needs a title: {shown(template.name)} gives none.")
+        message = f"the row has no title, and {shown(template.name)} gives none."
+        fault: tuple[str, str, str] | None = ("title-missing", message, "Fill the cell.")
     else:
         fault = fault_of_title(title)
     if fault:
-        return request, filled, [Problem(*fault, line=request.line, column="title", value=shown(title) or None)]
+        code, message, hint = fault
+        return request, filled, [Problem(code, message, request.line, "title", shown(title) or None, hint)]
     return replace(request, title=title, whole_title=filled.title if title != filled.title else ""), filled, []
 
 
@@ -347,20 +356,16 @@ def _missing(request: Request, edition: Edition) -> list[Problem]:
     needed = {} if "label_config" in request.overrides else {"template": request.template}
     if edition is Edition.ENTERPRISE:
         needed["workspace"] = request.workspace
-    return [
-        Problem(
-            f"{noun}-missing",
-            f"the row names no {noun} and the batch has no default: fill the cell, or give --{noun}.",
-            line=request.line,
-            column=noun,
-        )
-        for noun, given in needed.items()
-        if not given
-    ]
+    return [_without_reference(noun, request.line) for noun, given in needed.items() if not given]
+
+
+def _without_reference(noun: str, line: int) -> Problem:
+    message, hint = no_reference(noun)
+    return Problem(f"{noun}-missing", message, line=line, column=noun, hint=hint)
 
 
 def _at(problem: Problem, line: int) -> Problem:
-    return Problem(problem.code, problem.message, line, problem.column, problem.value)
+    return replace(problem, line=line)
 
 
 def _edition_problems(request: Request, edition: Edition) -> list[Problem]:
@@ -370,13 +375,23 @@ def _edition_problems(request: Request, edition: Edition) -> list[Problem]:
     return [community_problem(name, line=request.line) for name in request.overrides if name in ENTERPRISE_ONLY_FIELDS]
 
 
+def _for_edition(problem: Problem, edition: Edition) -> Problem:
+    # Passing on what Stencil does not know is no help there (measured on Community 1.23.2).
+    if edition is Edition.ENTERPRISE or IF_KNOWN_THERE not in problem.hint:
+        return problem
+    return replace(
+        problem, hint=problem.hint.replace(IF_KNOWN_THERE, "Community ignores settings that it does not know.")
+    )
+
+
 async def _workspaces(references: set[str], label_studio: Instance) -> dict[str, Workspace | Problem]:
     if not references:
         return {}
     if label_studio.edition is Edition.COMMUNITY:
-        message = "only Label Studio Enterprise has workspaces, and this is Community: leave the column empty."
+        message = "only Label Studio Enterprise has workspaces, and this is Community."
+        hint = "Empty the column, and leave out `workspace=NAME`."
         return {
-            reference: Problem("enterprise-only-workspace", message, column="workspace", value=shown(reference))
+            reference: Problem("enterprise-only-workspace", message, None, "workspace", shown(reference), hint)
             for reference in references
         }
     existing = await label_studio.client.workspaces()
@@ -388,8 +403,7 @@ async def _workspaces(references: set[str], label_studio: Instance) -> dict[str,
 
 def _open(found: Workspace | Problem, reference: str) -> Workspace | Problem:
     if isinstance(found, Workspace) and found.is_archived:
-        message = (
-            f"workspace {found.title!r} (id {found.id}) is archived: name another, or take it out of the archive first."
-        )
-        return Problem("workspace-archived", message, column="workspace", value=shown(reference))
+        message = f"workspace {found.title!r} (id {found.id}) is archived."
+        hint = "Name another, or take it out of the archive first."
+        return Problem("workspace-archived", message, column="workspace", value=shown(reference), hint=hint)
     return found

@@ -95,8 +95,8 @@ class LabelStudioCredentials(CredentialsBlock):
                 block: Self = cls._from_block_document(document)
         except ObjectNotFound:
             raise CredentialsUnusable(
-                f"credentials: there is no block {short!r} of type Label Studio Credentials: make one in the Prefect UI "
-                "(Blocks), or by `python -m deployments.bootstrap --credentials NAME`."
+                f"credentials: there is no block {short!r} of type Label Studio Credentials.",
+                hint="Make one in the Prefect UI (Blocks), or by `python -m deployments.bootstrap --credentials NAME`.",
             ) from None
         except ValidationError as error:
             # Not chained: it repeats values.

@@ -7,7 +7,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from label_studio_stencil.batch import CANCELLED, BatchFailed
 from label_studio_stencil.options import FailWhen, failed
-from label_studio_stencil.problems import StencilError
+from label_studio_stencil.problems import StencilError, shortened
 from label_studio_stencil.redaction import redact
 from label_studio_stencil.report.report import Report
 
@@ -25,7 +25,7 @@ def failed_state(error: StencilError) -> State[Any]:
 def message_of(error: StencilError) -> str:
     """Return what a state or a log says of an error."""
     text = redact(str(error))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return shortened(text, _LONGEST)
 
 
 def fails(report: Report, fail_when: FailWhen) -> bool:

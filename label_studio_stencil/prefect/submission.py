@@ -64,8 +64,8 @@ async def start_run(deployment: str, parameters: Mapping[str, Any]) -> tuple[Flo
     """
     if not PREFECT_API_URL.value():
         raise PrefectUnusable(
-            "PREFECT_API_URL names no Prefect server, and a run needs one that stays: start one with `prefect server start`. "
-            "`stencil create` needs none."
+            "PREFECT_API_URL names no Prefect server, and a run needs one that stays.",
+            hint="Start one with `prefect server start`. `stencil create` needs none.",
         )
     async with get_client() as client:
         if (problem := await client.api_healthcheck()) is not None:

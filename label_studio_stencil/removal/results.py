@@ -94,7 +94,8 @@ def read_results(source: str, *, folder: str = "") -> Results:
     missing += [] if any(map(_is_title, sheet.columns)) else ["title"]
     if missing:
         raise NotResults(
-            f"{sheet.name} has no column {', '.join(missing)}: give a results.csv that a batch wrote (--output DIR)."
+            f"{sheet.name} has no column {', '.join(missing)}.",
+            hint="Give a results.csv that a batch wrote (--output DIR).",
         )
     general = [problem for problem in sheet.problems if problem.line in (None, sheet.header_line)]
     if general:

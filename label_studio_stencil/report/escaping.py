@@ -7,6 +7,8 @@ and shows the label of a link literally, so a title is never a label.
 import re
 from urllib.parse import quote, urlsplit
 
+from label_studio_stencil.problems import shortened
+
 #: Characters of a text, and of a URL, that are shown at most.
 REASON_LENGTH = 300
 _URL_LENGTH = 500
@@ -30,7 +32,7 @@ def cut(text: str, length: int) -> str:
     # A cell may hold a megabyte, so text far behind the cut is not processed.
     line = _UNSHOWABLE.sub("\ufffd", " ".join(text[: 20 * length].split()))
     whole = len(line) <= length and len(text) <= 20 * length
-    return line if whole else line[: length - 1] + "…"
+    return line if whole else shortened(f"{line[:length]} …", length)
 
 
 def escape(text: str, length: int = REASON_LENGTH) -> str:

@@ -27,9 +27,9 @@ FAILED = "failed.csv"
 class OutputUnwritable(StencilError):
     """Results can't be written to the output folder or URL."""
 
-    def __init__(self, output: str, reason: str) -> None:
+    def __init__(self, output: str, reason: str, *, hint: str = "") -> None:
         self.output, self.reason = redact(output), reason
-        super().__init__(f"Results can't be written to {self.output}: {reason}")
+        super().__init__(f"Results can't be written to {self.output}: {reason}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _unwritable(output: str) -> Iterator[None]:
     try:
         yield
     except Unusable as exc:
-        raise OutputUnwritable(exc.name or output, exc.reason) from exc
+        raise OutputUnwritable(exc.name or output, exc.reason, hint=exc.hint) from exc
 
 
 def _encoded(text: str) -> bytes:

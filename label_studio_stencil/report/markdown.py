@@ -40,7 +40,7 @@ def problem_table(groups: Iterable[ProblemGroup]) -> list[dict[str, str]]:
             "column": defused(problem.column or "", _TITLE_LENGTH),
             "value": defused(group.values, _VALUES_LENGTH),
             "code": problem.code,
-            "what to do": defused(group.message, _NOTE_LENGTH),
+            "what to do": defused(group.text, _NOTE_LENGTH),
         }
         # With the separator.
         budget -= len(json.dumps(row)) + len(", ")

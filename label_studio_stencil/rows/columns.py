@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.rows.fields import FIELDS, READ_ONLY_FIELDS
-from label_studio_stencil.rows.payload import suggestion
+from label_studio_stencil.rows.payload import CARRIED, IF_KNOWN_THERE, meant
 from label_studio_stencil.sheet.limits import MOST_IN_NAME
 
 #: The row's own columns; all others set fields or are carried through.
@@ -69,8 +69,10 @@ def columns_of(
         meaning = _meaning(name)
         if meaning in seen:
             same = "is there twice" if seen[meaning] == name else f"means what {shown(seen[meaning])!r} means"
-            message = f"the column {same}: keep one."
-            found.problems.append(Problem("duplicate-column", message, line=line, column=shown(name)))
+            message = f"the column {same}."
+            found.problems.append(
+                Problem("duplicate-column", message, line=line, column=shown(name), hint="Keep one of them.")
+            )
             continue
         seen[meaning] = name
         if meaning in OWN_COLUMNS:
@@ -96,24 +98,24 @@ def _meaning(name: str) -> str:
 
 
 def _place_stranger(found: Columns, name: str, meaning: str, line: int | None, allow_unknown: bool) -> None:
+    code = "unknown-column"
     if not name or _INDEX.fullmatch(name):
-        code, message = (
-            "unknown-column",
-            "is this the index of a DataFrame? Leave it out (index=False), or name what it holds.",
-        )
+        message, hint = "the column has no name.", _OF_A_FRAME
     elif len(name) > MOST_IN_NAME or CONTROL.search(" ".join(name.split())):
-        code = "unknown-column"
-        message = "no field has such a long name, or a control character in its name: rename the column."
+        message, hint = "no setting has such a long name, or a control character in its name.", "Rename the column."
     elif meaning in READ_ONLY_FIELDS:
-        code, message = "read-only-field", "the server computes it, so it can't be set: remove the column."
+        code = "read-only-field"
+        message, hint = "the server computes it, so it can't be set.", "Remove the column."
     elif name.casefold() in _REPORT_COLUMNS:
-        code = "unknown-column"
-        message = "this is a column of a report: feed failed.csv back, or remove the column."
+        message, hint = "this is a column of a report.", "Run failed.csv instead, or remove the column."
     elif allow_unknown:
         found.fields[meaning] = name
         return
     else:
-        hint = suggestion(re.sub(r"[\s\-]+", "_", name), (*OWN_COLUMNS, *FIELDS))
-        end = "" if hint.endswith("?") else ", or start its name with _ to carry it through."
-        code, message = "unknown-column", f"this is not a field that can be set{hint}{end}"
-    found.problems.append(Problem(code, message, line=line, column=shown(name)))
+        message = "this is neither a column of Stencil's nor a setting of a project."
+        near = meant(re.sub(r"[\s\-]+", "_", name), (*OWN_COLUMNS, *FIELDS))
+        hint = f"Did you mean {near}?" if near else f"{IF_KNOWN_THERE} {CARRIED}"
+    found.problems.append(Problem(code, message, line=line, column=shown(name), hint=hint))
+
+
+_OF_A_FRAME = "Is this the index of a DataFrame? Leave it out (index=False), or name what it holds."

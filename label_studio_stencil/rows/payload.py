@@ -61,6 +61,7 @@ class Fault(NamedTuple):
 
     code: str
     message: str
+    hint: str = ""
     path: str = ""
 
 
@@ -96,7 +97,7 @@ def parse_overrides(
         if facts is None:
             parsed = _stranger(name, value, allow_unknown)
         elif value is None:
-            parsed = Parsed(None, (Fault("null-value", _NULL.format(name=name)),))
+            parsed = Parsed(None, (Fault("null-value", _NULL.format(name=name), _NO_NULL),))
         elif isinstance(value, str) and facts.kind not in _TEXTUAL and not value.strip():
             continue
         else:
@@ -113,42 +114,51 @@ def parse_overrides(
 
 
 _TEXTUAL = frozenset({Kind.TEXT, Kind.LINE, Kind.XML})
-_NULL = "{name} can't be null: leave it out to keep the template's value"
+_NULL = "{name} can't be null"
+_NO_NULL = "Leave it out to keep the template's value."
 
 
 def _problem(name: str, value_shown: str | None, fault: Fault, line: int | None) -> Problem:
     return Problem(
         fault.code,
-        fault.message + ("" if fault.message.endswith("?") else "."),
+        f"{fault.message}.",
         line=line,
         column=name,
         value=value_shown,
+        hint=fault.hint,
     )
 
 
 def _stranger(name: str, value: object, allow_unknown: bool) -> Parsed:
     """The result for a field that is not settable or not known."""
     if name in ROW_FIELDS:
-        return Parsed(None, (Fault("row-field", f"{name} is not an override: give it a column of its own"),))
+        return Parsed(None, (Fault("row-field", f"{name} is not an override", "Give it a column of its own."),))
     if name in READ_ONLY_FIELDS:
-        return Parsed(None, (Fault("read-only-field", f"{name} is computed by the server: remove it"),))
+        return Parsed(None, (Fault("read-only-field", f"{name} is computed by the server", "Remove it."),))
     if not allow_unknown:
-        message = f"{name} is not a field that can be set{suggestion(name, FIELDS)}"
-        return Parsed(None, (Fault("unknown-field", message),))
+        near = meant(name, FIELDS)
+        hint = f"Did you mean {near}?" if near else IF_KNOWN_THERE
+        return Parsed(None, (Fault("unknown-field", f"{name} is not a setting of a project", hint),))
     if value is None:
-        return Parsed(None, (Fault("null-value", _NULL.format(name=name)),))
+        return Parsed(None, (Fault("null-value", _NULL.format(name=name), _NO_NULL),))
     try:
         return Parsed(anything(value))
     except PydanticCustomError as error:
         return Parsed(None, (Fault(error.type, f"{name} {error.message()}"),))
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """`: did you mean ...?` with the nearest known name, or other advice."""
+#: What to do about a setting that nobody here knows.
+IF_KNOWN_THERE = "If your Label Studio has it, use `allow_unknown_fields=True`."
+#: What else to do about such a column.
+CARRIED = "To carry the column through to the results, start its name with _."
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The known name that is probably meant; empty where none is near."""
     names = list(known)
     alias = _ALIASES.get(name.casefold())
     near = [alias] if alias in names else nearest(name, names, most=1)
-    return f": did you mean {near[0]}?" if near else "; if your Label Studio has it, use --allow-unknown-fields"
+    return near[0] if near else ""
 
 
 def parse(name: str, value: object, *, allow_unknown: bool = False) -> Parsed:
@@ -175,7 +185,7 @@ def _parsed(facts: FieldFacts, value: object, allow_unknown: bool) -> Parsed:
     try:
         found = adapter.validate_python(value)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False)
+        errors = error.errors(include_url=False)
         if allow_unknown and all(each["type"] == "extra_forbidden" for each in errors):
             return _with_strangers(facts, value, errors)
         return Parsed(None, tuple(_fault(facts, each) for each in errors))
@@ -189,15 +199,16 @@ def _fault(facts: FieldFacts, error: ErrorDetails) -> Fault:
     path = "".join(f".{part}" for part in error["loc"])
     place = f"{facts.name}{path}"
     if path:
-        return Fault(code, f"{place} {_NESTED.get(code) or _sentence(error['msg'])}", path)
+        hint = f"Check its spelling. {IF_KNOWN_THERE}" if code == "unknown-key" else ""
+        return Fault(code, f"{place} {_NESTED.get(code) or _sentence(error['msg'])}", hint, path)
     if code in ("out-of-range", "too-long"):
         length = f", not {len(str(error['input']))}" if code == "too-long" else ""
         return Fault(code, f"{place} takes {facts.allowed}{length}")
-    return Fault(code, f"{place} {_sentence(error['msg'])}")
+    return Fault(code, f"{place} {_sentence(error['msg'])}", error.get("ctx", {}).get("hint", ""))
 
 
 _NESTED = {
-    "unknown-key": "is not a setting that is known: check its spelling",
+    "unknown-key": "is not a setting that is known",
     "missing-key": "is missing",
 }
 

@@ -24,6 +24,7 @@ class Text(NamedTuple):
 
     value: str
     code: str = ""
+    hint: str = ""
 
 
 class References:
@@ -86,19 +87,19 @@ class References:
     def _task_file(self, where: str) -> TaskFile:
         if "://" not in where:
             if self._folder is None:
-                raise BadStep("tasks names a file, and this source has no folder to read from: give a URL")
+                raise BadStep("tasks names a file, and this source has no folder to read from", hint="Give a URL.")
             where = str(self._folder / where)
         try:
             found = open_tasks(where, self._asker)
         except Unusable as error:
-            raise BadStep(str(error).rstrip(".")) from None
+            raise BadStep(error.message.rstrip("."), hint=error.hint) from None
         self.notes += [f"{file_name(where)}: {note}" for note in found.notes]
         return TaskFile(where, len(found.tasks), found.digest, self._asker, found.keys, found.labelled)
 
     def _file(self, reference: str) -> Text:
         if self._folder is None:
-            message = "@ names a file, and this source has no folder to read from; for the text itself write @@"
-            return Text(message, "file-reference")
+            message = "@ names a file, and this source has no folder to read from"
+            return Text(message, "file-reference", "For the text itself write @@.")
         try:
             found = self._asker.check(locate(str(self._folder / reference))).path
             if found not in self._contents:
@@ -106,13 +107,13 @@ class References:
                 self._contents[found] = self._content(found)
             return self._contents[found]
         except Unusable as error:
-            hint = "; for a text that starts with @ write @@" if isinstance(error, Missing) else ""
-            message = f"{shown(reference)} can't be read: {error.reason.rstrip('.')}{hint}"
-            return Text(message, _CODES.get(type(error), "file-unreadable"))
+            hint = "For a text that starts with @ write @@." if isinstance(error, Missing) else error.hint
+            message = f"{shown(reference)} can't be read: {error.reason.rstrip('.')}"
+            return Text(message, _CODES.get(type(error), "file-unreadable"), hint)
 
     def _content(self, path: str) -> Text:
         content = read(path, self._asker, most=MOST_IN_TEXT)
         try:
             return Text(content.decode("utf-8-sig"))
         except UnicodeDecodeError:
-            return Text(f"{file_name(path)} is not UTF-8 text: save it as UTF-8", "file-not-text")
+            return Text(f"{file_name(path)} is not UTF-8 text", "file-not-text", "Save it as UTF-8.")

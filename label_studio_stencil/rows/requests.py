@@ -11,11 +11,11 @@ from pydantic_core import PydanticCustomError
 
 from label_studio_stencil.json_value import JSON, NotJSONError, json_of
 from label_studio_stencil.letters import without_unseen
-from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.problems import Problem, listed, shown
 from label_studio_stencil.redaction import FromFile, redact, visible
 from label_studio_stencil.rows.columns import CONTROL, OWN_COLUMNS, Columns, columns_of
 from label_studio_stencil.rows.fields import TEXT_FIELDS
-from label_studio_stencil.rows.payload import parse_overrides, suggestion
+from label_studio_stencil.rows.payload import meant, parse_overrides
 from label_studio_stencil.rows.references import References
 from label_studio_stencil.rows.request import Request
 from label_studio_stencil.rows.steps import BadStep, Steps, members_in
@@ -72,7 +72,8 @@ def requests_of(
     for name in titles.names if titles else ():
         if name not in in_pattern:
             message = f"the pattern of the titles names the column {shown(name)}, and the sheet has none of this name."
-            columns.problems.append(Problem("column-missing", message, line=sheet.header_line))
+            hint = f"These are its columns: {listed([shown(each) for each in sheet.columns], most=20)}."
+            columns.problems.append(Problem("column-missing", message, line=sheet.header_line, hint=hint))
     references = References(sheet.folder, sheet.rows_asker)
     checker = _Checker(
         titles=_Titles(titles, in_pattern, cut_titles, titled_by),
@@ -115,16 +116,13 @@ def _beside(unread: Set[str], row: Row, checker: "_Checker") -> tuple[Request, l
 
 def _no_title(sheet: Sheet) -> Problem:
     """The problem of a file without a title column. It may not be a sheet, so nothing is quoted, not even names of columns."""
-    near = [
-        number for number, name in enumerate(sheet.columns, 1) if "mean title?" in suggestion(name.strip(), OWN_COLUMNS)
-    ]
-    hint = f" Is it column {near[0]}?" if near else ""
+    near = [number for number, name in enumerate(sheet.columns, 1) if meant(name.strip(), OWN_COLUMNS) == "title"]
+    hint = f"Is it column {near[0]}?" if near else 'Add it, or build titles from other columns: `title="{column}"`.'
     for row in sheet.rows[:_MOST_ABOVE_HEADER]:
         if any(isinstance(cell, str) and cell.strip().casefold() == "title" for cell in row.cells.values()):
-            hint = f" Line {row.line} looks like the header: remove what is above it."
+            hint = f"Line {row.line} looks like the header: remove what is above it."
             break
-    message = f"the sheet needs a column named title, or the batch a pattern (--title).{hint}"
-    return Problem("column-missing", message, line=sheet.header_line)
+    return Problem("column-missing", "the sheet has no column named title.", line=sheet.header_line, hint=hint)
 
 
 #: Most rows of headings above a header.
@@ -144,7 +142,7 @@ def _printable(problem: Problem) -> Problem:
     column = None if problem.column is None else visible(shown(problem.column))
     # A problem quotes its value when it is printed. Only halves of surrogate pairs can't be written as JSON.
     value = None if problem.value is None else redact(problem.value.encode("utf-8", "backslashreplace").decode())
-    return replace(problem, column=column, value=value, message=visible(problem.message))
+    return replace(problem, column=column, value=value, message=visible(problem.message), hint=visible(problem.hint))
 
 
 def _untitled(problems: Iterable[Problem]) -> bool:
@@ -166,20 +164,25 @@ def find_duplicates(items: Iterable[tuple[int, str | int | None, str]]) -> list[
             continue
         if earlier == title:
             code = "duplicate-row"
-            message = f"lines {earlier_line} and {line} ask for the same project: remove one or change its title."
+            message = f"lines {earlier_line} and {line} ask for the same project."
         else:
             code = "near-duplicate-row"
             message = (
-                f"the titles of lines {earlier_line} and {line} differ only in case, spacing or the form of letters: "
+                f"the titles of lines {earlier_line} and {line} differ only in case, spacing or the form of letters."
             )
-            message += "remove one row, or change its title."
-        problems.append(Problem(code, message, line=line, column="title", value=shown(title)))
+        hint = "Remove one of the rows, or change its title."
+        problems.append(Problem(code, message, line=line, column="title", value=shown(title), hint=hint))
     return problems
 
 
 def _any_titled_by_template(sheet: Sheet, default: str, titled_by: Callable[[str], bool]) -> bool:
     column = next((name for name in sheet.columns if name.strip().casefold() == "template"), "")
     return any(titled_by(_word(row.cells.get(column)) or default) for row in sheet.rows)
+
+
+def no_reference(kind: str) -> tuple[str, str]:
+    """What is wrong with a row that names no template or no workspace, and what to do about it."""
+    return f"the row names no {kind}, and there is no default.", f"Fill the cell, or give `{kind}=NAME`."
 
 
 class _Titles(NamedTuple):
@@ -194,14 +197,14 @@ class _Titles(NamedTuple):
 def _object_in(row: Row, column: str | None, name: str, example: str) -> Mapping[object, object] | Problem:
     """The JSON object in a cell, or a problem."""
     cell = row.cells.get(column) if column is not None else None
-    code, reason = "not-an-object", f"{name} takes a JSON object, for example {example}"
+    code, reason = "not-an-object", f"{name} takes a JSON object"
     try:
         value = json_of(cell) if isinstance(cell, str) else cell
     except NotJSONError as error:
         code, reason, value = "not-json", f"{reason}; {error}", None
     if isinstance(value, Mapping):
         return value
-    return Problem(code, f"{reason}.", line=row.line, column=column, value=shown(cell))
+    return Problem(code, f"{reason}.", row.line, column, shown(cell), hint=f"For example {example}.")
 
 
 class _Checker:
@@ -267,10 +270,9 @@ class _Checker:
             and is_missing(cell, MISSING_IN_SETTINGS)
         }
         for name in found:
-            message = "programs write this where there is no value: empty the cell, or set such a text in the column overrides."
-            problems.append(
-                Problem("missing-value", message, line=row.line, column=name, value=str(cells[name]).strip())
-            )
+            message = "programs write this where there is no value."
+            hint = "Empty the cell, or set such a text in the column overrides."
+            problems.append(Problem("missing-value", message, row.line, name, str(cells[name]).strip(), hint))
         return Row(row.line, {**cells, **found}) if found else row
 
     def _title(self, row: Row, template: str, problems: list[Problem]) -> str:
@@ -278,11 +280,11 @@ class _Checker:
         column = self._columns.own.get("title")
         cell = row.cells.get(column) if column is not None else None
         title = _word(cell)
-        fault: tuple[str, str] | None = None
+        fault: tuple[str, str, str] | None = None
         if title is None or (len(title) < 6 and title.casefold() in ("true", "false")):
-            fault = ("title-not-text", "the title must be text.")
+            fault = ("title-not-text", "the title must be text.", "")
         elif is_missing(title, MISSING_IN_TITLES):
-            fault = ("title-missing", "programs write this where there is no value: give the row a title.")
+            fault = ("title-missing", "programs write this where there is no value.", "Give the row a title.")
         elif not title and self._titles.pattern and self._titles.columns.keys() < set(self._titles.pattern.names):
             # That is a problem of the whole sheet.
             return ""
@@ -290,17 +292,18 @@ class _Checker:
             try:
                 title = cell = self._titles.pattern.title(row.cells, self._titles.columns)
             except TitleUnmade as error:
-                fault = ("title-missing", f"{error}: fill it, or give the row a title.")
+                fault = ("title-missing", f"{error}.", "Fill it, or give the row a title.")
         elif not title and self._titles.titled_by(template):
             return ""
         elif not title:
             # A missing column is a problem of the whole sheet.
-            fault = ("title-missing", "the row needs a title.") if column is not None else None
+            fault = ("title-missing", "the row has no title.", "") if column is not None else None
         if title and not fault:
             fault = fault_of_title(cut(title) if self._titles.cut else title)
         if fault:
             value = None if title == "" else shown(cell)
-            problems.append(Problem(*fault, line=row.line, column=column or "title", value=value))
+            code, message, hint = fault
+            problems.append(Problem(code, message, row.line, column or "title", value, hint))
         return title or ""
 
     def _variables(self, row: Row, problems: list[Problem]) -> dict[str, object]:
@@ -320,7 +323,7 @@ class _Checker:
             return found
         for name, part in value.items():
             if name in found and found[name] != part:
-                message = f"{shown(name)} has another value in its own column: keep one of them."
+                message = f"{shown(name)} has another value in its own column."
                 problems.append(Problem("conflicting-field", message, line=row.line, column=f"{column}.{shown(name)}"))
             elif part is not None:
                 found[str(name)] = part
@@ -348,7 +351,8 @@ class _Checker:
                 reason = error.message() if isinstance(error, PydanticCustomError) else str(error)
                 message = f"{name} {reason}." if isinstance(error, PydanticCustomError) else f"{reason}."
                 column = self._columns.own[name]
-                problems.append(Problem("bad-step", message, line=row.line, column=column, value=shown(cell)))
+                hint = error.hint if isinstance(error, BadStep) else ""
+                problems.append(Problem("bad-step", message, row.line, column, shown(cell), hint))
         return Steps(**found)
 
     def _reference(self, kind: str, row: Row, problems: list[Problem], optional: Set[str]) -> str:
@@ -365,8 +369,8 @@ class _Checker:
             return ""
         found = word or self._defaults[kind]
         if not found and kind in self._required - optional:
-            message = f"the row names no {kind}, and there is no default: fill in the column or use --{kind}."
-            problems.append(Problem(f"{kind}-missing", message, line=row.line, column=column or kind))
+            message, hint = no_reference(kind)
+            problems.append(Problem(f"{kind}-missing", message, line=row.line, column=column or kind, hint=hint))
         return found
 
     def _overrides(self, row: Row, problems: list[Problem]) -> dict[str, JSON]:
@@ -402,7 +406,7 @@ class _Checker:
         problems += more_problems
         for name in found.keys() & more.keys():
             if found[name] != more[name]:
-                message = f"{name} has another value in its own column: keep one of them."
+                message = f"{name} has another value in its own column."
                 problems.append(Problem("conflicting-field", message, line=row.line, column=f"{column}.{name}"))
         return found | more
 
@@ -427,7 +431,7 @@ class _Checker:
                 text = read(value)
                 if text.code:
                     message = f"{name}: {text.value}."
-                    problems.append(Problem(text.code, message, line=line, column=name, value=shown(value)))
+                    problems.append(Problem(text.code, message, line, name, shown(value), text.hint))
                     del values[name]
                 else:
                     values[name] = text.value

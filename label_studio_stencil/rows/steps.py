@@ -28,7 +28,15 @@ _EMAIL = re.compile(r"[^@\s:;,]+@[^@\s:;,]+")
 
 
 class BadStep(ValueError):
-    """A cell asks for a step that is not possible; the text says why."""
+    """A cell asks for a step that is not possible; the text says why.
+
+    Attributes:
+        hint: What to do about it: a sentence; empty where the text says it.
+    """
+
+    def __init__(self, reason: str, *, hint: str = "") -> None:
+        super().__init__(reason)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,9 @@ def members_in(cell: str) -> tuple[Member, ...]:
         if not address and not role:
             continue
         if not _EMAIL.fullmatch(address):
-            raise BadStep(f"{shown(address)!r} is no e-mail address; write a@example.com, or a@example.com: reviewer")
+            raise BadStep(
+                f"{shown(address)!r} is no e-mail address", hint="Write a@example.com, or a@example.com: reviewer."
+            )
         code = role.upper() if role.upper() in _CODES else ROLES.get(role.lower(), "")
         if role and not code:
             raise BadStep(

@@ -1,7 +1,6 @@
 """Reads files of tasks: JSON in Label Studio's format, or a table in any format of sheets."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -110,7 +109,9 @@ def _of_table(content: bytes, name: str, worksheet: str) -> Tasks:
     try:
         table = table_of(content, name, suffix, worksheet=worksheet)
     except SheetUnreadable as error:
-        raise BadStep(f"{name}: {_without_option(str(error))}") from None
+        # Its hint may be to name an encoding, which counts for the sheet alone.
+        hint = "" if "`encoding=" in error.hint else error.hint
+        raise BadStep(f"{name}: {error.message.rstrip('.')}", hint=hint) from None
     note_formula_errors(table)
     if table.problems:
         raise BadStep(f"{name} can't be read as tasks: {_first(table)}")
@@ -121,17 +122,15 @@ def _of_table(content: bytes, name: str, worksheet: str) -> Tasks:
 
 
 def _without_option(message: str) -> str:
-    """The sentence without the advice to name an encoding, which applies to sheets only."""
-    return (
-        re.split(r",? or name its encoding|, name its encoding", message)[0].replace("If that is wrong", "").strip(" .")
-    )
+    """The note without the advice to name an encoding, which applies to sheets only."""
+    return message.partition(" If that is wrong")[0].rstrip(".")
 
 
 def _first(table: Table) -> str:
     """The first problem, without quotes from the file, and the number of problems."""
     first, rest = table.problems[0], len(table.problems) - 1
     place = f"line {first.line}: " if first.line else ""
-    return f"{place}{first.message.rstrip('.')}" + (f" (and {rest:,} more)" if rest else "")
+    return f"{place}{first.text.rstrip('.')}" + (f" (and {rest:,} more)" if rest else "")
 
 
 def _sendable(cell: object) -> JSON:

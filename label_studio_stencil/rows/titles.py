@@ -39,25 +39,27 @@ class TitleUnmade(ValueError):
     """The pattern makes no title of a row; the text says why."""
 
 
-def fault_of_title(title: str) -> tuple[str, str] | None:
-    """The code and the sentence of a title's problem; `None` if it has none."""
+def fault_of_title(title: str) -> tuple[str, str, str] | None:
+    """The code, the sentence and the hint of a title's problem; `None` if it has none."""
     if CONTROL.search(title):
-        return "title-control-character", "the title holds a line break or another control character: remove it."
+        return "title-control-character", "the title holds a line break or another control character.", "Remove it."
     unseen = unseen_in(title)
     if unseen:
         name, place = name_of(title[unseen[0]]), unseen[0] + 1
-        message = f"the title holds an invisible character, {name}, at position {place}: remove it."
-        return "title-unseen-letter", message
+        message = f"the title holds an invisible character, {name}, at position {place}."
+        return "title-unseen-letter", message, "Remove it."
     if "\ufffd" in title:
         return (
             "title-control-character",
-            "the title holds \ufffd in the place of a letter that was lost: write the letter.",
+            "the title holds \ufffd in the place of a letter that was lost.",
+            "Write the letter, or export the sheet again as UTF-8.",
         )
     if len(title) < SHORTEST_TITLE:
         message = f"the title has {counted(len(title), 'character')}, and at least {SHORTEST_TITLE} are needed."
-        return "title-too-short", message
+        return "title-too-short", message, "Write a longer title."
     if len(title) > LONGEST_TITLE:
-        return "title-too-long", f"the title has {len(title)} characters, and at most {LONGEST_TITLE} are taken."
+        message = f"the title has {len(title)} characters, and at most {LONGEST_TITLE} are taken."
+        return "title-too-long", message, 'Shorten it, or use `long_titles="cut"`.'
     return None
 
 

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from label_studio_stencil.json_value import JSON, NotJSONError, json_of
 from label_studio_stencil.letters import without_unseen
+from label_studio_stencil.names import nearest
 
 
 class Kind(StrEnum):
@@ -49,10 +50,10 @@ _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _MOST_DIGITS = 25
 
 
-def fault(code: str, message: str) -> PydanticCustomError:
-    """A validation error with our code and sentence."""
+def fault(code: str, message: str, hint: str = "") -> PydanticCustomError:
+    """A validation error with our code, sentence and hint."""
     # The message is a parameter, because a brace in a cell's value would be read as a placeholder.
-    return PydanticCustomError(code, "{message}", {"message": message})
+    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint})
 
 
 def boolean(value: object) -> bool:
@@ -132,7 +133,7 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise fault("not-text", "takes text")
     if _UNSENDABLE.search(value):
-        raise fault("control-character", "holds a NUL or half a character, which no server takes: remove it")
+        raise fault("control-character", "holds a NUL or half a character, which no server takes", "Remove it.")
     return value
 
 
@@ -142,7 +143,8 @@ def choice(allowed: Sequence[str], value: object) -> str:
     for one in allowed:
         if one.casefold() == word.casefold():
             return one
-    raise fault("not-a-choice", f"takes one of: {', '.join(allowed)}")
+    near = nearest(word, allowed, most=1)
+    raise fault("not-a-choice", f"takes one of: {', '.join(allowed)}", f"Did you mean {near[0]}?" if near else "")
 
 
 def colour(value: object) -> str:
@@ -190,7 +192,7 @@ def xml(value: object) -> str:
 
 
 def _refuse_doctype(*_: object) -> None:
-    raise fault("bad-xml", "takes XML without <!DOCTYPE>, which the server refuses: remove the declaration")
+    raise fault("bad-xml", "takes XML without <!DOCTYPE>, which the server refuses", "Remove the declaration.")
 
 
 def json_object(value: object) -> object:

@@ -58,19 +58,22 @@ def decoded(content: bytes, encoding: str = "") -> Decoded:
     except UnicodeDecodeError as error:
         place = _place(content, error.start) if found == "utf-8" else f"byte {error.start + 1:,}"
         if found != "utf-8" or marked:
-            raise SheetUnreadable(f"The text starts as {found.upper()} and is none at {place}: save it anew.") from None
+            raise SheetUnreadable(
+                f"The text starts as {found.upper()} and is none at {place}.", hint="Save it anew."
+            ) from None
     if _is_broken_utf8(content):
         # One bad byte must not turn all other letters into `Ã¼`.
         raise SheetUnreadable(
-            f"The text is UTF-8 with a broken letter at {place}: save it as UTF-8 again, or name its encoding (--encoding)."
+            f"The text is UTF-8 with a broken letter at {place}.",
+            hint="Save it as UTF-8 again, or name its encoding: `encoding=NAME`.",
         )
     text = _western(content)
     if text is None or (_is_thin(text) and _reads_otherwise(content)):
-        raise SheetUnreadable(_which(content, place))
+        raise _which(content, place)
     title = _first_title(text)
     note = "The text is not UTF-8, and was read as Windows-1252, which Excel in Western Europe writes"
     note += f": {title}." if title else "."
-    return Decoded(text, (f"{note} If that is wrong, name its encoding (--encoding).",))
+    return Decoded(text, (f"{note} If that is wrong, name its encoding: `encoding=NAME`.",))
 
 
 def _named(content: bytes, encoding: str, marked: str) -> str:
@@ -82,7 +85,8 @@ def _named(content: bytes, encoding: str, marked: str) -> str:
         known = False
     if not known:
         raise SheetUnreadable(
-            f"There is no encoding {shown(encoding)!r}; some are utf-8, utf-16, windows-1252, windows-1251, shift_jis, gb18030."
+            f"There is no encoding {shown(encoding)!r}.",
+            hint="Some are utf-8, utf-16, windows-1252, windows-1251, shift_jis, gb18030.",
         )
     name = info.name.replace("_", "-")
     if marked and not name.startswith(marked):
@@ -337,21 +341,21 @@ def _reads_otherwise(content: bytes) -> bool:
     )
 
 
-def _which(content: bytes, place: str) -> str:
-    """The sentence that asks for the encoding, with likely ones and their readings of a title that shows the difference."""
+def _which(content: bytes, place: str) -> SheetUnreadable:
+    """The error that asks for the encoding, with likely ones and their readings of a title that shows the difference."""
     best = [reading for reading in _readings(content) if reading.likely > _LIKELY][:_MOST_CANDIDATES]
     if not best:
-        return (
-            f"The text is not UTF-8, see {place}, and nothing shows its encoding: save it as UTF-8, or name its encoding "
-            "(--encoding)."
+        return SheetUnreadable(
+            f"The text is not UTF-8, see {place}, and nothing shows its encoding.",
+            hint="Save it as UTF-8, or name its encoding: `encoding=NAME`.",
         )
     told = "; ".join(
         f"{each.encoding} ({each.whose})" + (f" reads {title}" if (title := _first_title(each.text)) else "")
         for each in best
     )
-    return (
-        f"The text is not UTF-8, see {place}, and its encoding is not certain: {told}. Save it as UTF-8, or name its encoding, "
-        f"for example --encoding {best[0].encoding}."
+    return SheetUnreadable(
+        f"The text is not UTF-8, see {place}, and its encoding is not certain: {told}.",
+        hint=f'Save it as UTF-8, or name its encoding, for example `encoding="{best[0].encoding}"`.',
     )
 
 

@@ -42,7 +42,7 @@ def read_excel(content: bytes, worksheet: str = "") -> Table:
     try:
         import openpyxl  # noqa: F401  # an extra: Excel is read by few, and importing it takes a third of a second
     except ImportError:
-        raise SheetUnreadable("Excel needs a reader: pip install openpyxl") from None
+        raise SheetUnreadable("Excel needs a reader.", hint="`pip install openpyxl` installs one.") from None
     has_formulas = measured(content, "an Excel workbook (.xlsx)")
     try:
         with warnings.catch_warnings():

@@ -56,7 +56,7 @@ _OTHERS = (
     (b"\xfd7zXZ\0", "compressed (xz): unpack it first"),
     (b"\x28\xb5\x2f\xfd", "compressed (zstd): unpack it first"),
     (b"PK\x05\x06", "an empty zip archive"),
-    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file: git lfs pull fetches it"),
+    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file: `git lfs pull` fetches it"),
 )
 _WEB_PAGE = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|meta)\b",
@@ -98,12 +98,15 @@ def table_of(content: bytes, label: str, given: str, *, encoding: str = "", work
         kind = "parquet"
     for start, words in _OTHERS:
         if content.startswith(start):
-            raise SheetUnreadable(f"This is {words}.")
+            what, _, advice = words.partition(": ")
+            raise SheetUnreadable(f"This is {what}.", hint=f"{advice[:1].upper()}{advice[1:]}." if advice else "")
     if kind in ("excel", "ods"):
         read = excel.read_excel if kind == "excel" else opendocument.read_opendocument
         return read(content, worksheet)
     if worksheet.strip():
-        raise SheetUnreadable(f"A worksheet is named, {shown(worksheet)!r}, and this is no workbook: leave it out.")
+        raise SheetUnreadable(
+            f"A worksheet is named, {shown(worksheet)!r}, and this is no workbook.", hint="Leave it out."
+        )
     return tables.read_parquet(content) if kind == "parquet" else _text_table(content, kind, encoding)
 
 
@@ -122,19 +125,20 @@ def _text_table(content: bytes, kind: str, encoding: str) -> Table:
 def _refuse_markup(start: str) -> None:
     if _WEB_PAGE.match(start):
         raise SheetUnreadable(
-            "This is a web page, not a sheet: does its address ask for a sign-in? Give the address of the file itself (of "
-            "Google Sheets the one that ends in /export?format=csv), or download it. Save a table of a page as .xlsx or CSV."
+            "This is a web page, not a sheet.",
+            hint="Does its address ask for a sign-in? Give the address of the file itself (of Google Sheets the one that ends "
+            "in /export?format=csv), or download it. Save a table of a page as .xlsx or CSV.",
         )
     if found := _ERROR_DOCUMENT.match(start):
         raise SheetUnreadable(
-            f"This is an error of the storage, not a sheet: {shown(found['code'])}. Check the address."
+            f"This is an error of the storage, not a sheet: {shown(found['code'])}.", hint="Check the address."
         )
     if _EXCEL_XML.match(start):
-        raise SheetUnreadable("This is a workbook in Excel's old XML format: save it as .xlsx.")
+        raise SheetUnreadable("This is a workbook in Excel's old XML format.", hint="Save it as .xlsx.")
     if _XML.match(start):
-        raise SheetUnreadable("This is XML, not a sheet: save the table as .xlsx or CSV.")
+        raise SheetUnreadable("This is XML, not a sheet.", hint="Save the table as .xlsx or CSV.")
     if _MARKDOWN.match(start):
-        raise SheetUnreadable("This is a Markdown table: save it as CSV.")
+        raise SheetUnreadable("This is a Markdown table.", hint="Save it as CSV.")
 
 
 def _gunzipped(content: bytes) -> bytes:
@@ -145,7 +149,7 @@ def _gunzipped(content: bytes) -> bytes:
         raise SheetUnreadable(f"This is compressed (gzip), and damaged: {shown(error)}.") from None
     _refuse_large(unpacked)
     if unpacked.startswith(b"\x1f\x8b"):
-        raise SheetUnreadable("This is compressed (gzip) twice: unpack it first.")
+        raise SheetUnreadable("This is compressed (gzip) twice.", hint="Unpack it first.")
     if not unpacked.strip():
         raise SheetUnreadable("The compressed file is empty.")
     return unpacked
@@ -163,16 +167,18 @@ def _kind_of_zip(content: bytes, kind: str) -> str:
     if mimetype.startswith(opendocument.MIMETYPE):
         return "ods"
     if mimetype.startswith(b"application/vnd.oasis.opendocument."):
-        raise SheetUnreadable("This is an OpenDocument file, but no spreadsheet: save the table as .ods, .xlsx or CSV.")
+        raise SheetUnreadable(
+            "This is an OpenDocument file, but no spreadsheet.", hint="Save the table as .ods, .xlsx or CSV."
+        )
     folders = {name.partition("/")[0] for name in names}
     if "xl/workbook.bin" in names:
-        raise SheetUnreadable("This is a binary workbook (.xlsb): save it as .xlsx.")
+        raise SheetUnreadable("This is a binary workbook (.xlsb).", hint="Save it as .xlsx.")
     if "word" in folders:
-        raise SheetUnreadable("This is a Word document: save its table as .xlsx or CSV.")
+        raise SheetUnreadable("This is a Word document.", hint="Save its table as .xlsx or CSV.")
     if "ppt" in folders:
-        raise SheetUnreadable("This is a PowerPoint document: save its table as .xlsx or CSV.")
+        raise SheetUnreadable("This is a PowerPoint document.", hint="Save its table as .xlsx or CSV.")
     if any(name.endswith(".iwa") for name in names) or "Index.zip" in names:
-        raise SheetUnreadable("This is a Numbers document: export it as Excel (.xlsx) or CSV.")
+        raise SheetUnreadable("This is a Numbers document.", hint="Export it as Excel (.xlsx) or CSV.")
     return "excel" if "xl" in folders or kind == "excel" else kind if kind == "ods" else ""
 
 
@@ -203,7 +209,9 @@ def _refuse_count(names: list[str]) -> NoReturn:
             "This is a zip archive without a sheet: a CSV, JSON, Excel, OpenDocument or Parquet file."
         )
     told = ", ".join(visible(shown(name)) for name in names[:5]) + (", ..." if len(names) > 5 else "")
-    raise SheetUnreadable(f"This is a zip archive of {len(names)} sheets ({told}): unpack it, and give one of them.")
+    raise SheetUnreadable(
+        f"This is a zip archive of {len(names)} sheets ({told}).", hint="Unpack it, and give one of them."
+    )
 
 
 def _is_clutter(name: str) -> bool:
@@ -214,7 +222,7 @@ def _is_clutter(name: str) -> bool:
 def _refuse_large(unpacked: bytes) -> None:
     if len(unpacked) > MOST_BYTES:
         raise SheetUnreadable(
-            f"It unpacks to more than {MOST_BYTES // 1_000_000} MB; at most those are read: split it."
+            f"It unpacks to more than {MOST_BYTES // 1000000} MB; at most those are read.", hint="Split it."
         )
 
 

@@ -26,7 +26,7 @@ def read_json(text: str) -> Table:
     """
     if sum(map(text.count, ",[{")) > MOST_CELLS:
         raise SheetUnreadable(
-            f"The text has more than {MOST_CELLS:,} JSON values, and no more are read: split the sheet."
+            f"The text has more than {MOST_CELLS:,} JSON values, and no more are read.", hint="Split the sheet."
         )
     rows = _Rows()
     start = _after_blanks(text, 0)
@@ -61,15 +61,15 @@ class _Rows:
         try:
             self.add(number, json_of(line), line)
         except NotJSONError as error:
-            self.refuse(number, line, str(error), "write one object a line")
+            self.refuse(number, line, str(error), "Write one object a line.")
 
     def add(self, number: int, value: JSON, source: str) -> None:
         """Add a row unless it is blank."""
         self._values += 1
         if not isinstance(value, dict):
-            self.refuse(number, source, "it is another JSON value", "write an object for each row")
+            self.refuse(number, source, "it is another JSON value", "Write an object for each row.")
         elif nests_too_deeply(value):
-            self.refuse(number, source, "it nests too deeply", "write settings as Label Studio has them")
+            self.refuse(number, source, "it nests too deeply", "Write settings as Label Studio has them.")
         else:
             # Rows share the strings of their names.
             cells: dict[str, object] = {self.columns.setdefault(name, name): part for name, part in value.items()}
@@ -79,8 +79,8 @@ class _Rows:
 
     def refuse(self, number: int, source: str, reason: str, advice: str) -> None:
         """Add a row that can't be read."""
-        message = f"the row is not a JSON object: {reason}; {advice}."
-        self.table.problems.append(Problem("not-a-row", message, line=number, value=shown(source)))
+        message = f"the row is not a JSON object: {reason}."
+        self.table.problems.append(Problem("not-a-row", message, line=number, value=shown(source), hint=advice))
         self._append(number, {})
 
     def stop(self, number: int, reason: str) -> None:
@@ -101,11 +101,11 @@ class _Rows:
             return
         if all(isinstance(cell, dict) for cell in cells.values()):
             raise SheetUnreadable(
-                "The JSON is one object of columns or of rows by number, as DataFrame.to_json writes it: write rows, with "
-                "to_json(path, orient='records', lines=True)."
+                "The JSON is one object of columns or of rows by number, as DataFrame.to_json writes it.",
+                hint="Write rows, with to_json(path, orient='records', lines=True).",
             )
         if any(isinstance(cell, list) and cell and isinstance(cell[0], Mapping | list) for cell in cells.values()):
-            raise SheetUnreadable("The JSON is one object that holds the rows in a list: save that list alone.")
+            raise SheetUnreadable("The JSON is one object that holds the rows in a list.", hint="Save that list alone.")
 
 
 def _after_blanks(text: str, at: int) -> int:
@@ -166,7 +166,7 @@ def _read_value(text: str, at: int, line: int, rows: _Rows) -> int:
         return 0
     if isinstance(value, list) and not rows.table.rows:
         raise SheetUnreadable(
-            "The JSON is a list of lists: write an object for each row, with the names of the columns."
+            "The JSON is a list of lists.", hint="Write an object for each row, with the names of the columns."
         )
     rows.add(line, value, text[at : min(end, at + 400)])
     return end

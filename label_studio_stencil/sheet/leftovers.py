@@ -45,8 +45,9 @@ def note_formula_errors(table: Table) -> None:
     for row in table.rows if len(table.problems) <= MOST_PROBLEMS else ():
         for name, cell in row.cells.items():
             if isinstance(cell, str) and cell[:1] in _STARTS and _is_error(cell):
-                message = "the cell shows a formula's error: fix the formula in the spreadsheet, or empty the cell."
-                table.problems.append(Problem("formula-error", message, line=row.line, column=name, value=shown(cell)))
+                hint = "Fix the formula in the spreadsheet, or empty the cell."
+                found = Problem("formula-error", "the cell shows a formula's error.", row.line, name, shown(cell), hint)
+                table.problems.append(found)
 
 
 #: First characters of errors: a shortcut for almost all cells.

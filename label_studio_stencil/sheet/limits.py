@@ -47,15 +47,16 @@ def refuse_too_large(rows: int, columns: int, *, cells: int = 0) -> None:
         SheetUnreadable: The sheet is too large.
     """
     if rows > MOST_ROWS:
-        raise SheetUnreadable(f"The sheet has more than {MOST_ROWS:,} rows, and no more are read: split it.")
+        raise SheetUnreadable(f"The sheet has more than {MOST_ROWS:,} rows, and no more are read.", hint="Split it.")
     if columns > MOST_COLUMNS:
         raise SheetUnreadable(
-            f"The sheet has {columns:,} columns; at most {MOST_COLUMNS:,} are read: remove those that no row needs."
+            f"The sheet has {columns:,} columns; at most {MOST_COLUMNS:,} are read.",
+            hint="Remove those that no row needs.",
         )
     if max(rows * columns, cells) > MOST_CELLS:
         raise SheetUnreadable(
-            f"The sheet has more than {MOST_CELLS:,} cells (rows times columns), and no more are read: split it, or "
-            "remove columns that no row needs."
+            f"The sheet has more than {MOST_CELLS:,} cells (rows times columns), and no more are read.",
+            hint="Split it, or remove columns that no row needs.",
         )
 
 

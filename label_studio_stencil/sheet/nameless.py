@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from label_studio_stencil.problems import SHOWN_VALUE_LENGTH, Problem, counted, shown
 
 #: Advice for a first column without a name, which usually numbers the rows.
-_INDEX = "if it numbers the rows, leave it out (pandas: index=False, R: row.names=FALSE); else give it a name"
+_INDEX = "If it numbers the rows, leave it out (pandas: index=False, R: row.names=FALSE); else give it a name."
 
 
 class Nameless:
@@ -43,19 +43,20 @@ class Nameless:
             and len({(first, more) for _, first, more, _ in self._rows}) == 1
         ):
             cells, names = self._rows[0][2] + self._width, counted(self._width, "name")
-            message = f"every row has {cells} cells, and the header has {names}: does the first column lack one? Then {_INDEX}."
-            return [*found, Problem("extra-cell", message, line=self._line)]
+            message = f"every row has {cells} cells, and the header has {names}."
+            hint = f"Does the first column lack one? {_INDEX}"
+            return [*found, Problem("extra-cell", message, line=self._line, hint=hint)]
         return found + [self._row(*row) for row in self._rows]
 
     def _column(self, position: int, cells: Sequence[tuple[int, str]]) -> Problem:
         line, value = cells[0]
         rows = "" if len(cells) == 1 else f", and {len(cells):,} rows have a value in it, the first on line {line}"
-        advice = _INDEX if position == 0 else "give it one, or empty its cells"
-        message = f"column {position + 1} has no name in the header{rows}: {advice}."
-        return Problem("extra-cell", message, line=line if len(cells) == 1 else self._line, value=value)
+        message = f"column {position + 1} has no name in the header{rows}."
+        hint = _INDEX if position == 0 else "Give it one, or empty its cells."
+        return Problem("extra-cell", message, line=line if len(cells) == 1 else self._line, value=value, hint=hint)
 
     def _row(self, line: int, first: int, count: int, value: str) -> Problem:
         places = f"a cell in column {first + 1}" + (f" and {count - 1:,} more" if count > 1 else "")
-        message = f"the row has {places}, and the header has {counted(self._named, 'name')}: "
-        message += "quote cells that hold separators, or name the column."
-        return Problem("extra-cell", message, line=line, value=value)
+        message = f"the row has {places}, and the header has {counted(self._named, 'name')}."
+        hint = "Quote cells that hold separators, or name the column."
+        return Problem("extra-cell", message, line=line, value=value, hint=hint)

@@ -38,7 +38,9 @@ def read_opendocument(content: bytes, worksheet: str = "") -> Table:
     try:
         import python_calamine  # an extra: few sheets are of this kind
     except ImportError:
-        raise SheetUnreadable("OpenDocument spreadsheets need a reader: pip install python-calamine") from None
+        raise SheetUnreadable(
+            "OpenDocument spreadsheets need a reader.", hint="`pip install python-calamine` installs one."
+        ) from None
     measured(content, "an OpenDocument spreadsheet (.ods)")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -82,7 +84,8 @@ def _layout(table: bytes) -> Layout:
             )
             if size > MOST_UNPACKED:
                 raise SheetUnreadable(
-                    f"The worksheet repeats rows or cells to more than {MOST_UNPACKED // 10**6} MB: remove what is no row."
+                    f"The worksheet repeats rows or cells to more than {MOST_UNPACKED // 10**6} MB.",
+                    hint="Remove what is no row.",
                 )
             if _HIDDEN.search(found[1]):
                 layout.hidden_rows.update(range(line, line + count))

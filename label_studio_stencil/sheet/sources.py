@@ -74,12 +74,12 @@ def read_sheet(
     """
     where, named = split_worksheet(str(source)) if isinstance(source, str | Path) else ("", "")
     if named and worksheet and named != worksheet:
-        raise SheetUnreadable(f"Two worksheets are named, {named!r} after # and {worksheet!r}: leave one out.")
+        raise SheetUnreadable(f"Two worksheets are named, {named!r} after # and {worksheet!r}.", hint="Leave one out.")
     try:
         sheet = _read(source, where, _How(name, format, encoding, worksheet or named), asker)
         return replace(sheet, rows_asker=asker.rows(where))
     except Unusable as error:
-        raise SheetUnreadable(str(error)) from None
+        raise SheetUnreadable(error.message, hint=error.hint) from None
 
 
 class _How(NamedTuple):
@@ -108,9 +108,10 @@ def _read(source: Source, where: str, how: _How, asker: Asker) -> Sheet:
     if isinstance(source, Sequence):
         return _sheet(tables.read_records(source), how.name or "rows")
     if hasattr(source, "collect"):
-        raise SheetUnreadable(f"A {type(source).__name__} holds no rows yet: give what its collect() returns.")
+        raise SheetUnreadable(f"A {type(source).__name__} holds no rows yet.", hint="Give what its collect() returns.")
     raise SheetUnreadable(
-        f"A {type(source).__name__} is no source of a sheet: give a path, a DataFrame, or a list of dicts, one for each row."
+        f"A {type(source).__name__} is no source of a sheet.",
+        hint="Give a path, a DataFrame, or a list of dicts, one for each row.",
     )
 
 
@@ -146,7 +147,7 @@ def _from_bytes(content: bytes, label: str, how: _How, folder: Path | None = Non
     try:
         table = formats.table_of(content, label, given, encoding=how.encoding, worksheet=how.worksheet)
     except SheetUnreadable as error:
-        raise SheetUnreadable(f"{visible(label)}: {error}") from error
+        raise SheetUnreadable(f"{visible(label)}: {error.message}", hint=error.hint) from error
     return _sheet(table, label, folder=folder, digest=hashlib.sha256(content).hexdigest())
 
 
@@ -158,7 +159,7 @@ def _sheet(table: Table, name: str, *, folder: Path | None = None, digest: str =
         row.cells.update({column: marked(column, row.cells[column]) for column in secret if column in row.cells})
     problems = table.problems
     if not table.rows and not problems:
-        problems = [Problem("empty-sheet", "the sheet has no row: add one below the header.")]
+        problems = [Problem("empty-sheet", "the sheet has no row.", hint="Add one below the header.")]
     return Sheet(
         name=visible(name),
         columns=table.columns,

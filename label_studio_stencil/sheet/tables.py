@@ -45,7 +45,7 @@ def read_parquet(content: bytes) -> Table:
     try:
         from pyarrow import parquet  # an extra, and half a second of import
     except ImportError:
-        raise SheetUnreadable("Parquet needs a reader: pip install pyarrow") from None
+        raise SheetUnreadable("Parquet needs a reader.", hint="`pip install pyarrow` installs one.") from None
     try:
         file = parquet.ParquetFile(io.BytesIO(content))
         _refuse_large_parquet(file.metadata)
@@ -68,15 +68,17 @@ def _refuse_large_parquet(metadata: "pyarrow_parquet.FileMetaData") -> None:
     # A list in a cell holds any number of values.
     values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
     if values > MOST_CELLS:
-        raise SheetUnreadable(f"The Parquet file holds {values:,} values; at most {MOST_CELLS:,} are read: split it.")
+        raise SheetUnreadable(
+            f"The Parquet file holds {values:,} values; at most {MOST_CELLS:,} are read.", hint="Split it."
+        )
     if sum(group.total_byte_size for group in groups) > MOST_UNPACKED:
         raise _large_parquet()
 
 
 def _large_parquet() -> SheetUnreadable:
     return SheetUnreadable(
-        f"The Parquet file unpacks to more than {MOST_UNPACKED // 10**6} MB, and no more are read: split it, or put long "
-        "texts into files beside the sheet, and name them in the cells as @file."
+        f"The Parquet file unpacks to more than {MOST_UNPACKED // 10**6} MB, and no more are read.",
+        hint="Split it, or put long texts into files beside the sheet, and name them in the cells as @file.",
     )
 
 
@@ -181,7 +183,7 @@ def read_arrow(source: object) -> Table:
         import pyarrow
     except ImportError:
         raise SheetUnreadable(
-            f"A {kind} needs a reader: pip install pyarrow; or give its rows as a list of dicts."
+            f"A {kind} needs a reader.", hint="`pip install pyarrow` installs one. Or give its rows as a list of dicts."
         ) from None
     try:
         table = pyarrow.table(source)
@@ -192,7 +194,8 @@ def read_arrow(source: object) -> Table:
         raise
     except Exception as error:  # each library has its own errors
         raise SheetUnreadable(
-            f"The {kind} can't be read ({shown(f'{type(error).__name__}: {error}')}): give its rows as a list of dicts."
+            f"The {kind} can't be read ({shown(f'{type(error).__name__}: {error}')}).",
+            hint="Give its rows as a list of dicts.",
         ) from error
     return _from_columns([str(name) for name in table.column_names], columns)
 
@@ -203,7 +206,7 @@ def _refuse_periods(schema: "pa.Schema") -> None:
         extension = (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
         if "pandas.period" in (extension, getattr(field.type, "extension_name", "")):
             raise SheetUnreadable(
-                f"The column {shown(field.name)!r} holds periods of pandas: make them text, with astype(str)."
+                f"The column {shown(field.name)!r} holds periods of pandas.", hint="Make them text, with astype(str)."
             )
 
 

@@ -35,7 +35,9 @@ def lines_of(text: str) -> list[str]:
         SheetUnreadable: There are too many, or one is too long.
     """
     if max(text.count("\n"), text.count("\r")) > MOST_LINES:
-        raise SheetUnreadable(f"The text has more than {MOST_LINES:,} lines, and no more are read: split the sheet.")
+        raise SheetUnreadable(
+            f"The text has more than {MOST_LINES:,} lines, and no more are read.", hint="Split the sheet."
+        )
     lines = _LINE.findall(text)
     length = max(map(len, lines), default=0)
     if length > MOST_IN_LINE:
@@ -43,8 +45,8 @@ def lines_of(text: str) -> list[str]:
         if "\0" in lines[number - 1]:
             raise _no_text()
         raise SheetUnreadable(
-            f"Line {number} holds {length:,} characters; at most {MOST_IN_LINE:,} are read: put long texts into files "
-            "beside the sheet, and name them in the cells as @file."
+            f"Line {number} holds {length:,} characters; at most {MOST_IN_LINE:,} are read.",
+            hint="Put long texts into files beside the sheet, and name them in the cells as @file.",
         )
     return lines
 
@@ -69,7 +71,7 @@ def read_separated(text: str, separator: str = "") -> Table:
     head = "".join(lines[start : start + _HEADER_LINES])
     if _SPACED.match(head):
         raise SheetUnreadable(
-            "Cells are separated by blanks, as R's write.table does: use write.csv(x, row.names=FALSE)."
+            "Cells are separated by blanks, as R's write.table does.", hint="Use write.csv(x, row.names=FALSE)."
         )
     # A header without the separator of the extension has another one.
     separator = named or (separator if separator in head else "") or sniffed(head)
@@ -194,22 +196,23 @@ def _opening(lines: Sequence[str], begin: int, separator: str) -> int:
 def _broken_quote(record: int, opening: int, failure: int, content: str, *, last: bool) -> Problem:
     if opening == failure:
         code = "bad-quote"
-        message = 'the quoted cell goes on after its closing quote: write a quote inside of it as ""'
+        message, hint = "the quoted cell goes on after its closing quote", 'Write a quote inside of it as "".'
     else:
         code = "unclosed-quote"
-        message = f'the quote that opens on line {opening} is not closed: add the closing "'
+        message, hint = f"the quote that opens on line {opening} is not closed", 'Add the closing ".'
     if last:
         message += f"; the lines after line {opening} were not read, as too many quotes are broken"
     line = None if last else record
-    return Problem(code, f"{message}.", line=line, value=shown(content[: SHOWN_VALUE_LENGTH * 4]))
+    return Problem(code, f"{message}.", line=line, value=shown(content[: SHOWN_VALUE_LENGTH * 4]), hint=hint)
 
 
 def _endless_cell(opening: int, content: str) -> Problem:
     message = (
         f"the quoted cell that opens on line {opening} holds more than {MOST_IN_LINE:,} characters, and what follows"
     )
-    message += " was not read: is its closing quote missing?"
-    return Problem("cell-too-large", message, value=shown(content[: SHOWN_VALUE_LENGTH * 4]))
+    message += " was not read."
+    value = shown(content[: SHOWN_VALUE_LENGTH * 4])
+    return Problem("cell-too-large", message, value=value, hint="Is its closing quote missing?")
 
 
 def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Problem], nameless: Nameless) -> Row:
@@ -224,8 +227,8 @@ def _row(line: int, header: Sequence[str], cells: list[str], problems: list[Prob
         elif len(cell) > MOST_IN_CELL:
             problems.append(large_cell(len(cell), line, name))
         elif "\0" in cell:
-            message = "the cell holds a NUL character: remove it, or save the sheet as UTF-8."
-            problems.append(Problem("nul-character", message, line=line, column=name, value=shown(cell)))
+            message, hint = "the cell holds a NUL character.", "Remove it, or save the sheet as UTF-8."
+            problems.append(Problem("nul-character", message, line=line, column=name, value=shown(cell), hint=hint))
     if extra:
         nameless.add(line, extra, cells[extra[0]])
     return Row(line, row)

@@ -103,17 +103,18 @@ class _Measure:
     def _refuse(self, since_row: int, text: bytes) -> None:
         if self._size > MOST_UNPACKED:
             raise SheetUnreadable(
-                f"The workbook unpacks to more than {MOST_UNPACKED // 10**6} MB, and no more are read: remove what is "
-                "no row, or save the sheet as CSV."
+                f"The workbook unpacks to more than {MOST_UNPACKED // 10**6} MB, and no more are read.",
+                hint="Remove what is no row, or save the sheet as CSV.",
             )
         if self._marks > MOST_MARKS or since_row > MOST_BETWEEN_ROWS:
             raise SheetUnreadable(
-                f"The workbook has more than {MOST_MARKS:,} XML elements and attributes, of which a cell has about seven, "
-                f"or {MOST_BETWEEN_ROWS:,} outside of rows, and no more are read: save the sheet as CSV."
+                f"The workbook has more than {MOST_MARKS:,} XML elements and attributes, of which a cell has "
+                f"about seven, or {MOST_BETWEEN_ROWS:,} outside of rows, and no more are read.",
+                hint="Save the sheet as CSV.",
             )
         if any(mark in text for mark in _ENTITIES):
             raise SheetUnreadable(
-                "The workbook declares XML entities, which no spreadsheet program does: save it anew."
+                "The workbook declares XML entities, which no spreadsheet program does.", hint="Save it anew."
             )
 
 
@@ -142,7 +143,7 @@ def chosen(worksheets: Sequence[Worksheet], wanted: str) -> int:
         if fitting:
             return fitting[0]
     names = ", ".join(shown(repr(each.name)) for each in worksheets[:20])
-    raise SheetUnreadable(f"The workbook has no worksheet {shown(wanted)!r}; it has {names}.")
+    raise SheetUnreadable(f"The workbook has no worksheet {shown(wanted)!r}.", hint=f"It has {names}.")
 
 
 def _folded(name: str) -> str:
@@ -167,10 +168,10 @@ def note_others(table: Table, worksheets: Sequence[Worksheet], place: int, fille
         return
     told = [f"{shown(each.name)!r}{'' if each.visible else ' (hidden)'}" for each in others]
     names = listed(told, most=_MOST_NAMED)
-    way = f"--worksheet, or #{shown(others[0].name)} after the file's name, chooses another"
+    way = f'`worksheet="{shown(others[0].name)}"`, or #{shown(others[0].name)} after the file\'s name, chooses another.'
     if not table.rows and not table.problems:
-        raise SheetUnreadable(f"The worksheet {shown(read)!r} has no rows, and {names} {_have(told)}: {way}.")
-    table.notes.append(f"The worksheet {shown(read)!r} was read, and {names} {_were(told)} not; {way}.")
+        raise SheetUnreadable(f"The worksheet {shown(read)!r} has no rows, and {names} {_have(told)}.", hint=way)
+    table.notes.append(f"The worksheet {shown(read)!r} was read, and {names} {_were(told)} not: {way}")
 
 
 def _have(names: Sequence[str]) -> str:
@@ -298,10 +299,8 @@ def _name(cell: object, line: int, problems: list[Problem]) -> str:
 
 
 def _unsaved(line: int, column: str | None) -> Problem:
-    message = (
-        "no value is saved for the cell's formula: open the workbook in a spreadsheet program and save it, or write"
-    )
-    return Problem("formula-unsaved", f"{message} the value itself.", line=line, column=column)
+    hint = "Open the workbook in a spreadsheet program and save it, or write the value itself."
+    return Problem("formula-unsaved", "no value is saved for the cell's formula.", line=line, column=column, hint=hint)
 
 
 def _row(line: int, header: Sequence[str], cells: list[object], problems: list[Problem], nameless: Nameless) -> Row:

@@ -14,7 +14,7 @@ import yaml
 
 from label_studio_stencil.files import PERSON, Asker, Unusable, read
 from label_studio_stencil.problems import Problem, shown
-from label_studio_stencil.rows.payload import parse_overrides
+from label_studio_stencil.rows.payload import IF_KNOWN_THERE, parse_overrides
 from label_studio_stencil.rows.references import MOST_IN_TEXT
 from label_studio_stencil.templates.model import Template, values_digest
 from label_studio_stencil.templates.rendering import (
@@ -88,6 +88,11 @@ def read_template(reference: str, folder: Path | None, asker: Asker = PERSON) ->
         )
 
 
+def _fault(problem: Problem) -> str:
+    # The file can't pass on what Stencil does not know.
+    return problem.message if problem.hint == IF_KNOWN_THERE else problem.text
+
+
 def _path_of(reference: str) -> str:
     return urlsplit(reference).path if "://" in reference else reference
 
@@ -112,7 +117,7 @@ def _template(reference: str, where: str, asker: Asker) -> Template:
         texts["label_config"] = interface
     given = {key: value for key, value in content.items() if key not in texts}
     fields, problems = parse_overrides(given, line=None, allow_unknown=False)
-    faults += [problem.message for problem in problems]
+    faults += [_fault(problem) for problem in problems]
     # A blank text is no value for a setting that is not text.
     faults += [_EMPTY.format(name=key) for key in given.keys() - fields.keys() - {each.column for each in problems}]
     if title is not None and has_placeholders(str(title)):

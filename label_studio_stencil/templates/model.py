@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from label_studio_stencil.json_value import JSON
-from label_studio_stencil.names import nearest
+from label_studio_stencil.names import nearest, or_listed
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.rows.payload import parse_overrides
 from label_studio_stencil.templates.rendering import TooSlow, Unrenderable, render
@@ -81,7 +81,12 @@ class Template:
         title, description = texts.pop("title", self.title), texts.pop("description", self.description)
         fields, problems = parse_overrides({**self.fields, **texts}, line=None, allow_unknown=True)
         problems = [
-            Problem(each.code, f"{each.column} of {self.name}, as this row fills it, {each.message}", column="template")
+            replace(
+                each,
+                message=f"{each.column} of {self.name}, as this row fills it, {each.message}",
+                column="template",
+                value=None,
+            )
             for each in problems
         ]
         identity = f"{self.identity}:{values_digest(values)}"
@@ -91,19 +96,19 @@ class Template:
     def _unknown(self, name: str) -> Problem:
         close = nearest(name, self.variables)
         if close:
-            hint = f"did you mean {', '.join(close)}?"
+            hint = f"Did you mean {or_listed(close)}?"
         elif self.variables:
-            hint = f"it has {', '.join(self.variables)}."
+            hint = f"It has {', '.join(self.variables)}."
         else:
-            hint = "it has none."
-        message = f"the template {shown(self.name)} has no variable {shown(name)}: {hint}"
-        return Problem("variable-unknown", message, column=f"var.{name}")
+            hint = "It has none."
+        message = f"the template {shown(self.name)} has no variable {shown(name)}."
+        return Problem("variable-unknown", message, column=f"var.{name}", hint=hint)
 
     def _missing(self, variable: Variable) -> Problem:
-        hint = f" ({variable.help})" if variable.help else ""
+        about = f" ({variable.help})" if variable.help else ""
         name = variable.name
-        message = f"the template {shown(self.name)} needs a value for {name}{hint}: fill the column var.{name}."
-        return Problem("variable-missing", message, column=f"var.{variable.name}")
+        message = f"the template {shown(self.name)} needs a value for {name}{about}."
+        return Problem("variable-missing", message, column=f"var.{name}", hint=f"Fill the column var.{name}.")
 
 
 #: The template of a row that has a labelling interface of its own.

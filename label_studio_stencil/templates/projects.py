@@ -1,12 +1,13 @@
 """Templates in Label Studio: project templates, projects, and the labelling interfaces of its gallery."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.errors import Rejected
 from label_studio_stencil.labelstudio.models import Edition, Project
-from label_studio_stencil.names import find
+from label_studio_stencil.names import find, or_listed, same_or_nearest
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.redaction import SECRET_FIELDS
 from label_studio_stencil.rows.fields import ENTERPRISE_ONLY_FIELDS, FIELDS
@@ -40,13 +41,21 @@ async def from_server(references: Iterable[str], label_studio: LabelStudio) -> d
     return found
 
 
-def enterprise_only(reference: str) -> Problem:
-    """The problem of a reference to a project template on Community."""
-    message = (
-        "only Label Studio Enterprise has project templates, and this is Community: name an entry of the gallery "
-        f"(`gallery:{shown(reference)}`), a template file (`ner.yaml`) or an existing project (`project:17`)."
-    )
-    return Problem("enterprise-only-template", message, column="template", value=shown(reference))
+async def enterprise_only(references: Iterable[str], label_studio: LabelStudio) -> dict[str, Template | Problem]:
+    """The problems of references to project templates on Community; each names the entries of the gallery that are nearest."""
+    names = [entry.title for entry in await label_studio.gallery() if entry.type != "enterprise"]
+    message = "only Label Studio Enterprise has project templates, and this is Community."
+    found: dict[str, Template | Problem] = {}
+    for reference in references:
+        near = [f"`{GALLERY}{name}`" for name in same_or_nearest(reference, names)]
+        hint = (
+            f"Did you mean {or_listed(near)}?"
+            if near
+            else "Name an entry of the gallery (`stencil template list` shows them), a template file (`ner.yaml`) or an "
+            "existing project (`project:17`)."
+        )
+        found[reference] = Problem("enterprise-only-template", message, None, "template", shown(reference), hint)
+    return found
 
 
 async def from_gallery(
@@ -59,12 +68,14 @@ async def from_gallery(
     for reference in references:
         item = find(reference.removeprefix(GALLERY).strip(), entries, names, kind="template")
         if isinstance(item, Problem):
-            found[reference] = Problem(item.code, item.message, column="template", value=shown(reference))
+            found[reference] = replace(item, value=shown(reference))
             continue
         if item.type == "enterprise" and edition is Edition.COMMUNITY:
             # Community 1.23.2 takes them, and then can't open the project ("Not expecting tag").
-            message = f"the interface {item.title!r} works in Label Studio Enterprise only: choose another."
-            found[reference] = Problem("enterprise-only-template", message, column="template", value=shown(reference))
+            message = f"the interface {item.title!r} works in Label Studio Enterprise only."
+            found[reference] = Problem(
+                "enterprise-only-template", message, None, "template", shown(reference), "Choose another."
+            )
             continue
         fields: dict[str, JSON] = {"label_config": item.config}
         found[reference] = Template(
@@ -109,8 +120,8 @@ async def _project_with_id(wanted: int, label_studio: LabelStudio) -> Project | 
     except Rejected as rejected:
         if rejected.status != 404:
             raise
-        message = f"Label Studio shows this token no project {wanted}; its id stands in the project's address."
-        return Problem("template-unknown", message, column="template", value=f"{PROJECT}{wanted}")
+        message, hint = f"Label Studio shows this token no project {wanted}.", "Its id stands in the project's address."
+        return Problem("template-unknown", message, None, "template", f"{PROJECT}{wanted}", hint)
 
 
 async def _project_named(wanted: str, label_studio: LabelStudio) -> Project | Problem:

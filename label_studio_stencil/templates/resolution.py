@@ -57,11 +57,10 @@ async def resolve_templates(
             found[reference] = _for_edition(read_template(reference, folder, asker(reference)), edition)
         else:
             named.append(reference)
-    if edition is Edition.COMMUNITY:
-        found |= {reference: enterprise_only(reference) for reference in named}
-        named = []
     read = [from_gallery(gallery, label_studio, edition)] if gallery else []
-    read += [from_server(named, label_studio)] if named else []
+    if named:
+        on_community = edition is Edition.COMMUNITY
+        read += [enterprise_only(named, label_studio) if on_community else from_server(named, label_studio)]
     read += [_by_reference(reference, from_project(reference, label_studio, edition)) for reference in projects]
     for each in await together(read):
         found |= each
@@ -87,12 +86,12 @@ def _for_edition(template: Template | Problem, edition: Edition) -> Template | P
     if not problems:
         kept = {name: value for name, value in template.fields.items() if name not in unknown}
         return dataclasses.replace(template, fields=kept) if unknown else template
-    reasons = "; ".join(f"{problem.column}: {problem.message}" for problem in problems)
+    reasons = "; ".join(f"{problem.column}: {problem.text}" for problem in problems)
     message = f"the template file is not right: {reasons}"
     return Problem("template-invalid", message, column="template", value=template.reference)
 
 
 def community_problem(field: str, *, line: int | None = None) -> Problem:
     """The problem of a field that Community ignores (measured on 1.23.2)."""
-    message = f"{field} exists in Label Studio Enterprise alone; Community would drop it without a word. Leave it out."
-    return Problem("enterprise-only-field", message, line=line, column=field)
+    message = f"{field} exists in Label Studio Enterprise alone; Community would drop it without a word."
+    return Problem("enterprise-only-field", message, line=line, column=field, hint="Leave it out.")

@@ -32,7 +32,7 @@ def test_whatever_is_pasted_the_studios_base_remains(url: str, base: str) -> Non
     ("url", "sentence"),
     [
         ("", "must begin with http"),
-        ("studio.test", "for example https://studio.test"),
+        ("studio.test", "Did you mean https://studio.test"),
         ("ftp://studio.test", "must begin with http"),
         ("https://", "must begin with http"),
         ("https://me:secret@studio.test", "must not carry a user name"),

@@ -132,6 +132,6 @@ async def test_a_sign_in_before_label_studio_is_told_from_label_studio(
 async def test_a_certificate_that_is_not_trusted_names_the_variables(clock: VirtualClock) -> None:
     error = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate")
     with pytest.raises(
-        Unsure, match=r"no connection to https://ls\.test .*SSL_CERT_FILE, SSL_CERT_DIR or REQUESTS_CA_BUNDLE"
+        Unsure, match=r"https://ls\.test/.*: no connection .*SSL_CERT_FILE, SSL_CERT_DIR or REQUESTS_CA_BUNDLE"
     ):
         await LabelStudio("https://ls.test", LEGACY, transport=Script(error), clock=clock).whoami()

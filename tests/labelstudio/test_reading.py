@@ -49,7 +49,7 @@ async def test_whoever_waits_for_a_server_that_does_not_answer_is_told(
 ) -> None:
     await Script(httpx.ReadTimeout(""), html(502), USER).label_studio(clock).whoami()
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "GET /api/current-user/whoami: no answer within 60 s. It is asked again, 3 more times at most."
+        "GET https://studio.test/api/current-user/whoami: no answer within 60 s. It is asked again, 3 more times at most."
     ]
 
 

@@ -58,7 +58,7 @@ def test_a_western_word_is_read_as_windows_1252_with_a_note_that_shows_it(word: 
     assert sheet.rows[0].cells["title"] == f"Review {word}"
     [note] = sheet.notes
     assert "Windows-1252" in note
-    assert "--encoding" in note
+    assert "`encoding=NAME`" in note
     assert word in note
 
 

@@ -157,7 +157,7 @@ def test_floats_of_32_bits_in_lists_and_categories_are_read_as_they_are_written(
 @pytest.mark.parametrize("form", [pa.table, lambda frame: parquet(pa.table(frame))], ids=["arrow", "parquet"])
 def test_periods_which_arrow_keeps_as_bare_numbers_are_refused(form: Any) -> None:
     frame = pd.DataFrame({"title": pd.period_range("2026-01", periods=2, freq="M")})
-    with pytest.raises(SheetUnreadable, match=r"'title' holds periods of pandas: make them text, with astype\(str\)"):
+    with pytest.raises(SheetUnreadable, match=r"'title' holds periods of pandas. Make them text, with astype\(str\)"):
         read_sheet(form(frame))
 
 

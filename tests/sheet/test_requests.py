@@ -166,16 +166,16 @@ def test_a_problem_with_a_column_leaves_no_request() -> None:
 @pytest.mark.parametrize(
     ("column", "words"),
     [
-        ("template id", "did you mean template?"),
-        ("Maximum anotations", "did you mean maximum_annotations?"),
+        ("template id", "Did you mean template?"),
+        ("Maximum anotations", "Did you mean maximum_annotations?"),
         ("outcome", "failed.csv"),
-        ("zork", "--allow-unknown-fields, or start its name with _"),
+        ("zork", "`allow_unknown_fields=True`. To carry the column through to the results, start its name with _."),
     ],
 )
 def test_an_unknown_column_says_what_may_be_meant(column: str, words: str) -> None:
     _, [problem] = checked(f"title,{column}\nabc,\n")
     assert problem.code == "unknown-column"
-    assert words in problem.message
+    assert words in problem.text
 
 
 def test_unknown_columns_set_fields_where_that_is_allowed() -> None:
@@ -197,10 +197,11 @@ def test_duplicates_name_both_lines() -> None:
     [problem] = find_duplicates([(2, 7, "abc"), (3, 8, "abc"), (9, "7", "abc")])
     assert problem == Problem(
         "duplicate-row",
-        "lines 2 and 9 ask for the same project: remove one or change its title.",
+        "lines 2 and 9 ask for the same project.",
         line=9,
         column="title",
         value="abc",
+        hint="Remove one of the rows, or change its title.",
     )
 
 

@@ -55,7 +55,7 @@ def test_the_first_visible_worksheet_is_read_and_the_others_that_hold_anything_a
     assert titles(sheet) == ["def"]
     [note] = sheet.notes
     assert "'Projects' was read, and 'old' (hidden) and 'Next year' were not" in note
-    assert "--worksheet" in note
+    assert "`worksheet=" in note
 
 
 @BOOKS
@@ -66,7 +66,9 @@ def test_a_worksheet_is_chosen_by_its_name(content: bytes, worksheet: str, title
 
 @BOOKS
 def test_a_worksheet_that_is_not_there_names_those_that_are(content: bytes) -> None:
-    with pytest.raises(SheetUnreadable, match="no worksheet 'Budget'; it has 'Notes', 'old', 'Projects', 'Next year'"):
+    with pytest.raises(
+        SheetUnreadable, match=r"no worksheet 'Budget'\. It has 'Notes', 'old', 'Projects', 'Next year'"
+    ):
         read_sheet(content, worksheet="Budget")
 
 
@@ -208,16 +210,16 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head></html>"
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (zipped(**{"a.csv": CSV, "b.csv": CSV}), "2 sheets (a.csv, b.csv): unpack it"),
+        (zipped(**{"a.csv": CSV, "b.csv": CSV}), "2 sheets (a.csv, b.csv). Unpack it"),
         (zipped(**{"a.txt.exe": b"x"}), "zip archive without a sheet"),
         (zipped(), "an empty zip archive"),
-        (zipped(**{"xl/workbook.bin": b"x", "[Content_Types].xml": b"x"}), "binary workbook (.xlsb): save it as .xlsx"),
+        (zipped(**{"xl/workbook.bin": b"x", "[Content_Types].xml": b"x"}), "binary workbook (.xlsb). Save it as .xlsx"),
         (zipped(**{"word/document.xml": b"x"}), "a Word document"),
         (zipped(**{"ppt/presentation.xml": b"x"}), "a PowerPoint document"),
-        (zipped(**{"Index/Document.iwa": b"x"}), "a Numbers document: export it as Excel"),
+        (zipped(**{"Index/Document.iwa": b"x"}), "a Numbers document. Export it as Excel"),
         (zipped(mimetype=b"application/vnd.oasis.opendocument.text"), "an OpenDocument file, but no spreadsheet"),
         (zipped(mimetype=b"application/vnd.oasis.opendocument.spreadsheet"), "OpenDocument spreadsheet is damaged"),
-        (PAGE, "web page, not a sheet: does its address ask for a sign-in"),
+        (PAGE, "web page, not a sheet. Does its address ask for a sign-in"),
         (b"\n <!-- x -->\n<HTML><body>", "web page"),
         (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code><Message>no</Message></Error>', "AccessDenied"),
         (b'<?xml version="1.0"?>\n<?mso-application progid="Excel.Sheet"?>\n<Workbook xmlns="x">', "old XML format"),
@@ -226,7 +228,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head></html>"
         (b"%PDF-1.7 x", "a PDF"),
         (b"{\\rtf1 x}", "RTF"),
         (b"SQLite format 3\0x", "SQLite"),
-        (b"ARROW1\0\0", "save it as Parquet"),
+        (b"ARROW1\0\0", "Save it as Parquet"),
         (b"BZh9x", "bzip2"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old .xls file, or one with a password"),
         (b"version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
@@ -306,14 +308,14 @@ def test_a_first_column_without_a_name_is_one_problem_that_names_the_way_out() -
     requests, [problem] = requests_of(read_sheet(f",title\n{rows}".encode()), template="t")
     assert (problem.code, problem.line, requests) == ("extra-cell", 1, [])
     assert "600 rows" in problem.message
-    assert "index=False" in problem.message
+    assert "index=False" in problem.hint
 
 
 def test_a_header_that_is_one_short_in_every_row_is_one_problem() -> None:
     sheet = read_sheet(b'"title","_n"\n"1","abc",2\n"2","def",3\n')
     [problem] = sheet.problems
     assert (problem.code, problem.line) == ("extra-cell", 1)
-    assert "row.names=FALSE" in problem.message
+    assert "row.names=FALSE" in problem.hint
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_row_fills_title_description_and_instructions_and_only_markup_is_escap
         ({"year": 1}, ("variable-missing", "var.customer", "whose texts these are")),
         ({"customer": "A", "year": "soon"}, ("variable-invalid", "var.year", "takes a number")),
         ({"customer": "A", "year": 1, "language": "fr"}, ("variable-invalid", "var.language", "one of: en, de")),
-        ({"customer": "A", "year": 1, "labls": "x"}, ("variable-unknown", "var.labls", "did you mean labels?")),
+        ({"customer": "A", "year": 1, "labls": "x"}, ("variable-unknown", "var.labls", "Did you mean labels?")),
     ],
 )
 def test_what_a_row_sets_wrongly_is_named(
@@ -85,7 +85,7 @@ def test_what_a_row_sets_wrongly_is_named(
 ) -> None:
     _, problems = usable(template(tmp_path, ner=USED)).filled(cells)
     assert [(each.code, each.column) for each in problems] == [problem[:2]]
-    assert problem[2] in problems[0].message
+    assert problem[2] in problems[0].text
 
 
 def test_a_template_without_variables_takes_none() -> None:
