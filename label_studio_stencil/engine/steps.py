@@ -41,7 +41,7 @@ from label_studio_stencil.labelstudio.pacing import Clock, Turn
 from label_studio_stencil.plans.marker import key_of, read_mark
 from label_studio_stencil.plans.pending import Claim, Pending, Sent, pending_of, with_pending
 from label_studio_stencil.policy import Patience
-from label_studio_stencil.problems import StencilError
+from label_studio_stencil.problems import StencilError, counted
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.steps import BadStep, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
@@ -336,7 +336,7 @@ class StepRunner:
             if steps.tasks is not None:
                 reading, done = await self._with_tasks(ticket, reading, steps.tasks)
         if steps.tasks is not None:
-            told.append(f"{steps.tasks.count} tasks{steps.tasks.labelled.told} {done}")
+            told.append(f"{counted(steps.tasks.count, 'task')}{steps.tasks.labelled.told} {done}")
         if steps.members:
             told.append(await self._add_members(reading.project, ticket))
         told += [word for word, asked in (("published", steps.publish), ("pinned", steps.pin)) if asked]
@@ -497,8 +497,8 @@ class StepRunner:
         tasks = ticket.target.request.steps.tasks
         if tasks and ticket.outcome in _COMPARED and project.tasks != tasks.count:
             raise StepFailed(
-                f"it holds {project.tasks} tasks, and the file has {tasks.count}; tasks are imported into an empty project "
-                "alone: add them by hand, or leave the cell empty"
+                f"it holds {counted(project.tasks, 'task')}, and the file has {tasks.count}; tasks are imported into an "
+                "empty project alone: add them by hand, or leave the cell empty"
             )
 
     async def _tasks(self, tasks: TaskFile) -> list[JSON]:
@@ -524,7 +524,7 @@ class StepRunner:
             return await self._counted(ticket, reading, tasks), "were there"
         if reading.project.tasks:
             if reading.project.tasks != tasks.count:
-                raise StepFailed(f"it holds {reading.project.tasks} tasks, and the file has {tasks.count}: look at it")
+                raise StepFailed(_other_count(reading.project.tasks, tasks.count))
             return reading, "were there"
         return await self._imported(ticket, reading, tasks) or reading, "imported"
 
@@ -619,7 +619,7 @@ class StepRunner:
             if reading.sent != sent and not reading.project.tasks:
                 reading = await self._note(ticket, reading, sent)
             if reading.project.tasks:
-                raise StepFailed(f"it holds {reading.project.tasks} tasks, and the file has {tasks.count}: look at it")
+                raise StepFailed(_other_count(reading.project.tasks, tasks.count))
             noted, before = True, self._while_fresh(reading)
 
             def leaves() -> None:
@@ -832,7 +832,11 @@ class StepRunner:
         fields: dict[str, JSON] = {"is_published": False} if steps.publish else {}
         with contextlib.suppress(LabelStudioError):
             await self._label_studio.update_project(reading.project.id, {**fields, "description": line}, turn=Turn.NOW)
-        raise StepFailed(f"it holds {counted} tasks, and the file has {steps.tasks.count}: look at it")
+        raise StepFailed(_other_count(counted, steps.tasks.count))
+
+
+def _other_count(there: int, expected: int) -> str:
+    return f"it holds {counted(there, 'task')}, and the file has {expected}: look at it"
 
 
 def _is_plain(ticket: Ticket) -> bool:

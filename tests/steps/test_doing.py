@@ -445,7 +445,7 @@ def as_colleague(sandbox: Sandbox, method: str, path: str, body: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "told"),
     [
-        ("POST", "/api/projects/1/import", [{"text": "mine"}], "holds 1 tasks, and the file has 5"),
+        ("POST", "/api/projects/1/import", [{"text": "mine"}], "holds 1 task, and the file has 5"),
         ("PATCH", "/api/projects/1/", {"title": "Mine"}, "renamed or moved"),
         ("PATCH", "/api/projects/1/", {"description": "Mine"}, "changed its description"),
     ],
@@ -478,7 +478,7 @@ async def test_a_project_is_read_again_after_a_file_that_took_long(
     monkeypatch.setattr(steps, "open_tasks", slowly)
     # A reading is old at once, where anything comes between it and the write.
     row = await row_of(label_studio, sheet, patience=replace(QUICK, read=0.0))
-    assert "holds 1 tasks" in row.error
+    assert "holds 1 task" in row.error
     assert project(sandbox)["task_number"] == 1
 
 
