@@ -106,6 +106,7 @@ class Batch:
     async def complete_placeholders(self) -> None:
         """Finish what a cancellation cut off, and say of the rest what is not done."""
         await self.engine.complete_placeholders()
+        await self.engine.steps.take_back(self.engine.tickets)
         self.engine.steps.leave(self.engine.tickets, self.stopping.reason)
 
     @property

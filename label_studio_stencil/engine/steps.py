@@ -285,7 +285,9 @@ class StepRunner:
             done, _ = await asyncio.wait(self._beside)
             for task in done:
                 del self._beside[task]
-                task.result()
+                # A process that is to end may cancel every task.
+                if not task.cancelled():
+                    task.result()
 
     def cut(self) -> None:
         """Cut off what is under way beside the other rows: the batch ends, and those rows say so."""
@@ -293,6 +295,15 @@ class StepRunner:
             if not task.done():
                 task.cancel()
                 self._cut_off(ticket)
+
+    async def take_back(self, tickets: Iterable[Ticket]) -> None:
+        """Take the line that tasks are sent off projects to which none were, so that a rerun need not wait for them."""
+        for ticket in tickets:
+            if ticket.project in self._unsent:
+                with contextlib.suppress(LabelStudioError, StepFailed, Stale, _TakenOver):
+                    reading = await self._read(ticket)
+                    if reading.pending is not None:
+                        await self._note(ticket, reading, None)
 
     async def _row(self, ticket: Ticket, early: Early | None = None) -> None:
         try:
@@ -702,8 +713,8 @@ class StepRunner:
             raise _TakenOver
         return reading
 
-    async def _note(self, ticket: Ticket, reading: _Reading, sent: Sent) -> _Reading:
-        """The project once its line says what was sent."""
+    async def _note(self, ticket: Ticket, reading: _Reading, sent: Sent | None) -> _Reading:
+        """The project once its line says what was sent, if anything was."""
         pending = reading.pending
         if pending is None:
             raise Stale

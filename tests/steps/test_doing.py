@@ -256,6 +256,36 @@ async def test_a_batch_that_dies_amid_an_import_leaves_tasks_that_nobody_sends_a
     assert_all_done(sandbox)
 
 
+async def test_a_process_that_ends_before_it_sends_tasks_leaves_them_to_a_rerun(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends a run cancels every task of its process, and the placeholders are completed by new ones."""
+    about_to = asyncio.Event()
+
+    async def hangs(*_: object, **__: object) -> None:
+        about_to.set()
+        await asyncio.Event().wait()
+
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio, patience=QUICK)
+    monkeypatch.setattr(label_studio.client, "import_tasks", hangs)
+    before = asyncio.all_tasks()
+    run = asyncio.ensure_future(batch.run())
+    await about_to.wait()
+    assert project(sandbox)["description"].endswith(" sent]")
+    batch.stopping.stop("the worker ends it")
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    await batch.complete_placeholders()
+    monkeypatch.undo()
+    (left,) = batch.report().rows
+    assert (left.outcome.value, left.error_code) == ("failed", "step-failed")
+    assert "run the sheet again to go on" in left.error
+    row = await row_of(label_studio, sheet)
+    assert (row.outcome.value, row.steps.split(";")[0]) == ("resumed", "5 tasks imported")
+    assert_all_done(sandbox)
+
+
 async def test_an_import_that_was_carried_out_twice_fails_the_row(
     label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
