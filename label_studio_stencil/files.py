@@ -433,6 +433,21 @@ def modified(where: str) -> datetime | None:
         return datetime.fromtimestamp(Path(found.path).stat().st_mtime, UTC)
 
 
+def write_new(path: str, content: bytes) -> bool:
+    """Write a file on this machine unless there is one; whether it was written.
+
+    Raises:
+        Unusable: It can't be written.
+    """
+    with _usable(locate(path), doing="can't be written: "):
+        try:
+            with Path(path).open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            return False
+        return True
+
+
 def file_name(where: str) -> str:
     """The name of the file that a path or URL names, without a URL's query."""
     path = where.partition("://")[2].partition("?")[0].partition("/")[2] if "://" in where else where

@@ -72,7 +72,7 @@ class LabelStudioSettings:
     headers: Mapping[str, SecretStr] = field(default_factory=dict)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, *, place: str = "The environment") -> Self:
         """Label Studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name; blank counts as missing.
 
         Raises:
@@ -84,7 +84,7 @@ class LabelStudioSettings:
         missing = [name for name, value in found.items() if not value]
         if missing:
             raise MissingSettings(
-                f"The environment does not say which Label Studio to use: {' and '.join(missing)} {_IS[len(missing)]} not set.",
+                f"{place} does not say which Label Studio to use: {' and '.join(missing)} {_IS[len(missing)]} not set.",
                 hint=f"Set {URL_VARIABLE} to the address of your Label Studio and {TOKEN_VARIABLE} to your token; "
                 "`sandbox=True` needs neither.",
             )

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from label_studio_stencil.api import CheckOptions, CreateOptions, PlanOptions
 from label_studio_stencil.cli import commands
 from label_studio_stencil.cli import explain as explaining
+from label_studio_stencil.cli import init as starting
 from label_studio_stencil.cli import remove as removing
 from label_studio_stencil.cli import submit as submitting
 from label_studio_stencil.cli import templates as templating
@@ -105,6 +106,8 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"stencil {__version__}")
     _shows_help(top)
     verbs = top.add_subparsers(metavar="COMMAND")
+
+    _command(verbs, "init", starting.init, "write an example sheet, a template file and .env.example into this folder")
 
     create = _command(verbs, "create", commands.create, "create one project per row of a sheet")
     _sheet(create)

@@ -12,6 +12,7 @@ from label_studio_stencil.access import Instance
 from label_studio_stencil.api import CheckOptions, CreateOptions, PlanOptions, label_studio_of, with_files
 from label_studio_stencil.batch import Batch, prepare
 from label_studio_stencil.cli.display import Display, Progress, as_typed
+from label_studio_stencil.cli.dotenv import label_studio_of_file
 from label_studio_stencil.cli.interrupts import INTERRUPTED, Interrupts
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Options, most_failures, options_of
@@ -37,7 +38,7 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         logging.basicConfig(level=logging.DEBUG)
     if chosen.dry_run:
         return plan(chosen, display)
-    options = chosen_options(CreateOptions, chosen)
+    options = chosen_options(CreateOptions, chosen, display)
     batches: list[Batch] = []
     with Interrupts(prefix=display.prefix, first=_COMPLETING) as interrupts:
         try:
@@ -98,7 +99,7 @@ def _progress_of(batches: Sequence[Batch]) -> Progress | None:
 
 def plan(chosen: argparse.Namespace, display: Display) -> int:
     """Show what each row is going to do."""
-    options = chosen_options(PlanOptions, chosen).model_copy(update={"dry_run": True})
+    options = chosen_options(PlanOptions, chosen, display).model_copy(update={"dry_run": True})
     try:
         report = asyncio.run(_plan(_checked(chosen, options), options, display))
     except InvalidSheet as invalid:
@@ -114,13 +115,17 @@ async def _plan(checked: Checked, options: PlanOptions, display: Display) -> Rep
         return (await prepare(checked, options, label_studio, began=display.began)).report()
 
 
-def chosen_options(model: type[O], chosen: argparse.Namespace) -> O:
-    """The options that were given on the command line.
+def chosen_options(model: type[O], chosen: argparse.Namespace, display: Display) -> O:
+    """The options that were given on the command line, with the Label Studio that `.env` names if the environment names none.
 
     Raises:
         BadOption: One of them can't be taken.
+        StencilError: `.env` can't be used.
     """
-    return options_of(model, {name: value for name, value in vars(chosen).items() if name in model.model_fields})
+    given = {name: value for name, value in vars(chosen).items() if name in model.model_fields}
+    if issubclass(model, PlanOptions) and not chosen.sandbox and not given.get("offline"):
+        given |= label_studio_of_file(display)
+    return options_of(model, given)
 
 
 def _checked(chosen: argparse.Namespace, options: Options) -> Checked:
@@ -137,7 +142,7 @@ def _show_problems(invalid: InvalidSheet, display: Display) -> int:
 
 def check(chosen: argparse.Namespace, display: Display) -> int:
     """Find what is wrong with a sheet: on Label Studio too, where one is named and `--offline` is not given."""
-    options = chosen_options(CheckOptions, chosen).model_copy(update={"dry_run": True})
+    options = chosen_options(CheckOptions, chosen, display).model_copy(update={"dry_run": True})
     found = asyncio.run(api.checked_report(_checked(chosen, options), options))
     rows = counted(found.rows, "row")
     if found.problems:
@@ -177,9 +182,10 @@ def listed(
     """Show what Label Studio has, a line for each."""
 
     async def found() -> Sequence[dict[str, object]]:
-        async with label_studio_of(PlanOptions(sandbox=chosen.sandbox)) as label_studio:
+        async with label_studio_of(options) as label_studio:
             return await rows(label_studio)
 
+    options = chosen_options(PlanOptions, chosen, display)
     items = asyncio.run(found())
     if display.machine:
         display.json(items)

@@ -19,7 +19,7 @@ _FILE_CODES = frozenset({"bad-step", "file-reference", "file-not-found", "outsid
 def remove(chosen: argparse.Namespace, display: Display) -> int:
     """Delete what a batch made, or show it; without `--yes` nothing is deleted and the exit code is 0."""
     results = read_results(chosen.results, folder=chosen.folder)
-    options = chosen_options(PlanOptions, chosen)
+    options = chosen_options(PlanOptions, chosen, display)
     removals: list[Removal] = []
     with Interrupts(prefix=display.prefix, first=_ENDING) as interrupts:
         try:

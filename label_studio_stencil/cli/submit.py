@@ -29,7 +29,7 @@ class SheetTooLarge(StencilError):
 
 def submit(chosen: argparse.Namespace, display: Display) -> int:
     """Run a deployment for a sheet."""
-    options = chosen_options(RunOptions, chosen)
+    options = chosen_options(RunOptions, chosen, display)
     given = {name: getattr(options, name) for name in RunOptions.model_fields if name in vars(chosen)}
     parameters = {"sheet": chosen.sheet, **given} if "://" in chosen.sheet else _uploaded(chosen.sheet, options, given)
     run: dict[str, str] = {}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from label_studio_stencil.access import Instance
 from label_studio_stencil.api import PlanOptions, label_studio_of
 from label_studio_stencil.batch import provision
-from label_studio_stencil.cli.commands import listed
+from label_studio_stencil.cli.commands import chosen_options, listed
 from label_studio_stencil.cli.display import Display
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Options
@@ -53,7 +53,7 @@ def show_all(chosen: argparse.Namespace, display: Display) -> int:
 
 def show(chosen: argparse.Namespace, display: Display) -> int:
     """Show what a template sets, and its variables."""
-    template = asyncio.run(_resolved(chosen, chosen.reference))
+    template = asyncio.run(_resolved(chosen, chosen.reference, display))
     variables = [
         {
             "variable": f"var.{each.name}",
@@ -93,7 +93,7 @@ def preview(chosen: argparse.Namespace, display: Display) -> int:
     """Print the labelling interface that a template makes of values, or of a row of a sheet."""
     if bool(chosen.sheet) != bool(chosen.row):
         raise TemplateUnusable("--sheet and --row go together: the sheet, and the line of its row.")
-    template = asyncio.run(_resolved(chosen, chosen.reference))
+    template = asyncio.run(_resolved(chosen, chosen.reference, display))
     by_row = bool(chosen.sheet)
     filled = _filled_by_row(template, chosen.sheet, chosen.row) if by_row else _filled(template, _values(chosen.var))
     interface = filled.fields.get("label_config")
@@ -144,7 +144,7 @@ def _values(given: Sequence[str]) -> dict[str, object]:
 def export(chosen: argparse.Namespace, display: Display) -> int:
     """Print a project as a template file, which makes projects like it."""
     wanted = chosen.project.removeprefix("project:")
-    template = asyncio.run(_resolved(chosen, f"project:{wanted}"))
+    template = asyncio.run(_resolved(chosen, f"project:{wanted}", display))
     text = exported(template.name, template.fields, template.description)
     if display.machine:
         display.json({"name": template.name, "file": text})
@@ -160,7 +160,7 @@ def publish(chosen: argparse.Namespace, display: Display) -> int:
             f"{chosen.reference}: a template file is published.", hint="Write its path, or file:PATH."
         )
     template = _filled(_read(chosen.reference), _values(chosen.var))
-    made, project = asyncio.run(_published(chosen, template))
+    made, project = asyncio.run(_published(chosen, template, display))
     if display.machine:
         display.json({"template": made, "project": project, "name": template.name})
     display.say(f"Made the project template {template.name!r}, id {made}, of project {project}.")
@@ -170,8 +170,8 @@ def publish(chosen: argparse.Namespace, display: Display) -> int:
     return 0
 
 
-async def _published(chosen: argparse.Namespace, template: Template) -> tuple[int, int]:
-    options = PlanOptions(template=chosen.reference, workspace=chosen.workspace, sandbox=chosen.sandbox)
+async def _published(chosen: argparse.Namespace, template: Template, display: Display) -> tuple[int, int]:
+    options = chosen_options(PlanOptions, chosen, display).model_copy(update={"template": chosen.reference})
     async with label_studio_of(options) as label_studio:
         if label_studio.edition is Edition.COMMUNITY:
             raise TemplateUnusable(
@@ -200,10 +200,10 @@ async def _published(chosen: argparse.Namespace, template: Template) -> tuple[in
         return found.id, made.project_id
 
 
-async def _resolved(chosen: argparse.Namespace, reference: str) -> Template:
+async def _resolved(chosen: argparse.Namespace, reference: str, display: Display) -> Template:
     if is_file(reference):
         return _read(reference)
-    async with label_studio_of(PlanOptions(sandbox=chosen.sandbox)) as label_studio:
+    async with label_studio_of(chosen_options(PlanOptions, chosen, display)) as label_studio:
         found = (await resolve_templates([reference], label_studio.client, label_studio.edition, folder=None))[
             reference
         ]
