@@ -11,6 +11,10 @@ class Stopping:
         """Stop before the next create; the first reason is kept."""
         self.reason = self.reason or reason
 
+    def go_on(self) -> None:
+        """Take the reason back: the batch goes on."""
+        self.reason = ""
+
     def __bool__(self) -> bool:
         """Whether the batch is to stop."""
         return bool(self.reason)

@@ -15,6 +15,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import Artifact, FlowRun, State
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run, task_run
 
 from label_studio_stencil.batch import Batch
@@ -26,7 +27,6 @@ from label_studio_stencil.report.escaping import defused, escape
 from label_studio_stencil.report.markdown import markdown_summary, problem_table
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.report.summary import progress_text
 
 #: Kinds of artifacts; `key_of` makes their keys.
 SUMMARY_KEY = "stencil-summary"
@@ -198,8 +198,10 @@ async def progress_shown(batch: Batch) -> AsyncIterator[None]:
     try:
         async with repeated("The progress", progress.show, PROGRESS_EVERY):
             yield
-        if progress.ok:
-            await progress.show()
+        await progress.end()
+    except Pause:
+        await progress.end()
+        raise
     finally:
         await progress.close()
 
@@ -209,7 +211,7 @@ class _Progress:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._last = _progress_of(batch)[0]
+        self._last = batch.progress[0]
         # The batch does not wait for it.
         self._made: asyncio.Task[UUID] = asyncio.create_task(
             acreate_progress_artifact(0.0, key=key_of(PROGRESS_KEY, _host_of(batch)), description=self._last)
@@ -222,13 +224,18 @@ class _Progress:
         Raises:
             TimeoutError: Prefect's server does not take it.
         """
-        text, percent = _progress_of(self._batch)
+        text, percent = self._batch.progress
         self.ok = False
         async with asyncio.timeout(LONGEST_CALL):
             artifact = await asyncio.shield(self._made)
             if text != self._last:
                 await _update(artifact, data=percent, description=text)
         self._last, self.ok = text, True
+
+    async def end(self) -> None:
+        """Bring it up to date a last time, unless Prefect's server did not take it before."""
+        if self.ok:
+            await self.show()
 
     async def close(self) -> None:
         """Stop waiting for the artifact where Prefect's server has not taken it by now."""
@@ -238,13 +245,6 @@ class _Progress:
 
 def _host_of(batch: Batch) -> str:
     return "sandbox" if batch.label_studio.sandbox else host_of(batch.label_studio.client.url)
-
-
-def _progress_of(batch: Batch) -> tuple[str, float]:
-    """Count the outcomes so far, as a text and as the share of rows that have one, in percent."""
-    counts = batch.counts()
-    done, rows = sum(counts.values()), len(batch.sheet.rows)
-    return progress_text(done, rows, counts), min(100.0, 100.0 * done / max(1, rows))
 
 
 async def _update(artifact: UUID, *, data: object, description: str) -> None:

@@ -4,22 +4,26 @@ Requires `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` in the environment, or a 
 """
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
 from prefect import flow
+from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel, BeforeValidator, Field
 
-from label_studio_stencil.batch import Batch, Group, groups_at_once
+from label_studio_stencil.batch import PAUSED, Batch, Group, groups_at_once
 from label_studio_stencil.concurrency import together
+from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.options import Options, RunOptions
 from label_studio_stencil.prefect.artifacts import progress_shown, show_problems, show_what_is_known
 from label_studio_stencil.prefect.events import announce, announce_projects, announce_refusal
 from label_studio_stencil.prefect.instance import host_of_run, open_instance
+from label_studio_stencil.prefect.interruption import passes_interruptions, uninterrupted
 from label_studio_stencil.prefect.lifecycle import (
     comes_again,
     earlier_attempt,
@@ -36,6 +40,7 @@ from label_studio_stencil.prefect.parameters import (
     one_source,
     source_name,
 )
+from label_studio_stencil.prefect.pause import wait_out
 from label_studio_stencil.prefect.states import fails, final_state
 from label_studio_stencil.prefect.tasks import (
     carry_out_steps,
@@ -105,6 +110,7 @@ async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:
 )
 @checked_parameters(refused=_refused)
 @without_tags
+@passes_interruptions
 @flat(Parameters)
 async def create_projects(given: Parameters) -> Report:
     """Create one project per row of a sheet, exactly one, and report on every row."""
@@ -115,10 +121,13 @@ async def create_projects(given: Parameters) -> Report:
         check_output(given.output, asker_of("output"))
     # Without the rows, through which Prefect would walk.
     options = Options(**given.model_dump(include=set(Options.model_fields)))
-    checked = await load_sheet(opaque(source), name, options, asker_of("sheet"))
+    checked = await uninterrupted(load_sheet(opaque(source), name, options, asker_of("sheet")))
     async with open_instance(given.credentials, options, sandbox=given.sandbox) as label_studio:
-        batch = await plan_batch(opaque(checked), options, opaque(label_studio))
+        batch = await uninterrupted(plan_batch(opaque(checked), options, opaque(label_studio)))
         interruption = await _carry_out(batch)
+        if isinstance(interruption, Pause):
+            _hand_over(batch, given)
+            raise interruption
         report = await _report(batch, given)
     return final_state(report, given.fail_when, interruption)  # type: ignore[return-value]
 
@@ -146,13 +155,30 @@ async def _create(batch: Batch) -> None:
 
     async def create(group: Group) -> None:
         async with under_way:
-            await create_group(opaque(group), opaque(batch), return_state=True)  # type: ignore[misc]
+            try:
+                if not batch.stopping:
+                    await uninterrupted(create_group(opaque(group), opaque(batch), return_state=True))  # type: ignore[call-overload]
+                    return
+            except Pause:
+                batch.stopping.stop(PAUSED)
+            # No task run for rows that are not taken up any more.
+            with contextlib.suppress(RowsWaiting):
+                await batch.engine.attempt(group.tickets)
 
     async with progress_shown(batch):
         await together(create(group) for group in batch.groups())
-        await sweep(opaque(batch))
+        while batch.stopping.reason == PAUSED:
+            await wait_out(batch)
+            await together(create(group) for group in batch.groups())
+        await uninterrupted(sweep(opaque(batch)))
         if batch.has_steps:
-            await carry_out_steps(opaque(batch))
+            await uninterrupted(carry_out_steps(opaque(batch)))
+
+
+def _hand_over(batch: Batch, given: Parameters) -> None:
+    """Leave a paused batch to the process that goes on after Resume."""
+    if given.project_events:
+        announce_projects(batch, batch.report())
 
 
 async def _report(batch: Batch, given: Parameters) -> Report:
@@ -164,7 +190,7 @@ async def _report(batch: Batch, given: Parameters) -> Report:
     if fails(report, given.fail_when) and await comes_again():
         keep_for_next_attempt(report)
     else:
-        await publish_report(opaque(report))
+        await uninterrupted(publish_report(opaque(report)))
         announce(batch, report)
     return report
 
@@ -176,7 +202,7 @@ async def _written(report: Report, output: str) -> Report:
     if not output:
         return report
     try:
-        files = await save_results(opaque(report), output, asker_of("output"))
+        files = await uninterrupted(save_results(opaque(report), output, asker_of("output")))
     except OutputUnwritable as unwritable:
         logger.error("%s The summary artifact has the outcome of every row.", unwritable)  # noqa: TRY400
         return replace(report, output_error=str(unwritable), notes=(*report.notes, str(unwritable)))

@@ -16,7 +16,8 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
 from prefect.states import Running
 
-from label_studio_stencil.batch import CANCELLED, Batch
+from label_studio_stencil.batch import CANCELLED, PAUSED, Batch
+from label_studio_stencil.prefect.pause import is_paused
 from label_studio_stencil.report.report import Report
 
 P = ParamSpec("P")
@@ -80,18 +81,22 @@ async def until_done(batch: Batch, carry_out: _Work) -> None:
     """
     run = flow_run.id
 
-    async def stop_if_ended() -> None:
+    async def stop_if_paused_or_ended() -> None:
         async with get_client() as client:
             if run:
                 found = await client.read_flow_run(UUID(run))
-                if _has_ended(found) and not await says_it_lives(client, found):
+                if is_paused(found):
+                    batch.stopping.stop(PAUSED)
+                elif _has_ended(found) and not await says_it_lives(client, found):
                     batch.stopping.stop(CANCELLED)
 
-    async with repeated("Whether the run is cancelled", stop_if_ended, _EVERY):
+    async with repeated("Whether the run is paused or cancelled", stop_if_paused_or_ended, _EVERY):
         work = asyncio.ensure_future(carry_out())
         try:
             await asyncio.shield(work)
         except (asyncio.CancelledError, TerminationSignal):
+            if batch.stopping.reason == PAUSED:
+                batch.stopping.go_on()
             batch.stopping.stop(CANCELLED)
             if await _cut_off(work):
                 await _complete(batch)

@@ -33,6 +33,7 @@ from label_studio_stencil.policy import Retries
 from label_studio_stencil.prefect.artifacts import show_report
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
 from label_studio_stencil.prefect.instance import open_instance
+from label_studio_stencil.prefect.interruption import cancelled_in_order
 from label_studio_stencil.prefect.parameters import Source, asker_of
 from label_studio_stencil.prefect.states import message_of
 from label_studio_stencil.problems import StencilError
@@ -86,6 +87,7 @@ async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 
 
 @task(task_run_name="read {name}", cache_policy=NO_CACHE, persist_result=False)
+@cancelled_in_order
 async def load_sheet(source: Source, name: str, options: Options, asker: Asker = PERSON) -> Checked:
     """Read a sheet and check its rows.
 
@@ -114,6 +116,7 @@ async def load_sheet(source: Source, name: str, options: Options, asker: Asker =
 
 
 @task(task_run_name="plan {checked.sheet.name}", cache_policy=NO_CACHE, persist_result=False)
+@cancelled_in_order
 async def plan_batch(checked: Checked, options: Options, label_studio: Instance) -> Batch:
     """Decide what every row is going to do; nothing is written.
 
@@ -136,6 +139,7 @@ _OF_ROWS: dict[str, Any] = {
 
 
 @task(task_run_name="{group.name}", **_OF_ROWS)
+@cancelled_in_order
 async def create_group(group: Group, batch: Batch) -> State[None]:
     """Create the projects of a group of rows; a retry takes up those that have no outcome yet.
 
@@ -154,18 +158,21 @@ async def create_group(group: Group, batch: Batch) -> State[None]:
 
 
 @task(task_run_name="sweep", cache_policy=NO_CACHE, persist_result=False)
+@cancelled_in_order
 async def sweep(batch: Batch) -> None:
     """Check once more that every row to which anything unusual happened has one project."""
     await batch.engine.sweep()
 
 
 @task(task_run_name="steps", cache_policy=NO_CACHE, persist_result=False)
+@cancelled_in_order
 async def carry_out_steps(batch: Batch) -> None:
     """Do what rows ask for beyond settings: members, tasks, publication, pins."""
     await batch.carry_out_steps()
 
 
 @task(task_run_name="write results", cache_policy=NO_CACHE, persist_result=False)
+@cancelled_in_order
 async def save_results(report: Report, output: str, asker: Asker = PERSON) -> ResultFiles:
     """Write `results.csv` and `failed.csv` to a folder or a URL.
 
@@ -176,6 +183,7 @@ async def save_results(report: Report, output: str, asker: Asker = PERSON) -> Re
 
 
 @task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+@cancelled_in_order
 async def publish_report(report: Report) -> None:
     """Show the summary and the rows of a batch as artifacts.
 

@@ -1,0 +1,70 @@
+"""The end of task runs whose flow run is interrupted: as cancelled ones, without errors in the log.
+
+A worker's signal makes Prefect raise wherever the process is, and cancels everything that waits. A task that lets that pass
+counts as crashed, with two lines of errors in the log for each of its runs. So a task of a batch catches it, and the flow raises it again.
+"""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar, cast
+
+from prefect.client.schemas.objects import State
+from prefect.exceptions import CancelledRun, TerminationSignal
+from prefect.states import Cancelled
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_Body = Callable[P, Coroutine[Any, Any, R]]
+
+#: What has interrupted tasks of the flow run so far; tasks of other people's flows have none.
+_caught: ContextVar[list[BaseException]] = ContextVar("caught")
+
+
+def passes_interruptions(body: _Body[P, R]) -> _Body[P, R]:
+    """Run the body of a flow so that what interrupts its tasks can be raised in it."""
+
+    @functools.wraps(body)
+    async def passing(*args: P.args, **kwargs: P.kwargs) -> R:
+        token = _caught.set([])
+        try:
+            return await body(*args, **kwargs)
+        finally:
+            _caught.reset(token)
+
+    return passing
+
+
+def cancelled_in_order(body: _Body[P, R]) -> _Body[P, R]:
+    """Run the body of a task so that its run ends as cancelled where its flow is interrupted; `uninterrupted` raises it there."""
+
+    @functools.wraps(body)
+    async def ordered(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await body(*args, **kwargs)
+        except (asyncio.CancelledError, TerminationSignal) as interruption:
+            caught = _caught.get(None)
+            if caught is None:
+                raise
+            caught.append(interruption)
+            return cast("R", Cancelled(message="The run was interrupted."))
+
+    return ordered
+
+
+async def uninterrupted(call: Awaitable[R]) -> R:
+    """Wait for a task run, and return its result or state.
+
+    Raises:
+        asyncio.CancelledError: Its flow run was cancelled.
+        TerminationSignal: The worker ends its flow run.
+    """
+    try:
+        result = await call
+    except CancelledRun:
+        raise _caught.get()[-1] from None
+    if isinstance(result, State) and result.is_cancelled():
+        raise _caught.get()[-1]
+    return result

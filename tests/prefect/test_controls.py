@@ -1,0 +1,147 @@
+"""What a person does to a run in Prefect's UI does what it says: Pause, Resume, Cancel and Retry."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun, Log
+from prefect.states import AwaitingRetry, Cancelling, Suspended
+
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.report.outcomes import Outcome
+from tests.prefect.deployed import SECONDS, ended, message_of, parent_of, pid_of, started
+from tests.prefect.test_create_projects import artifacts, latest_run
+from tests.soak.batches import amid_rows, projects
+
+ON_DEMAND = "create-projects/on-demand"
+ROWS = 200
+ROW = {"template": "1", "workspace": "1"}
+SHEET = "title\n" + "".join(f"Row {number}\n" for number in range(ROWS))
+GIVEN = {"csv_text": SHEET, "requests_per_second": 40, **ROW}
+
+
+def titles(sandbox: Sandbox) -> Counter[str]:
+    return Counter(project["title"] for project in projects(sandbox))
+
+
+def placeholders(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return [project for project in projects(sandbox) if "[stencil " in project["description"]]
+
+
+async def logs_of(run: FlowRun) -> list[Log]:
+    of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+    async with get_client() as client:
+        return await client.read_logs(of_run, limit=200)
+
+
+async def press_pause(run: UUID) -> None:
+    """As the button of Prefect's UI does."""
+    async with get_client() as client:
+        await client.set_flow_run_state(run, Suspended(timeout_seconds=300, pause_key="person"), force=True)
+
+
+async def press_resume(run: UUID) -> None:
+    async with get_client() as client:
+        await client.resume_flow_run(run)
+
+
+async def until_no_more_is_created(sandbox: Sandbox) -> int:
+    """How many projects there are once all of them are set up, which none under way is."""
+    async with asyncio.timeout(SECONDS):
+        while placeholders(sandbox) or sum(titles(sandbox).values()) == 0:  # noqa: ASYNC110 - another process does
+            await asyncio.sleep(0.2)
+    return sum(titles(sandbox).values())
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_a_local_run_waits_while_it_is_paused_and_goes_on_where_it_was(sandbox: Sandbox) -> None:
+    running = asyncio.ensure_future(create_projects(**GIVEN))
+    async with asyncio.timeout(SECONDS):
+        await amid_rows(sandbox, 10)
+        run = await latest_run()
+        await press_pause(run.id)
+        while not any("Paused" in log.message for log in await logs_of(run)):
+            await asyncio.sleep(0.2)
+        made = await until_no_more_is_created(sandbox)
+        assert made < ROWS
+        assert (await artifacts(run))["stencil-progress"].description.startswith(f"{made} of {ROWS} rows")
+        await press_resume(run.id)
+        report = await running
+    assert report.counts[Outcome.CREATED] == ROWS
+    assert set(titles(sandbox).values()) == {1}
+    assert message_of(await ended(run)) == f"Completed: {ROWS} rows: {ROWS} created"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+async def test_a_workers_run_ends_at_pause_and_another_process_goes_on_after_resume(sandbox: Sandbox) -> None:
+    run = await started(ON_DEMAND, **GIVEN)
+    async with get_client() as client, asyncio.timeout(SECONDS):
+        await amid_rows(sandbox, 10)
+        process = pid_of(await client.read_flow_run(run.id))
+        await press_pause(run.id)
+        while Path(f"/proc/{process}").exists():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.2)
+        assert (await client.read_flow_run(run.id)).state_name == "Suspended"
+    made = sum(titles(sandbox).values())
+    assert made < ROWS
+    assert placeholders(sandbox) == []
+
+    await press_resume(run.id)
+    assert message_of(await ended(run)) == f"Completed: {ROWS} rows: {ROWS - made} created, {made} exists"
+    assert set(titles(sandbox).values()) == {1}
+    assert sum(titles(sandbox).values()) == ROWS
+    assert not [log.message for log in await logs_of(run) if "Crash" in log.message]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+async def test_a_cancelled_run_has_its_counts_in_the_summary_and_no_crash_in_its_log(sandbox: Sandbox) -> None:
+    run = await started(ON_DEMAND, **GIVEN)
+    await amid_rows(sandbox, 10)
+    async with get_client() as client:
+        await client.set_flow_run_state(run.id, Cancelling())
+    assert (await ended(run)).state_name == "Cancelled"
+
+    made = sum(titles(sandbox).values())
+    assert 0 < made < ROWS
+    assert placeholders(sandbox) == []
+    summary = (await artifacts(run))["stencil-summary"]
+    assert summary.description.startswith(f"{ROWS} rows: {made} created, {ROWS - made} unprocessed")
+    assert not [log.message for log in await logs_of(run) if "Crash" in log.message]
+    mine = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]))
+    async with get_client() as client:
+        states = Counter(each.state_name for each in await client.read_task_runs(task_run_filter=mine, limit=200))
+    assert "Crashed" not in states
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+async def test_retry_runs_the_mended_sheet(sandbox: Sandbox, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("title\nFirst\nx\n", encoding="utf-8")
+    run = await ended(await started(ON_DEMAND, sheet=str(sheet), **ROW))
+    assert "title-too-short" in message_of(run)
+
+    sheet.write_text("title\nFirst\nSecond\n", encoding="utf-8")
+    async with get_client() as client:
+        # As the UI does.
+        await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+    assert message_of(await ended(run)) == "Completed: 2 rows: 2 created"
+
+
+@pytest.mark.slow
+async def test_a_run_goes_on_to_its_end_when_its_worker_alone_is_killed(deployed: None, sandbox: Sandbox) -> None:
+    run = await started(ON_DEMAND, **GIVEN)
+    await amid_rows(sandbox, 10)
+    async with get_client() as client:
+        os.kill(parent_of(pid_of(await client.read_flow_run(run.id))), signal.SIGKILL)
+    assert message_of(await ended(run)) == f"Completed: {ROWS} rows: {ROWS} created"
