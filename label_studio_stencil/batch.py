@@ -145,7 +145,7 @@ class Batch:
 
     @property
     def progress(self) -> tuple[str, float]:
-        """How far the batch is: `12 of 27 rows (44%): 11 created, 1 failed`, and the share of rows that are done, in percent."""
+        """How far the batch is (`12 of 27 rows (44%): 11 created, 1 failed`), and the rows that are done, in percent."""
         counts = self.counts()
         del counts[Outcome.UNPROCESSED]
         done, rows = counts.total(), len(self.sheet.rows)

@@ -5,7 +5,7 @@ import logging
 
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from label_studio_stencil.prefect.lifecycle import show_names_as_they_are
+from label_studio_stencil.prefect.logs import set_up_consoles
 
 
 def test_names_in_logs_are_shown_as_they_are() -> None:
@@ -14,9 +14,9 @@ def test_names_in_logs_are_shown_as_they_are() -> None:
     handler = PrefectConsoleHandler(stream=stream)
     logger.addHandler(handler)
     try:
-        show_names_as_they_are()
+        set_up_consoles()
         # A flow may be run twice in a process.
-        show_names_as_they_are()
+        set_up_consoles()
         logger.error("Task run ':x: [red]x[/red]'")
     finally:
         logger.removeHandler(handler)

@@ -28,10 +28,10 @@ from label_studio_stencil.prefect.lifecycle import (
     comes_again,
     earlier_attempt,
     keep_for_next_attempt,
-    show_names_as_they_are,
     until_done,
     without_tags,
 )
+from label_studio_stencil.prefect.logs import set_up_consoles
 from label_studio_stencil.prefect.parameters import (
     asker_of,
     checked_parameters,
@@ -114,7 +114,7 @@ async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:
 @flat(Parameters)
 async def create_projects(given: Parameters) -> Report:
     """Create one project per row of a sheet, exactly one, and report on every row."""
-    show_names_as_they_are()
+    set_up_consoles()
     source = one_source(given.sheet, given.csv_text, given.rows)
     name = source_name({"sheet": given.sheet, "rows": given.rows})
     if given.output:
@@ -157,7 +157,8 @@ async def _create(batch: Batch) -> None:
         async with under_way:
             try:
                 if not batch.stopping:
-                    await uninterrupted(create_group(opaque(group), opaque(batch), return_state=True))  # type: ignore[call-overload]
+                    call: Any = create_group(opaque(group), opaque(batch), return_state=True)
+                    await uninterrupted(call)
                     return
             except Pause:
                 batch.stopping.stop(PAUSED)

@@ -18,8 +18,9 @@ from label_studio_stencil.inbox.folder import Inbox, WaitingSheet
 from label_studio_stencil.inbox.outcomes import Handled, Poll, SheetOutcome, SheetsLeft
 from label_studio_stencil.options import RunOptions
 from label_studio_stencil.prefect.flows import create_projects
-from label_studio_stencil.prefect.lifecycle import kept_alive, show_names_as_they_are
+from label_studio_stencil.prefect.lifecycle import kept_alive
 from label_studio_stencil.prefect.limits import alone_at
+from label_studio_stencil.prefect.logs import set_up_consoles
 from label_studio_stencil.prefect.parameters import checked_parameters, flat, named_by
 from label_studio_stencil.prefect.states import completed, failed_state
 from label_studio_stencil.problems import StencilError
@@ -78,7 +79,7 @@ Parameters = create_model(
 @flat(Parameters)
 async def watch_inbox(given: _Own) -> Poll:
     """Create the projects of the new sheets in an inbox, and move each sheet with its results to `done/` or `failed/`."""
-    show_names_as_they_are()
+    set_up_consoles()
     try:
         handled = await _run_sheets(Inbox(given.inbox), given.quiet_seconds, given.model_dump(include=set(_FOR_SHEETS)))
     except InboxTaken as taken:

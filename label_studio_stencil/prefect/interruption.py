@@ -1,7 +1,7 @@
 """The end of task runs whose flow run is interrupted: as cancelled ones, without errors in the log.
 
 A worker's signal makes Prefect raise wherever the process is, and cancels everything that waits. A task that lets that pass
-counts as crashed, with two lines of errors in the log for each of its runs. So a task of a batch catches it, and the flow raises it again.
+counts as crashed, with two errors in the log for each of its runs. So the tasks of a batch catch it, and the flow raises it.
 """
 
 import asyncio
@@ -38,7 +38,10 @@ def passes_interruptions(body: _Body[P, R]) -> _Body[P, R]:
 
 
 def cancelled_in_order(body: _Body[P, R]) -> _Body[P, R]:
-    """Run the body of a task so that its run ends as cancelled where its flow is interrupted; `uninterrupted` raises it there."""
+    """Run the body of a task so that its run ends as cancelled where its flow is interrupted.
+
+    `uninterrupted` raises the interruption in the flow.
+    """
 
     @functools.wraps(body)
     async def ordered(*args: P.args, **kwargs: P.kwargs) -> R:

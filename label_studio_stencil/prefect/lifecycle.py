@@ -12,7 +12,6 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext, TagsContext
 from prefect.exceptions import TerminationSignal
-from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
 from prefect.states import Running
 
@@ -36,14 +35,6 @@ _Work = Callable[[], Coroutine[Any, Any, None]]
 
 #: Reports of earlier attempts, by the id of their run.
 _earlier: dict[str, Report] = {}
-
-
-def show_names_as_they_are() -> None:
-    """Stop Prefect's console from replacing words such as `:x:` in titles with pictures, as Rich does by default."""
-    for name in ("", *logging.root.manager.loggerDict):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, PrefectConsoleHandler) and not isinstance(handler.console.print, functools.partial):
-                handler.console.print = functools.partial(handler.console.print, emoji=False)  # type: ignore[method-assign]
 
 
 def without_tags(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:

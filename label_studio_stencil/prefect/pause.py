@@ -1,8 +1,8 @@
 """The pause of a flow run: what a person presses in the UI holds its batch, and Resume goes on with the rest.
 
-Prefect tells a run of a deployment of its pause at the next start or end of a task, and a local run not at all (read in 3.9.1). So
-the batch asks its server itself, starts no further row, and completes its placeholders. A run of a deployment then ends its process, as
-Prefect has it: Resume starts another, which finds by Label Studio what is done. A local run has nobody to start it, and waits.
+Prefect tells a run of a deployment of its pause at the next start or end of a task, and a local run not at all (3.9.1). So
+the batch asks Prefect's server itself, starts no further row, and completes its placeholders. The process of a deployment's
+run then ends, and Resume starts another, which sees on Label Studio what is done. A local run waits in its own process.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ async def _make_resumable(client: PrefectClient, run: FlowRun) -> None:
     """Have Prefect resume a local run where it is: it refuses to resume one for another process, as its UI pauses all."""
     state = run.state
     if state is not None and state.is_paused() and state.state_details.pause_reschedule:
-        here = Paused(pause_expiration_time=state.state_details.pause_timeout)
+        here: State[Any] = Paused(pause_expiration_time=state.state_details.pause_timeout)
         await client.set_flow_run_state(run.id, here, force=True)
 
 
