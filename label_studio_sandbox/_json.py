@@ -15,7 +15,11 @@ Object: TypeAlias = dict[str, JSON]
 
 def dumps(value: object) -> bytes:
     """The UTF-8 JSON text of `value`."""
-    return orjson.dumps(value)
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Half a character, or a number of more than 64 bits.
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def loads(text: bytes | str) -> JSON:
@@ -34,7 +38,8 @@ def loads(text: bytes | str) -> JSON:
 
 def load_object(text: bytes | str) -> Object:
     """The object of a JSON text that this package wrote itself."""
-    value: Object = orjson.loads(text)
+    value = loads(text)
+    assert isinstance(value, dict)  # noqa: S101 - only objects are written
     return value
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 
 from label_studio_sandbox._json import JSON, Object, dumps, loads
-from label_studio_sandbox.errors import Refusal
+from label_studio_sandbox.errors import Crash, Refusal
 from label_studio_sandbox.faults.model import Faults
 from label_studio_sandbox.fields import Flag, Schema
 from label_studio_sandbox.requestlog import Trace
@@ -118,7 +118,8 @@ class Call:
         """The body, read by its content type; an empty one is `{}`.
 
         Raises:
-            Refusal: 400 for a body that is not JSON, 415 for a content type that the server does not read.
+            Refusal: 400 for a body that is not JSON, 500 for one that nests too deeply, and 415 for a content type that the
+                server does not read.
         """
         if not self.raw:
             return {}
@@ -129,6 +130,8 @@ class Call:
                 return loads(self.raw)
             except ValueError as exc:
                 raise Refusal(400, f"JSON parse error - {exc}") from None
+            except RecursionError as exc:
+                raise Crash(str(exc)) from None
         if media_type == "application/x-www-form-urlencoded":
             self.is_form = True
             return dict(parse_qsl(self.raw.decode("utf-8", "replace"), keep_blank_values=True))

@@ -61,8 +61,8 @@ class Text:
     def _check(self, text: str) -> None:
         if "\x00" in text:
             raise Invalid("Null characters are not allowed.")
-        if surrogate := re.search("[\ud800-\udfff]", text):
-            raise Invalid(f"Surrogate characters are not allowed: U+{ord(surrogate[0]):X}.")
+        if surrogate := half_character(text):
+            raise Invalid(surrogate)
         if self.max_length is not None and len(text) > self.max_length:
             raise Invalid(f"Ensure this field has no more than {self.max_length} characters.")
         if len(text) < self.min_length:
@@ -289,6 +289,12 @@ class Nested:
         if errors:
             raise Invalid(errors)
         return values
+
+
+def half_character(text: str) -> str:
+    """What the server says of half a character in a text; nothing where there is none."""
+    found = re.search("[\ud800-\udfff]", text)
+    return f"Surrogate characters are not allowed: U+{ord(found[0]):X}." if found else ""
 
 
 def expect_object(data: JSON) -> Object:

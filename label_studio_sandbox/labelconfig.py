@@ -18,6 +18,7 @@ from jsonschema.exceptions import best_match
 
 from label_studio_sandbox._json import JSON, Object
 from label_studio_sandbox.errors import Crash, Invalid, Refusal
+from label_studio_sandbox.fields import half_character
 
 _LABELS = {"Label", "Choice", "Relation"}
 #: Controls in whose presence many tasks can't be labelled at once.
@@ -199,6 +200,8 @@ def _parse(text: str) -> ElementTree.Element:
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
+    if surrogate := half_character(text):
+        raise Invalid(surrogate)
     parser.Parse(text, True)
     return builder.close()
 

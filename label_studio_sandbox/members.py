@@ -7,8 +7,8 @@ its members as people with their role in it.
 from label_studio_sandbox._json import JSON, Object
 from label_studio_sandbox.account import PERSON, USER
 from label_studio_sandbox.calls import Answer, Call
-from label_studio_sandbox.errors import NotFound, Rejected
-from label_studio_sandbox.fields import expect_object
+from label_studio_sandbox.errors import Invalid, NotFound, Rejected
+from label_studio_sandbox.fields import Integer, expect_object
 
 _ROLES = frozenset({"OW", "AD", "MA", "RE", "AN", "DI", "NO"})
 
@@ -42,8 +42,7 @@ def add_members(call: Call) -> Answer:
     data = expect_object(call.data())
     if not isinstance(data.get("all"), bool):
         raise Rejected({"all": ["This field is required."]})
-    included = data.get("included", [])
-    asked = included if isinstance(included, list) else []
+    asked = _ids("included", data.get("included", []))
     people = {person["id"]: person for person in PEOPLE}
     wanted = list(people) if data["all"] else asked
     roles = _roles(data.get("roles", []))
@@ -61,10 +60,19 @@ def _initials(person: Object) -> str:
     return "".join(str(person[name])[0] for name in ("first_name", "last_name"))
 
 
+def _ids(name: str, given: JSON) -> list[JSON]:
+    if not isinstance(given, list):
+        raise Rejected({name: [f'Expected a list of items but got type "{type(given).__name__}".']})
+    try:
+        return [Integer().clean(each) for each in given]
+    except Invalid as exc:
+        raise Rejected({name: exc.messages}) from None
+
+
 def _roles(given: JSON) -> dict[JSON, JSON]:
     found: dict[JSON, JSON] = {}
     for each in given if isinstance(given, list) else []:
-        if not isinstance(each, dict) or each.get("role") not in _ROLES:
+        if not isinstance(each, dict) or str(each.get("role")) not in _ROLES:
             raise Rejected({"roles": ["This is not a valid choice."]})
-        found[each.get("user_id")] = each["role"]
+        found.update(dict.fromkeys(_ids("roles", [each.get("user_id")]), each["role"]))
     return found

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from label_studio_sandbox._json import JSON, Object
 from label_studio_sandbox.account import PERSON
 from label_studio_sandbox.calls import Answer, Call
-from label_studio_sandbox.errors import NotFound, Refusal
+from label_studio_sandbox.errors import NotFound, Refusal, Rejected
 
 _PAGE_SIZE = 30
 _NOBODYS: Object = {
@@ -28,12 +28,20 @@ _NOBODYS: Object = {
 def list_tasks(call: Call) -> Answer:
     """A page of the tasks of the project that `project` names."""
     asked = call.query
-    project = int(asked["project"]) if re.fullmatch(r"\d{1,18}", asked.get("project", "")) else 0
+    number = asked.get("project", "")
+    if not number:
+        raise Refusal(
+            404, "Neither project nor view id specified", bare={"detail": "Neither project nor view id specified"}
+        )
+    if not re.fullmatch(r"\d{1,18}", number):
+        raise Rejected({"project": f'Incorrect value in key "project" = "{number}". It should be digit string.'})
+    project = int(number)
     if call.store.project(project) is None:
         raise NotFound("Project")
     total = call.store.count_tasks(project)
     size = int(asked["page_size"]) if re.fullmatch(r"0*[1-9]\d{0,5}", asked.get("page_size", "")) else _PAGE_SIZE
-    page = int(asked["page"]) if re.fullmatch(r"\d{1,9}", asked.get("page", "1")) else 0
+    asked_page = asked.get("page", "1")
+    page = int(asked_page) if re.fullmatch(r"\d{1,9}", asked_page) else 0
     if not 1 <= page <= max(1, -(-total // size)):
         raise Refusal(404, "Invalid page.")
     found = call.store.tasks(project, limit=size, offset=(page - 1) * size)

@@ -174,10 +174,14 @@ class Batch:
             requests=self.label_studio.client.requests_sent,
             mode=self.options.mode,
             dry_run=self.options.dry_run,
-            notes=(*self.sheet.notes, *_lookalikes(self.engine.tickets), *self.engine.notes),
+            notes=(*self._token_notes(), *self.sheet.notes, *_lookalikes(self.engine.tickets), *self.engine.notes),
             stopped=self.stopping.reason,
             folder=str(self.sheet.folder or ""),
         )
+
+    def _token_notes(self) -> list[str]:
+        note = self.label_studio.client.token_note()
+        return [note] if note else []
 
     def _row_report(self, ticket: Ticket) -> RowReport:
         target = ticket.target

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
@@ -27,6 +28,7 @@ class LegacyToken:
     """A token of 40 hex digits that is sent as it is and does not expire."""
 
     renewable = False
+    expires: datetime | None = None
 
     def __init__(self, token: SecretStr) -> None:
         self._header = SecretStr(f"Token {token.get_secret_value()}")
@@ -48,11 +50,15 @@ class PersonalToken:
 
     However many requests find the access token missing, old or refused, one of them renews it and the others
     wait for that.
+
+    Attributes:
+        expires: When the personal access token expires; `None` if it doesn't say.
     """
 
     renewable = True
 
-    def __init__(self, token: SecretStr, refresh: Refresh, clock: Clock) -> None:
+    def __init__(self, token: SecretStr, refresh: Refresh, clock: Clock, *, expires: datetime | None = None) -> None:
+        self.expires = expires
         self._token = token
         self._refresh = refresh
         self._clock = clock
@@ -111,10 +117,10 @@ def credentials(token: SecretStr, refresh: Refresh, clock: Clock) -> LegacyToken
         raise Unauthorized("The Label Studio token is empty.", hint=ADVICE)
     if not all("!" <= character <= "~" for character in text):
         raise Unauthorized("The Label Studio token holds a space or a character no token has.", hint=ADVICE)
-    kind = _jwt_kind(text)
-    if kind is None:
+    claims = _claims(text)
+    if claims is None:
         return LegacyToken(SecretStr(text))
-    if kind != "refresh":
+    if claims.get("token_type") != "refresh":
         raise Unauthorized(
             "LABEL_STUDIO_API_KEY holds an access token, which lives for five minutes only; the personal "
             "access token that it was made from is wanted.",
@@ -126,11 +132,18 @@ def credentials(token: SecretStr, refresh: Refresh, clock: Clock) -> LegacyToken
             "the signature out.",
             hint=ADVICE,
         )
-    return PersonalToken(SecretStr(text), refresh, clock)
+    return PersonalToken(SecretStr(text), refresh, clock, expires=_moment(claims.get("exp")))
 
 
-def _jwt_kind(token: str) -> str | None:
-    """What the JWT says of itself (`refresh` or `access`), or `None` where `token` is no JWT."""
+def _moment(seconds: object) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int | float) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _claims(token: str) -> dict[str, object] | None:
+    """The claims of a JWT, or `None` if `token` is none."""
     parts = token.split(".")
     if len(parts) not in (2, 3):
         return None
@@ -138,4 +151,4 @@ def _jwt_kind(token: str) -> str | None:
         payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except (binascii.Error, ValueError):
         return None
-    return str(payload.get("token_type", "")) if isinstance(payload, dict) else None
+    return payload if isinstance(payload, dict) else None

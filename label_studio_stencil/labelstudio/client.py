@@ -70,6 +70,8 @@ READ_TRIES = 4
 READ_BACKOFF = 0.5
 #: Seconds in all that a read waits because the server asks to.
 LONGEST_THROTTLED = 600.0
+#: How soon a token has to expire for a warning.
+EXPIRES_SOON = timedelta(days=7)
 #: Projects on a page; the server gives no more (measured on Label Studio Community 1.23.2).
 PAGE_SIZE = 100
 #: Under what `LabelStudio.sent` counts the exchange of a personal access token.
@@ -173,6 +175,17 @@ class LabelStudio:
             return answered + timedelta(seconds=self._clock.now() - self.last_answered)
         except (ValueError, OverflowError):
             return None
+
+    def token_note(self) -> str:
+        """A sentence about a personal access token that expires within a week; empty if it lasts longer."""
+        expires = self._credentials.expires
+        now = self.server_time() or self._clock.wall()
+        if expires is None or expires - now > EXPIRES_SOON:
+            return ""
+        return (
+            f"the personal access token expires on {expires:%Y-%m-%d} at {expires:%H:%M} UTC: make a new one in Label Studio "
+            "(Account & Settings) before that, and replace it wherever it is stored"
+        )
 
     @property
     def requests_sent(self) -> int:

@@ -15,9 +15,9 @@ Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 Step = httpx.Response | httpx.HTTPError | Handler
 
 
-def jwt(kind: str, name: str = "a") -> str:
+def jwt(kind: str, name: str = "a", **claims: JSON) -> str:
     """A token of the form of Label Studio's, of `kind` `refresh` or `access`."""
-    parts = ({"alg": "HS256"}, {"token_type": kind, "jti": name})
+    parts = ({"alg": "HS256"}, {"token_type": kind, "jti": name, **claims})
     return ".".join(
         [*(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "sig"]
     )

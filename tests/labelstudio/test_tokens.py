@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -52,6 +53,23 @@ async def test_a_refused_legacy_token_is_not_tried_again(clock: VirtualClock) ->
     with pytest.raises(Unauthorized, match="Invalid token"):
         await script.label_studio(clock).project(7)
     assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize(("days", "noted"), [(-1, True), (0.5, True), (6.9, True), (7.1, False), (73_000, False)])
+async def test_a_token_that_expires_within_a_week_is_noted(clock: VirtualClock, days: float, noted: bool) -> None:
+    expires = clock.wall() + timedelta(days=days)
+    token = jwt("refresh", exp=int(expires.timestamp()))
+    async with LabelStudio("http://studio", token, clock=clock, transport=Script()) as label_studio:
+        note = label_studio.token_note()
+        assert (f"expires on {expires:%Y-%m-%d}" in note) == noted
+        assert bool(note) == noted
+        assert token not in note
+
+
+async def test_a_token_that_does_not_say_when_it_expires_is_not_noted(clock: VirtualClock) -> None:
+    for token in (LEGACY, jwt("refresh"), jwt("refresh", exp="soon"), jwt("refresh", exp=10**18)):
+        async with LabelStudio("http://studio", token, clock=clock, transport=Script()) as label_studio:
+            assert label_studio.token_note() == ""
 
 
 async def test_concurrent_requests_buy_one_access_token(clock: VirtualClock) -> None:
