@@ -81,6 +81,7 @@ async def on_event(
     folders: list[str] = [],  # noqa: B006 - the form needs it as it is
     may_set: list[Allowed] = [],  # noqa: B006 - likewise
     pinned: dict[str, Any] = {},  # noqa: B006 - likewise
+    credentials: str = "",
 ) -> Report:
     """Create one project per row of the sheet that an event names or carries, and report on every row.
 
@@ -90,6 +91,7 @@ async def on_event(
         folders: Folders and URLs in which an event may name sheets, besides those that `STENCIL_ALLOW` lists on the worker.
         may_set: What else an event may set: `credentials`, `output`.
         pinned: Parameters of `create_projects` that this deployment sets, and that no event can.
+        credentials: Name of the credentials block for events that name none; empty uses the worker's environment.
     """
     given = _payload(event, may_set)
     _check_pinned(pinned, given)
@@ -97,7 +99,7 @@ async def on_event(
     names = {"sheet" if name in ("csv_text", "rows") else name for name in given}
     with named_by(dict.fromkeys(names, sender(*folders))):
         # Within this run, and not as a run of its own: an event makes one run.
-        return await create_projects.fn(**pinned, **given)
+        return await create_projects.fn(**{"credentials": credentials, **pinned, **given})
 
 
 def _payload(event: object, may_set: list[Allowed]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A Prefect server in a process of its own, for the whole session."""
 
+import asyncio
 import gc
 import os
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from label_studio_sandbox import Sandbox
 from scripts.servers import prefect_server
-from tests.prefect.deployed import deploy, worker
+from tests.prefect.deployed import deploy, name_block, worker
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,7 +69,8 @@ def deployed(deployments: None, environment: dict[str, str]) -> Iterator[None]:
 
 @pytest.fixture
 def environment(prefect_api: str, sandbox: Sandbox) -> dict[str, str]:
-    """The environment of a process that works on the sandbox and the session's Prefect server."""
+    """The environment of a process that works on the sandbox and the session's Prefect server; its block names the sandbox."""
+    asyncio.run(name_block(sandbox))
     return {**os.environ, "PREFECT_API_URL": prefect_api}
 
 

@@ -18,6 +18,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 
+from label_studio_sandbox import Sandbox
+from label_studio_stencil.prefect.credentials import LabelStudioCredentials
+from label_studio_stencil.prefect.limits import DEFAULT_BLOCK
 from scripts.servers import running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +48,12 @@ def deploy(environment: dict[str, str]) -> None:
     """The work pool and the deployments of prefect.yaml, without bootstrap."""
     command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
     command(environment, "prefect", "--no-prompt", "deploy", "--all")
+
+
+async def name_block(label_studio: Sandbox, token: str = "") -> None:
+    """The block of the deployments' parameters, as bootstrap makes it."""
+    block = LabelStudioCredentials.model_validate({"url": label_studio.url, "token": token or label_studio.token})
+    await block.asave(DEFAULT_BLOCK, overwrite=True)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from label_studio_stencil.batch import BatchFailed
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.parts import DEPLOYMENT
 from label_studio_stencil.report.markdown import markdown_summary
-from tests.prefect.deployed import SECONDS, ended, event_of, message_of, runs_of, started, worker
+from tests.prefect.deployed import SECONDS, ended, event_of, message_of, name_block, runs_of, started, worker
 from tests.prefect.test_create_projects import artifacts, latest_run, task_runs
 
 PASSWORDS = ("hunter2-secret-of-a-column", "hunter2-secret-of-overrides")
@@ -207,11 +207,12 @@ async def test_a_process_at_its_most_talkative_shows_no_secret(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("label_studio", "deployments")
+@pytest.mark.usefixtures("deployments")
 async def test_a_worker_and_the_parts_of_a_sheet_show_no_secret(
-    gossip: Gossip, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
+    gossip: Gossip, label_studio: Sandbox, sheet: Path, prefect_api: str, server_home: Path, tmp_path: Path
 ) -> None:
     home, output = tmp_path / "home", tmp_path / "worker.log"
+    await name_block(label_studio, os.environ["LABEL_STUDIO_API_KEY"])
     environment = {**os.environ, **TALKATIVE, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(home)}
     with output.open("wb") as file, worker(environment, output=file.fileno()):
         run = await ended(await started("create-in-parts/in-parts", sheet=str(sheet), parts=2))

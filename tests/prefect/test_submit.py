@@ -56,7 +56,7 @@ def test_a_run_is_followed_to_its_report_and_exit_code(
 
 def told_defaults() -> dict[str, Any]:
     """Parameters that the deployment itself gives."""
-    return {}
+    return {"credentials": "label-studio"}
 
 
 @pytest.mark.usefixtures("deployments", "sandbox")
@@ -65,18 +65,19 @@ def test_a_local_file_goes_along_with_the_options_that_were_given(
 ) -> None:
     (tmp_path / "old.csv").write_bytes("title\nGröße\n".encode("cp1252"))
     assert main(["submit", str(tmp_path / "old.csv"), "--no-wait", "--encoding", "cp1252", "--dry-run"]) == 0
-    assert parameters() == {"csv_text": "title\nGröße\n", "dry_run": True}
+    assert parameters() == {**told_defaults(), "csv_text": "title\nGröße\n", "dry_run": True}
     pd.DataFrame({"title": ["One"], "due": pd.to_datetime(["2026-01-02"])}).to_excel(
         tmp_path / "book.xlsx", index=False
     )
     assert main(["submit", str(tmp_path / "book.xlsx"), "--no-wait", "--allow-unknown-fields", "--project-events"]) == 0
     assert parameters() == {
+        **told_defaults(),
         "rows": [{"title": "One", "due": "2026-01-02"}],
         "allow_unknown_fields": True,
         "project_events": True,
     }
     assert main(["submit", "https://files.example/sheet.xlsx", "--no-wait", "--worksheet", "Projects"]) == 0
-    assert parameters() == {"sheet": "https://files.example/sheet.xlsx", "worksheet": "Projects"}
+    assert parameters() == {**told_defaults(), "sheet": "https://files.example/sheet.xlsx", "worksheet": "Projects"}
     assert capsys.readouterr().out.count("\n") == 3
 
 

@@ -77,16 +77,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+def python_with_dependencies(home: Path) -> Path:
+    """A new virtual environment's Python that has what Stencil needs, and not Stencil."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True, timeout=SECONDS)
+    # The dependencies are those of the tests' own environment, in which Python does not follow the link to the checkout.
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return home / "bin" / "python"
+
+
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     home = tmp_path_factory.mktemp("installed")
-    python = home / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "venv"], check=True, timeout=SECONDS)
+    python = python_with_dependencies(home / "venv")
     install = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True, timeout=SECONDS)
-    # The dependencies are those of the tests' own environment, in which Python does not follow the link to the checkout.
-    (site,) = (home / "venv").glob("lib/python*/site-packages")
-    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     folder = home / "folder"
     for package, name, source in (("tasks", "__init__", TASKS), ("flows", "__init__", ""), ("flows", "mine", FLOW)):
         (folder / package).mkdir(parents=True, exist_ok=True)
@@ -143,7 +148,7 @@ def test_a_users_own_flow_has_it_as_a_subflow(installed: Installed, sandbox: San
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("deployments")
+@pytest.mark.usefixtures("deployments", "environment")
 async def test_a_worker_runs_schedules_and_events(
     installed: Installed, sandbox: Sandbox, prefect_api: str, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.automations import SILENT, count_silent_as_crashed
 from label_studio_sandbox import Sandbox
-from tests.prefect.deployed import command, deploy, ended, message_of, parent_of, pid_of, started, worker
+from tests.prefect.deployed import command, deploy, ended, message_of, name_block, parent_of, pid_of, started, worker
 from tests.soak.batches import amid_rows, projects, write_sheet
 
 ROWS = 400
@@ -49,6 +49,7 @@ async def test_a_batch_whose_machine_is_gone_counts_as_crashed_and_the_next_one_
 ) -> None:
     sheet = write_sheet(tmp_path / "sheet.csv", ROWS)
     with Sandbox(latency_ms=50, log_requests=True) as sandbox:
+        await name_block(sandbox)
         known = {**environment, "LABEL_STUDIO_URL": sandbox.url, "LABEL_STUDIO_API_KEY": sandbox.token}
         with worker(known) as process:
             gone = await started(ON_DEMAND, sheet=str(sheet))

@@ -55,7 +55,7 @@ def prefect_ui(label_studio: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
             "LABEL_STUDIO_URL": label_studio.url,
             "LABEL_STUDIO_API_KEY": label_studio.token,
         }
-        command(environment, "prefect", "--no-prompt", "work-pool", "create", "stencil", "--type", "process")
+        command(environment, "deployments.bootstrap", "--rate", "1000")
         command(environment, "prefect", "--no-prompt", "deploy", "--name", "on-demand")
         with worker(environment):
             yield api.removesuffix("/api")
