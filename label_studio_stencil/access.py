@@ -61,11 +61,10 @@ async def open_label_studio(
     Raises:
         LabelStudioError: Label Studio did not answer, or refused the token.
     """
-    rate = options.requests_per_second
     pacer = Pacer(
         max_concurrency=options.max_concurrency or default_max_concurrency(Edition.ENTERPRISE),
-        requests_per_second=default_requests_per_second(settings.url) if rate < 0 else rate,
-        path_rates=default_path_rates(settings.url) if rate else None,
+        requests_per_second=options.requests_per_second or default_requests_per_second(settings.url),
+        path_rates=default_path_rates(settings.url),
         clock=clock or SystemClock(),
         toll=toll,
     )

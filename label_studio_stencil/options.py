@@ -34,9 +34,17 @@ class Options(BaseModel):
 
     template: Annotated[
         str,
-        Field(description="Template for rows that name none: an id, a name, `project:...`, `gallery:...` or a file."),
+        Field(
+            description="Template for rows that name none, such as `Sentiment Analysis`: a name, an id, `project:...`, "
+            "`gallery:...` or a file."
+        ),
     ] = ""
-    workspace: Annotated[str, Field(description="Workspace for rows that name none, by id or name.")] = ""
+    workspace: Annotated[
+        str,
+        Field(
+            description="Workspace for rows that name none, such as `Customer Feedback`: a name or an id. Enterprise only."
+        ),
+    ] = ""
     dry_run: Annotated[bool, Field(description="Show what would happen to each row, and write nothing.")] = False
     title: Annotated[
         str,
@@ -73,12 +81,12 @@ class Options(BaseModel):
     requests_per_second: Annotated[
         float,
         Field(
-            ge=-1,
+            ge=0,
             le=FASTEST,
-            description="Highest rate of all requests together; 0 is no limit, -1 the default (10 on the vendor's cloud "
-            "hosts, where imports are limited to 1 besides; no limit elsewhere).",
+            description="Highest rate of all requests together; 0 uses the default (10 on the vendor's cloud hosts, where "
+            "imports are limited to 1 besides; no limit elsewhere).",
         ),
-    ] = -1
+    ] = 0
     max_failures: Annotated[
         str,
         Field(
@@ -124,7 +132,8 @@ class RunOptions(Options):
     credentials: Annotated[
         str,
         Field(
-            description="Name of a `Label Studio Credentials` block; empty uses the Label Studio of the worker's environment."
+            description="Name of the `Label Studio Credentials` block, such as `label-studio` (in the UI: Blocks); empty uses "
+            "the worker's environment. Not the token itself: others can read parameters."
         ),
     ] = ""
     project_events: Annotated[

@@ -1,5 +1,6 @@
 """Which Label Studio, and its token: from a Prefect block, or from the environment."""
 
+import re
 from typing import Self
 
 from prefect.blocks.abstract import CredentialsBlock
@@ -13,6 +14,9 @@ from label_studio_stencil.labelstudio.environment import headers_in
 from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.settings import LabelStudioSettings, default_requests_per_second
+
+#: What can be a block's name and no token: those of Label Studio have at least 40 characters.
+_NAME = re.compile("[a-z0-9-]{1,39}")
 
 
 class CredentialsUnusable(StencilError):
@@ -94,6 +98,12 @@ class LabelStudioCredentials(CredentialsBlock):
                 document = await client.read_block_document_by_name(short, str(cls._block_type_slug))
                 block: Self = cls._from_block_document(document)
         except ObjectNotFound:
+            if not _NAME.fullmatch(short):
+                # A token perhaps, so it is not repeated.
+                raise CredentialsUnusable(
+                    "credentials: this is not the name of a block; the Prefect UI shows the names under Blocks. If it was a "
+                    "token, revoke it in Label Studio: others can read the parameters of a run."
+                ) from None
             raise CredentialsUnusable(
                 f"credentials: there is no block {short!r} of type Label Studio Credentials.",
                 hint="Make one in the Prefect UI (Blocks), or by `python -m deployments.bootstrap --credentials NAME`.",

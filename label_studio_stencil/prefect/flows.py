@@ -58,26 +58,35 @@ from label_studio_stencil.report.report import Report
 
 
 class _Source(BaseModel):
-    """The sheet of a run, in one of three ways; the form begins with it."""
+    """The sheet of a run, as a person gives it."""
 
     sheet: Annotated[
         str,
         Field(
-            description="Path or URL of the sheet (CSV, TSV, JSON lines, Excel, Parquet). Give this, or `csv_text`, or `rows`."
+            description="Path or URL of the sheet, such as `s3://sheets/january.csv` (CSV, TSV, JSON lines, Excel, Parquet). "
+            "Give this, or `csv_text`."
         ),
     ] = ""
     csv_text: Annotated[
         str, Field(description="The sheet itself, pasted: a header line and a line for each project.")
     ] = ""
-    rows: Annotated[
-        list[dict[str, Any]],
-        BeforeValidator(from_json),
-        Field(description="The rows themselves, each an object with `title`, `workspace`, `template` and overrides."),
-    ] = []
 
 
 class Parameters(RunOptions, _Source):
-    """What a person gives a run."""
+    """What a person or a program gives a run."""
+
+    rows: Annotated[
+        list[dict[str, Any]],
+        BeforeValidator(from_json),
+        Field(
+            description="The sheet from a program, instead of `sheet` or `csv_text`: an object for each row, with `title`, "
+            "`workspace`, `template` and overrides."
+        ),
+    ] = []
+
+
+#: What the form begins with: what most people need.
+FIRST = ("sheet", "csv_text", "template", "workspace", "dry_run", "mode", "output", "credentials", "fail_when")
 
 
 def _run_name() -> str:
@@ -111,7 +120,7 @@ async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:
 @checked_parameters(refused=_refused)
 @without_tags
 @passes_interruptions
-@flat(Parameters)
+@flat(Parameters, FIRST)
 async def create_projects(given: Parameters) -> Report:
     """Create one project per row of a sheet, exactly one, and report on every row."""
     set_up_consoles()

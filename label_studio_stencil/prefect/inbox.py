@@ -76,7 +76,7 @@ Parameters = create_model(
 
 @flow(name="watch-inbox", flow_run_name=_run_name, validate_parameters=False, persist_result=False)
 @checked_parameters()
-@flat(Parameters)
+@flat(Parameters, ("inbox", "template", "workspace", "mode", "credentials"))
 async def watch_inbox(given: _Own) -> Poll:
     """Create the projects of the new sheets in an inbox, and move each sheet with its results to `done/` or `failed/`."""
     set_up_consoles()

@@ -27,8 +27,8 @@ M = TypeVar("M", bound=BaseModel)
 
 Source = str | bytes | Sequence[Mapping[str, object]]
 
-#: Parameters that hold rows of a sheet, and so perhaps a password: no message shows their values.
-_HIDDEN = frozenset({"rows", "csv_text", "event", "pinned"})
+#: Parameters that hold rows of a sheet, and so perhaps a password, or a token by mistake: no message shows their values.
+_HIDDEN = frozenset({"rows", "csv_text", "event", "pinned", "credentials"})
 
 #: Who named the sheet, the template or the output of a run, where it was not whoever gave its other parameters.
 _named_by: ContextVar[Mapping[str, Asker]] = ContextVar("named_by", default=MappingProxyType({}))
@@ -114,21 +114,28 @@ def from_json(value: object) -> object:
 
 
 def flat(
-    model: Callable[P, M],
+    model: Callable[P, M], first: Sequence[str] = ()
 ) -> Callable[[Callable[[M], Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
-    """Give a flow that takes a model the model's fields as parameters, each a field of the form with its description."""
+    """Give a flow that takes a model the model's fields as parameters, each a field of the form with its description.
+
+    Args:
+        model: The model.
+        first: The fields that the form begins with; the others follow as the model has them.
+    """
 
     def decorate(body: Callable[[M], Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         @functools.wraps(body)
         async def flattened(**fields: Any) -> R:
             return await body(cast("type[M]", model)(**fields))
 
-        parameters = inspect.signature(model).parameters.values()
+        fields = cast("type[M]", model).model_fields
+        names = [*first, *(name for name in fields if name not in first)]
+        parameters = inspect.signature(model).parameters
         flattened.__signature__ = inspect.signature(body).replace(  # type: ignore[attr-defined]
-            parameters=[each.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for each in parameters]
+            parameters=[parameters[name].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
         )
         # Prefect takes the descriptions from here.
-        told = (f"    {name}: {field.description}" for name, field in cast("type[M]", model).model_fields.items())
+        told = (f"    {name}: {fields[name].description}" for name in names)
         flattened.__doc__ = "\n".join([inspect.getdoc(body) or "", "", "Args:", *told])
         return cast("Callable[P, Coroutine[Any, Any, R]]", flattened)
 

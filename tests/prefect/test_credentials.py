@@ -6,15 +6,18 @@ import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.blocks.abstract import CredentialsBlock
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.prefect import LabelStudioCredentials
+from label_studio_stencil.prefect import LabelStudioCredentials, create_projects, watch_inbox
+from label_studio_stencil.prefect.credentials import CredentialsUnusable
 from tests.prefect.deployed import ROOT, SECONDS
 
 
@@ -60,3 +63,16 @@ def test_the_example_runs_as_it_stands(prefect_api: str, sandbox: Sandbox) -> No
     assert said.returncode == 0, said.stderr
     assert "@" in said.stdout
     assert sandbox.token not in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize("token", ["f" * 40, "eyJhbGciOi.eyJ0b2tlbl.c2lnbmF0dXJl"], ids=["legacy", "personal"])
+async def test_a_token_that_was_typed_as_the_blocks_name_is_not_repeated(prefect_api: str, token: str) -> None:
+    with pytest.raises(CredentialsUnusable, match="not the name of a block") as caught:
+        await LabelStudioCredentials.named(token)
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("flow", [create_projects, watch_inbox], ids=["create-projects", "watch-inbox"])
+def test_the_form_takes_a_name_and_nothing_that_could_hold_a_token(flow: Flow[..., Any]) -> None:
+    assert flow.parameters.properties["credentials"]["type"] == "string"
+    assert not flow.parameters.definitions

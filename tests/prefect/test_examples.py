@@ -96,7 +96,7 @@ async def test_a_reaction_to_each_project_that_was_created(
     assert message_of(welcome).startswith("Completed")
     (project,) = projects(sandbox)
     assert welcome.parameters == {
-        "project_id": str(project["id"]),
+        "project_id": project["id"],
         "project_url": f"{sandbox.url}/projects/{project['id']}",
         "title": "Hello",
     }

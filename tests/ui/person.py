@@ -94,16 +94,24 @@ def state_message(page: Page) -> str:
 def open_summary(page: Page) -> Locator:
     """The summary of the run whose page is open, as text, tables and links."""
     page.get_by_role("tab", name="Artifacts").click()
-    page.get_by_role("tabpanel").get_by_role("link", name=re.compile("^stencil-summary-")).click()
+    page.get_by_role("tabpanel").get_by_role("link", name=re.compile("stencil-summary-")).click()
     summary = page.get_by_role("tabpanel", name="Artifact")
     expect(summary.get_by_role("heading", level=1)).to_be_visible()
     return summary
 
 
-def picture(page: Page, name: str) -> None:
-    """A picture of what is visible, where pictures are asked for."""
-    if PICTURES:
-        page.screenshot(path=Path(PICTURES, f"{name}.png"))
+def picture(page: Page, name: str, *, whole: bool = False) -> None:
+    """A picture of what is visible, or of the whole page, where pictures are asked for."""
+    if not PICTURES:
+        return
+    size = page.viewport_size
+    assert size is not None
+    if whole:
+        # The page scrolls within itself.
+        height = page.evaluate("Math.max(...[...document.querySelectorAll('*')].map(each => each.scrollHeight))")
+        page.set_viewport_size({**size, "height": height})
+    page.screenshot(path=Path(PICTURES, f"{name}.png"))
+    page.set_viewport_size(size)
 
 
 def picture_of_run(page: Page, name: str) -> None:

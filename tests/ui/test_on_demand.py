@@ -10,7 +10,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
 from label_studio_sandbox import Sandbox
-from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.flows import FIRST, create_projects
 from tests.soak.batches import projects
 from tests.ui.person import (
     add_item,
@@ -26,7 +26,6 @@ from tests.ui.person import (
     submit,
 )
 
-FIRST = ["sheet", "csv_text", "rows", "template", "workspace", "dry_run"]
 PARAMETERS = inspect.signature(create_projects.fn).parameters
 DEFAULTS = {name: parameter.default for name, parameter in PARAMETERS.items()}
 
@@ -43,7 +42,7 @@ def of_title(label_studio: Sandbox, *titles: str) -> dict[str, dict[str, Any]]:
 
 def test_the_form_shows_the_fields_as_signed_with_their_descriptions(page: Page) -> None:
     shown = " ".join(open_form(page).inner_text().split())
-    assert list(PARAMETERS)[: len(FIRST)] == FIRST
+    assert list(PARAMETERS)[: len(FIRST)] == list(FIRST)
     assert list(described()) == list(PARAMETERS)
     places = [shown.find(f"{name} (Optional) {text}") for name, text in described().items()]
     assert -1 not in places
@@ -73,7 +72,7 @@ def test_the_form_untouched_sends_the_defaults(page: Page) -> None:
         submit(page)
     sent = request.value.post_data_json
     assert sent is not None
-    assert sent["parameters"] == DEFAULTS
+    assert sent["parameters"] == {**DEFAULTS, "credentials": "label-studio"}
 
 
 def test_pasted_rows_become_projects_that_the_summary_links(page: Page, label_studio: Sandbox) -> None:
@@ -83,7 +82,7 @@ def test_pasted_rows_become_projects_that_the_summary_links(page: Page, label_st
     paste(page, field(form, "csv_text"), pasted)
     field(form, "template").fill("Sentiment Analysis")
     field(form, "workspace").fill("Customer Feedback")
-    picture(page, "form")
+    picture(page, "form", whole=True)
     assert run_to_its_end(page) == "Completed"
     picture_of_run(page, "run")
 
