@@ -10,14 +10,13 @@ from enum import Enum
 from http import HTTPStatus
 
 from label_studio_stencil.concurrency import together
+from label_studio_stencil.labelstudio.by_title import by_title, pages_of
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.errors import Rejected
 from label_studio_stencil.labelstudio.listing import (
     LOOK_FIELDS,
     MOST_READS,
     falls,
-    incomplete,
-    never_held_still,
     whole_list,
 )
 from label_studio_stencil.labelstudio.models import Project, ProjectPage
@@ -90,7 +89,7 @@ async def survey(
 ) -> Survey:
     """Plan the targets against the projects that exist.
 
-    Reads the whole list or looks up each title, whichever takes fewer requests.
+    Reads the whole list or looks up the titles, whichever takes fewer requests.
 
     Args:
         label_studio: An open client.
@@ -106,28 +105,23 @@ async def survey(
     """
     fields = newest.fields
     titles = sorted({form for target in targets for form in _forms(target.request.title)})
-    short = 0
-    for read in range(MOST_READS):
+    rest = await _by_title(label_studio, newest, titles, at_once, most=pages_of(newest.page))
+    short, found = 0, _Found.WHOLE
+    for read in range(MOST_READS if rest is None else 0):
         newest = await newest_page(label_studio, fields) if read else newest
-        first, now = newest.page, newest.now
-        pages = math.ceil(first.count / len(first.projects)) - 1 if first.has_next else 0
-        if pages > len(titles):
-            break
-        rest, found = await _by_page(label_studio, pages, first, fields, at_once)
+        rest, found = await _by_page(label_studio, pages_of(newest.page), newest.page, fields, at_once)
         short += found is _Found.SHORT
         if found is _Found.WHOLE or short > 1:
             break
+    first, now = newest.page, newest.now
     ordered = falls(first.projects)
     if short > 1:
         # The list is not in the order that was requested.
         rest, ordered = await whole_list(label_studio, fields)
-    elif pages > len(titles) or found is not _Found.WHOLE:
-        # The list is long, or changed while it was read. The list of one title is short.
-        rest = [
-            *await _recent(label_studio, first, fields, now),
-            *await _by_title(label_studio, titles, fields, at_once),
-        ]
-    projects = await _completed(label_studio, targets, [*first.projects, *rest], at_once)
+    elif found is not _Found.WHOLE:
+        # It changed while it was read. The list of one title is short.
+        rest = await _by_title(label_studio, newest, titles, at_once)
+    projects = await _completed(label_studio, targets, [*first.projects, *(rest or ())], at_once)
     alike = {} if allow_lookalikes else by_likeness(projects, targets)
     planned = plan(targets, by_key(projects, (target.key for target in targets)), mode, alike)
     return Survey(tuple(await _with_settings(label_studio, planned, at_once)), _covered(projects, now), ordered)
@@ -179,15 +173,13 @@ def _forms(title: str) -> set[str]:
     return {title, unicodedata.normalize("NFD", title)}
 
 
-async def _recent(
-    label_studio: LabelStudio, first: ProjectPage, fields: tuple[str, ...], now: datetime
-) -> list[Project]:
+async def _recent(label_studio: LabelStudio, newest: Newest) -> list[Project]:
     """Projects that were created just now and are not on the first page."""
     projects: list[Project] = []
-    page, number = first, 1
-    while page.has_next and _is_recent(page.projects[-1], now):
+    page, number = newest.page, 1
+    while page.has_next and _is_recent(page.projects[-1], newest.now):
         number += 1
-        page = await label_studio.list_page(number, ordering="-id", fields=fields)
+        page = await label_studio.list_page(number, ordering="-id", fields=newest.fields)
         projects += page.projects
     return projects
 
@@ -232,39 +224,11 @@ async def _by_page(
 
 
 async def _by_title(
-    label_studio: LabelStudio, titles: Sequence[str], fields: tuple[str, ...], at_once: int
-) -> list[Project]:
-    limit = asyncio.Semaphore(at_once)
-
-    async def read(title: str) -> tuple[list[Project], int | None]:
-        """The projects whose titles contain this one, and their number, if it stayed the same while they were read."""
-        projects: list[Project] = []
-        number, more, counts = 1, True, set()
-        while more:
-            async with limit:
-                page = await label_studio.list_page(number, ordering="-id", fields=fields, title=title)
-            counts.add(page.count)
-            projects += page.projects
-            number, more = number + 1, page.has_next
-        return projects, counts.pop() if len(counts) == 1 else None
-
-    async def read_whole(title: str) -> list[Project]:
-        before: tuple[frozenset[int], int] | None = None
-        for _ in range(MOST_READS):
-            projects, count = await read(title)
-            if count is None:
-                continue
-            now = (frozenset(project.id for project in projects), count)
-            if len(now[0]) == count:
-                return projects
-            if now == before:
-                raise incomplete(*now)
-            before = now
-        raise never_held_still(
-            f"projects whose titles contain {title!r} were made or deleted each time that they were listed: try again later"
-        )
-
-    return [project for found in await together(read_whole(title) for title in titles) for project in found]
+    label_studio: LabelStudio, newest: Newest, titles: Sequence[str], at_once: int, *, most: float = math.inf
+) -> list[Project] | None:
+    """The projects of these titles, and what was created just now; nothing if that takes more than `most` requests."""
+    found = await by_title(label_studio, titles, newest.fields, at_once, most=most) if most else None
+    return None if found is None else [*await _recent(label_studio, newest), *found]
 
 
 async def _with_settings(label_studio: LabelStudio, planned: Sequence[Planned], at_once: int) -> list[Planned]:
