@@ -75,6 +75,10 @@ soak: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx ## Run the long te
 bench: $(VENV)/.dev ## Measure Stencil beside a bare loop, the SDK and a mapped flow (ten minutes)
 	@$(BIN)/python -m bench.compare $(ARGS)
 
+.PHONY: bench-real
+bench-real: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx ## Measure Stencil beside plain loops on the real Label Studio, on PostgreSQL and on SQLite (a quarter of an hour)
+	@$(BIN)/python -m bench.real --executable $(STUDIO_BIN)/label-studio $(ARGS)
+
 .PHONY: sizing
 sizing: $(VENV)/.bench postgresql ## Count what batches of 100 to 10,000 rows cost, and draw docs/images/sizing.svg (ten minutes)
 	@$(BIN)/python -m bench.sizing $(ARGS)
