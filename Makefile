@@ -10,12 +10,16 @@ ARGS ?=
 UI_PORT ?= 4200
 LABEL_STUDIO_PORT ?= 8090
 LABEL_STUDIO_VERSION := 1.23.2
+# The oldest release that is supported.
+OLD_LABEL_STUDIO_VERSION := 1.13.1
 
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS_VENV := .venv-docs
 STUDIO := .label-studio
 STUDIO_BIN := $(STUDIO)/venv/bin
+OLD_STUDIO := $(STUDIO)/$(OLD_LABEL_STUDIO_VERSION)
+OLD_STUDIO_BIN := $(OLD_STUDIO)/venv/bin
 RESOLVE = $(PYTHON) scripts/constraints.py $(PYTHONS:%=--python %)
 # Each core takes one file of tests after the other, so that a file starts once what its tests share. In the order of their names,
 # since the files with the fewest tests are the longest.
@@ -57,6 +61,10 @@ test-all: $(VENV)/.dev ## Run the others that need only this machine: workers, k
 .PHONY: test-real
 test-real: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx ## Run the tests that need a real Label Studio server, on two of their own
 	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m 'real and not soak' $(ARGS)
+
+.PHONY: test-real-old
+test-real-old: $(VENV)/.dev $(OLD_STUDIO)/venv/.installed ## Run a few of them on the oldest release of Label Studio that is supported
+	@STENCIL_LABEL_STUDIO=$(OLD_STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m real tests/real/test_any_release.py $(ARGS)
 
 .PHONY: test-ui
 test-ui: $(VENV)/.dev chromium ## Run the tests of the Prefect UI in Chromium (STENCIL_SCREENSHOTS=DIR takes pictures)
@@ -123,6 +131,8 @@ constraints: ## Pin again what all supported Pythons resolve to today (PYTHONS='
 	@$(RESOLVE) '.[dev,bench]' > .stencil/constraints && mv .stencil/constraints constraints.txt
 	@$(RESOLVE) 'label-studio==$(LABEL_STUDIO_VERSION)' gunicorn > .stencil/constraints && \
 		mv .stencil/constraints constraints-label-studio.txt
+	@$(PYTHON) scripts/constraints.py --python $(PYTHON) 'label-studio==$(OLD_LABEL_STUDIO_VERSION)' setuptools > .stencil/constraints && \
+		mv .stencil/constraints constraints-label-studio-old.txt
 	@$(RESOLVE) zensical > .stencil/constraints && mv .stencil/constraints constraints-docs.txt
 
 .PHONY: clean
@@ -177,12 +187,18 @@ $(STUDIO)/venv/.installed: constraints-label-studio.txt | $(STUDIO_BIN)/pip
 	@$(STUDIO_BIN)/python $(PIP_INSTALL) --constraint constraints-label-studio.txt label-studio gunicorn
 	@touch $@
 
+$(OLD_STUDIO)/venv/.installed: constraints-label-studio-old.txt | $(OLD_STUDIO_BIN)/pip
+	@echo 'Installing Label Studio $(OLD_LABEL_STUDIO_VERSION) into $(OLD_STUDIO)/venv (three minutes, 600 MB) ...'
+	@rm -rf $(OLD_STUDIO)/template
+	@$(OLD_STUDIO_BIN)/python $(PIP_INSTALL) --constraint constraints-label-studio-old.txt label-studio setuptools
+	@touch $@
+
 $(DOCS_VENV)/.installed: constraints-docs.txt | $(DOCS_VENV)/bin/pip
 	@echo 'Installing Zensical into $(DOCS_VENV) (half a minute the first time) ...'
 	@$(DOCS_VENV)/bin/python $(PIP_INSTALL) --constraint constraints-docs.txt zensical
 	@touch $@
 
-$(BIN)/pip $(STUDIO_BIN)/pip $(DOCS_VENV)/bin/pip:
+$(BIN)/pip $(STUDIO_BIN)/pip $(OLD_STUDIO_BIN)/pip $(DOCS_VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Stencil needs Python 3.11 or later, and $(PYTHON) is `$(PYTHON) -V 2>&1`: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(patsubst %/bin/pip,%,$@)

@@ -43,6 +43,10 @@ QUIET = {
     "COLLECT_ANALYTICS": "false",
     "SENTRY_DSN": "",
     "FRONTEND_SENTRY_DSN": "",
+    # Release 1.13 asks for its newest release whatever it is told: nothing listens here.
+    "HTTP_PROXY": f"http://{HOST}:9",
+    "HTTPS_PROXY": f"http://{HOST}:9",
+    "NO_PROXY": f"{HOST},localhost",
 }
 
 
