@@ -176,6 +176,7 @@ class Batch:
             dry_run=self.options.dry_run,
             notes=(*self._token_notes(), *self.sheet.notes, *_lookalikes(self.engine.tickets), *self.engine.notes),
             stopped=self.stopping.reason,
+            separator=self.sheet.separator,
             folder=str(self.sheet.folder or ""),
         )
 

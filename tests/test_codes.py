@@ -133,4 +133,4 @@ def test_explain_alone_lists_every_code(capsys: pytest.CaptureFixture[str]) -> N
     printed = capsys.readouterr().out
     assert [code for code, entry in CODES.items() if f"{code}\t{entry.title}\n" not in printed] == []
     assert main(["explain", "--json"]) == 0
-    assert [each["code"] for each in json.loads(capsys.readouterr().out)] == list(CODES)
+    assert [each["code"] for each in json.loads(capsys.readouterr().out)["codes"]] == list(CODES)

@@ -27,7 +27,7 @@ def test_a_report_is_one_document_though_it_is_written_row_by_row(
 ) -> None:
     told = report(*rows)
     Display(machine=True).report(told)
-    assert capsys.readouterr().out == json.dumps(told.to_json(), ensure_ascii=False, indent=2) + "\n"
+    assert capsys.readouterr().out == json.dumps({"schema": 1, **told.to_json()}, ensure_ascii=False, indent=2) + "\n"
 
 
 NASTY = "a\x1b[2J[red]x[/red] :x: \u202egpj.exe\u202c \r<b>"

@@ -173,13 +173,16 @@ def workspace_list(chosen: argparse.Namespace, display: Display) -> int:
             for each in await label_studio.client.workspaces()
         ]
 
-    return listed(chosen, display, rows)
+    return listed("workspaces", chosen, display, rows)
 
 
 def listed(
-    chosen: argparse.Namespace, display: Display, rows: Callable[[Instance], Awaitable[Sequence[dict[str, object]]]]
+    name: str,
+    chosen: argparse.Namespace,
+    display: Display,
+    rows: Callable[[Instance], Awaitable[Sequence[dict[str, object]]]],
 ) -> int:
-    """Show what Label Studio has, a line for each."""
+    """Show what Label Studio has, a line for each; for a machine a list of this name."""
 
     async def found() -> Sequence[dict[str, object]]:
         async with label_studio_of(options) as label_studio:
@@ -188,7 +191,7 @@ def listed(
     options = chosen_options(PlanOptions, chosen, display)
     items = asyncio.run(found())
     if display.machine:
-        display.json(items)
+        display.json({name: items})
     elif items:
         display.table(tuple(items[0]), [[_said(value) for value in item.values()] for item in items])
     else:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -25,6 +25,8 @@ from label_studio_stencil.report.report import Report
 #: Rows that a table on the terminal shows; in a pipe it has all.
 MOST_ROWS = 40
 _EVERY = 0.2
+#: Version of the documents of `--json`: it grows when a key changes its meaning or is gone. Keys may be added without.
+SCHEMA = 1
 
 #: Environment variable that shows the traceback of an unexpected error.
 TRACEBACK = "STENCIL_TRACEBACK"
@@ -95,13 +97,13 @@ class Display:
         reason = (str(error).splitlines() or [""])[0]
         self.error(f"error: {type(error).__name__}: {reason}", f"{TRACEBACK}=1 shows where it happened.")
 
-    def json(self, document: object) -> None:
+    def json(self, document: Mapping[str, object]) -> None:
         """One document for a machine."""
-        sys.stdout.write(_as_json(document) + "\n")
+        sys.stdout.write(_as_json({"schema": SCHEMA, **document}) + "\n")
 
     def _json_report(self, report: Report) -> None:
         """One document for a machine, written row by row: a hundred thousand of them are long."""
-        start, _, end = _as_json({**report.json_head(), "rows": []}).rpartition("[]")
+        start, _, end = _as_json({"schema": SCHEMA, **report.json_head(), "rows": []}).rpartition("[]")
         sys.stdout.write(start)
         for number, row in enumerate(report.json_rows()):
             sys.stdout.write(f"{',' if number else '['}\n{_as_json(row)}".replace("\n", "\n    "))

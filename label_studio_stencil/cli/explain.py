@@ -27,7 +27,7 @@ def explain(chosen: argparse.Namespace, display: Display) -> int:
 
 def _list(display: Display) -> None:
     if display.machine:
-        display.json([asdict(entry) for entry in CODES.values()])
+        display.json({"codes": [asdict(entry) for entry in CODES.values()]})
         return
     for subject, entries in SUBJECTS.items():
         display.say(f"{subject}:")

@@ -46,7 +46,7 @@ def show_all(chosen: argparse.Namespace, display: Display) -> int:
             for each in await label_studio.client.gallery()
         ]
 
-    code = listed(chosen, display, rows)
+    code = listed("templates", chosen, display, rows)
     display.note("Also: project:ID or project:TITLE, an existing project; and a template file or its URL.")
     return code
 

@@ -1,7 +1,8 @@
 """Writes `results.csv` and `failed.csv`, for people, spreadsheets, and the next batch.
 
-Both are comma-separated UTF-8. They begin with a byte order mark, without which Excel on Windows garbles letters beyond
-ASCII. Cells that a spreadsheet would take for a formula are guarded, see `label_studio_stencil.sheet.formulas`.
+Both are UTF-8, separated by commas, or by semicolons if the sheet is. They begin with a byte order mark, without which Excel
+on Windows garbles letters beyond ASCII. Cells that a spreadsheet would take for a formula are guarded, see
+`label_studio_stencil.sheet.formulas`.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import io
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from label_studio_stencil.files import PERSON, Asker, Folder, Unusable
 from label_studio_stencil.problems import StencilError
@@ -58,7 +60,7 @@ def results_csv(report: Report) -> str:
         ]
         for row in report.rows
     )
-    return _csv([*columns, *ADDED_COLUMNS, FOLDER_COLUMN], rows)
+    return _csv([*columns, *ADDED_COLUMNS, FOLDER_COLUMN], rows, report.separator)
 
 
 def failed_csv(report: Report) -> str:
@@ -69,7 +71,9 @@ def failed_csv(report: Report) -> str:
     """
     columns = report.input_columns
     cells = (row.cells if row.again is None else row.again for row in report.needs_attention)
-    return _csv(columns, ([cell_text(found.get(name)) for name in columns] for found in cells))
+    rows = ([cell_text(found.get(name)) for name in columns] for found in cells)
+    # A single column shows no separator, and is read as if it were a comma.
+    return _csv(columns, rows, report.separator if len(columns) > 1 else ",")
 
 
 def check_output(output: str, asker: Asker = PERSON) -> None:
@@ -130,9 +134,11 @@ def _shown_text(column: str) -> Callable[[object], str]:
     return text
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Scalar]]) -> str:
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Scalar]], separator: str) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(map(guard, header))
-    writer.writerows(rows)
+    # Whoever reads it finds the separator in the header, outside of quotes.
+    other = any(mark in name for name in header for mark in ",;\t|")
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if separator == ";" and other else csv.QUOTE_MINIMAL
+    csv.writer(text, delimiter=separator, lineterminator="\r\n", quoting=quoting).writerow(map(guard, header))
+    csv.writer(text, delimiter=separator, lineterminator="\r\n").writerows(rows)
     return text.getvalue()

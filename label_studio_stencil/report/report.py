@@ -70,6 +70,7 @@ class Report:
         notes: Sentences about the batch as a whole.
         stopped: Why the batch stopped early; empty if it did not.
         output_error: Why the result files could not be written; empty if they were, or if none were requested.
+        separator: Separator of the cells of the result files: that of the sheet if it is `;`, else `,`.
         folder: Folder of the sheet on the machine that ran the batch; empty if the sheet is not a file there.
     """
 
@@ -88,6 +89,7 @@ class Report:
     notes: tuple[str, ...] = ()
     stopped: str = ""
     output_error: str = ""
+    separator: str = ","
     folder: str = ""
 
     def __post_init__(self) -> None:

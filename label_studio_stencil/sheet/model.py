@@ -39,6 +39,7 @@ class Sheet:
         header_line: Line of the header; `None` if the source has no such line.
         rows_asker: What its rows may open.
         notes: Sentences about how the source was read, if its author may expect something else.
+        separator: `;` if its cells are separated by it, as spreadsheets of many countries have it; else `,`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Sheet:
     header_line: int | None = 1
     rows_asker: Asker = field(default_factory=PERSON.rows)
     notes: list[str] = field(default_factory=list)
+    separator: str = ","
 
 
 @dataclass
@@ -61,3 +63,4 @@ class Table:
     problems: list[Problem] = field(default_factory=list)
     header_line: int | None = 1
     notes: list[str] = field(default_factory=list)
+    separator: str = ","

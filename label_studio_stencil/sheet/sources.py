@@ -169,6 +169,7 @@ def _sheet(table: Table, name: str, *, folder: Path | None = None, digest: str =
         digest=digest or _digest(table),
         header_line=table.header_line,
         notes=[visible(note) for note in table.notes],
+        separator=table.separator,
     )
 
 

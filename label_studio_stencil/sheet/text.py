@@ -75,6 +75,7 @@ def read_separated(text: str, separator: str = "") -> Table:
         )
     # A header without the separator of the extension has another one.
     separator = named or (separator if separator in head else "") or sniffed(head)
+    table.separator = ";" if separator == ";" else ","
     header: list[str] = []
     nameless = Nameless((), 1)
     known: dict[str, str] = {}

@@ -215,3 +215,20 @@ def test_a_password_in_the_output_is_not_told() -> None:
     with pytest.raises(OutputUnwritable) as caught:
         check_output("nowhere://user:hunter2@host/x")
     assert "hunter2" not in str(caught.value) + repr(caught.value) + caught.value.output
+
+
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=4), st.sampled_from(["_note", "_a,b", "_a,b|c;d", ""]))
+def test_the_files_of_a_semicolon_separated_sheet_are_separated_so_too(
+    cells: list[tuple[str, str]], column: str
+) -> None:
+    # A blank row is no row, and NUL characters are refused by the reader.
+    clean = [("T" + a.replace("\0", ""), b.replace("\0", "")) for a, b in cells]
+    rows = [
+        row(n, Outcome.FAILED, cells={"title": a, **({column: b} if column else {})})
+        for n, (a, b) in enumerate(clean, 2)
+    ]
+    batch = report(*rows, separator=";")
+    assert results_csv(batch).split("\r\n")[0].replace('"', "").endswith(";".join(["", *ADDED_COLUMNS, FOLDER_COLUMN]))
+    sheet = read_sheet(failed_csv(batch).encode("utf-8-sig"), name="failed.csv")
+    assert [each.cells for each in sheet.rows] == [each.cells for each in rows]
+    assert sheet.separator == (";" if column else ",")

@@ -94,7 +94,7 @@ def gold_standard(http: httpx.Client) -> int:
 
 def test_list_shows_references_of_every_kind_that_the_studio_has(stencil: Any, sandbox: Sandbox) -> None:
     code, output, messages = stencil("template", "list", "--json")
-    references = [each["reference"] for each in json.loads(output)]
+    references = [each["reference"] for each in json.loads(output)["templates"]]
     assert code == 0
     assert {"1", "gallery:Named Entity Recognition"} <= set(references)
     assert "project:TITLE" in messages
