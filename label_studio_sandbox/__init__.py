@@ -6,14 +6,18 @@ imports nothing else of this project, since it would share the client's mistakes
 which Prefect brings.
 """
 
-from label_studio_sandbox.app import create_app
-from label_studio_sandbox.calls import Answer, Call, Interceptor, Proceed, Settings
-from label_studio_sandbox.faults import BadFaults, Fault, Faults, from_argument
-from label_studio_sandbox.faults.answers import Held, Lost
-from label_studio_sandbox.requestlog import Commit, LoggedRequest
-from label_studio_sandbox.server import Sandbox, open_store, serve
-from label_studio_sandbox.store import Store
-from label_studio_sandbox.tokens import DEFAULT_TOKEN
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from label_studio_sandbox.app import create_app
+    from label_studio_sandbox.calls import Answer, Call, Interceptor, Proceed, Settings
+    from label_studio_sandbox.faults import BadFaults, Fault, Faults, from_argument
+    from label_studio_sandbox.faults.answers import Held, Lost
+    from label_studio_sandbox.requestlog import Commit, LoggedRequest
+    from label_studio_sandbox.server import Sandbox, open_store, serve
+    from label_studio_sandbox.store import Store
+    from label_studio_sandbox.tokens import DEFAULT_TOKEN
 
 __all__ = [
     "DEFAULT_TOKEN",
@@ -36,3 +40,36 @@ __all__ = [
     "open_store",
     "serve",
 ]
+
+_MODULES = {
+    "DEFAULT_TOKEN": "tokens",
+    "Answer": "calls",
+    "BadFaults": "faults",
+    "Call": "calls",
+    "Commit": "requestlog",
+    "Fault": "faults",
+    "Faults": "faults",
+    "Held": "faults.answers",
+    "Interceptor": "calls",
+    "LoggedRequest": "requestlog",
+    "Lost": "faults.answers",
+    "Proceed": "calls",
+    "Sandbox": "server",
+    "Settings": "calls",
+    "Store": "store",
+    "create_app": "app",
+    "from_argument": "faults",
+    "open_store": "server",
+    "serve": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # When it is first used: a command line that only lists the sandbox's options imports no web server.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

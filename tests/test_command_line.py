@@ -1,5 +1,6 @@
 """The command line as a person at a terminal, or a script, uses it."""
 
+import argparse
 import asyncio
 import csv
 import io
@@ -22,7 +23,9 @@ from label_studio_sandbox import Answer, Call, Proceed, Sandbox
 from label_studio_stencil.api import BadOption, CreateOptions, plan
 from label_studio_stencil.batch import Batch
 from label_studio_stencil.cli import main
+from label_studio_stencil.cli.arguments import parser
 from label_studio_stencil.cli.display import SCHEMA
+from label_studio_stencil.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "projects.csv"
@@ -378,8 +381,11 @@ def test_a_missing_setting_exits_2_and_names_both(
             ["template", "lst"], "there is no command 'lst'\nhint: Did you mean list?", id="no such subcommand"
         ),
         pytest.param(["plan", "a.csv", "--tempalte", "1"], "hint: Did you mean --template?", id="no such option"),
-        pytest.param(["sandbox", "--latency-ms", "slow"], "--latency-ms: 'slow' is not a number", id="no number"),
-        pytest.param(["sandbox", "--port", "1.5"], "--port: '1.5' is not a whole number", id="no whole number"),
+        pytest.param(["template", "preview", "1", "--row", "two"], "--row: 'two' is not a whole number", id="no line"),
+        pytest.param(
+            ["sandbox", "--latency-ms", "slow"], "--latency-ms: 'slow' is no number of milliseconds", id="no number"
+        ),
+        pytest.param(["sandbox", "--port", "1.5"], "--port: '1.5' is not a port", id="no whole number"),
         pytest.param(
             ["create", "a.csv", "--mode", "upadte"],
             "argument --mode: there is no 'upadte'\nhint: Did you mean update?",
@@ -405,6 +411,48 @@ def test_a_command_alone_shows_what_there_is(stencil: Stencil, command: list[str
     done = stencil(*command)
     assert (done.code, done.stderr) == (0, "")
     assert f"usage: {' '.join(['stencil', *command])}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("stencil cr", "create"),
+        ("stencil template e", "export"),
+        ("stencil template export --j", "--json"),
+        ("stencil plan sheet.csv --det", "--detailed-exitcode"),
+        ("stencil create sheet.csv --mode ", "create update"),
+        ("stencil create sheet.csv --project", ""),
+        ("stencil create she", ""),
+        ("stencil create template --long-titles c", "cut"),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(stencil: Stencil, typed: str, offered: str) -> None:
+    words = typed.split(" ")
+    program = stencil("completion").stdout + (
+        f"\nCOMP_WORDS=({' '.join(word or chr(39) * 2 for word in words)}); COMP_CWORD={len(words) - 1}; _stencil"
+        '; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert (done.stdout.strip(), done.stderr) == (offered, "")
+
+
+def test_the_help_of_each_command_has_a_sentence_and_an_example(stencil: Stencil) -> None:
+    def every(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+        for action in top._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for each in action.choices.values():
+                    yield each
+                    yield from every(each)
+
+    for each in every(parser()):
+        help_ = each.format_help()
+        assert str(each.description).endswith("."), each.prog
+        assert f"\nexample:\n  {each.prog}" in help_ or each.prog in (
+            "stencil template",
+            "stencil workspace",
+            "stencil completion",
+        ), help_
+    assert stencil("--version").stdout == f"stencil {__version__}\n"
 
 
 def test_every_option_of_a_batch_is_a_flag_with_its_description(stencil: Stencil) -> None:

@@ -1,15 +1,12 @@
 """What the command line understands. Its options are those of `label_studio_stencil.options`, by the same names."""
 
 import argparse
-import difflib
-import math
-from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from label_studio_sandbox.command import add_options
 from label_studio_stencil.api import CheckOptions, CreateOptions, PlanOptions
 from label_studio_stencil.cli import commands
 from label_studio_stencil.cli import explain as explaining
@@ -17,7 +14,9 @@ from label_studio_stencil.cli import init as starting
 from label_studio_stencil.cli import remove as removing
 from label_studio_stencil.cli import submit as submitting
 from label_studio_stencil.cli import templates as templating
+from label_studio_stencil.cli.completion import bash_completion
 from label_studio_stencil.cli.display import Display
+from label_studio_stencil.cli.parser import EXAMPLE, Parser
 from label_studio_stencil.options import BadOption, Options, RunOptions, options_of
 from label_studio_stencil.version import __version__
 
@@ -42,79 +41,45 @@ _METAVARS = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that names the nearest command or option where there is none by a name."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, **settings)
-
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """Parse all arguments, or end with a message of the command that they are for."""
-        chosen, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            parser: Parser = chosen.parser
-            parser._end(
-                f"unrecognized arguments: {' '.join(unknown)}",
-                _near(unknown[0].partition("=")[0], parser._option_string_actions),
-            )
-        return chosen
-
-    def error(self, message: str) -> NoReturn:
-        """End with a message, without a list of all options before it."""
-        self._end(message)
-
-    def _end(self, message: str, hint: str = "") -> NoReturn:
-        message, _, more = message.partition(_HINT)
-        hint = hint or more or f"`{self.prog} --help` shows all options."
-        self.exit(2, f"error: {message}\nhint: {hint}\n")
-
-    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        try:
-            return super()._get_value(action, arg_string)  # what argparse itself calls
-        except argparse.ArgumentError as error:
-            if isinstance(error.__context__, argparse.ArgumentTypeError):
-                raise
-            kind = "a whole number" if action.type in (int, _port) else "a number"
-            raise argparse.ArgumentError(action, f"{arg_string!r} is not {kind}") from None
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            names = [str(each) for each in action.choices]
-            what = "command " if isinstance(action, argparse._SubParsersAction) else ""
-            named = None if what else action
-            raise argparse.ArgumentError(named, f"there is no {what}{value!r}{_HINT}{_near(str(value), names)}")
-
-
-#: Stands before the hint in a message of argparse, which has no place for one.
-_HINT = "\nhint: "
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"Did you mean {close[0]}?" if close else f"Choose from {', '.join(names)}." if len(names) < 10 else ""
-
-
 def parser() -> Parser:
     """The parser of the command `stencil`."""
     top = Parser(
         prog="stencil",
         description="Label Studio projects in bulk from templates: one project per row of a sheet, exactly one.",
-        epilog="Label Studio is the one that LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY name; --sandbox needs neither. "
+        epilog="`stencil init` writes an example to start with. Label Studio is the one that LABEL_STUDIO_URL and "
+        "LABEL_STUDIO_API_KEY name, in the environment or in .env; --sandbox needs neither. "
         "Exit codes: 0 all rows are ok, 1 some need attention, 2 nothing was done, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"stencil {__version__}")
     _shows_help(top)
     verbs = top.add_subparsers(metavar="COMMAND")
 
-    _command(verbs, "init", starting.init, "write an example sheet, a template file and .env.example into this folder")
+    _command(
+        verbs,
+        "init",
+        starting.init,
+        "write an example sheet, a template file and .env.example into this folder",
+        "stencil init",
+    )
 
-    create = _command(verbs, "create", commands.create, "create one project per row of a sheet")
+    create = _command(
+        verbs,
+        "create",
+        commands.create,
+        "create one project per row of a sheet",
+        "stencil create sheet.csv --template ner.yaml --output results",
+    )
     _sheet(create)
     _options(create, CreateOptions, without=_NO_FLAGS | {"fail_when"})
     create.add_argument("--verbose", action="store_true", help="show the log, every request included")
 
-    plan = _command(verbs, "plan", commands.plan, "show what each row is going to do, and write nothing")
+    plan = _command(
+        verbs,
+        "plan",
+        commands.plan,
+        "show what each row is going to do, and write nothing",
+        "stencil plan sheet.csv --mode update",
+    )
     _sheet(plan)
     plan.add_argument(
         "--detailed-exitcode",
@@ -124,13 +89,21 @@ def parser() -> Parser:
     _options(plan, PlanOptions, without=_NO_FLAGS | _OF_WRITING)
 
     check = _command(
-        verbs, "check", commands.check, "find what is wrong with a sheet; on Label Studio too, where one is named"
+        verbs,
+        "check",
+        commands.check,
+        "find what is wrong with a sheet; on Label Studio too, where one is named",
+        "stencil check sheet.csv --offline",
     )
     _sheet(check)
     _options(check, CheckOptions, without=_NO_FLAGS | _OF_WRITING)
 
     submit = _command(
-        verbs, "submit", submitting.submit, "have a Prefect server create the projects of a sheet, and follow the run"
+        verbs,
+        "submit",
+        submitting.submit,
+        "have a Prefect server create the projects of a sheet, and follow the run",
+        "stencil submit sheet.csv --credentials label-studio",
     )
     _sheet(submit)
     submit.add_argument(
@@ -148,6 +121,7 @@ def parser() -> Parser:
         "remove",
         removing.remove,
         "delete the projects that a batch made, as far as that can be proven; shows them without --yes",
+        "stencil remove results/results.csv --yes",
     )
     remove.add_argument("results", metavar="RESULTS", help="the results.csv of the batch: a path or a URL")
     remove.add_argument("--yes", action="store_true", help="delete them, instead of showing what would be deleted")
@@ -163,47 +137,62 @@ def parser() -> Parser:
     for name in ("max_concurrency", "requests_per_second"):
         _option(remove, Options, name)
 
-    _template(_group(verbs, "template", "templates: those of Label Studio, and files"))
-    group = _group(verbs, "workspace", "Label Studio's workspaces").add_subparsers(metavar="list")
-    listing = _command(group, "list", commands.workspace_list, "list Label Studio's workspaces")
+    _template(
+        _group(verbs, "template", "work with templates: those of Label Studio, and files", "stencil template list")
+    )
+    group = _group(
+        verbs, "workspace", "look up the workspaces of Label Studio", "stencil workspace list"
+    ).add_subparsers(metavar="list")
+    listing = _command(
+        group, "list", commands.workspace_list, "list Label Studio's workspaces", "stencil workspace list"
+    )
     _label_studio(listing)
 
-    explain = _command(verbs, "explain", explaining.explain, "explain the code of a problem or row, such as twins")
+    explain = _command(
+        verbs,
+        "explain",
+        explaining.explain,
+        "explain the code of a problem or row, such as twins",
+        "stencil explain title-too-long",
+    )
     explain.add_argument(
         "code", nargs="?", default="", metavar="CODE", help="the code in brackets; without it, all are listed"
     )
     explain.add_argument("--json", action="store_true", help="print JSON")
 
     sandbox = _command(
-        verbs, "sandbox", commands.serve_sandbox, "serve the sandbox, a stand-in for Label Studio Enterprise"
+        verbs,
+        "sandbox",
+        commands.serve_sandbox,
+        "serve the sandbox, a stand-in for Label Studio Enterprise",
+        "stencil sandbox --port 8095 --data sandbox.sqlite3",
     )
-    sandbox.add_argument(
-        "--port", type=_port, default=8095, metavar="P", help="port on 127.0.0.1; 0 picks one (default: 8095)"
-    )
-    sandbox.add_argument(
-        "--data", type=Path, metavar="FILE", help="SQLite file to keep its projects in (default: none are kept)"
-    )
-    sandbox.add_argument("--token", metavar="T", help="the token that it accepts (default: a fixed one, printed)")
-    sandbox.add_argument(
-        "--latency-ms", type=_milliseconds, default=0.0, metavar="L", help="wait before each answer (default: 0)"
-    )
-    sandbox.add_argument(
-        "--faults",
-        metavar="SPEC",
-        help="what goes wrong, for trials: a file of JSON, or for example 'lost-after=0.2,429=0.05,seed=7' "
-        "(docs/sandbox.md)",
+    add_options(sandbox)
+
+    _command(
+        verbs,
+        "completion",
+        lambda _, display: display.say(bash_completion(top)) or 0,
+        "print a script that completes commands and options in bash",
+        'eval "$(stencil completion)"',
     )
     return top
 
 
-def _command(verbs: Any, name: str, command: Any, summary: str) -> Parser:
-    made: Parser = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+def _command(verbs: Any, name: str, command: Any, summary: str, example: str) -> Parser:
+    made = _parser(verbs, name, summary, example)
     made.set_defaults(command=command, parser=made)
     return made
 
 
-def _group(verbs: Any, name: str, summary: str) -> Parser:
-    made: Parser = verbs.add_parser(name, help=summary)
+def _parser(verbs: Any, name: str, summary: str, example: str) -> Parser:
+    sentence = f"{summary[0].upper()}{summary[1:]}."
+    made: Parser = verbs.add_parser(name, help=summary, description=sentence, epilog=f"{EXAMPLE}  {example}")
+    return made
+
+
+def _group(verbs: Any, name: str, summary: str, example: str) -> Parser:
+    made = _parser(verbs, name, summary, example)
     _shows_help(made)
     return made
 
@@ -251,11 +240,17 @@ def _option(parser: Parser, model: type[Options], name: str, *, default: object 
 def _template(parser: Parser) -> None:
     verbs = parser.add_subparsers(metavar="list|show|preview|export|publish")
     listing = _command(
-        verbs, "list", templating.show_all, "list the templates of Label Studio: project templates and gallery"
+        verbs,
+        "list",
+        templating.show_all,
+        "list the templates of Label Studio: project templates and gallery",
+        "stencil template list",
     )
     _label_studio(listing)
 
-    show = _command(verbs, "show", templating.show, "show what a template sets, and its variables")
+    show = _command(
+        verbs, "show", templating.show, "show what a template sets, and its variables", "stencil template show ner.yaml"
+    )
     _reference(show)
     _label_studio(show)
 
@@ -264,6 +259,7 @@ def _template(parser: Parser) -> None:
         "preview",
         templating.preview,
         "print the labelling interface that a template gives a row",
+        "stencil template preview ner.yaml --var 'labels=Party;Date'",
     )
     _reference(preview)
     _variables(preview)
@@ -271,11 +267,23 @@ def _template(parser: Parser) -> None:
     preview.add_argument("--row", type=int, default=0, metavar="N", help="line of the sheet; the header is line 1")
     _label_studio(preview)
 
-    export = _command(verbs, "export", templating.export, "print a project as a template file")
+    export = _command(
+        verbs,
+        "export",
+        templating.export,
+        "print a project as a template file",
+        "stencil template export 'Contracts North' > contracts.yaml",
+    )
     export.add_argument("project", metavar="PROJECT", help="id or title")
     _label_studio(export)
 
-    publish = _command(verbs, "publish", templating.publish, "make a project template of a template file (Enterprise)")
+    publish = _command(
+        verbs,
+        "publish",
+        templating.publish,
+        "make a project template of a template file (Enterprise)",
+        "stencil template publish ner.yaml --workspace 'Legal Documents'",
+    )
     publish.add_argument("reference", metavar="FILE", help="a template file without variables that need a value")
     publish.add_argument(
         "--workspace", required=True, metavar="REF", help="where the project that it is taken from is made"
@@ -305,17 +313,3 @@ def _sheet(parser: Parser) -> None:
 def _label_studio(parser: Parser) -> None:
     _option(parser, PlanOptions, "sandbox")
     parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError("give a port from 0 to 65535")
-    return number
-
-
-def _milliseconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError("give milliseconds, 0 or more")
-    return number

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from label_studio_sandbox.command import run as serve
 from label_studio_stencil import api
 from label_studio_stencil.access import Instance
 from label_studio_stencil.api import CheckOptions, CreateOptions, PlanOptions, label_studio_of, with_files
@@ -201,14 +202,7 @@ def listed(
 
 def serve_sandbox(chosen: argparse.Namespace, display: Display) -> int:
     """Serve the sandbox until Ctrl-C."""
-    from label_studio_sandbox import BadFaults, from_argument, serve
-
-    try:
-        faults = from_argument(chosen.faults) if chosen.faults is not None else None
-    except BadFaults as bad:
-        display.error(f"error: --faults: {bad}.")
-        return 2
-    return serve(port=chosen.port, data=chosen.data, token=chosen.token, latency_ms=chosen.latency_ms, faults=faults)
+    return serve(chosen)
 
 
 def _said(value: object) -> str:
