@@ -71,8 +71,9 @@ test-ui: $(VENV)/.dev chromium ## Run the tests of the Prefect UI in Chromium (S
 	@$(BIN)/python -m pytest -m ui $(ARGS)
 
 .PHONY: screenshots
-screenshots: ## Take the pictures of docs/images again
+screenshots: ## Take the pictures of docs/images again (five minutes)
 	@$(MAKE) --no-print-directory test-ui STENCIL_SCREENSHOTS=docs/images
+	@echo 'The pictures are in docs/images. Commit those that show something new: git status docs/images'
 
 .PHONY: soak
 soak: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx ## Run the long tests: faults, kills, outages, ten batches on a real server
