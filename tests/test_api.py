@@ -203,7 +203,7 @@ async def test_result_files_are_written_where_output_says(sandbox: Sandbox, tmp_
         assert [row["title"] for row in csv.DictReader(file)] == ["Bad"]
 
 
-async def test_results_that_can_not_be_written_are_told_before_or_in_the_report(
+async def test_results_that_can_not_be_written_are_an_error_before_or_in_the_report(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -114,7 +114,7 @@ def test_failed_rows_come_back_as_a_sheet_that_can_be_fed_back_from_anywhere(ste
     assert "1 rows: 1 created" in second.stdout or "1 row: 1 created" in second.stdout
 
 
-def test_one_error_of_each_kind_is_told_with_line_and_column_and_creates_nothing(
+def test_one_error_of_each_kind_is_reported_with_line_and_column_and_creates_nothing(
     stencil: Stencil, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sheet = tmp_path / "wrong.csv"
@@ -317,7 +317,7 @@ def test_result_files_that_could_not_be_written_are_no_success(stencil: Stencil,
     assert "failed.csv are in" not in done.stderr
 
 
-def test_who_closes_the_output_early_gets_the_exit_code_all_the_same(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_who_closes_the_output_early_gets_the_exit_code_anyway(sandbox: Sandbox, tmp_path: Path) -> None:
     sheet = tmp_path / "many.csv"
     sheet.write_text("title,color\n" + "".join(f"Row {number},red\n" for number in range(3000)))
     with started("plan", str(sheet), *DEFAULTS, "--skip-invalid", "--json") as running:
@@ -399,7 +399,7 @@ def test_bad_usage_exits_2_with_a_sentence(stencil: Stencil, arguments: list[str
     assert said in done.stderr
 
 
-def test_an_option_is_named_as_whoever_reads_the_message_writes_it(stencil: Stencil) -> None:
+def test_a_message_spells_an_option_as_its_reader_does(stencil: Stencil) -> None:
     with pytest.raises(BadOption, match=r"^`lines=9-2` names no lines\. Give"):
         asyncio.run(plan([{"title": "One"}], lines="9-2", sandbox=True))
     assert stencil("plan", "-", "--lines", "9-2", stdin="title\nOne\n").stderr.startswith("error: `--lines 9-2` names")

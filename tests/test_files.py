@@ -112,7 +112,7 @@ def test_rows_of_a_person_open_the_working_folder_too_and_those_of_a_deployment_
         read("here.txt", a_row(sheets / "sheet.csv", DEPLOYMENT), most=MB)
 
 
-def test_rows_without_a_sheet_open_what_is_listed_alone(sheets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_without_a_sheet_open_only_listed_folders(sheets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = str(sheets / "below" / "inside.txt")
     with pytest.raises(NotAllowed, match="lists: nothing"):
         read(inside, DEPLOYMENT.rows(), most=MB)
@@ -127,7 +127,7 @@ def test_a_single_file_can_be_listed(sheets: Path, monkeypatch: pytest.MonkeyPat
         read(str(sheets / "sheet.csv"), DEPLOYMENT.rows(), most=MB)
 
 
-def test_an_event_opens_what_is_listed_and_its_deployments_folders(
+def test_an_event_opens_listed_folders_and_those_of_its_deployment(
     sheets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sheet = str(sheets / "sheet.csv")
@@ -265,7 +265,7 @@ PREFIX = "s3://bucket/a"
         ("memory://a", "memory://b/x", False),
     ],
 )
-def test_a_url_lies_below_what_is_listed_or_is_refused(
+def test_a_url_outside_of_the_list_is_refused(
     listed: str, where: str, may: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STENCIL_ALLOW", listed)
@@ -349,7 +349,7 @@ def test_what_a_server_says_of_an_error_is_not_quoted(web: Web) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500, 503])
-def test_the_status_of_an_address_that_has_no_sheet_is_told(web: Web, status: int) -> None:
+def test_the_error_of_a_url_without_a_sheet_has_the_status(web: Web, status: int) -> None:
     web.answers["/s.csv"] = (status, {}, b"title\nA page of this status\n")
     hint = ". Does it need a sign-in\\?" if status in (401, 403) else "."
     with pytest.raises(SheetUnreadable, match=f"its server answers with status {status}{hint}"):
@@ -473,7 +473,7 @@ def test_redirects_in_a_circle_end(web: Web) -> None:
         read(f"{web.url}/a/round", PERSON, most=MB)
 
 
-def test_a_url_that_fails_is_told_without_its_secrets(web: Web) -> None:
+def test_the_error_of_a_url_hides_its_secrets(web: Web) -> None:
     for where in (f"http://me:geheim@127.0.0.1:{web.port}/none?sig=geheim", "nosuch://me:geheim@host/x?sig=geheim"):
         with pytest.raises(Unusable) as failed:
             read(where, PERSON, most=MB)
@@ -546,7 +546,7 @@ def _no_name_is_looked_up_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
-def test_behind_a_proxy_a_listed_name_is_the_proxys_to_look_up_and_an_address_is_checked_all_the_same(
+def test_behind_a_proxy_a_listed_name_is_the_proxys_to_look_up_and_an_address_is_checked_anyway(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", web.url)

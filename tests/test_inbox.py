@@ -152,7 +152,7 @@ def test_what_happens_to_a_sheet_after_a_look_is_seen(place: str) -> None:
     assert inbox.change(sheet) is SheetOutcome.GONE
 
 
-def test_a_sheet_that_went_well_lies_in_done_with_its_results(place: str) -> None:
+def test_a_sheet_whose_rows_are_ok_is_moved_to_done_with_its_results(place: str) -> None:
     put(place, "a.csv")
     inbox = Inbox(place)
     handled = inbox.put_away(only(inbox), OK, AT)
@@ -162,7 +162,7 @@ def test_a_sheet_that_went_well_lies_in_done_with_its_results(place: str) -> Non
     assert handled == Handled("a.csv", SheetOutcome.DONE, OK.sentence, f"{inbox.name}/{folder}")
 
 
-def test_a_sheet_with_rows_that_are_not_well_lies_in_failed(place: str) -> None:
+def test_a_sheet_with_rows_that_need_attention_is_moved_to_failed(place: str) -> None:
     put(place, "a.csv")
     inbox = Inbox(place)
     bad = report(row(2), row(3, Outcome.FAILED))
@@ -309,7 +309,7 @@ def test_a_local_sheet_is_run_by_its_path_so_that_files_beside_it_are_found(tmp_
         pytest.param("nonsense://me:hunter2@in", "nonsense", id="no such protocol"),
     ],
 )
-def test_an_inbox_that_is_none_is_told_in_words_without_a_password(
+def test_the_error_of_a_bad_inbox_hides_its_password(
     tmp_path: Path, memory: MemoryFileSystem, url: str, said: str
 ) -> None:
     put(str(tmp_path), "a.csv")

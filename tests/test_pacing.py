@@ -239,7 +239,7 @@ async def test_an_eager_pacer_lets_creates_go_before_what_ends_work(clock: Virtu
     assert order == ["out", "look", "create", "finish"]
 
 
-async def test_the_backlog_is_told_in_seconds(clock: VirtualClock) -> None:
+async def test_the_backlog_is_in_seconds(clock: VirtualClock) -> None:
     pacer = Pacer(max_concurrency=2, clock=clock)
     assert pacer.backlog() == math.inf
     sending = asyncio.create_task(send_all(pacer, clock, 26, latency=1))
@@ -353,9 +353,7 @@ async def test_of_two_pauses_the_one_that_ends_later_counts_and_time_counts_once
 
 @pytest.mark.parametrize("limit", [SlidingLimit, FixedLimit, BucketLimit])
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_a_limit_that_nobody_named_is_found_and_kept(
-    limit: type[Limit], concurrency: int, clock: VirtualClock
-) -> None:
+async def test_an_unknown_limit_is_found_and_kept(limit: type[Limit], concurrency: int, clock: VirtualClock) -> None:
     pacer = Pacer(max_concurrency=concurrency, clock=clock)
     refused, sent = await outlast(limit(), pacer, clock, rows=300)
     assert refused / sent < 0.02
@@ -409,7 +407,7 @@ async def test_a_refused_path_slows_down_alone(clock: VirtualClock) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [4, 16])
-async def test_a_limit_of_a_path_that_nobody_named_is_found_and_kept(concurrency: int, clock: VirtualClock) -> None:
+async def test_an_unknown_limit_of_a_path_is_found_and_kept(concurrency: int, clock: VirtualClock) -> None:
     pacer = Pacer(max_concurrency=concurrency, clock=clock)
     taken, refused = await import_all(pacer, clock, 40)
     assert refused <= 2

@@ -608,7 +608,9 @@ def test_on_community_the_whole_template_is_compared(start: Start, remove: Remov
     assert (code, outcomes(report), codes(report)) == (1, ["kept", "removed"], ["changed", ""])
 
 
-def test_a_person_is_told_what_is_kept_and_why(label_studio: Instance, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_sees_which_projects_are_kept_and_why(
+    label_studio: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
     results = label_studio.batch(ROW, {**ROW, "title": "Contracts"})
     label_studio.change(project_of(results), maximum_annotations=5)
     assert main(["remove", results]) == 0

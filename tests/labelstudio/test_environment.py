@@ -121,7 +121,7 @@ async def test_headers_go_with_each_request_and_are_shown_nowhere(clock: Virtual
     ],
     ids=["sent to a sign-in", "sent elsewhere", "a page"],
 )
-async def test_a_sign_in_before_label_studio_is_told_from_label_studio(
+async def test_a_sign_in_proxy_is_distinguished_from_label_studio(
     clock: VirtualClock, reply: httpx.Response, sentence: str
 ) -> None:
     with pytest.raises(Unsure, match=sentence) as caught:

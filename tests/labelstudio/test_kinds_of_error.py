@@ -143,7 +143,7 @@ async def test_a_rejection_without_the_usual_envelope_is_read_as_fields(clock: V
     assert error.fields == {"label_config": ["mismatched tag"]}
 
 
-async def test_an_absent_endpoint_is_told_from_an_absent_object(clock: VirtualClock) -> None:
+async def test_an_absent_endpoint_is_distinguished_from_an_absent_object(clock: VirtualClock) -> None:
     missing = await failure(answer(404, {"detail": "No Project matches the given query."}), clock)
     assert isinstance(missing, Rejected)
     assert not missing.absent

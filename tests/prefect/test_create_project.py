@@ -263,7 +263,7 @@ async def test_the_flows_of_the_page_run(sandbox: Sandbox, tmp_path: Path) -> No
     assert len(projects(sandbox)) == 6
 
 
-async def test_a_template_file_is_opened_for_whoever_wrote_the_flow(
+async def test_a_template_file_is_opened_with_the_rights_of_the_flows_author(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>'

@@ -167,7 +167,7 @@ async def test_a_frame_given_to_the_flow_is_an_error_that_names_the_call_that_ta
 
 
 @pytest.mark.slow
-async def test_a_cancelled_run_finishes_what_is_staked_and_reports_the_rest(sandbox: Sandbox) -> None:
+async def test_a_cancelled_run_completes_its_placeholders_and_reports_the_rest(sandbox: Sandbox) -> None:
     running = asyncio.ensure_future(create_projects(rows=rows(400), max_concurrency=2))
     async with asyncio.timeout(SECONDS):
         while not writes(sandbox).count("PATCH"):  # noqa: ASYNC110 - the sandbox runs in a thread of its own
@@ -191,14 +191,14 @@ def test_the_delays_of_the_tasks_are_those_of_the_policy() -> None:
     assert create_group.retry_delay_seconds == list(RETRIES.delays)
 
 
-async def test_result_files_that_could_not_be_written_are_told(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_result_files_that_can_not_be_written_are_reported(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "results.csv").mkdir()
     report = await create_projects(rows=rows(1), output=str(tmp_path))
     assert "written" in report.output_error
     assert report.notes == (report.output_error,)
 
 
-async def test_steps_are_done_in_a_task_run_of_their_own_and_told(sandbox: Sandbox) -> None:
+async def test_steps_are_done_and_reported_in_a_task_run_of_their_own(sandbox: Sandbox) -> None:
     report = await create_projects(rows=[*rows(1, publish="yes"), *rows(1, title="Plain one")])
     assert [row.steps for row in report.rows] == ["published", ""]
     names = [each.name for each in await task_runs(await latest_run(), "steps")]

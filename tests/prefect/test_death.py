@@ -64,7 +64,7 @@ def test_after_a_kill_a_rerun_leaves_one_project_per_row(environment: dict[str, 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
-async def test_the_summary_of_a_killed_run_says_what_is_known(sandbox: Sandbox) -> None:
+async def test_the_summary_of_a_killed_run_has_the_outcomes_so_far(sandbox: Sandbox) -> None:
     run = await begun(sandbox)
     os.kill(pid_of(run), signal.SIGKILL)
 

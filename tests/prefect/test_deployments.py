@@ -79,7 +79,7 @@ def writes(label_studio: Sandbox) -> int:
     return sum(request.method in ("POST", "PATCH", "DELETE") for request in label_studio.requests)
 
 
-async def test_bootstrap_again_leaves_what_is_there(environment: dict[str, str], label_studio: Sandbox) -> None:
+async def test_bootstrap_again_changes_nothing_that_exists(environment: dict[str, str], label_studio: Sandbox) -> None:
     told = command(environment, *BOOTSTRAP)
     assert f"Label Studio: {label_studio.url} (Enterprise) answers" in told
     assert "work queue batches: is there, 1 at a time" in told
@@ -202,12 +202,12 @@ async def test_two_deployments_started_together_run_in_turn(environment: dict[st
     }
 
 
-async def test_a_missing_block_is_said_in_words(environment: dict[str, str], sheet: Path) -> None:
+async def test_a_missing_block_is_an_error_message(environment: dict[str, str], sheet: Path) -> None:
     run = await run_of(ON_DEMAND, sheet=str(sheet), **{**DEFAULTS, "credentials": "nobody"})
     assert message_of(run).startswith("Failed: credentials: there is no block 'nobody'")
 
 
-async def test_each_project_and_each_batch_is_told_to_whoever_listens(
+async def test_each_project_and_each_batch_sends_an_event(
     environment: dict[str, str], label_studio: Sandbox, sheet: Path, tmp_path: Path
 ) -> None:
     noted = tmp_path / "noted.jsonl"

@@ -125,7 +125,7 @@ async def run_ends(name: str, state: State[Any]) -> None:
         await client.set_flow_run_state(run.id, state, force=True)
 
 
-async def test_a_deployment_of_which_no_run_ever_completes_is_told_of_and_one_whose_runs_complete_is_not(
+async def test_a_deployment_without_a_completed_run_is_notified_and_one_with_completed_runs_is_not(
     heard: Heard,
 ) -> None:
     async with watched(NIGHTLY, INBOX), asyncio.timeout(SECONDS):

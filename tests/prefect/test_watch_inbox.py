@@ -272,7 +272,7 @@ async def test_a_sheet_that_is_rewritten_while_it_is_run_is_run_again(
         assert created(sandbox) == ["First", "Second"]
 
 
-async def test_an_inbox_that_is_not_there_fails_in_words(tmp_path: Path) -> None:
+async def test_a_missing_inbox_fails_with_a_message(tmp_path: Path) -> None:
     state = await poll(tmp_path / "nowhere")
     assert (state.type, "there is no such folder" in str(state.message)) == (StateType.FAILED, True)
     assert [line for line in await logs() if "Traceback" in line] == []
@@ -294,7 +294,7 @@ async def test_an_inbox_that_is_taken_is_left_alone_and_the_run_says_how_to_take
     assert (files(inbox), sandbox.requests) == (["a.csv"], ())
 
 
-async def test_a_lock_that_nobody_gives_back_lets_go_by_itself(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lock_that_is_not_released_expires(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("label_studio_stencil.prefect.limits.LONGEST_LOCK", 1.0)
     opened = Inbox(str(inbox))
     async with alone_at(opened), asyncio.timeout(SECONDS):

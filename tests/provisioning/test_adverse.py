@@ -206,7 +206,7 @@ def test_an_update_whose_answer_is_a_stale_copy_is_checked_by_reading_the_projec
     assert outcomes(on_clock(run)) == {Outcome.UPDATED}
 
 
-def test_an_answer_that_belongs_to_another_request_costs_nobody_their_project() -> None:
+def test_an_answer_that_belongs_to_another_request_loses_no_project() -> None:
     async def run(server: SimulatedLabelStudio) -> Report:
         theirs = server.make("Somebody's own", description="by hand")
         report = await batch(server.client("a", faulty("POST", Fault(echo="other"), 3, 7)), titles(10))
@@ -220,7 +220,7 @@ def test_an_answer_that_belongs_to_another_request_costs_nobody_their_project() 
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_a_403_to_what_was_carried_out_all_the_same_leaves_nothing_half_made(method: str) -> None:
+def test_a_403_to_what_was_carried_out_anyway_leaves_nothing_incomplete(method: str) -> None:
     async def run(server: SimulatedLabelStudio) -> Report:
         report = await batch(server.client("a", faulty(method, Fault(status=403, copies=1))), titles(10))
         assert_one_each(server, titles(10))
@@ -291,7 +291,7 @@ def test_a_batch_that_is_to_stop_does_not_wait_for_the_end_of_an_outage() -> Non
     assert on_clock(run) < 60
 
 
-def test_an_outage_is_told_once_when_it_begins_and_once_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "label_studio_stencil")
 
     async def run(server: SimulatedLabelStudio) -> None:
@@ -340,7 +340,7 @@ def test_a_project_of_the_very_title_counts_and_a_lookalike_beside_it_is_noted()
 
 @pytest.mark.parametrize("stops_at", range(2, 30, 3))
 @pytest.mark.parametrize("stops_for", [40.0, 400.0])
-def test_a_process_that_is_stopped_while_another_one_makes_its_rows_goes_on_well(
+def test_a_process_that_is_stopped_while_another_one_makes_its_rows_makes_no_duplicates(
     stops_at: int, stops_for: float
 ) -> None:
     async def run(server: SimulatedLabelStudio) -> tuple[Report, Report]:

@@ -119,13 +119,13 @@ def test_a_create_refused_after_a_lost_one_is_not_sent_again() -> None:
     assert client.sent["POST"] == 2
 
 
-def test_a_lost_create_that_lands_after_its_second_was_refused_is_finished_all_the_same() -> None:
+def test_a_lost_create_that_lands_after_its_second_was_refused_is_finished_anyway() -> None:
     server, _, report = batch(POST_1=Fault(lost="late", seconds=30), POST=Fault(status=400))
     assert report.rows[0].outcome is Outcome.CREATED
     assert [project.description for project in server.of(title(0))] == [DESCRIPTION]
 
 
-def test_a_refused_finish_whose_stake_was_deleted_without_an_answer_makes_no_second_stake() -> None:
+def test_a_refused_finish_whose_placeholder_was_deleted_without_an_answer_makes_no_second_placeholder() -> None:
     server, client, report = batch(PATCH=Fault(status=400), DELETE_1=Fault(lost="after"))
     assert report.rows[0].outcome is Outcome.FAILED
     assert (client.sent["POST"], server.of(title(0))) == (1, [])
@@ -137,7 +137,7 @@ def test_a_refused_finish_takes_the_copies_away_that_the_server_made() -> None:
     assert server.of(title(0)) == []
 
 
-def test_a_finish_answered_503_and_carried_out_all_the_same_is_created() -> None:
+def test_a_finish_answered_503_and_carried_out_anyway_is_created() -> None:
     _, client, report = batch(PATCH_1=Fault(throttled=1.0, status=503, copies=1))
     assert report.rows[0].outcome is Outcome.CREATED
     assert client.sent["PATCH"] == 1
@@ -174,7 +174,7 @@ def test_a_create_whose_answer_was_lost_is_looked_for_twice_and_ten_seconds_befo
     assert len(looks) == len(PATIENCE.unanswered)
 
 
-def test_two_batches_that_see_each_others_stakes_wait_before_one_is_finished() -> None:
+def test_two_batches_that_see_each_others_placeholders_wait_before_one_is_finished() -> None:
     stage = played(Scene(starts=(Start("a"), Start("b"))))
     patches = [request.sent for request in stage.server.requests if request.method == "PATCH"]
     assert patches[0] - 1060 >= PATIENCE.rivals
@@ -290,7 +290,7 @@ def test_a_look_in_which_projects_vanish_is_read_again_and_given_up_in_the_end()
     assert on_clock(run)
 
 
-def test_what_breaks_a_look_reaches_whoever_waits_for_it() -> None:
+def test_the_error_of_a_look_reaches_all_rows_that_wait_for_it() -> None:
     async def run(server: SimulatedLabelStudio) -> None:
         client = server.client()
         engine = await engine_of(client, 3)
@@ -433,7 +433,9 @@ def test_a_list_that_still_shows_what_we_removed_does_not_bring_it_back() -> Non
 
 
 @pytest.mark.parametrize("change", [{"tasks": 1}, {"description": " [mine]"}], ids=["annotated", "described"])
-def test_a_stake_that_somebody_has_worked_on_before_the_look_is_left_and_nothing_else_is_made(change: Any) -> None:
+def test_a_placeholder_that_somebody_has_worked_on_before_the_look_is_left_and_nothing_else_is_made(
+    change: Any,
+) -> None:
     async def run(server: SimulatedLabelStudio) -> tuple[SimulatedClient, Report]:
         def touch() -> None:
             create = server.of(title(0))[0]
@@ -553,7 +555,7 @@ def test_no_look_begins_for_rows_that_were_cancelled() -> None:
     assert on_clock(run) == []
 
 
-def test_a_row_that_waits_for_another_try_says_what_is_known_of_it_should_the_batch_end_there() -> None:
+def test_a_row_that_waits_for_another_try_has_a_report_if_the_batch_ends_there() -> None:
     async def run(server: SimulatedLabelStudio) -> Ticket:
         marked(server)
         engine = await engine_of(server.client())
@@ -612,7 +614,7 @@ def test_a_whole_window_that_waits_and_a_batch_smaller_than_a_window_both_come_t
         assert batch(rows)[2].ok
 
 
-def test_a_colleague_who_deletes_the_finished_project_before_the_sweep_is_told_of() -> None:
+def test_a_project_that_a_colleague_deletes_before_the_sweep_is_reported() -> None:
     # A second copy makes the row odd; then somebody deletes what is there.
     stage = played(
         Scene(faults=(("a", "POST", 1, Fault(copies=1)),), visits=(Visit(5, "delete", 0), Visit(6, "delete", 0)))
@@ -656,7 +658,7 @@ def test_the_sweep_waits_for_what_may_land_late_however_short_other_waits_are() 
     assert on_clock(run) == 1
 
 
-def test_a_batch_that_is_stopped_creates_nothing_more_and_finishes_what_is_staked() -> None:
+def test_a_stopped_batch_creates_nothing_more_and_completes_its_placeholders() -> None:
     async def run(server: SimulatedLabelStudio) -> tuple[int, set[Outcome | None]]:
         client = server.client()
         engine = await engine_of(client, 60)

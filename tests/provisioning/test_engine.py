@@ -166,7 +166,7 @@ async def test_a_rejected_row_fails_with_the_servers_words_and_the_others_are_ma
     await on_clock(run)
 
 
-async def test_a_refused_finish_takes_its_own_stake_away() -> None:
+async def test_a_refused_finish_takes_its_own_placeholder_away() -> None:
     async def run(clock: VirtualClock) -> None:
         server = SimulatedLabelStudio(clock)
         report = await batch(server.client(faults=once("PATCH", 2, Fault(status=400))), titles(5))
@@ -223,7 +223,7 @@ async def test_what_a_killed_batch_left_is_finished_by_a_rerun() -> None:
     await on_clock(run)
 
 
-async def test_a_half_made_project_that_somebody_changed_is_left_alone_and_said() -> None:
+async def test_a_incomplete_project_that_somebody_changed_is_left_alone_and_said() -> None:
     async def run(clock: VirtualClock) -> None:
         server = SimulatedLabelStudio(clock)
         mark = Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)
@@ -262,7 +262,7 @@ async def test_a_title_made_by_hand_during_the_batch_is_yielded_to() -> None:
     await on_clock(run)
 
 
-async def test_an_abandoned_stake_of_another_intent_is_removed_once_its_lease_is_over() -> None:
+async def test_an_abandoned_placeholder_of_another_intent_is_removed_once_its_lease_is_over() -> None:
     async def run(clock: VirtualClock) -> None:
         server = SimulatedLabelStudio(clock)
         mark = Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)
@@ -276,7 +276,7 @@ async def test_an_abandoned_stake_of_another_intent_is_removed_once_its_lease_is
     await on_clock(run)
 
 
-async def test_a_stake_of_another_user_is_never_removed() -> None:
+async def test_a_placeholder_of_another_user_is_never_removed() -> None:
     async def run(clock: VirtualClock) -> None:
         server = SimulatedLabelStudio(clock)
         theirs = server.make("Project", description=str(Mark(key_of(1, "Project"), "0" * 8, "1" * 8, "2" * 8)), user=7)
@@ -301,7 +301,7 @@ async def test_update_writes_only_what_differs() -> None:
     await on_clock(run)
 
 
-async def test_a_row_that_could_not_be_updated_is_not_well_for_the_leftover_beside_it() -> None:
+async def test_a_row_that_could_not_be_updated_is_not_ok_because_of_the_leftover_beside_it() -> None:
     async def run(clock: VirtualClock) -> None:
         server = SimulatedLabelStudio(clock)
         server.make("Mine", color="#FFFFFF", description="mine")

@@ -86,7 +86,7 @@ def test_an_edited_sheet_while_the_old_one_runs_or_after_it_was_killed(dies_on: 
 
 
 @pytest.mark.parametrize("kind", ["rename", "move", "describe", "rewrite", "annotate", "delete", "by hand"])
-def test_a_colleague_who_works_on_a_stake_at_any_moment_keeps_what_is_theirs(kind: str) -> None:
+def test_a_colleague_who_works_on_a_placeholder_at_any_moment_keeps_their_work(kind: str) -> None:
     lost = ("a", "POST", 2, Fault(lost="after"))
     for moment in range(1, 16):
         stage = played(Scene(rows=2, faults=(lost,), visits=(Visit(moment, kind, 0), Visit(moment + 1, kind, 1))))

@@ -130,7 +130,7 @@ async def test_a_server_that_dies_and_is_started_again(server: Server) -> None:
     server.assert_one_project_for_each_row(report)
 
 
-async def test_a_server_that_hangs_and_then_carries_out_what_nobody_waits_for_any_more(server: Server) -> None:
+async def test_a_server_that_hangs_and_carries_requests_out_after_their_timeout(server: Server) -> None:
     async with amid_a_batch(server) as batch:
         server.signal(signal.SIGSTOP)
         await first(server.noticed, batch)

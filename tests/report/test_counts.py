@@ -13,7 +13,7 @@ OK = {Outcome.CREATED, Outcome.RESUMED, Outcome.UPDATED, Outcome.UNCHANGED, Outc
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_five_outcomes_are_well_and_four_are_not(outcome: Outcome) -> None:
+def test_five_outcomes_are_ok_and_four_need_attention(outcome: Outcome) -> None:
     assert outcome.ok == (outcome in OK)
     assert report(row(2), row(3, outcome)).ok == (outcome in OK)
 
@@ -28,16 +28,16 @@ def test_rows_stand_in_the_order_of_their_lines() -> None:
     assert [each.line for each in report(row(9), row(2), row(5)).rows] == [2, 5, 9]
 
 
-def test_settled_leaves_out_what_is_ambiguous_or_unprocessed() -> None:
+def test_settled_leaves_out_ambiguous_and_unprocessed_rows() -> None:
     assert report(*(row(line, outcome) for line, outcome in enumerate(Outcome, 2))).settled == 7
 
 
-def test_attempted_leaves_out_what_is_invalid_or_unprocessed() -> None:
+def test_attempted_leaves_out_invalid_and_unprocessed_rows() -> None:
     batch = report(*(row(line, outcome) for line, outcome in enumerate(Outcome, 2)), seconds=3.5)
     assert (batch.attempted, batch.rate) == (7, 2.0)
 
 
-def test_the_sentence_names_the_lines_of_what_is_not_well() -> None:
+def test_the_sentence_names_the_lines_of_rows_that_need_attention() -> None:
     rows = [row(line, Outcome.FAILED if line in {7, 19} else Outcome.CREATED) for line in range(2, 28)]
     assert report(*rows, row(28, Outcome.EXISTS)).sentence == (
         "27 rows: 24 created, 1 exists, 2 failed (line 7, line 19)"
@@ -74,7 +74,7 @@ def test_the_sentence_is_one_line_whatever_stopped_the_batch() -> None:
     assert batch.sentence == "1 row: 1 unprocessed (line 2); stopped: Label Studio said: 401"
 
 
-def test_progress_tells_how_far_and_how_well() -> None:
+def test_progress_shows_rows_done_and_their_outcomes() -> None:
     counts = {Outcome.CREATED: 11, Outcome.FAILED: 1, Outcome.EXISTS: 0}
     assert progress_text(12, 27, counts) == "12 of 27 rows (44%): 11 created, 1 failed"
     assert progress_text(0, 0, {}) == "0 of 0 rows (100%)"
@@ -118,7 +118,7 @@ def test_the_form_for_machines_is_json_with_stable_keys() -> None:
     }
 
 
-def test_the_table_puts_what_is_not_well_first_and_is_cut() -> None:
+def test_the_table_begins_with_rows_that_need_attention_and_is_cut() -> None:
     table = report(row(2), row(3), row(4, Outcome.FAILED), row(5, Outcome.INVALID)).table(limit=3)
     assert [each["line"] for each in table] == [4, 5, 2]
     assert list(table[0]) == [

@@ -44,7 +44,7 @@ def test_failed_csv_is_a_sheet_with_the_same_cells(cells: list[tuple[str, str]])
     assert [(read.cells["title"], read.cells["_note"]) for read in sheet.rows] == clean
 
 
-def test_failed_csv_holds_the_rows_that_are_not_well_and_input_columns_alone() -> None:
+def test_failed_csv_has_the_rows_that_need_attention_with_input_columns_only() -> None:
     rows = [row(line, outcome, error="no") for line, outcome in enumerate(Outcome, 2)]
     assert rows_of(failed_csv(report(*rows))) == [["title"], *([f"Project {line}"] for line in range(7, 11))]
 
@@ -112,7 +112,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("cells", SECRETS, ids=range(len(SECRETS)))
-def test_passwords_are_shown_nowhere_and_kept_in_what_is_fed_back(cells: dict[str, object]) -> None:
+def test_passwords_are_shown_nowhere_and_kept_in_failed_csv(cells: dict[str, object]) -> None:
     batch = report(row(2, Outcome.FAILED, cells=cells))
     shown = [results_csv(batch), markdown_summary(batch), batch.table(), batch.to_json(), batch.to_frame().to_dict()]
     assert "hunter2" not in str(shown)
@@ -211,7 +211,7 @@ def test_a_file_that_can_not_be_replaced_leaves_no_half_behind(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
 
 
-def test_a_password_in_the_output_is_not_told() -> None:
+def test_a_password_in_the_output_is_not_shown() -> None:
     with pytest.raises(OutputUnwritable) as caught:
         check_output("nowhere://user:hunter2@host/x")
     assert "hunter2" not in str(caught.value) + repr(caught.value) + caught.value.output

@@ -363,7 +363,7 @@ def test_an_edge_answers_for_an_application_that_is_down(serve: Serve, status: i
     assert label_studio.titles() == ["Project", "Project"]
 
 
-def test_an_outage_ends_when_it_is_told_to(serve: Serve) -> None:
+def test_an_outage_ends_when_a_test_ends_it(serve: Serve) -> None:
     label_studio = serve("504-down:seconds=3600")
     assert [label_studio.create().status_code for _ in range(2)] == [504, 504]
     label_studio.sandbox.recover()
@@ -473,7 +473,7 @@ def test_an_import_is_done_after_some_time(serve: Serve) -> None:
     assert state(label_studio, number) == ("completed", None, 1)
 
 
-def test_an_import_is_done_when_it_is_told_to(serve: Serve) -> None:
+def test_an_import_ends_when_a_test_finishes_it(serve: Serve) -> None:
     label_studio = serve("import-late:count=1000000")
     number = imported(label_studio)
     assert state(label_studio, number) == ("created", None, 0)

@@ -153,7 +153,7 @@ def test_one_bad_byte_in_utf_8_does_not_garble_the_rest() -> None:
         read_sheet("title\nabc é\n".encode() + b"ab\xe9\n")
 
 
-def test_bytes_that_show_no_encoding_are_refused_in_words() -> None:
+def test_bytes_of_an_uncertain_encoding_are_refused_with_a_message() -> None:
     with pytest.raises(SheetUnreadable, match="nothing shows its encoding"):
         read_sheet(b"title\nab\xff\xfe\x81\xff\n")
 

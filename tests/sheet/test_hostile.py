@@ -132,7 +132,9 @@ def parquet(table: pa.Table, *, store_schema: bool = True) -> bytes:
 )
 # A blank of Windows-1252 alone: a text without a line that says anything.
 @example(b"\xa0", b"", "csv")
-def test_random_bytes_end_a_command_in_words(tmp_path: Path, content: bytes, start: bytes, extension: str) -> None:
+def test_random_bytes_end_a_command_with_a_message(
+    tmp_path: Path, content: bytes, start: bytes, extension: str
+) -> None:
     path = tmp_path / f"random.{extension}"
     path.write_bytes(start + content)
     code, text = command("check", path, "--template", "t")
@@ -182,14 +184,14 @@ def test_the_sheets_that_are_mutated_are_good(name: str) -> None:
 @pytest.mark.parametrize("name", VALID)
 @settings(max_examples=100, deadline=None)
 @given(edits=EDITS)
-def test_a_mutated_sheet_is_read_or_refused_in_words(name: str, edits: list[tuple[str, float, int]]) -> None:
+def test_a_mutated_sheet_is_read_or_refused_with_a_message(name: str, edits: list[tuple[str, float, int]]) -> None:
     with contextlib.suppress(SheetUnreadable):
         judged(edited(VALID[name], edits), name)
 
 
 @settings(max_examples=100, deadline=None)
 @given(part=st.sampled_from(sorted(plain_workbook())), edits=EDITS)
-def test_a_workbook_with_a_mutated_part_is_read_or_refused_in_words(
+def test_a_workbook_with_a_mutated_part_is_read_or_refused_with_a_message(
     part: str, edits: list[tuple[str, float, int]]
 ) -> None:
     parts = plain_workbook()
@@ -663,7 +665,7 @@ def test_a_file_with_many_names_is_in_memory_once(folder: Path, monkeypatch: pyt
     ],
     ids=lambda value: ascii(value)[:20],
 )
-def test_a_command_on_what_is_no_file_ends_in_words(where: str, words: str, folder: Path) -> None:
+def test_a_command_on_a_path_that_is_not_a_file_ends_with_a_message(where: str, words: str, folder: Path) -> None:
     code, text = command("check", where if "://" in where else folder / where)
     assert code == 2
     assert words in text or "needs a package" in text
@@ -751,7 +753,7 @@ UNSEEN = [
 
 
 @pytest.mark.parametrize("mark", UNSEEN, ids=ascii)
-def test_a_title_with_what_nobody_sees_is_a_problem_that_shows_where(mark: str) -> None:
+def test_an_invisible_character_in_a_title_is_a_problem_that_shows_its_position(mark: str) -> None:
     _, [problem] = judged([{"title": "abc é"}, {"title": f"abc{mark} é"}])
     assert (problem.code, problem.line) == ("title-unseen-letter", 3)
     assert f"(U+{ord(mark):04X}), at position 4" in problem.message
@@ -770,7 +772,7 @@ def test_what_nobody_sees_counts_for_nothing_in_headers_references_and_choices(m
 
 
 @pytest.mark.parametrize("column", ["title", "workspace", "template"])
-def test_a_flood_of_combining_marks_drowns_nobody(column: str) -> None:
+def test_a_flood_of_combining_marks_does_not_slow_down_reading(column: str) -> None:
     # Putting them in order would take minutes, which the limit of time for a test does not give.
     flood = "a" + "\u0301\u0316" * 200_000
     _, [problem] = judged([{"title": "abc", column: flood}])
@@ -789,7 +791,7 @@ def test_a_header_that_would_be_a_formula_is_an_unknown_column(header: str) -> N
     assert requests == []
 
 
-def test_a_thousand_columns_of_one_name_are_told_each() -> None:
+def test_a_thousand_columns_of_one_name_are_a_problem_each() -> None:
     _, problems = judged(",".join(["title"] * 1000).encode() + b"\nabc\n")
     assert [(each.code, each.line, each.column) for each in problems[:-1]] == [("duplicate-column", 1, "title")] * 999
 

@@ -375,7 +375,7 @@ def test_any_bytes_are_a_sheet_or_unreadable(content: bytes, given_format: str) 
     assert not bad & {request.line for request in requests}
 
 
-def test_a_day_is_told_alike_by_every_kind_of_sheet(tmp_path: Path) -> None:
+def test_a_day_reads_the_same_in_every_kind_of_sheet(tmp_path: Path) -> None:
     """Or a sheet that is run once as Excel and once as a frame would make two sets of projects."""
     frame = pd.DataFrame({"title": [pd.Timestamp("2026-01-02")], "_at": [pd.Timestamp("2026-01-02 03:04")]})
     frame.to_excel(tmp_path / "days.xlsx", index=False)

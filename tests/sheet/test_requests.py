@@ -114,7 +114,7 @@ def test_a_template_is_needed_and_a_workspace_where_the_batch_says_so() -> None:
     assert [each.code for each in problems] == ["workspace-missing", "template-missing"]
 
 
-def test_a_row_whose_own_interface_can_not_be_read_is_told_of_that_alone(tmp_path: Path) -> None:
+def test_a_row_whose_own_interface_can_not_be_read_has_only_that_problem(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("title,label_config\nOwn,@none.xml\n", encoding="utf-8")
     assert [each.code for each in requests_of(read_sheet(tmp_path / "s.csv"))[1]] == ["file-not-found"]
 

@@ -94,7 +94,7 @@ def test_a_file_whose_name_has_the_mark_is_a_file(tmp_path: Path) -> None:
     assert titles(read_sheet(tmp_path / "book.xlsx#1.csv")) == ["abc"]
 
 
-def test_a_worksheet_of_what_is_no_workbook_is_refused() -> None:
+def test_a_worksheet_of_a_file_that_is_not_a_workbook_is_refused() -> None:
     with pytest.raises(SheetUnreadable, match="this is no workbook"):
         read_sheet(b"title\nabc\n", worksheet="Projects")
 
@@ -296,7 +296,7 @@ def test_json_that_is_no_list_of_rows_says_what_it_is(text: str, words: str) -> 
         ('[{"title": "abc"},', "line 1", 1),
     ],
 )
-def test_broken_json_is_told_with_its_line_and_stops_the_sheet(text: str, line: str, read: int) -> None:
+def test_broken_json_is_a_problem_with_its_line_and_ends_the_sheet(text: str, line: str, read: int) -> None:
     sheet = read_sheet(text.encode())
     [problem] = sheet.problems
     assert (problem.line, len(sheet.rows)) == (None, read)

@@ -53,7 +53,7 @@ def test_tasks_are_counted_whatever_holds_them(content: bytes, name: str, number
         (b"[" * 99999, "read"),
     ],
 )
-def test_what_holds_no_tasks_is_told(content: bytes, reason: str) -> None:
+def test_a_file_without_tasks_is_a_problem(content: bytes, reason: str) -> None:
     with pytest.raises(BadStep, match=reason):
         tasks_in(content, "t.json")
 

@@ -150,7 +150,7 @@ def assert_all_done(sandbox: Sandbox) -> None:
     }
 
 
-async def test_all_steps_are_done_and_told_and_a_rerun_costs_a_listing(
+async def test_all_steps_are_done_and_reported_and_a_rerun_takes_one_listing(
     label_studio: Instance, sandbox: Sandbox, sheet: Path
 ) -> None:
     row = await row_of(label_studio, sheet)
@@ -356,7 +356,7 @@ async def test_why_an_import_failed_is_told_and_a_mended_file_is_imported_at_onc
 
 
 @MODES
-async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
+async def test_a_file_that_was_refused_is_corrected_and_imported_at_once(
     label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, mode: Mode
 ) -> None:
     async def refuse(call: Call, proceed: Proceed) -> Response:
@@ -375,7 +375,7 @@ async def test_a_file_that_was_refused_is_mended_and_imported_at_once(
     assert_all_done(sandbox)
 
 
-async def test_a_second_mistake_in_a_mended_file_is_mended_at_once_too(
+async def test_a_second_mistake_in_a_corrected_file_can_be_corrected_at_once_too(
     label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
 ) -> None:
     for _ in range(2):
@@ -401,7 +401,7 @@ async def test_of_two_reruns_after_a_failed_import_one_sends_the_tasks(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_tasks_of_another_version_of_the_file_are_left_and_told(
+async def test_tasks_of_another_version_of_the_file_are_left_and_reported(
     label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "_LONGEST_IMPORT", 0.0)
@@ -482,7 +482,7 @@ def as_colleague(sandbox: Sandbox, method: str, path: str, body: Any) -> None:
     ids=["tasks", "title", "description"],
 )
 @pytest.mark.usefixtures("after_the_sweep")
-async def test_what_a_colleague_did_meanwhile_is_left_and_told(
+async def test_the_work_of_a_colleague_is_left_and_reported(
     label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, method: str, path: str, body: Any, told: str
 ) -> None:
     async def colleague(call: Call, proceed: Proceed) -> Response:

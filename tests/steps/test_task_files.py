@@ -83,7 +83,7 @@ def test_worksheets_of_one_file_are_different_tasks(tmp_path: Path) -> None:
     assert len(set(found)) == 2
 
 
-def test_a_worksheet_of_tasks_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_worksheet_of_tasks_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "t.xlsx").write_bytes(as_excel(HEADER, ROWS))
     with pytest.raises(BadStep, match=r"t\.xlsx: .*Nope"):
         References(tmp_path, PERSON).tasks("t.xlsx#Nope")
@@ -122,7 +122,7 @@ def test_values_that_would_fill_the_memory_are_refused_before_they_are_read(
         read_tasks(content, "t.json")
 
 
-def test_numbers_that_json_does_not_have_are_told_before_the_first_write() -> None:
+def test_numbers_that_json_does_not_have_are_problems_before_the_first_write() -> None:
     with pytest.raises(BadStep, match="NaN or Infinity"):
         read_tasks(b'[{"text": NaN}]', "t.json")
 
@@ -154,7 +154,7 @@ def within(key: str, *items: object) -> bytes:
         (within("predictions", {"result": [RESULT, "private"]}), "result 2 in prediction 1 of task 2 is not an object"),
     ],
 )
-def test_predictions_and_annotations_that_label_studio_does_not_take_are_told_by_place(
+def test_predictions_and_annotations_that_label_studio_rejects_are_problems_with_their_place(
     content: bytes, words: str
 ) -> None:
     with pytest.raises(BadStep) as caught:

@@ -148,7 +148,7 @@ def test_a_published_file_is_a_project_template_that_projects_are_made_from(
     assert (code, f"id {made['template']}" in messages) == (2, True)
 
 
-def test_what_can_not_be_found_is_an_error_in_words(stencil: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_reference_that_is_not_found_is_an_error_message(stencil: Any, sandbox: Sandbox, tmp_path: Path) -> None:
     for arguments in (
         ("show", "Sentimental"),
         ("show", tmp_path / "no.yaml"),
@@ -207,7 +207,7 @@ def test_titles_of_a_template_or_a_pattern_are_in_results_and_lead_to_one_projec
     assert {row.outcome.value for row in created(sandbox, sheet).rows} == {"exists"}
 
 
-def test_rows_that_come_to_one_title_are_told(sandbox: Sandbox, tmp_path: Path, stencil: Any) -> None:
+def test_rows_with_the_same_resulting_title_are_problems(sandbox: Sandbox, tmp_path: Path, stencil: Any) -> None:
     (tmp_path / "t.yaml").write_text("title: '{{ who }} 2026'\nvariables: {who: }\n", encoding="utf-8")
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("template,workspace,var.who\nt.yaml,1,Alder\nt.yaml,1,Alder\n", encoding="utf-8")

@@ -215,7 +215,7 @@ def test_braces_of_a_text_come_through_an_export_as_they_are(tmp_path: Path) -> 
     ],
     ids=["comment", "cut", "null", "blank", "twice", "settings", "variables"],
 )
-def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path: Path, content: str, reasons: list[str]) -> None:
+def test_all_problems_of_a_file_are_reported_together(tmp_path: Path, content: str, reasons: list[str]) -> None:
     found = template(tmp_path, first=content)
     assert isinstance(found, Problem)
     assert [reason for reason in reasons if reason not in found.message] == []
