@@ -30,7 +30,7 @@ from label_studio_stencil.problems import InvalidSheet, Problem, StencilError, s
 from label_studio_stencil.redaction import visible
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 from label_studio_stencil.report.report import Report
-from label_studio_stencil.report.summary import progress_text
+from label_studio_stencil.report.summary import counts_text, progress_text
 from label_studio_stencil.rows.feedback import self_contained
 from label_studio_stencil.rows.request import Request
 from label_studio_stencil.sheet.model import Row
@@ -80,7 +80,7 @@ class Batch:
         self.sheet, self.options, self.label_studio, self.engine = checked.sheet, options, label_studio, engine
         self.stopping = engine.stopping
         self._clock = label_studio.pacer.clock
-        self._began = began
+        self._began, self._planned = began, self._clock.now()
         self.started = datetime.now(UTC) - timedelta(seconds=self._clock.now() - began)
         self.most_failures = most_failures(options.max_failures, len(self.sheet.rows))
         self._invalid: dict[int, list[Problem]] = {}
@@ -94,6 +94,7 @@ class Batch:
         self.tell: Callable[[str], None] = lambda text: None
         self.log: Callable[[str], None] = logger.info
         engine.waits.tell = self._say
+        engine.waits.note = lambda text: self.log(text)
 
     def _say(self, text: str) -> None:
         self.tell(text)
@@ -105,6 +106,13 @@ class Batch:
         grouped = len(tickets) > MOST_GROUPS
         size = max(LEAST_GROUPED, math.ceil(len(tickets) / MOST_GROUPS)) if grouped else 1
         return [_group(tickets[start : start + size]) for start in range(0, len(tickets), size)]
+
+    @property
+    def intention(self) -> str:
+        """What was decided for the rows, in one line: `27 rows: 24 would be created, 3 exists`."""
+        counts = Counter(_PLANNED[ticket.planned.action] for ticket in self.engine.tickets)
+        counts[Outcome.INVALID] += len(self._invalid)
+        return counts_text(+counts, dry_run=True)
 
     def go_on(self) -> None:
         """Take up again the rows that a pause has left."""
@@ -146,10 +154,15 @@ class Batch:
     @property
     def progress(self) -> tuple[str, float]:
         """How far the batch is (`12 of 27 rows (44%): 11 created, 1 failed`), and the rows that are done, in percent."""
-        counts = self.counts()
+        counts, rows = self.counts(), len(self.sheet.rows)
         del counts[Outcome.UNPROCESSED]
-        done, rows = counts.total(), len(self.sheet.rows)
-        return progress_text(done, rows, counts), min(100.0, 100.0 * done / max(1, rows))
+        return progress_text(self.done, rows, counts), min(100.0, 100.0 * self.done / max(1, rows))
+
+    @property
+    def done(self) -> int:
+        """How many rows have an outcome, and are not left to a rerun."""
+        counts = self.counts()
+        return counts.total() - counts[Outcome.UNPROCESSED]
 
     def counts(self) -> Counter[Outcome]:
         """How many rows have which outcome by now; those without one are not in it."""
@@ -178,6 +191,9 @@ class Batch:
             stopped=self.stopping.reason,
             separator=self.sheet.separator,
             folder=str(self.sheet.folder or ""),
+            planning=self._planned - self._began,
+            pauses=self.label_studio.pacer.pauses,
+            paused=self.label_studio.pacer.paused_for,
         )
 
     def _token_notes(self) -> list[str]:
@@ -202,7 +218,7 @@ class Batch:
             error_code=ticket.error_code,
             error=ticket.error,
             steps=ticket.steps,
-            changes=changes_of(ticket.planned) if self.options.dry_run else (),
+            changes=changes_of(ticket.planned) if self.options.dry_run or outcome is Outcome.UPDATED else (),
             cells=self._cells(target.request),
             again=None if outcome.ok else self._again(target.request),
         )

@@ -5,7 +5,7 @@ import logging
 
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from label_studio_stencil.prefect.logs import set_up_consoles
+from label_studio_stencil.prefect.logs import set_up_logs
 
 
 def test_names_in_logs_are_shown_as_they_are() -> None:
@@ -14,9 +14,9 @@ def test_names_in_logs_are_shown_as_they_are() -> None:
     handler = PrefectConsoleHandler(stream=stream)
     logger.addHandler(handler)
     try:
-        set_up_consoles()
+        set_up_logs()
         # A flow may be run twice in a process.
-        set_up_consoles()
+        set_up_logs()
         logger.error("Task run ':x: [red]x[/red]'")
     finally:
         logger.removeHandler(handler)

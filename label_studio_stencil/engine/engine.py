@@ -98,9 +98,7 @@ class Engine:
         self.tickets = tuple(Ticket(each, known=tuple(project.id for project in each.projects)) for each in planned)
         self._label_studio, self._clock = label_studio, clock
         self.waits = Waits(clock)
-        label_studio.pacer.paused = lambda seconds: self.waits.waiting(
-            seconds, "Label Studio was asked too fast, and asks for a pause"
-        )
+        label_studio.pacer.paused = lambda seconds: self.waits.refused(seconds, label_studio.pacer.pauses)
         label_studio.outage.limit = longest_outage
         label_studio.outage.is_hurried = lambda: bool(self.stopping)
         label_studio.outage.tell = lambda text: self.waits.tell(text)

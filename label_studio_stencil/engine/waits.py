@@ -23,11 +23,13 @@ class Waits:
 
     Attributes:
         tell: Where it is told: a person's terminal, and the run's log.
+        note: Where what is short is told: the run's log alone.
         shortest: Seconds of waiting that need no word.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.tell: Callable[[str], None] = logger.info
+        self.note: Callable[[str], None] = logger.debug
         self.shortest = _SHORTEST
         self._clock = clock
         self._said: dict[str, float] = {}
@@ -37,7 +39,18 @@ class Waits:
         if seconds > self.shortest:
             self.say(reason, f" (up to {seconds:.0f} s)")
 
-    def say(self, reason: str, detail: str = "") -> None:
+    def refused(self, seconds: float, times: int) -> None:
+        """Say that Label Studio asked for a pause.
+
+        Args:
+            seconds: How long.
+            times: How often it has asked by now.
+        """
+        again = f", {_ordinal(times)} time" if times > 1 else ""
+        reason = "Label Studio was asked too fast, and asks for a pause"
+        self.say(reason, f" ({seconds:.0f} s{again})", short=seconds <= self.shortest)
+
+    def say(self, reason: str, detail: str = "", *, short: bool = False) -> None:
         """Say what is waited for; the same once a minute, however many rows wait for it."""
         now = self._clock.now()
         # Numbers differ from row to row, and from one moment to the next.
@@ -46,4 +59,9 @@ class Waits:
             if len(self._said) >= _MOST:
                 self._said.clear()
             self._said[kind] = now
-            self.tell(f"Waiting: {reason}{detail}")
+            (self.note if short else self.tell)(f"Waiting: {reason}{detail}")
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"

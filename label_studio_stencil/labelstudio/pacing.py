@@ -129,6 +129,7 @@ class Pacer:
 
     Attributes:
         paused_for: Seconds that pauses took in all; where two of one pace overlap the time counts once.
+        pauses: How many there were; one that ends within another counts as part of that.
         paused: Called with the seconds of each pause that makes a longer one of what is held back.
         eager: Whether what is for `Turn.LATER` goes before what is for `Turn.SOON`.
 
@@ -149,6 +150,7 @@ class Pacer:
         self._pace = Pace(requests_per_second)
         self._lanes = [_Lane(path, (path_rates or {}).get(path, 0.0)) for path in (IMPORT, ANNOTATIONS)]
         self.paused_for = 0.0
+        self.pauses = 0
         self.paused: Callable[[float], None] = lambda seconds: None
         self.eager = False
         self.clock: Clock = clock or SystemClock()
@@ -202,6 +204,7 @@ class Pacer:
         longer = (self._pace if lane is None else lane.pace).refuse(self.clock.now(), seconds)
         self.paused_for += longer
         if longer > 0:
+            self.pauses += 1
             self.paused(seconds)
 
     @property

@@ -1,26 +1,21 @@
 """What a person sees of a batch in Prefect's UI: the artifacts for its summary, its rows, its problems and its progress."""
 
 import asyncio
-import contextlib
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from prefect import Flow
-from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact
+from prefect.artifacts import acreate_table_artifact
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import Artifact, FlowRun, State
-from prefect.exceptions import Pause
 from prefect.runtime import flow_run, task_run
 
-from label_studio_stencil.batch import Batch
 from label_studio_stencil.labelstudio.address import host_of
-from label_studio_stencil.prefect.lifecycle import repeated
 from label_studio_stencil.prefect.parameters import source_name
 from label_studio_stencil.problems import InvalidSheet, Problem, counted, grouped
 from label_studio_stencil.report.escaping import defused, escape
@@ -41,8 +36,6 @@ MOST_ROWS = 1000
 MOST_NOTES = 20
 #: Longest text above an artifact, in characters.
 LONGEST_DESCRIPTION = 500
-#: Seconds between two updates of the progress artifact at least.
-PROGRESS_EVERY = 1.0
 #: Seconds that a call to Prefect may take; its client goes on trying for minutes when its server is gone.
 LONGEST_CALL = 20.0
 
@@ -74,24 +67,29 @@ def sentence_in(summary: Artifact) -> str:
 
 
 async def artifacts_of(client: PrefectClient, run: UUID) -> dict[str, Artifact]:
-    """Return the artifacts of a run by their kinds."""
+    """Return the artifacts of a run by their kinds, of several the newest: a run that went on after a pause has two of some."""
     mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
-    return {kind_of(each.key or ""): each for each in await client.read_artifacts(artifact_filter=mine)}
+    found = await client.read_artifacts(artifact_filter=mine)
+    return {kind_of(each.key or ""): each for each in sorted(found, key=lambda each: str(each.created))}
 
 
-async def show_report(report: Report) -> None:
+async def show_report(report: Report, about_run: str = "") -> None:
     """Show the summary, whose metadata has the counts for programs, and the rows as a table.
+
+    Args:
+        report: The report.
+        about_run: What the summary says of the run itself, as Markdown.
 
     Raises:
         TimeoutError: Prefect's server does not take them.
     """
     async with asyncio.timeout(LONGEST_CALL):
-        await _show_summary(report)
+        await _show_summary(report, about_run)
         key = key_of(ROWS_KEY, _host(report))
         await acreate_table_artifact(report.table(MOST_ROWS), key=key, description=_title(report))
 
 
-async def _show_summary(report: Report) -> None:
+async def _show_summary(report: Report, about_run: str) -> None:
     """Do what Prefect's `acreate_markdown_artifact` does, which takes no metadata."""
     async with get_client() as client:
         await client.create_artifact(
@@ -99,7 +97,7 @@ async def _show_summary(report: Report) -> None:
                 key=key_of(SUMMARY_KEY, _host(report)),
                 type="markdown",
                 description=_title(report),
-                data=markdown_summary(report),
+                data=markdown_summary(report, run=about_run),
                 metadata_={
                     "sentence": report.sentence,
                     **{outcome.value: str(count) for outcome, count in report.counts.items() if count},
@@ -186,73 +184,3 @@ def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str
         "- **Run it again, with the same parameters:** finished projects are left as they are, placeholders are "
         "completed, and missing projects are created. Nothing is created twice.\n"
     )
-
-
-# Progress
-
-
-@contextlib.asynccontextmanager
-async def progress_shown(batch: Batch) -> AsyncIterator[None]:
-    """Keep a progress artifact up to date while the block runs, and bring it to its end."""
-    progress = _Progress(batch)
-    try:
-        async with repeated("The progress", progress.show, PROGRESS_EVERY):
-            yield
-        await progress.end()
-    except Pause:
-        await progress.end()
-        raise
-    finally:
-        await progress.close()
-
-
-class _Progress:
-    """The progress artifact of a batch."""
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-        self._last = batch.progress[0]
-        # The batch does not wait for it.
-        self._made: asyncio.Task[UUID] = asyncio.create_task(
-            acreate_progress_artifact(0.0, key=key_of(PROGRESS_KEY, _host_of(batch)), description=self._last)
-        )
-        self.ok = True
-
-    async def show(self) -> None:
-        """Bring the artifact up to date where anything is new.
-
-        Raises:
-            TimeoutError: Prefect's server does not take it.
-        """
-        text, percent = self._batch.progress
-        self.ok = False
-        async with asyncio.timeout(LONGEST_CALL):
-            artifact = await asyncio.shield(self._made)
-            if text != self._last:
-                await _update(artifact, data=percent, description=text)
-        self._last, self.ok = text, True
-
-    async def end(self) -> None:
-        """Bring it up to date a last time, unless Prefect's server did not take it before."""
-        if self.ok:
-            await self.show()
-
-    async def close(self) -> None:
-        """Stop waiting for the artifact where Prefect's server has not taken it by now."""
-        self._made.cancel()
-        await asyncio.gather(self._made, return_exceptions=True)
-
-
-def _host_of(batch: Batch) -> str:
-    return "sandbox" if batch.label_studio.sandbox else host_of(batch.label_studio.client.url)
-
-
-async def _update(artifact: UUID, *, data: object, description: str) -> None:
-    """Write an artifact again, without an event.
-
-    Prefect's own client sends an event with each update, data included, which its server keeps for a week: one a second, for as
-    long as a batch takes (measured on Prefect 3.8.8: 5 KB each).
-    """
-    body = ArtifactUpdate(data=data, description=description).model_dump(mode="json", exclude_unset=True)
-    async with get_client() as client:
-        await client.request("PATCH", "/artifacts/{id}", path_params={"id": artifact}, json=body)

@@ -20,7 +20,7 @@ from label_studio_stencil.batch import PAUSED, Batch, Group, groups_at_once
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.options import Options, RunOptions
-from label_studio_stencil.prefect.artifacts import progress_shown, show_problems, show_what_is_known
+from label_studio_stencil.prefect.artifacts import show_problems, show_what_is_known
 from label_studio_stencil.prefect.events import announce, announce_projects, announce_refusal
 from label_studio_stencil.prefect.instance import host_of_run, open_instance
 from label_studio_stencil.prefect.interruption import passes_interruptions, uninterrupted
@@ -31,7 +31,7 @@ from label_studio_stencil.prefect.lifecycle import (
     until_done,
     without_tags,
 )
-from label_studio_stencil.prefect.logs import set_up_consoles
+from label_studio_stencil.prefect.logs import log_plan, log_report, set_up_logs, with_quiet_tasks
 from label_studio_stencil.prefect.parameters import (
     asker_of,
     checked_parameters,
@@ -41,6 +41,7 @@ from label_studio_stencil.prefect.parameters import (
     source_name,
 )
 from label_studio_stencil.prefect.pause import wait_out
+from label_studio_stencil.prefect.progress import progress_shown
 from label_studio_stencil.prefect.states import fails, final_state
 from label_studio_stencil.prefect.tasks import (
     carry_out_steps,
@@ -120,10 +121,11 @@ async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:
 @checked_parameters(refused=_refused)
 @without_tags
 @passes_interruptions
+@with_quiet_tasks
 @flat(Parameters, FIRST)
 async def create_projects(given: Parameters) -> Report:
     """Create one project per row of a sheet, exactly one, and report on every row."""
-    set_up_consoles()
+    set_up_logs()
     source = one_source(given.sheet, given.csv_text, given.rows)
     name = source_name({"sheet": given.sheet, "rows": given.rows})
     if given.output:
@@ -133,6 +135,7 @@ async def create_projects(given: Parameters) -> Report:
     checked = await uninterrupted(load_sheet(opaque(source), name, options, asker_of("sheet")))
     async with open_instance(given.credentials, options, sandbox=given.sandbox) as label_studio:
         batch = await uninterrupted(plan_batch(opaque(checked), options, opaque(label_studio)))
+        log_plan(batch)
         interruption = await _carry_out(batch)
         if isinstance(interruption, Pause):
             _hand_over(batch, given)
@@ -208,7 +211,7 @@ async def _report(batch: Batch, given: Parameters) -> Report:
 async def _written(report: Report, output: str) -> Report:
     """Log the report and write its files; where that fails, the report says so."""
     logger = get_run_logger()
-    (logger.info if report.ok else logger.error)("%s", report.sentence)
+    log_report(report)
     if not output:
         return report
     try:

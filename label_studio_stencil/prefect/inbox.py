@@ -20,7 +20,7 @@ from label_studio_stencil.options import RunOptions
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.lifecycle import kept_alive
 from label_studio_stencil.prefect.limits import alone_at
-from label_studio_stencil.prefect.logs import set_up_consoles
+from label_studio_stencil.prefect.logs import set_up_logs
 from label_studio_stencil.prefect.parameters import checked_parameters, flat, named_by
 from label_studio_stencil.prefect.states import completed, failed_state
 from label_studio_stencil.problems import StencilError
@@ -79,7 +79,7 @@ Parameters = create_model(
 @flat(Parameters, ("inbox", "template", "workspace", "mode", "credentials"))
 async def watch_inbox(given: _Own) -> Poll:
     """Create the projects of the new sheets in an inbox, and move each sheet with its results to `done/` or `failed/`."""
-    set_up_consoles()
+    set_up_logs()
     try:
         handled = await _run_sheets(Inbox(given.inbox), given.quiet_seconds, given.model_dump(include=set(_FOR_SHEETS)))
     except InboxTaken as taken:

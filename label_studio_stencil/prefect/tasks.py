@@ -32,6 +32,7 @@ from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.policy import Retries
 from label_studio_stencil.prefect.artifacts import show_report
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
+from label_studio_stencil.prefect.history import about_run
 from label_studio_stencil.prefect.instance import open_instance
 from label_studio_stencil.prefect.interruption import cancelled_in_order
 from label_studio_stencil.prefect.parameters import Source, asker_of
@@ -190,7 +191,7 @@ async def publish_report(report: Report) -> None:
     Raises:
         TimeoutError: Prefect's server does not take them.
     """
-    await show_report(report)
+    await show_report(report, await about_run(report))
 
 
 @task(task_run_name="{title}", **_OF_ROWS)

@@ -7,10 +7,11 @@ effect, and long ones are cut.
 import json
 from collections.abc import Iterable, Sequence
 
+from label_studio_stencil.codes import CODES
 from label_studio_stencil.problems import ProblemGroup
 from label_studio_stencil.report.escaping import REASON_LENGTH, defused, escape, web_address
 from label_studio_stencil.report.masking import masked_error
-from label_studio_stencil.report.outcomes import RowReport
+from label_studio_stencil.report.outcomes import Outcome, RowReport
 from label_studio_stencil.report.report import Report
 from label_studio_stencil.report.summary import duration
 
@@ -24,9 +25,12 @@ NOTES = 50
 _TITLE_LENGTH = 80
 _VALUES_LENGTH = 200
 _NOTE_LENGTH = 500
-_ATTENTION_BYTES = 100_000
-_PROJECTS_BYTES = 60_000
+_ATTENTION_BYTES = 80_000
+_PROJECTS_BYTES = 40_000
+_UPDATES_BYTES = 25_000
 _NOTES_BYTES = 25_000
+#: Codes whose remedies are told at most.
+_CODES = 10
 
 
 def problem_table(groups: Iterable[ProblemGroup]) -> list[dict[str, str]]:
@@ -50,22 +54,26 @@ def problem_table(groups: Iterable[ProblemGroup]) -> list[dict[str, str]]:
     return table
 
 
-def markdown_summary(report: Report, limit: int = ROWS_NEED_ATTENTION) -> str:
+def markdown_summary(report: Report, limit: int = ROWS_NEED_ATTENTION, *, run: str = "") -> str:
     """The summary of a batch: counts and cost, rows that need attention, the projects with links, notes.
 
     Args:
         report: The report.
         limit: Most rows that need attention to show; the others are counted, and are in `failed.csv`.
+        run: More about the run, as Markdown: how to run it again, and how it differs from the one before.
 
     Returns:
         Markdown of at most `MOST_BYTES` bytes.
     """
     sections = [
         f"# {escape(report.sentence)}",
-        _counts(report),
-        _facts(report),
         _needs_attention(report, limit),
+        _what_to_do(report),
+        run,
+        _counts(report),
+        _updates(report),
         _projects(report),
+        _facts(report),
         _notes(report),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -88,7 +96,10 @@ def _facts(report: Report) -> str:
         "batch": escape(report.batch),
         "started": f"{report.started:%Y-%m-%d %H:%M:%S %Z}",
         "duration": f"{duration(report.seconds)} ({report.rate:.1f} rows a second)",
+        "planned, written": f"{duration(report.planning)}, {duration(max(0.0, report.seconds - report.planning))}",
+        "pauses that Label Studio asked for": f"{report.pauses}, together {duration(report.paused)}",
         "requests": f"{report.requests}{each}",
+        "rows tried again": str(report.retries),
     }
     return "\n".join(["| | |", "| :-- | :-- |", *(f"| {name} | {value} |" for name, value in facts.items())])
 
@@ -116,6 +127,27 @@ def _attention_line(row: RowReport) -> str:
     return f"| {row.line} | {_title(row)} | {_project(row)} | {row.outcome} | {code} | {reason} |"
 
 
+def _what_to_do(report: Report) -> str:
+    """What each of the errors asks for, once."""
+    codes = dict.fromkeys(row.error_code for row in report.needs_attention)
+    told = [f"- `{code}`: {escape(CODES[code].remedy, _NOTE_LENGTH)}" for code in codes if code in CODES]
+    return "\n".join(["What to do:", "", *told[:_CODES]]) if told else ""
+
+
+def _updates(report: Report) -> str:
+    rows = [row for row in report.rows if row.outcome is Outcome.UPDATED and row.changes]
+    if not rows:
+        return ""
+    lines = (
+        f"| {row.line} | {_title(row)} | {escape('; '.join(map(str, row.changes)), _NOTE_LENGTH)} |"
+        for row in rows[:ROWS_WELL]
+    )
+    shown = _within(_UPDATES_BYTES, lines)
+    changed = "would change" if report.dry_run else "changed"
+    table = ["## Updates", "", f"| line | title | {changed} |", "| --: | :-- | :-- |", *shown]
+    return "\n".join([*table, *_more(len(rows) - len(shown), "")])
+
+
 def _projects(report: Report) -> str:
     # In a dry run most have no address yet, but their outcomes are of interest.
     rows = [row for row in report.rows if row.outcome.ok and (row.project_url or report.dry_run)]
@@ -139,16 +171,21 @@ def _notes(report: Report) -> str:
 
 
 def _title(row: RowReport) -> str:
-    return escape(row.title, _TITLE_LENGTH) or "(no title)"
+    """The title, as a link if the project has an address."""
+    title = escape(row.title, _TITLE_LENGTH) or "(no title)"
+    return f"[{title}](<{url}>)" if (url := _address(row)) else title
 
 
 def _project(row: RowReport) -> str:
     """The project's id, as a link if it has an address."""
     label = "project" if row.project_id is None else str(row.project_id)
-    url = web_address(row.project_url).replace("&", r"\&")
-    if url:
+    if url := _address(row):
         return f"[{label}](<{url}>)"
     return "" if row.project_id is None else label
+
+
+def _address(row: RowReport) -> str:
+    return web_address(row.project_url).replace("&", r"\&")
 
 
 def _more(count: int, file: str) -> Sequence[str]:

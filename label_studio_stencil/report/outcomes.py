@@ -82,7 +82,7 @@ class RowReport:
         error_code: Code of the error; empty if the row is ok. `stencil explain CODE` explains it.
         error: The error as a sentence; empty if the row is ok.
         steps: What was done about its members, tasks and publication.
-        changes: In a dry run, the fields that an update would change.
+        changes: The fields that an update has changed; in a dry run, those that it would change.
         cells: The input columns as they were read.
         again: The input columns for a sheet in another folder; `None` if they are the same.
     """

@@ -72,6 +72,9 @@ class Report:
         output_error: Why the result files could not be written; empty if they were, or if none were requested.
         separator: Separator of the cells of the result files: that of the sheet if it is `;`, else `,`.
         folder: Folder of the sheet on the machine that ran the batch; empty if the sheet is not a file there.
+        planning: Seconds until the plan was made.
+        pauses: How often Label Studio asked for a pause, by a 429 or a 503.
+        paused: Seconds of these pauses.
     """
 
     rows: Sequence[RowReport]
@@ -91,6 +94,9 @@ class Report:
     output_error: str = ""
     separator: str = ","
     folder: str = ""
+    planning: float = 0.0
+    pauses: int = 0
+    paused: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", _Rows(sorted(self.rows, key=lambda row: row.line)))
@@ -133,6 +139,11 @@ class Report:
         return self.attempted / self.seconds if self.seconds > 0 else 0.0
 
     @property
+    def retries(self) -> int:
+        """Further attempts at rows after their first."""
+        return sum(max(0, row.attempts - 1) for row in self.rows)
+
+    @property
     def sentence(self) -> str:
         """One line: `27 rows: 24 created, 1 exists, 2 failed (line 7, line 19)`."""
         return summary.sentence(self.rows, dry_run=self.dry_run, stopped=self.stopped)
@@ -153,6 +164,9 @@ class Report:
             started=earlier.started,
             seconds=earlier.seconds + self.seconds,
             requests=earlier.requests + self.requests,
+            planning=earlier.planning + self.planning,
+            pauses=earlier.pauses + self.pauses,
+            paused=earlier.paused + self.paused,
         )
 
     def table(self, limit: int = 1000) -> list[dict[str, Scalar]]:
@@ -183,7 +197,11 @@ class Report:
             "dry_run": self.dry_run,
             "started": self.started.isoformat(),
             "seconds": round(self.seconds, 3),
+            "planning_seconds": round(self.planning, 3),
             "requests": self.requests,
+            "retries": self.retries,
+            "pauses": self.pauses,
+            "paused_seconds": round(self.paused, 3),
             "counts": counts,
             "ok": self.ok,
             "stopped": self.stopped,

@@ -12,7 +12,7 @@ from markdown_it.token import Token
 from label_studio_stencil.problems import Problem, grouped
 from label_studio_stencil.report.escaping import cut, defused, escape, web_address
 from label_studio_stencil.report.markdown import MOST_BYTES, markdown_summary, problem_table
-from label_studio_stencil.report.outcomes import Outcome
+from label_studio_stencil.report.outcomes import Change, Outcome
 from tests.report.reports import report, row
 
 #: HTML is let through, so that a tag in a title would be seen.
@@ -42,7 +42,34 @@ def test_a_title_in_the_table_is_text_and_nothing_else(title: str) -> None:
     assert {token.type for cell in line for token in cell} <= {"text", "text_special"}
     shown = cut(title, 80).strip()
     assert [text_of(cell) for cell in line] == ["7", shown or "(no title)", "", "failed", "", shown]
-    assert len(cells) == at + 6
+    assert text_of(cells[at + 6]) == "outcome"
+
+
+@given(nasty)
+@example("a](javascript:alert(1))")
+@example("![x](http://example.com/x.png) <b>")
+def test_a_title_is_the_text_of_one_link_and_nothing_else(title: str) -> None:
+    url = "http://localhost:8080/projects/1"
+    cells = inline(markdown_summary(report(row(7, title=title, project_id=1, project_url=url))))
+    cell = cells[next(n for n, cell in enumerate(cells) if text_of(cell) == "7") + 1]
+    assert (cell[0].type, cell[0].attrs, cell[-1].type) == ("link_open", {"href": url}, "link_close")
+    assert {token.type for token in cell[1:-1]} <= {"text", "text_special"}
+    assert text_of(cell) == (cut(title, 80).strip() or "(no title)")
+
+
+def test_the_summary_begins_with_what_needs_attention_and_what_to_do_about_it() -> None:
+    failed = row(3, Outcome.FAILED, error="No.", error_code="rejected")
+    text = markdown_summary(report(row(2), failed), run="Run it again.")
+    places = [
+        text.index(each)
+        for each in ("| 3 |", "- `rejected`: Correct what", "Run it again.", "| created |", "| duration |")
+    ]
+    assert places == sorted(places)
+
+
+def test_an_update_is_shown_field_by_field() -> None:
+    text = markdown_summary(report(row(2, Outcome.UPDATED, changes=(Change("color", "#FFFFFF", "#112233"),))))
+    assert "| 2 | Project 2 | color: \\#FFFFFF -&gt; \\#112233 |" in text
 
 
 @given(nasty)
@@ -104,10 +131,14 @@ def test_what_is_not_well_comes_before_the_links() -> None:
 
 
 def test_the_summary_tells_what_the_batch_cost() -> None:
-    text = markdown_summary(report(*(row(line) for line in range(2, 12)), seconds=4.0, requests=21))
+    cost = {"seconds": 4.0, "planning": 1.0, "requests": 21, "pauses": 12, "paused": 36.0}
+    text = markdown_summary(report(*(row(line, attempts=2) for line in range(2, 12)), **cost))
     assert text.startswith("# 10 rows: 10 created\n")
     assert "| duration | 4.0 s (2.5 rows a second) |" in text
     assert "| requests | 21 (2.10 a row) |" in text
+    assert "| planned, written | 1.0 s, 3.0 s |" in text
+    assert "| pauses that Label Studio asked for | 12, together 36.0 s |" in text
+    assert "| rows tried again | 10 |" in text
     assert "| batch | deadbeef |" in text
 
 
