@@ -92,6 +92,10 @@ bench-real: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx ## Measure S
 sizing: $(VENV)/.bench postgresql ## Count what batches of 100 to 10,000 rows cost, and draw docs/images/sizing.svg (ten minutes)
 	@$(BIN)/python -m bench.sizing $(ARGS)
 
+.PHONY: budget
+budget: $(VENV)/.dev ## Count what batches of 100 to 5,000 rows ask of Prefect's API (six minutes)
+	@$(BIN)/python -m bench.budget $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .

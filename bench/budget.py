@@ -1,4 +1,4 @@
-"""Counts what batches ask of Prefect's API: `python -m bench.budget` prints the table of docs/prefect-cloud.md.
+"""Counts what batches ask of Prefect's API: `make budget` prints the table of docs/prefect-cloud.md.
 
 A Prefect server with the limit that bootstrap makes, the sandbox as Label Studio, and the flow in this process. Prefect Cloud
 counts each HTTP request, and each log line and event that is sent.

@@ -23,7 +23,7 @@ from tests.prefect.test_wheel import installed as installed
 from tests.prefect.test_wheel import wheel as wheel
 from tests.soak.batches import projects
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("deployments")]
 
 ON_DEMAND = "create-projects/on-demand"
 PACKAGES = ("label_studio_stencil", "label_studio_sandbox")
