@@ -5,8 +5,9 @@ counts as crashed, with two errors in the log for each of its runs. So the tasks
 """
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -28,13 +29,30 @@ def passes_interruptions(body: _Body[P, R]) -> _Body[P, R]:
 
     @functools.wraps(body)
     async def passing(*args: P.args, **kwargs: P.kwargs) -> R:
-        token = _caught.set([])
-        try:
+        with _catching():
             return await body(*args, **kwargs)
-        finally:
-            _caught.reset(token)
 
     return passing
+
+
+# The wrappers don't name the variable: `.serve()` sends them to another process, which a `ContextVar` can't be sent to.
+
+
+@contextlib.contextmanager
+def _catching() -> Iterator[None]:
+    token = _caught.set([])
+    try:
+        yield
+    finally:
+        _caught.reset(token)
+
+
+def _is_noted(interruption: BaseException) -> bool:
+    """Note what interrupted a task, and return whether the flow raises it."""
+    caught = _caught.get(None)
+    if caught is not None:
+        caught.append(interruption)
+    return caught is not None
 
 
 def cancelled_in_order(body: _Body[P, R]) -> _Body[P, R]:
@@ -48,10 +66,8 @@ def cancelled_in_order(body: _Body[P, R]) -> _Body[P, R]:
         try:
             return await body(*args, **kwargs)
         except (asyncio.CancelledError, TerminationSignal) as interruption:
-            caught = _caught.get(None)
-            if caught is None:
+            if not _is_noted(interruption):
                 raise
-            caught.append(interruption)
             return cast("R", Cancelled(message="The run was interrupted."))
 
     return ordered

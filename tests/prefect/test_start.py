@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.utilities.callables import cloudpickle_wrapped_call
 
 import label_studio_stencil.prefect as public
 from deployments.automations import FOLDER, SILENT, main, period
@@ -31,6 +32,12 @@ def test_what_is_no_period_is_refused_with_an_example_or_the_bounds(
     told = capsys.readouterr().err
     assert "argument --within" in told
     assert "25h" in told or "366d" in told
+
+
+@pytest.mark.parametrize("name", public.__all__)
+def test_flows_and_tasks_can_be_sent_to_another_process(name: str) -> None:
+    # As `.serve()` does with a flow, and with the tasks that it uses.
+    assert cloudpickle_wrapped_call(repr, getattr(public, name))()
 
 
 def automation(name: str) -> tuple[AutomationCore, EventTrigger]:
