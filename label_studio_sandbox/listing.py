@@ -12,7 +12,7 @@ from label_studio_sandbox._json import Object
 from label_studio_sandbox.calls import Answer, Call
 from label_studio_sandbox.errors import Crash, Invalid, Refusal, Rejected
 from label_studio_sandbox.fields import Integer
-from label_studio_sandbox.projects import render, trim
+from label_studio_sandbox.projects import included, render, trim
 from label_studio_sandbox.store import Project, Query, fold
 
 _ORDERABLE = {
@@ -73,7 +73,8 @@ def _page(call: Call, kind: str) -> Answer:
     last = max(1, -(-count // size))
     number = last if asked.get("page") == "last" else _page_number(asked.get("page") or "1", last)
     found = call.store.projects(query, limit=size, offset=(number - 1) * size)
-    items = [trim(call, render_item(p) if kind == "list" else _counts(p)) for p in found]
+    wanted = included(call)
+    items = [trim(render_item(p) if kind == "list" else _counts(p), wanted) for p in found]
     return Answer(
         {
             "count": count,

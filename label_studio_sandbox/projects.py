@@ -5,7 +5,7 @@ for what Enterprise adds.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from label_studio_sandbox import spec
 from label_studio_sandbox._json import JSON, Object
@@ -33,12 +33,12 @@ def create_project(call: Call) -> Answer:
     body = render(reread(call, project.id))
     for name in spec.NOT_ON_CREATE:
         del body[name]
-    return Answer(trim(call, body), 201)
+    return Answer(trim(body, included(call)), 201)
 
 
 def get_project(call: Call) -> Answer:
     """The project."""
-    return Answer(trim(call, render(reread(call, call.id)) | spec.RESPONSE_EXTRAS))
+    return Answer(trim(render(reread(call, call.id)) | spec.RESPONSE_EXTRAS, included(call)))
 
 
 def update_project(call: Call) -> Answer:
@@ -53,7 +53,7 @@ def update_project(call: Call) -> Answer:
         values["model_version"] = ""
     apply(project, values, exists=True)
     call.store.save_project(project)
-    return Answer(trim(call, render(reread(call, call.id)) | spec.RESPONSE_EXTRAS))
+    return Answer(trim(render(reread(call, call.id)) | spec.RESPONSE_EXTRAS, included(call)))
 
 
 def delete_project(call: Call) -> Answer:
@@ -120,12 +120,16 @@ def render(project: Project) -> Object:
     return body
 
 
-def trim(call: Call, body: Object) -> Object:
+def trim(body: Object, wanted: Sequence[str]) -> Object:
     """Only the keys that `include` names, as Community does with it (Enterprise's page speaks of counters alone)."""
-    if "include" not in call.query_string:
-        return body
-    wanted = [name.strip() for name in call.query.get("include", "").split(",") if name.strip()]
     return {name: body[name] for name in wanted if name in body} if wanted else body
+
+
+def included(call: Call) -> list[str]:
+    """The keys that `include` names; none where it is left out."""
+    if "include" not in call.query_string:
+        return []
+    return [name.strip() for name in call.query.get("include", "").split(",") if name.strip()]
 
 
 def find_workspace(call: Call, value: JSON) -> int:
