@@ -1,4 +1,4 @@
-"""Opens Label Studio that a batch works on, with the limits that the options and the edition ask for."""
+"""Opens the Label Studio of a batch, with the limits of the options and the edition."""
 
 import contextlib
 import os
@@ -23,13 +23,13 @@ from label_studio_stencil.settings import (
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An open Label Studio, and what is known of it.
+    """An open Label Studio.
 
     Attributes:
         client: The open client.
-        edition: What it can do.
+        edition: Its edition.
         pacer: The limits of this batch.
-        name: For people: its address, or that it is the sandbox.
+        name: Its name in messages: the address, or the sandbox.
         sandbox: Whether it is the embedded sandbox.
     """
 
@@ -49,14 +49,14 @@ async def open_label_studio(
     clock: Clock | None = None,
     toll: Toll | None = None,
 ) -> AsyncIterator[Instance]:
-    """A client with the limits that the options and the edition ask for.
+    """A client with the limits of the options and the edition.
 
     Args:
-        settings: Where it is, and the token.
-        options: What was asked for.
+        settings: Address and token.
+        options: The options of the batch.
         sandbox: Whether it is the embedded sandbox.
-        clock: What time it is.
-        toll: Awaited by each request before it leaves: a limit that is shared with others elsewhere.
+        clock: The clock.
+        toll: Awaited by each request before it leaves, for a limit that is shared with other processes.
 
     Raises:
         LabelStudioError: Label Studio did not answer, or refused the token.

@@ -1,4 +1,4 @@
-"""Coroutines that end together, and one that ends in order."""
+"""Runs coroutines that end together, and one that ends in order."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
@@ -13,10 +13,10 @@ async def together(calls: tuple[Coroutine[Any, Any, A], Coroutine[Any, Any, B]])
 @overload
 async def together(calls: Iterable[Coroutine[Any, Any, A]]) -> tuple[A, ...]: ...
 async def together(calls: Iterable[Coroutine[Any, Any, Any]]) -> tuple[Any, ...]:
-    """What all come to, in order; where one of them raises, the others are cancelled, and have ended, before that goes on.
+    """The results of all, in order. If one raises an exception, the others are cancelled and end before it is raised.
 
-    `asyncio.gather` leaves them running, and a task group hides what was raised in a group. Prefect raises its signal to
-    terminate wherever the process is at that moment, so in any of them.
+    `asyncio.gather` would leave them running, and a task group wraps exceptions. Prefect's signal to terminate is raised
+    wherever the process is at that moment, so in any of them.
     """
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
@@ -29,10 +29,10 @@ async def together(calls: Iterable[Coroutine[Any, Any, Any]]) -> tuple[Any, ...]
 
 
 async def until_stopped(work: Coroutine[Any, Any, A], stop: Callable[[], None]) -> A:
-    """Wait for the end of some work; a first cancellation calls `stop` and goes on waiting, a second one cancels the work.
+    """Wait for the end of work. A first cancellation calls `stop` and goes on waiting, a second one cancels the work.
 
     Raises:
-        asyncio.CancelledError: It was cancelled, though the work came to its end.
+        asyncio.CancelledError: It was cancelled, even if the work ended.
     """
     task = asyncio.ensure_future(work)
     try:

@@ -11,11 +11,11 @@ JSON: TypeAlias = JsonValue
 
 
 class NotJSONError(ValueError):
-    """A text that is no JSON value, with the reason in its text."""
+    """A text is not JSON; the text says why."""
 
 
 def json_at(source: str, start: int) -> tuple[JSON, int]:
-    """The value that a JSON text says from a place on, and where it ends.
+    """The JSON value that starts at a position, and its end.
 
     Raises:
         NotJSONError: As `json_of` does.
@@ -31,10 +31,10 @@ def json_at(source: str, start: int) -> tuple[JSON, int]:
 
 
 def json_of(source: str) -> JSON:
-    """The value that a JSON text says.
+    """Parse a JSON text.
 
     Raises:
-        NotJSONError: It is malformed, nests too deeply, has one name twice in an object, or holds NaN or
+        NotJSONError: It is malformed, nests too deeply, has a duplicate name in an object, or holds NaN or
             Infinity.
     """
     try:
@@ -49,7 +49,7 @@ def json_of(source: str) -> JSON:
 
 
 def _hint(source: str, at: int) -> str:
-    """What a text is that is almost JSON, up to a place."""
+    """What a text is that is almost JSON, up to a position."""
     start = source[:_LOOKED_AT]
     if source[at : at + 1] in tuple("“”„«»"):
         return 'it has typographic quotes: write "'
@@ -58,7 +58,7 @@ def _hint(source: str, at: int) -> str:
     return ""
 
 
-#: How much of a text that is no JSON is looked at to tell why.
+#: Characters of a text that are examined to find why it is not JSON.
 _LOOKED_AT = 10_000
 
 

@@ -9,17 +9,17 @@ MASK = "***"
 #: Settings whose values are never shown: columns of a sheet, keys of `overrides`, fields of an answer.
 SECRET_FIELDS = frozenset({"task_data_password"})
 
-#: User and password of a URL, or its query, where signatures are.
+#: User and password of a URL, or its query, which may hold a signature.
 _IN_URLS = re.compile(r"(?P<start>://)[^/\s?#]*@|(?P<url>://[^\s?]*)\?[^\s'\")\]]*[^\s'\")\].,;:]")
-#: Control characters, which move a terminal's cursor; marks that turn text round, or that nobody sees; half characters,
-#: which have no UTF-8.
+#: Control characters, which act on a terminal; direction marks and invisible characters; halves of surrogate pairs, which
+#: have no UTF-8.
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
 
 class Secret(str):
-    """A text that is a secret, or holds one; it does what a text does, but its `repr` doesn't show it."""
+    """A text that is or contains a secret: a `str` whose `repr` doesn't show it."""
 
     __slots__ = ()
 
@@ -28,30 +28,30 @@ class Secret(str):
 
 
 class FromFile(str):
-    """A text that was read from a file that a cell names: no message repeats it, nor what a server says about it."""
+    """A text from a file that a cell names. No message quotes it, or the server about it."""
 
     __slots__ = ()
 
 
 @lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
-    """Whether a column, or a key of `overrides`, holds a password, however its name is spelt."""
+    """Whether a column, or a key of `overrides`, holds a password, in any spelling of its name."""
     return name.strip().casefold().replace(" ", "_").replace("-", "_") in SECRET_FIELDS
 
 
 def holds_secrets(column: str) -> bool:
-    """Whether a text in this column may be, or hold, a password."""
+    """Whether a text in this column may be or contain a password."""
     return is_secret(column) or column.strip().casefold() == "overrides"
 
 
 def may_hold_secret(text: str) -> bool:
     """Whether a text of JSON may hold a password."""
-    # A key may be spelt with escapes, so one of them is reason enough to parse.
+    # A key may be written with escapes, so a text with one has to be parsed.
     return "password" in text.casefold() or "\\u" in text
 
 
 def marked(column: str, value: object) -> object:
-    """The cell, with the secrets in it marked as such."""
+    """The cell with its secrets wrapped in `Secret`."""
     if isinstance(value, str):
         secret = is_secret(column) or (holds_secrets(column) and may_hold_secret(value))
         return Secret(value) if secret else value
@@ -67,7 +67,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
     Args:
         text: Text that is about to be shown, logged, stored or raised.
-        secrets: Values that must not be in it; blank ones don't count.
+        secrets: Values to mask; blank ones are ignored.
     """
     for secret in sorted({each for each in secrets if each.strip()}, key=len, reverse=True):
         text = text.replace(secret, MASK)
@@ -80,5 +80,5 @@ def _masked(found: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    r"""The text with an escape, such as `\x1b`, in the place of every character that is not to be seen."""
+    r"""The text with an escape, such as `\x1b`, for every character that can't be seen."""
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -1,4 +1,4 @@
-"""What a Label Studio's URL says: where its API is, and how its server likes to be talked to."""
+"""Parses the URL of a Label Studio: the address of its API, and whether to keep connections."""
 
 import ipaddress
 import re
@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 from label_studio_stencil.labelstudio.errors import InvalidAddress
 from label_studio_stencil.labelstudio.models import Edition
 
-#: The pages that people copy a URL from; what stands before them is the path that Label Studio is served under.
+#: Pages whose URLs people copy; the path before them is the one that Label Studio is served under.
 _PAGES = re.compile(
     r"/(?:projects(?:/\d+(?:/.*)?)?|user/(?:account|login|signup|logout)(?:/.*)?|api(?:/(?:version|projects|current-user).*)?"
     r"|docs(?:/api)?|data/upload/.*|organization(?:/\w+)?|workspaces(?:/\d+)?|dashboard|home)/?\Z"
@@ -18,7 +18,7 @@ def base_address(url: str) -> str:
     """Label Studio's base URL, without slash, page, query or fragment at its end.
 
     Raises:
-        InvalidAddress: `url` is no http or https URL, or carries a user name or password.
+        InvalidAddress: `url` is not an http or https URL, or has a user name or password.
     """
     parts = _split(url.strip())
     host = parts.hostname
@@ -61,7 +61,7 @@ def keep_alive_for(edition: Edition, url: str) -> bool:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        # Reading the port is what finds a wrong one.
+        # Reading the port raises an error if it is wrong.
         _ = parts.port
     except ValueError as exc:
         raise InvalidAddress(f"The Label Studio URL can't be read: {exc}.") from exc

@@ -1,4 +1,4 @@
-"""What an answer means: its JSON, or one of the four kinds of error. Pure; knows no network.
+"""Turns answers into JSON or one of the four kinds of error, as pure functions.
 
 The shapes of errors were measured on Label Studio Community 1.23.2, whose views answer with `detail`,
 `validation_errors` and the `id` under which they log; those of a rate limit are the vendor's SDK's
@@ -35,15 +35,15 @@ _AVAILABLE_IN = re.compile(
     re.IGNORECASE,
 )
 
-#: Seconds to wait where a refusal names none, and the bounds of those that it names.
+#: Seconds to wait if a refusal names none, and the bounds of those that it names.
 DEFAULT_RETRY_AFTER = 1.0
 SHORTEST_RETRY_AFTER = 0.1
 LONGEST_RETRY_AFTER = 300.0
 
-#: Characters of a server's sentence that a message passes on.
+#: Characters of a server's sentence that a message quotes.
 QUOTED_LENGTH = 500
 
-#: Shorter texts are not cut out of a server's sentence: they would take half its letters along.
+#: Shorter secrets are not masked in a server's sentence, because they would match half of its letters.
 SHORTEST_SECRET = 3
 
 #: Parts of paths that only Enterprise serves.
@@ -51,7 +51,7 @@ ENTERPRISE_PATHS = ("/api/project-templates", "/api/workspaces")
 
 _A_PROJECT = re.compile(r"/api/projects/\d+/")
 
-# Raised before anything but the connection itself was asked for.
+# Raised before the request was sent.
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -61,7 +61,7 @@ _NEVER_SENT = (
 )
 
 
-#: Under this name an answer's extensions say how many bytes its request had.
+#: Extension of an answer with the size of its request in bytes.
 SENT_BYTES = "stencil.sent_bytes"
 
 #: How a program gets past a sign-in proxy.
@@ -73,15 +73,15 @@ ALL = "*"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as far as messages speak of it.
+    """A request, for messages.
 
     Attributes:
         method: Such as `POST`.
         path: Without the query.
-        base: Label Studio's address, for what is wrong with that.
+        base: Label Studio's address, for errors of the address.
         secrets: Texts that no message may repeat.
-        withheld: Fields whose values come from files: nothing is repeated that the server says about them. `ALL` stands for a
-            body that is a file's as a whole.
+        withheld: Fields whose values come from files, so that no message quotes the server about them. `ALL` means the
+            whole body.
     """
 
     method: str
@@ -100,7 +100,7 @@ class Call:
         return f"{self.method} {self.base}{self.path}"
 
     def withholds(self, field: str) -> bool:
-        """Whether the server's words about a field, or about no field where it is empty, are not to be repeated."""
+        """Whether messages must not quote the server about a field; empty is about no field."""
         return (
             field in SECRET_FIELDS
             or field in self.withheld
@@ -112,7 +112,7 @@ class Call:
         """The server's `text` in one line, cut, and without any secret."""
         for secret in self.secrets:
             if len(secret) >= SHORTEST_SECRET:
-                # As it is, and as JSON writes it within quotes.
+                # As it is, and as in JSON.
                 for written in (secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]):
                     text = text.replace(written, "…")
         line = " ".join(text.split())
@@ -121,12 +121,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A success, and what it answered.
+    """A successful answer.
 
     Attributes:
-        call: What was asked.
+        call: The request.
         status: The answer's status.
-        body: Its JSON; `None` where it was empty, as a 204 is.
+        body: Its JSON; `None` if it was empty, as of a 204.
     """
 
     call: Call
@@ -134,10 +134,10 @@ class Reply:
     body: JSON
 
     def parsed(self, parse: Callable[[JSON], T]) -> T:
-        """What `parse` makes of the body.
+        """The body, parsed by `parse`.
 
         Raises:
-            Unsure: It raised `ValueError`: the answer is not the one that was asked for.
+            Unsure: `parse` raised `ValueError`: the answer is not the expected one.
         """
         try:
             return parse(self.body)
@@ -151,30 +151,30 @@ class Reply:
 
 
 def is_throttled(answer: httpx.Response) -> bool:
-    """Whether the server asks to come back later: a 429, or a 503 that says when."""
+    """Whether the server asks to wait: a 429, or a 503 with a time."""
     return answer.status_code == 429 or (answer.status_code == 503 and "retry-after" in answer.headers)
 
 
 def is_json(answer: httpx.Response) -> bool:
-    """Whether the application itself answered, and not what stands before it."""
+    """Whether the application itself answered, not a proxy before it."""
     kind = _content_type(answer)
     return kind == "application/json" or kind.endswith("+json")
 
 
 def is_from_the_edge(answer: httpx.Response) -> bool:
-    """Whether what stands before Label Studio says that this is away."""
+    """Whether a proxy answered that Label Studio is away."""
     return answer.status_code in FROM_THE_EDGE and not (is_throttled(answer) and is_json(answer))
 
 
 def read(call: Call, answer: httpx.Response) -> Reply:
-    """The success that `answer` is.
+    """Parse a successful answer.
 
     Args:
-        call: What was asked.
+        call: The request.
         answer: The whole answer.
 
     Raises:
-        LabelStudioError: The answer is no success, or none that can be read.
+        LabelStudioError: The answer is an error, or can't be read.
     """
     status = answer.status_code
     if answer.is_success:
@@ -195,9 +195,9 @@ def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
     """Build the error for a request that got no whole answer.
 
     Args:
-        call: What was asked.
-        error: What ended it.
-        timeout: Seconds that were waited for an answer, to be named where they ran out.
+        call: The request.
+        error: The error of the connection.
+        timeout: Seconds that were waited for an answer, for the message.
     """
     sent = not isinstance(error, _NEVER_SENT)
     if isinstance(error, httpx.ConnectTimeout):
@@ -223,7 +223,7 @@ def _advice(detail: str) -> str:
             "Its certificate is not trusted here: name the certificates of your organization in SSL_CERT_FILE, SSL_CERT_DIR "
             "or REQUESTS_CA_BUNDLE."
         )
-    # A server that speaks no TLS answers a greeting in TLS with words.
+    # A server without TLS answers a TLS handshake with text.
     scheme = ", and http:// rather than https://" if "WRONG_VERSION_NUMBER" in detail else ""
     return f"Is LABEL_STUDIO_URL the address of a server that runs{scheme}?"
 
@@ -231,7 +231,7 @@ def _advice(detail: str) -> str:
 def unsure(
     call: Call, reason: str, *, status: int | None = None, sent: bool = True, may_pass: bool = True, hint: str = ""
 ) -> Unsure:
-    """An error that says that `call` may or may not have been carried out, or, unless `sent`, was not."""
+    """The error of a call that may have been carried out, or, without `sent`, was not."""
     outcome = "" if call.method == "GET" else ("; it may have been carried out" if sent else "; it was not sent")
     return Unsure(
         f"{call.of_url}: {reason}{outcome}.",
@@ -246,7 +246,7 @@ def unsure(
 
 
 def unauthorized(call: Call, answer: httpx.Response) -> Unauthorized:
-    """An error that passes on why the token was refused, and says how to get another."""
+    """The error of a refused token, with the reason and how to get another."""
     said = _said(call, answer) or "no reason given"
     return Unauthorized(
         f"{call.of_url}: the server does not take the token (401): {said.rstrip('.')}.",
@@ -258,10 +258,10 @@ def unauthorized(call: Call, answer: httpx.Response) -> Unauthorized:
 
 
 def retry_after(answer: httpx.Response) -> float:
-    """Seconds that a refusal asks to wait, bounded.
+    """Seconds that a refusal asks to wait, within bounds.
 
-    By `Retry-After` (seconds or a date), `X-RateLimit-Reset` (Unix time), or the refusal's own words. A date is read against
-    the answer's own `Date`, since this machine's clock may differ from the server's; where there is none, it says nothing.
+    Uses `Retry-After` (seconds or a date), `X-RateLimit-Reset` (Unix time), or the text. A date is compared with the answer's
+    `Date`, because this machine's clock may differ from the server's; without one it is ignored.
     """
     headers = answer.headers
     now = _date(headers.get("date", ""))
@@ -337,7 +337,7 @@ def _redirect(call: Call, answer: httpx.Response) -> Unsure:
 def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
     status = answer.status_code
     if not is_json(answer):
-        # Of a project that is gone the application says so in JSON: this is somebody else's page.
+        # For a project that is gone the application answers in JSON, so this page is somebody else's.
         if status in (404, 405) and _content_type(answer) == "text/html" and not _A_PROJECT.fullmatch(call.path):
             return _absent(call, status)
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -360,7 +360,7 @@ def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
 
 
 def _too_large(call: Call, answer: httpx.Response) -> Rejected:
-    """What stands before Label Studio passes on nothing of a request that is too large for it."""
+    """The error of a request that is too large for a proxy, which passes nothing on."""
     detail = (
         f"a proxy in front of Label Studio does not take a request of {answer.extensions[SENT_BYTES] / 1e6:.1f} MB: raise its "
         "limit (nginx: client_max_body_size)"
@@ -388,10 +388,10 @@ def _absent(call: Call, status: int) -> Rejected:
 
 
 def _words(call: Call, body: JSON) -> tuple[str, dict[str, list[str]], str]:
-    """The server's sentence, its sentences by field, and the reference, as far as `body` has them."""
+    """The server's sentence, sentences by field, and reference, if `body` has them."""
     if not isinstance(body, dict):
         return WITHHELD if call.withholds("") else call.quoted(json.dumps(body, ensure_ascii=False)), {}, ""
-    # Some endpoints answer with the fields alone, without the envelope.
+    # Some endpoints answer with only the fields, without the envelope.
     enveloped = "detail" in body or "validation_errors" in body
     complaints = body.get("validation_errors") if enveloped else body
     fields = complaints if isinstance(complaints, dict) else {}
@@ -408,7 +408,7 @@ def _words(call: Call, body: JSON) -> tuple[str, dict[str, list[str]], str]:
 
 
 def _first_words(complaints: JSON) -> str:
-    """The first sentence of nested lists of them."""
+    """The first sentence in nested lists."""
     for complaint in complaints if isinstance(complaints, list) else [complaints]:
         words = _first_words(complaint) if isinstance(complaint, list) else complaint
         if isinstance(words, str) and words:
@@ -427,7 +427,7 @@ def _sentences(call: Call, field: str, complaint: JSON) -> list[str]:
 
 
 def _said(call: Call, answer: httpx.Response) -> str:
-    """The server's words in an answer of any kind; empty where there are none to quote."""
+    """The server's text in an answer of any kind; empty if there is none to quote."""
     if not is_json(answer):
         return ""
     try:

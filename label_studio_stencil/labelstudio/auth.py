@@ -1,8 +1,8 @@
-"""What goes into the `Authorization` header, for both kinds of token that Label Studio gives out.
+"""Makes the `Authorization` header from either kind of Label Studio token.
 
-A legacy token is sent as it is. A personal access token is a JWT that buys access tokens of 300 seconds
-(measured on Label Studio Community 1.23.2). An expired access token gets the same 401 as a missing one, so a
-401 is answered by one refresh.
+A legacy token is sent as it is. A personal access token is a JWT that is exchanged for access tokens of 300 seconds
+(measured on Label Studio Community 1.23.2). An expired access token gets the same 401 as a missing one, so a 401 leads to
+one refresh.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from pydantic import SecretStr
 from label_studio_stencil.labelstudio.errors import ADVICE, Unauthorized
 from label_studio_stencil.labelstudio.pacing import Clock
 
-#: Age in seconds at which an access token is renewed, a minute before the server stops taking it.
+#: Age in seconds at which an access token is renewed, a minute before it expires.
 RENEW_AT_AGE = 240.0
 
-#: Buys an access token for a personal access token.
+#: Exchanges a personal access token for an access token.
 Refresh = Callable[[str], Awaitable[str]]
 
 
@@ -38,18 +38,17 @@ class LegacyToken:
         return self._header.get_secret_value()
 
     def refused(self, header: str) -> None:
-        """Take note that the server refused `header`; there is nothing to renew."""
+        """Note that the server refused `header`; there is nothing to renew."""
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """Texts that must never be shown."""
         return (self._header.get_secret_value().removeprefix("Token "),)
 
 
 class PersonalToken:
-    """A personal access token, and the access token that it bought last.
+    """A personal access token, and its newest access token.
 
-    However many requests find the access token missing, old or refused, one of them renews it and the others
-    wait for that.
+    If several requests find the access token missing, old or refused, one of them renews it and the others wait.
 
     Attributes:
         expires: When the personal access token expires; `None` if it doesn't say.
@@ -70,7 +69,7 @@ class PersonalToken:
         """The value of the `Authorization` header, with an access token that is good for another minute.
 
         Raises:
-            LabelStudioError: The access token had to be renewed and could not be.
+            LabelStudioError: The access token could not be renewed.
         """
         access = self._fresh()
         if access is None:
@@ -79,12 +78,12 @@ class PersonalToken:
         return f"Bearer {access.get_secret_value()}"
 
     def refused(self, header: str) -> None:
-        """Take note that the server refused `header`; a newer access token stays."""
+        """Note that the server refused `header`; a newer access token is kept."""
         if self._access and header == f"Bearer {self._access.get_secret_value()}":
             self._access = None
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """Texts that must never be shown."""
         token = self._token.get_secret_value()
         return (token, self._access.get_secret_value()) if self._access else (token,)
 
@@ -99,15 +98,15 @@ class PersonalToken:
 
 
 def credentials(token: SecretStr, refresh: Refresh, clock: Clock) -> LegacyToken | PersonalToken:
-    """The kind of credentials that `token` is by its form.
+    """The credentials for a token, by its form.
 
     Args:
         token: As the user pasted it; surrounding space and a leading `Token` or `Bearer` are dropped.
-        refresh: Buys an access token for a personal access token.
-        clock: What tells the age of an access token.
+        refresh: Exchanges a personal access token for an access token.
+        clock: Clock for the age of an access token.
 
     Raises:
-        Unauthorized: It can't be a token of either kind.
+        Unauthorized: It is not a token of either kind.
     """
     text = token.get_secret_value().strip()
     scheme, _, rest = text.partition(" ")

@@ -1,9 +1,8 @@
 """The only code that talks to a Label Studio server.
 
-What it promises: a create, a change and a deletion are sent once, whatever becomes of them, but for a 401
-that a fresh token mends; reads are repeated until they succeed or it is hopeless; every request passes
-through the batch's pacer. Needs `httpx`. Paths are those of the vendor's OpenAPI, slashes included: project
-templates have none at their end.
+Creates, changes and deletions are sent once, except after a 401 with a fresh token. Reads are repeated until they succeed
+or it is hopeless. Every request passes through the batch's pacer. Needs `httpx`. Paths are those of the vendor's OpenAPI,
+slashes included: project templates have none at their end.
 """
 
 import functools
@@ -51,30 +50,30 @@ from label_studio_stencil.version import __version__
 
 logger = logging.getLogger(__name__)
 
-#: What every request says.
+#: Headers of every request.
 HEADERS = {
     "user-agent": f"stencil/{__version__}",
     "accept": "application/json",
     "accept-encoding": "gzip, deflate",
 }
-#: What a read says besides: a cache between us and Label Studio is to pass it on.
+#: More headers of a read, so that caches on the way pass it on.
 NO_CACHE = {"cache-control": "no-cache"}
-#: Seconds for a whole answer, by method. A server that sends a byte now and then would else hold the batch for ever.
+#: Seconds for a whole answer, by method. Otherwise a server that sends a byte now and then would block the batch forever.
 DEADLINES = {"GET": 60.0, "POST": 60.0, "PATCH": 25.0, "DELETE": 60.0}
 CREATE_DEADLINE = 90.0
 PROBE_DEADLINE = 30.0
-#: Bytes of a body for which the answer may take a second longer, as for an import.
+#: Bytes of a body for which the answer may take one second longer, as for an import.
 BYTES_A_SECOND = 100_000
-#: Tries in all of a read that stays unsure, and the seconds before the second, which double from there.
+#: Most tries of a read, and the seconds before the second, which double from there.
 READ_TRIES = 4
 READ_BACKOFF = 0.5
-#: Seconds in all that a read waits because the server asks to.
+#: Seconds in total that a read waits because the server asks to.
 LONGEST_THROTTLED = 600.0
 #: How soon a token has to expire for a warning.
 EXPIRES_SOON = timedelta(days=7)
-#: Projects on a page; the server gives no more (measured on Label Studio Community 1.23.2).
+#: Most projects on a page (measured on Label Studio Community 1.23.2).
 PAGE_SIZE = 100
-#: Under what `LabelStudio.sent` counts the exchange of a personal access token.
+#: Key in `LabelStudio.sent` for exchanges of a personal access token.
 REFRESH = "refresh"
 
 Params = Mapping[str, str | int]
@@ -89,36 +88,36 @@ _WORKSPACES = TypeAdapter(list[Workspace])
 class LabelStudio:
     """A Label Studio server, as the owner of one token sees it; an asynchronous context manager.
 
-    Creates, changes and deletions are sent once; only a 401, which the server answers before it does
-    anything, is met with a renewed token and the same request again. Reads are repeated: while the server
-    asks to wait, and up to four times where no answer can be had. A server that asks to wait holds back the
-    whole batch, through the pacer, or the path alone that has a pace of its own.
+    Creates, changes and deletions are sent once; only after a 401, which the server answers before it does
+    anything, the same request is sent again with a renewed token. Reads are repeated while the server asks to wait, and
+    up to four times if there is no answer. If the server asks to wait, the pacer holds back the whole batch, or only
+    the path if that has its own pace.
 
     Args:
         url: Label Studio's address; a page of it, such as `https://host/projects/7`, will do.
         token: A personal access token or a legacy token.
-        pacer: Lets requests out; shared by all that is to share its limits. May be replaced later: `pacer` is
+        pacer: Lets requests out; shared by clients that share its limits. May be replaced later: `pacer` is
             an attribute.
-        timeout: Seconds without a byte after which an answer is given up. Besides, each request has a deadline for the whole of
-            its answer: `DEADLINES`, 90 s for a create, and for an import more by its size.
-        transport: What carries the requests, instead of the network.
-        keep_alive: Whether connections are kept between requests. `version()` turns it off where the server
-            is slower so.
-        clock: What tells the time and sleeps, here and in the pacer that is made where none is given.
-        headers: More headers of each request, such as those that a sign-in proxy asks for; no message shows their values.
+        timeout: Seconds without a byte after which a request fails. Each request also has a deadline for its whole answer:
+            `DEADLINES`, 90 s for a create, and more for a large import.
+        transport: Carries the requests instead of the network.
+        keep_alive: Whether connections are kept between requests. `version()` turns it off if the server
+            is slower with it.
+        clock: Clock of this client, and of its pacer if none is given.
+        headers: More headers of each request, such as those for a sign-in proxy; no message shows their values.
 
     Attributes:
         url: Label Studio's base URL, without a slash at its end.
-        pacer: What lets requests out.
+        pacer: Lets requests out.
         keep_alive: Whether connections are kept between requests; may be set at any time.
-        outage: Whether Label Studio is away; holds requests back only once it has a limit.
-        sent: How many requests left, by method; exchanges of a token apart, as `refresh`.
+        outage: Whether Label Studio is away; holds requests back only if it has a limit.
+        sent: Number of requests by method; exchanges of a token count as `refresh`.
         first_sent: When the first request left, by the clock; `None` before.
         last_answered: When the last answer came, by the clock; `None` before.
 
     Raises:
-        InvalidAddress: `url` can't be a Label Studio's.
-        Unauthorized: `token` can't be a token.
+        InvalidAddress: `url` is not the address of a Label Studio.
+        Unauthorized: `token` is not a token.
 
     Every method raises `LabelStudioError`: `Rejected`, `Unauthorized`, `Throttled` or `Unsure`.
     """
@@ -167,7 +166,7 @@ class LabelStudio:
         await self._connections.aclose()
 
     def server_time(self) -> datetime | None:
-        """The server's clock by the `Date` of its last answer, carried on by ours; `None` where it gave none."""
+        """The server's time, from the `Date` of its last answer and our clock; `None` if it sent none."""
         if self._date is None or self.last_answered is None:
             return None
         try:
@@ -189,18 +188,18 @@ class LabelStudio:
 
     @property
     def requests_sent(self) -> int:
-        """How many requests left in all."""
+        """Number of requests that were sent."""
         return self.sent.total()
 
     async def version(self) -> Version:
-        """Which Label Studio this is; needs no token. Turns `keep_alive` off where that is faster."""
+        """The release and edition of Label Studio; needs no token. Turns `keep_alive` off if that is faster."""
         reply = await self._read("/api/version/", authorized=False)
         version = reply.parsed(_version)
         self.keep_alive = self.keep_alive and keep_alive_for(version.edition, self.url)
         return version
 
     async def whoami(self) -> User:
-        """Whose token it is."""
+        """The user of the token."""
         return (await self._read("/api/current-user/whoami")).parsed(User.model_validate)
 
     async def project_templates(self) -> list[ProjectTemplate]:
@@ -208,12 +207,12 @@ class LabelStudio:
         return (await self._read("/api/project-templates/")).parsed(_TEMPLATES.validate_python)
 
     async def create_project_template(self, name: str, *, project: int, description: str = "") -> ProjectTemplate:
-        """A project template with the settings of a project, on Enterprise; sent once.
+        """Make a project template from a project, on Enterprise; sent once.
 
         Args:
             name: Its name, 1 to 1000 characters.
-            project: Id of the project that it is taken from.
-            description: For people; empty writes none.
+            project: Id of the project.
+            description: Its description; empty writes none.
         """
         body: dict[str, JSON] = {"name": name, "project_id": project}
         if description:
@@ -221,13 +220,13 @@ class LabelStudio:
         return (await self._once("POST", "/api/project-templates/", body=body)).parsed(ProjectTemplate.model_validate)
 
     async def users(self) -> list[OrganizationMember]:
-        """Everybody of the organisation."""
+        """All users of the organisation."""
         return (await self._read("/api/users/")).parsed(_USERS.validate_python)
 
     async def add_members(self, project_id: int, users: Sequence[int], roles: Mapping[int, str]) -> list[int]:
-        """Make people members of a project, on Enterprise; the ids of those who were skipped.
+        """Add members to a project, on Enterprise; returns the ids of people who were skipped.
 
-        May be sent again: who is a member stays one.
+        May be sent again: adding a member twice changes nothing.
 
         Args:
             project_id: Its id.
@@ -246,11 +245,11 @@ class LabelStudio:
     async def import_tasks(
         self, project_id: int, tasks: list[JSON], *, before: Callable[[], None] = lambda: None
     ) -> Imported:
-        """Import tasks into a project; sent once. On Enterprise they are there once `import_state` says so.
+        """Import tasks into a project; sent once. On Enterprise the import ends when `import_state` says so.
 
         Args:
             project_id: Its id.
-            tasks: What to import.
+            tasks: Tasks to import.
             before: As for `update_project`.
         """
         reply = await self._once(
@@ -263,7 +262,7 @@ class LabelStudio:
         return reply.parsed(Imported.model_validate)
 
     async def import_state(self, project_id: int, number: int) -> ImportState:
-        """What has become of an import, on Enterprise; `Rejected` with status 404 where there is none of this id."""
+        """The state of an import, on Enterprise; `Rejected` with status 404 if there is no such import."""
         return (await self._read(f"/api/projects/{project_id}/imports/{number}/")).parsed(ImportState.model_validate)
 
     async def tasks_page(self, project_id: int, page: int) -> TaskPage:
@@ -280,14 +279,13 @@ class LabelStudio:
         )
 
     async def gallery(self) -> list[GalleryEntry]:
-        """The labelling interfaces that Label Studio's package brings, on both editions (150 kB)."""
+        """The labelling interfaces that ship with Label Studio, on both editions (150 kB)."""
         return (await self._read("/api/templates/")).parsed(Gallery.model_validate).templates
 
     async def interface_faults(self, label_config: str) -> list[str]:
-        """What Label Studio has against a labelling interface; nothing where it would take it.
+        """Label Studio's objections to a labelling interface; empty if it is valid.
 
-        Sent again as a read is, since it writes nothing. A Label Studio that does not have this call is taken to have nothing
-        against it.
+        Repeated like a read, because it writes nothing. If Label Studio doesn't have this call, there are no objections.
         """
         try:
             body = {"label_config": label_config}
@@ -297,7 +295,7 @@ class LabelStudio:
                 return []
             return list(rejected.fields.get("label_config") or [rejected.detail])
         except Unsure as unsure:
-            # A firewall or a fault of the server's own that this one interface sets off: the other rows can be made.
+            # This interface triggers a firewall or an error of the server; the other rows can be made.
             if unsure.status is None or unsure.status in FROM_THE_EDGE:
                 raise
             return [unsure.reason]
@@ -308,7 +306,7 @@ class LabelStudio:
         return (await self._read("/api/workspaces/")).parsed(_WORKSPACES.validate_python)
 
     async def count_projects(self) -> int:
-        """How many projects the user sees; one small request."""
+        """Number of projects that the user sees; one small request."""
         return (await self.list_page(1, page_size=1, fields=("id",))).count
 
     async def list_page(
@@ -321,17 +319,16 @@ class LabelStudio:
         title: str = "",
         ids: Collection[int] = (),
     ) -> ProjectPage:
-        """One page of the projects that the user sees; past the last page an empty one.
+        """One page of the projects that the user sees; empty after the last page.
 
         Args:
             page: Its number, from 1.
-            ordering: Field to order by, `-` before it for descending.
+            ordering: Field to order by; descending with `-` in front.
             page_size: Projects on a page, at most 100.
-            fields: Names the only fields to ask for and keep, which makes a page a fifth as expensive;
-                `LIGHT_FIELDS` is what decisions need. Id, title and date of creation always come. All fields
-                where empty.
-            title: Part of the titles to list, regardless of case; compare titles yourself.
-            ids: The only ids to list.
+            fields: Fields to request, which makes a page a fifth as expensive; decisions need `LIGHT_FIELDS`. Id, title
+                and date of creation always come. Empty requests all fields.
+            title: Text that listed titles contain, regardless of case; compare titles yourself.
+            ids: Ids to list; empty lists all.
         """
         params: dict[str, str | int] = {"page": page, "page_size": page_size, "ordering": ordering}
         if title:
@@ -347,11 +344,11 @@ class LabelStudio:
         return reply.parsed(functools.partial(_page, fields=fields))
 
     async def project(self, project_id: int, *, before: Callable[[], None] = lambda: None) -> Project:
-        """One project with all its settings; `Rejected` with status 404 where there is none of this id.
+        """One project with all its settings; `Rejected` with status 404 if there is no such project.
 
         Args:
             project_id: Its id.
-            before: Called just before the question is sent, each time that it is.
+            before: Called each time just before the request is sent.
         """
         return (await self._read(f"/api/projects/{project_id}/", before=before)).parsed(Project.from_json)
 
@@ -364,7 +361,7 @@ class LabelStudio:
         workspace: int | None,
         before: Callable[[], None] = lambda: None,
     ) -> Project:
-        """The project that the server made from a template, on Enterprise; sent once.
+        """Make a project from a template, on Enterprise; sent once.
 
         Args:
             template_id: Its id.
@@ -381,10 +378,10 @@ class LabelStudio:
         return reply.parsed(Project.from_json)
 
     async def create_project(self, fields: Mapping[str, JSON], *, before: Callable[[], None] = lambda: None) -> Project:
-        """The project that the server made of `fields`; sent once. Unknown fields are dropped silently.
+        """Make a project with `fields`; sent once. The server drops unknown fields silently.
 
         Args:
-            fields: What to make it of.
+            fields: Its settings.
             before: As for `update_project`.
         """
         reply = await self._once(
@@ -400,19 +397,19 @@ class LabelStudio:
         before: Callable[[], None] = lambda: None,
         turn: Turn = Turn.SOON,
     ) -> Project:
-        """The project as it is after `fields` were written; sent once.
+        """Write `fields` to a project, and return it; sent once.
 
         Args:
             project_id: Its id.
             fields: Settings to write.
-            before: Called when the request's turn has come, just before it is sent; what it raises keeps the request back.
-            turn: Before or behind which other requests it goes.
+            before: Called just before the request is sent; if it raises an exception, nothing is sent.
+            turn: The request's place among those that wait.
         """
         reply = await self._once("PATCH", f"/api/projects/{project_id}/", body=fields, before=before, turn=turn)
         return reply.parsed(Project.from_json)
 
     async def delete_project(self, project_id: int, *, before: Callable[[], None] = lambda: None) -> None:
-        """Delete the project and its tasks; sent once. `Rejected` with status 404 where there is none.
+        """Delete the project and its tasks; sent once. `Rejected` with status 404 if there is no such project.
 
         Args:
             project_id: Its id.
@@ -427,7 +424,7 @@ class LabelStudio:
         try:
             return await self._read("/api/projects/", {**params, "include": include})
         except Rejected as error:
-            # For Enterprise the vendor's OpenAPI documents `include` for counters only; whole pages serve as
+            # For Enterprise the vendor's OpenAPI documents `include` for counters only; whole pages work as
             # well.
             if "include" not in error.fields:
                 raise
@@ -447,7 +444,7 @@ class LabelStudio:
         )
 
     async def _repeated(self, attempt: Callable[[], Awaitable[Reply]]) -> Reply:
-        """The reply to a request that may be sent any number of times."""
+        """The reply to a request that may be repeated."""
         waited = 0.0
         tries = 0
         while True:
@@ -463,7 +460,7 @@ class LabelStudio:
                 if tries == READ_TRIES or not error.may_pass:
                     raise
                 if isinstance(error.__cause__, httpx.TimeoutException):
-                    # It took a minute, and whoever waits is to know why.
+                    # It took a minute, so the log says why.
                     logger.warning("%s It is asked again, %d more times at most.", error, READ_TRIES - tries)
                 await self._clock.sleep(spread(READ_BACKOFF * 2 ** (tries - 1), 0.25))
 
@@ -479,7 +476,7 @@ class LabelStudio:
         turn: Turn = Turn.NOW,
         deadline: float | None = None,
     ) -> Reply:
-        """The reply to a request that is sent once; after a 401 once more, if a fresh token may mend it."""
+        """The reply to a request that is sent once; after a 401 once more, if the token can be renewed."""
         deadline = deadline or DEADLINES[method]
         call, answer, header = await self._paced(method, path, params, body, authorized, before, turn, deadline)
         if answer.status_code == 401 and authorized and self._credentials.renewable:
@@ -498,12 +495,12 @@ class LabelStudio:
         turn: Turn,
         deadline: float,
     ) -> tuple[Call, httpx.Response, str]:
-        """What was asked, its answer of whatever status, and the `Authorization` it was asked with."""
+        """The request, its answer of any status, and its `Authorization`."""
         create = turn is Turn.LATER
         async with self.pacer.slot(turn, path), self.outage.passage(create=create):
             try:
                 header = await self._authorization(method, path) if authorized else ""
-                # Last of all: renewing a token takes time, in which what `before` checks may change.
+                # Last, because `before` may check something that changes while a token is renewed.
                 before()
                 call = self._call(method, path, _passwords(body), _from_files(body))
                 answer = await self._exchange(call, params, body, header, deadline)
@@ -521,7 +518,7 @@ class LabelStudio:
         return Call(method, path, (*self._credentials.secrets(), *headers, *secrets), withheld, self.url)
 
     async def _probe(self) -> None:
-        """Ask for what only Label Studio itself can answer; past the pacer, where what waits for the probe holds all places."""
+        """Send a probe that only Label Studio itself can answer, past the pacer, whose places waiting requests hold."""
         method, path = "GET", "/api/current-user/whoami"
         header = await self._authorization(method, path)
         call = self._call(method, path)
@@ -535,7 +532,7 @@ class LabelStudio:
             raise answers.unsure(call, f"the token could not be renewed ({error})", sent=False) from error
 
     async def _refresh(self, token: str) -> str:
-        """An access token for the personal access token; rides in the slot of the request that needs it."""
+        """Exchange the personal access token, within the slot of the request that needs it."""
         call = self._call("POST", "/api/token/refresh/", (token,))
 
         async def attempt() -> Reply:
@@ -562,11 +559,11 @@ class LabelStudio:
         *,
         kind: str = "",
     ) -> httpx.Response:
-        """The whole answer, of whatever status; must be called within a slot."""
+        """The whole answer, of any status; must be called within a slot."""
         headers = {**HEADERS, "connection": "keep-alive" if self.keep_alive else "close"}
         headers |= {name: value.get_secret_value() for name, value in self._headers.items()}
         if call.method == "GET":
-            # What a cache keeps it keeps by the URL: no two of these are the same. Label Studio passes the parameter over.
+            # Caches go by the URL, so each one is different. Label Studio ignores the parameter.
             headers |= NO_CACHE
             params = {**(params or {}), "_": secrets.token_hex(4)}
         if header:
@@ -600,12 +597,12 @@ class LabelStudio:
 
 
 def _encoded(body: Body) -> bytes:
-    """JSON in UTF-8: escapes would make three bytes of two, of every letter beyond ASCII."""
+    """JSON in UTF-8, because escapes would make letters beyond ASCII longer."""
     text = json.dumps(body, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Half a character, as a file of tasks may hold it by an escape.
+        # Half of a surrogate pair, which a file of tasks may hold as an escape.
         return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -613,7 +610,7 @@ def _version(body: JSON) -> Version:
     if not isinstance(body, dict) or "release" not in body:
         raise ValueError("it names no release, so this is hardly Label Studio")
     said = body.get("edition")
-    # Releases before the key was introduced tell their edition by the packages that they list.
+    # Releases without the key show their edition by the packages that they list.
     community = said == Edition.COMMUNITY if said else not any("enterprise" in key.lower() for key in body)
     return Version(release=str(body["release"]), edition=Edition.COMMUNITY if community else Edition.ENTERPRISE)
 
@@ -638,7 +635,7 @@ def _page(body: JSON, fields: Collection[str]) -> ProjectPage:
 
 
 def _from_files(body: Body | None) -> frozenset[str]:
-    """The fields of a body whose values were read from files; all of a body of tasks is."""
+    """The fields of a body whose values come from files; of tasks, the whole body."""
     if isinstance(body, list):
         return frozenset({answers.ALL})
     return frozenset(name for name, value in (body or {}).items() if isinstance(value, FromFile))

@@ -1,7 +1,7 @@
-"""Carries requests to one server, over connections that are kept between them.
+"""Carries requests to one server, and keeps connections between them.
 
-Needs `httpx`, whose transport is called without the client round it: of what that adds (cookies, redirects, hooks, a jar and
-a URL for each), a Label Studio needs nothing but the proxy that the environment names.
+Needs `httpx`, whose transport is used without the client around it: of its features (cookies, redirects, hooks), only the
+proxy of the environment is needed.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import httpx
 
 from label_studio_stencil.labelstudio.environment import proxy_for, ssl_context
 
-#: Seconds for a connection to come about.
+#: Seconds to open a connection.
 CONNECT_TIMEOUT = 10.0
 #: Seconds that an idle connection is kept: less than servers keep theirs, or one would be reused just as it
 #: is closed.
@@ -23,19 +23,19 @@ _LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive
 
 
 class Overdue(httpx.ReadTimeout):
-    """An answer began and did not end within the request's deadline, or none began."""
+    """The whole answer did not come within the request's deadline."""
 
 
 class Connections:
-    """The connections to one server: as many as there are requests at once.
+    """The connections to one server, as many as there are requests at the same time.
 
     Each is a pool of its own. A pool looks at all of its connections for each request, by a system call for every idle one: at
     sixteen at once that was a third of what a request costs (measured on httpx 0.28.1 with httpcore 1.0.9).
 
     Args:
         url: The server.
-        timeout: Seconds without a byte after which an answer is given up.
-        transport: What carries the requests, instead of the network.
+        timeout: Seconds without a byte after which a request fails.
+        transport: Carries the requests instead of the network.
     """
 
     def __init__(self, url: str, timeout: float, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -53,13 +53,13 @@ class Connections:
 
         Args:
             method: Such as `GET`.
-            url: Its query included.
-            headers: All of them.
+            url: The URL with its query.
+            headers: All headers.
             content: The body, if there is one.
             deadline: Seconds for all of it. A server that sends a byte now and then never runs into the other timeout.
 
         Raises:
-            httpx.HTTPError: There is none.
+            httpx.HTTPError: There is no answer.
         """
         request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": self._timeout})
         transport = self._idle.pop() if self._idle else self._another()
@@ -80,7 +80,7 @@ class Connections:
         return answer
 
     async def _drop(self, transport: httpx.AsyncBaseTransport) -> None:
-        """Close a connection that broke: a pool of one may keep it, and then gives out no other (httpcore 1.0.9)."""
+        """Close a connection that broke: a pool of one may keep it and never open another (httpcore 1.0.9)."""
         if transport is self._only:
             self._idle.append(transport)
             return
@@ -89,7 +89,7 @@ class Connections:
             await transport.aclose()
 
     async def aclose(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         for transport in (self._only, *self._all):
             if transport is not None:
                 await transport.aclose()
@@ -101,5 +101,5 @@ class Connections:
         return self._all[-1]
 
     def _verify(self) -> ssl.SSLContext | bool:
-        # Certificates take 20 ms and more to load: not where nothing is encrypted.
+        # Loading certificates takes 20 ms and more, so not without encryption.
         return ssl_context() if self._encrypted or self._proxy else False

@@ -17,28 +17,28 @@ from pydantic import SecretStr
 from label_studio_stencil.labelstudio.address import is_loopback
 from label_studio_stencil.problems import StencilError
 
-#: Variables that name certificates: a file, a folder, and either.
+#: Variables that name certificates: a file, a folder, and a file or folder.
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 #: Headers that go with each request, as JSON or as lines of `Name: value`.
 HEADERS_VARIABLE = "LABEL_STUDIO_HEADERS"
 
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-#: What Stencil itself says in each request.
+#: Headers that Stencil sets itself.
 _OWN_HEADERS = frozenset({"authorization", "connection", "content-length", "content-type", "host", "transfer-encoding"})
 
 
 class BadConnectionSetting(StencilError):
-    """A proxy, a certificate or a header is set to something that can't be used; nothing was sent."""
+    """A proxy, a certificate or a header in the environment can't be used; nothing was sent."""
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for a server; none where the server is on this machine.
+    """The proxy in the environment for a server; `None` if the server is on this machine.
 
     `NO_PROXY` may list hosts, domains, and networks such as `10.0.0.0/8`.
 
     Raises:
-        BadConnectionSetting: The proxy's address can't be one.
+        BadConnectionSetting: The proxy's address is malformed.
     """
     parts = urlsplit(url)
     if is_loopback(url) or proxy_bypass(parts.netloc) or _in_excepted_network(parts.hostname or ""):
@@ -77,7 +77,7 @@ def _in_excepted_network(host: str) -> bool:
 
 
 def ssl_context() -> ssl.SSLContext:
-    """Which certificates are trusted: all that the environment names, else certifi's.
+    """The trusted certificates: those of the environment, else certifi's.
 
     Raises:
         BadConnectionSetting: A file or folder that it names can't be used.
@@ -107,10 +107,10 @@ def headers_in(text: str, *, source: str = HEADERS_VARIABLE) -> dict[str, Secret
 
     Args:
         text: The headers; blank gives none.
-        source: Where they stand, for messages.
+        source: Their source, for messages.
 
     Raises:
-        BadConnectionSetting: They can't be headers. The message shows no value.
+        BadConnectionSetting: They are malformed. The message shows no value.
     """
     return checked_headers(_pairs(text.strip(), source), source=source)
 
@@ -139,7 +139,7 @@ def checked_headers(pairs: Mapping[str, object], *, source: str) -> dict[str, Se
     """Headers that can be sent, by name in lower case.
 
     Raises:
-        BadConnectionSetting: One of them can't. The message shows no value.
+        BadConnectionSetting: One of them can't be sent. The message shows no value.
     """
     headers = {}
     for name, given in pairs.items():

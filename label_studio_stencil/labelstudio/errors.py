@@ -1,15 +1,15 @@
-"""What can go wrong between us and a Label Studio server, in the four kinds that call for different acts.
+"""Errors of requests to Label Studio, in the four kinds that need different reactions.
 
     StencilError
-    ├── InvalidAddress           the URL can't be a server's; nothing was sent
+    ├── InvalidAddress           the URL is not a server's; nothing was sent
     └── LabelStudioError
-        ├── Rejected             the application said no: never send it again as it is
-        ├── Unauthorized         the token is not taken: stop the batch
-        ├── Throttled            asked too fast: everyone waits; for a create it is unsure besides
-        └── Unsure               anything else: it may have been carried out; look before sending again
+        ├── Rejected             the application refused: don't send the same again
+        ├── Unauthorized         the token is not accepted: stop the batch
+        ├── Throttled            too many requests: all wait; a create may have been carried out
+        └── Unsure               anything else: it may have been carried out, so look before sending it again
 
-Every error is one sentence for the user, names the request, passes on the server's own words, and never holds
-a token. All of them survive pickling, since Prefect moves exceptions between processes.
+Every error is one sentence for the user, names the request, quotes the server, and never contains a token. All can be
+pickled, because Prefect moves exceptions between processes.
 """
 
 from collections.abc import Mapping
@@ -25,16 +25,16 @@ ADVICE = (
 
 
 class InvalidAddress(StencilError):
-    """The URL can't be the address of a Label Studio server."""
+    """The URL is not the address of a Label Studio server."""
 
 
 class LabelStudioError(StencilError):
-    """A request to Label Studio did not end well.
+    """A request to Label Studio failed.
 
     Attributes:
-        method: The request's method, such as `POST`; empty where no request was made.
+        method: The request's method, such as `POST`; empty if no request was sent.
         path: The request's path, without its query.
-        status: The answer's status, or `None` where there was no answer.
+        status: The answer's status; `None` if there was no answer.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Rejected(LabelStudioError):
     Attributes:
         detail: The server's sentence.
         fields: The server's sentences about single fields, by field.
-        reference: The id under which the server logged the refusal; empty where it gave none.
-        absent: Whether the server has no such endpoint at all, as Community has none for templates and
+        reference: The id under which the server logged the refusal; empty if it gave none.
+        absent: Whether the server doesn't have the endpoint, as Community has none for templates and
             workspaces.
     """
 
@@ -77,11 +77,11 @@ class Rejected(LabelStudioError):
 
 
 class Unauthorized(LabelStudioError):
-    """The server does not take the token, not even a fresh one, or the token can't be one."""
+    """The server refused the token, even a fresh one, or it is not a token."""
 
 
 class Throttled(LabelStudioError):
-    """The server was asked too fast, or is briefly out of service, and said when to come back.
+    """The server refused because of too many requests, or is briefly out of service, and said how long to wait.
 
     Attributes:
         retry_after: Seconds to wait.
@@ -105,9 +105,9 @@ class Unsure(LabelStudioError):
 
     Attributes:
         reason: What happened, in a few words.
-        sent: `False` where the request certainly was not carried out: it never left, or was refused before.
+        sent: `False` if the request was certainly not carried out: it never left, or was refused before.
             It may be sent again without a look.
-        may_pass: `False` where the next try will end the same way, as with a redirect.
+        may_pass: `False` if the next try will end the same way, as with a redirect.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Reads the whole list of projects in whatever order Label Studio gives it, and checks by number that it is whole.
+"""Reads the whole list of projects in any order, and checks by their number that it is complete.
 
-Looks and plans ask for an order, since the newest projects are all that they need. The contract does not name the orders that a
-server knows, and one that ignores them hides projects from a reader who trusts it. Whether a list was read whole needs no
-order: then there are as many different ids as the server counts.
+Looks and plans request an order, because they only need the newest projects. The contract doesn't say which orders a server
+supports, and a server that ignores the order would hide projects. A complete list needs no order: it has as many different
+ids as the server counts.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,17 +14,17 @@ from label_studio_stencil.labelstudio.errors import Unsure
 from label_studio_stencil.labelstudio.models import Project, ProjectPage
 from label_studio_stencil.problems import StencilError
 
-#: What a look needs of a project; a page with these is a fortieth of a full one (measured on Community 1.23.2).
+#: Fields that a look needs; a page with these is a fortieth of a full one (measured on Community 1.23.2).
 LOOK_FIELDS = ("id", "title", "description", "workspace", "created_at", "task_number")
 
-#: Times that a list is begun again because projects came or went between two pages of it.
+#: How often a list is read again because projects were created or deleted meanwhile.
 MOST_READS = 5
-#: Pages that are asked for side by side.
+#: Pages that are requested at the same time.
 PAGES_AT_ONCE = 16
 
 
 class ListUnusable(StencilError):
-    """The list of projects can't be relied on, so that nothing may be written by what it shows."""
+    """The list of projects is unreliable, so nothing may be written on its basis."""
 
 
 def falls(projects: Sequence[Project]) -> bool:
@@ -38,7 +38,7 @@ def never_held_still(what: str = "projects were made or deleted each time that t
 
 
 def incomplete(shown: Collection[int], count: int) -> ListUnusable:
-    """The error of a list that was read twice without a change, and does not show all that it counts."""
+    """The error of a list that shows fewer projects than it counts, read twice without a change."""
     return ListUnusable(
         f"the project list of this Label Studio counts {count} projects and shows {len(shown)} different ones, each time that "
         "it is read: what it hides would be made a second time. Ask who runs it, or whether a cache or proxy stands before it."
@@ -49,12 +49,12 @@ async def whole_list(label_studio: LabelStudio, fields: Collection[str]) -> tupl
     """All projects, each once, and whether they came newest first.
 
     Args:
-        label_studio: Where.
-        fields: What is asked for of each.
+        label_studio: An open client.
+        fields: Fields to request.
 
     Raises:
-        ListUnusable: The list does not show all that it counts.
-        LabelStudioError: Label Studio did not answer, or the list never held still.
+        ListUnusable: The list shows fewer projects than it counts.
+        LabelStudioError: Label Studio did not answer, or the list kept changing.
     """
     before: tuple[frozenset[int], int] | None = None
     for _ in range(MOST_READS):

@@ -1,7 +1,7 @@
-"""What Label Studio answers with, typed: only what decisions are made of is checked.
+"""Typed answers of Label Studio; only fields that decisions need are checked.
 
-The vendor adds fields faster than clients follow, so unknown ones are kept or passed by, never refused. The
-names and types are those of the vendor's OpenAPI, and of answers measured on Label Studio Community 1.23.2.
+Unknown fields are kept or ignored, because the vendor adds fields often. Names and types are those of the vendor's OpenAPI,
+and of answers measured on Label Studio Community 1.23.2.
 """
 
 import functools
@@ -18,11 +18,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.reasons import reason_of
 
-#: Stands for a date of creation that an answer did not hold: later than any, so that nothing is taken for
+#: Date of creation if the answer has none: later than any, so that nothing counts as
 #: old.
 UNKNOWN_DATE = datetime(9999, 1, 1, tzinfo=UTC)
 
-#: Counters of which any that is above zero means that somebody has begun to work in a project.
+#: Counters; any above zero means that somebody works in the project.
 COUNTERS = (
     "task_number",
     "total_annotations_number",
@@ -34,23 +34,23 @@ COUNTERS = (
     "skipped_annotations_number",
 )
 
-#: Keys of an answer that `Project` holds by name.
+#: Keys of an answer that are attributes of `Project`.
 NAMED = ("id", "title", "description", "workspace", "created_at", "created_by")
 
-#: Fields to list where many projects are listed: all that decisions about a project need.
+#: Fields to request of many projects: all that decisions need.
 LIGHT_FIELDS = (*NAMED, "task_number", "total_annotations_number")
 
 NOTHING: Mapping[str, JSON] = {}
 
-#: What an answer about a project must hold to be decided by. A key that is absent says nothing; one that is empty does.
+#: Keys that an answer must have for a decision. A missing key means nothing; an empty one has a meaning.
 DECISIVE = ("title", "description", "workspace", "tasks")
 
-#: Keys by which an answer may say that a project was archived, and lists show it no more.
+#: Keys that show that a project was archived, so that lists leave it out.
 _ARCHIVED = ("is_archived", "archived", "archived_at")
 
 
 class Edition(StrEnum):
-    """What a server can do: only Enterprise (and Starter Cloud) has templates and workspaces."""
+    """The edition of a server: only Enterprise (and Starter Cloud) has templates and workspaces."""
 
     ENTERPRISE = "Enterprise"
     COMMUNITY = "Community"
@@ -63,28 +63,28 @@ class Resource(BaseModel):
 
 
 class Version(Resource):
-    """Which Label Studio a server is: its release, such as `1.23.2`, and its edition."""
+    """The release of a server, such as `1.23.2`, and its edition."""
 
     release: str
     edition: Edition
 
 
 class User(Resource):
-    """Whose token it is."""
+    """The user of a token."""
 
     id: int
     email: str = ""
 
 
 class OrganizationMember(Resource):
-    """Somebody of the organisation, as `GET /api/users/` tells."""
+    """A user of the organisation, from `GET /api/users/`."""
 
     id: int
     email: str = ""
 
 
 class Added(Resource):
-    """Answer to adding members; who was skipped is not one."""
+    """Answer to adding members, with the ids that were skipped."""
 
     skipped_user_ids: list[int] = []
 
@@ -93,8 +93,8 @@ class Imported(Resource):
     """Answer to an import of tasks.
 
     Attributes:
-        number: Id under which Enterprise carries it out; `None` on Community, which has done so by then.
-        task_count: Tasks that were imported, where that is known.
+        number: Id of the import on Enterprise; `None` on Community, which has carried it out.
+        task_count: Tasks that were imported, if that is known.
     """
 
     number: int | None = Field(default=None, alias="import")
@@ -102,11 +102,11 @@ class Imported(Resource):
 
 
 class ImportState(Resource):
-    """What has become of an import, on Enterprise.
+    """The state of an import, on Enterprise.
 
     Attributes:
         status: `created`, `in_progress`, `failed` or `completed`.
-        error: Why it failed, as far as Label Studio's words can't hold the tasks; empty where it gave no reason.
+        error: Why it failed, without quotes from tasks; empty if there is no reason.
     """
 
     status: str
@@ -119,20 +119,20 @@ class ImportState(Resource):
 
     @property
     def failed(self) -> bool:
-        """Whether it never will be."""
+        """Whether it failed."""
         return self.status == "failed"
 
 
 class Task(Resource):
-    """A task of a project, with what people and models have made of it.
+    """A task of a project, with its annotations and predictions.
 
     Attributes:
-        data: What is shown.
-        meta: What was imported beside it.
-        annotations: All of them.
-        predictions: All of them.
-        drafts: What somebody has begun.
-        draft_exists: Whether there are any.
+        data: Data that is shown.
+        meta: Metadata that was imported with it.
+        annotations: All annotations.
+        predictions: All predictions.
+        drafts: Annotations that somebody has begun.
+        draft_exists: Whether there are drafts.
         comment_count: Comments on it.
     """
 
@@ -151,7 +151,7 @@ class TaskPage(Resource):
 
     Attributes:
         total: Tasks on all pages.
-        tasks: Those of this page.
+        tasks: Tasks of this page.
     """
 
     total: int
@@ -159,7 +159,7 @@ class TaskPage(Resource):
 
 
 class Workspace(Resource):
-    """A place for projects, on Enterprise."""
+    """A workspace, on Enterprise."""
 
     id: int
     title: str
@@ -168,11 +168,11 @@ class Workspace(Resource):
 
 
 class GalleryEntry(Resource):
-    """A labelling interface that Label Studio's package brings; it has no id (measured on Community 1.23.2).
+    """A labelling interface that ships with Label Studio; it has no id (measured on Community 1.23.2).
 
     Attributes:
         title: Its name, unique in the gallery.
-        group: What it is filed under.
+        group: Its group in the gallery.
         config: The labelling interface, in XML.
         type: `community` or `enterprise`.
     """
@@ -198,7 +198,7 @@ def _object(value: object) -> object:
 
 
 class ProjectTemplate(Resource):
-    """What a project is made from, on Enterprise.
+    """A project template, on Enterprise.
 
     The settings are left out of the `repr`, since project settings may hold the password of the task data.
     """
@@ -218,10 +218,10 @@ class ProjectTemplate(Resource):
 
     @property
     def version(self) -> str:
-        """Twelve hex digits that change whenever what the template gives to a project changes.
+        """Twelve hex digits that change with the content of the template.
 
-        Made of the content: whether the server moves `updated_at` when a template is merely used is not
-        documented. The date counts only where no settings came.
+        Based on the content, because it is not documented whether using a template changes `updated_at`. The date counts
+        only if the answer has no settings.
         """
         content = self.model_dump(
             mode="json",
@@ -246,16 +246,15 @@ class Project:
     """A project as the server has it; light, since a batch may hold a hundred thousand.
 
     Attributes:
-        id: The server's number of the project.
-        title: Its title; not unique, and empty where the server has none.
-        description: Its description; empty where the server has none.
+        id: Its id.
+        title: Its title; not unique, and empty if the server has none.
+        description: Its description; empty if the server has none.
         workspace: Id of its workspace; `None` on Community.
-        created_at: When the server says it was created; `UNKNOWN_DATE` where the answer held no date.
+        created_at: Its date of creation; `UNKNOWN_DATE` if the answer has none.
         created_by: Id of the user who created it.
-        tasks: How much work it holds: the largest of the server's `COUNTERS`, 0 where the answer held none.
-        settings: All other keys of the answer as they came; of a listing that was trimmed, those that were
-            asked for.
-        lacks: Names of the attributes (of `DECISIVE`) that the answer did not hold, so that nothing is known of them.
+        tasks: Amount of work in it: the largest of the server's `COUNTERS`, 0 if the answer has none.
+        settings: All other keys of the answer; of a list with selected fields, those that were requested.
+        lacks: Attributes of `DECISIVE` that the answer does not have, so that they are unknown.
             Community has no workspaces, and each of its projects lacks one.
     """
 
@@ -272,15 +271,15 @@ class Project:
 
     @property
     def archived(self) -> bool:
-        """Whether the answer says that the project was archived."""
+        """Whether the project was archived."""
         return any(self.settings.get(key) for key in _ARCHIVED)
 
     @classmethod
     def from_json(cls, answer: JSON, fields: Collection[str] = ()) -> Self:
-        """The project that `answer` describes, with `fields` of its other keys, or all where none are named.
+        """The project in `answer`, with its other keys in `fields`, or all if `fields` is empty.
 
         Raises:
-            ValueError: `answer` is no project: it is no object, or has no `id`.
+            ValueError: `answer` is not a project: it is not an object, or has no `id`.
         """
         if not isinstance(answer, dict):
             raise ValueError(f"a project was expected, not {type(answer).__name__}")  # noqa: TRY004
@@ -299,12 +298,12 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class ProjectPage:
-    """One page of a listing.
+    """One page of a list of projects.
 
     Attributes:
-        count: Projects in all pages; 0 past the last page, where the server tells none.
-        projects: Those of this page.
-        has_next: Whether the server says that there is another page.
+        count: Projects on all pages; 0 after the last page.
+        projects: Projects of this page.
+        has_next: Whether there is another page.
     """
 
     count: int
@@ -321,7 +320,7 @@ def _required_id(answer: dict[str, JSON]) -> int:
 
 def _lacking(answer: dict[str, JSON]) -> tuple[str, ...]:
     counted = any(counter in answer for counter in COUNTERS)
-    # Each is one and the same tuple for a whole listing, as a rule an empty one or Community's.
+    # All projects of a list share the tuple, which is usually empty or Community's.
     return _tuple_of(*(counted if name == "tasks" else name in answer for name in DECISIVE))
 
 
@@ -336,7 +335,7 @@ def _text(answer: dict[str, JSON], key: str) -> str:
 
 
 def _reference(value: JSON) -> int | None:
-    """The id that `value` is or holds: users and workspaces come as a number or as an object."""
+    """The id of a user or workspace, which comes as a number or as an object."""
     if isinstance(value, dict):
         value = value.get("id")
     if isinstance(value, str) and value.isdecimal():

@@ -1,7 +1,7 @@
-"""Notices once for a whole batch that Label Studio is away, and holds everything back until it answers again.
+"""Detects for a whole batch that Label Studio is away, and holds requests back until it answers again.
 
-Each row for itself would send its create into a dead server, and could not tell afterwards whether it was carried out. Needs
-nothing but a clock, which tests turn by hand.
+Otherwise each row would send its create to a dead server, and would not know afterwards whether it was carried out. Needs
+only a clock, which tests set by hand.
 """
 
 import asyncio
@@ -11,37 +11,37 @@ from contextlib import asynccontextmanager
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Unsure
 from label_studio_stencil.labelstudio.pacing import Clock
 
-#: Failures in a row, of whatever requests, after which Label Studio counts as away.
+#: Failures in a row, of any requests, after which Label Studio counts as away.
 MOST_FAILURES = 3
-#: Seconds between two probes: at first, and at most.
+#: Seconds between two probes: first and longest.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-#: Seconds for which an outage is waited for by a batch that is to stop.
+#: Seconds that a stopping batch waits for the end of an outage.
 AT_STOP = 15.0
-#: Answers of what stands before Label Studio while that is away.
+#: Answers of proxies while Label Studio is away.
 FROM_THE_EDGE = frozenset({502, 503, 504})
 
 _SLICE = 5.0
 
 
 class LongOutage(LabelStudioError):
-    """Label Studio was away for longer than is waited for."""
+    """Label Studio was away for longer than the limit."""
 
 
 class Outage:
     """Whether Label Studio is away.
 
-    It is after three failures in a row that came from before it: no connection, no answer in time, a 502, 503 or 504. Then
-    nothing is sent but one probe at a time, 1 to 30 seconds apart. Once a probe is answered, what reads and ends work goes on,
-    and one create goes first: the others follow when it was answered.
+    It counts as away after three failures in a row: no connection, no answer in time, or a 502, 503 or 504 of a proxy. Then
+    only one probe at a time is sent, 1 to 30 seconds apart. Once a probe is answered, requests other than creates go on, and
+    one create goes first: the others follow when it was answered.
 
     Args:
-        clock: What tells the time and sleeps.
-        probe: Asks for something that only Label Studio itself can answer; raises `LabelStudioError` where it does not.
+        clock: The clock.
+        probe: Sends a request that only Label Studio itself can answer; raises `LabelStudioError` if it fails.
 
     Attributes:
-        limit: Seconds for which an outage is waited for; 0 waits for none, and requests fail by themselves.
-        is_hurried: Whether somebody wants the batch to stop, so that an outage is not waited for any longer.
-        tell: Told when an outage begins, and when it is over.
+        limit: Seconds to wait for the end of an outage; with 0, requests fail by themselves.
+        is_hurried: Returns whether the batch has to stop, so that it doesn't wait any longer.
+        tell: Called with a message when an outage begins and when it ends.
     """
 
     def __init__(self, clock: Clock, probe: Callable[[], Awaitable[object]]) -> None:
@@ -62,13 +62,13 @@ class Outage:
     async def passage(self, *, create: bool) -> AsyncIterator[None]:
         """Held while a request is out; entering waits until Label Studio is there.
 
-        What became of the request is to be noted inside.
+        Note the result of the request inside.
 
         Args:
-            create: Whether it is one of those that follow each other after an outage.
+            create: Whether it is a create, which wait for the first one after an outage.
 
         Raises:
-            LongOutage: It was away for too long.
+            LongOutage: Label Studio was away for too long.
         """
         first = await self._entered(create=create)
         try:
@@ -79,11 +79,11 @@ class Outage:
                 first.set_result(None)
 
     def failed(self, reason: str) -> None:
-        """Note that a request came to nothing before Label Studio, and why."""
+        """Note that a request did not reach Label Studio, and why."""
         self._failures += 1
         if not self.limit or self._away:
             return
-        # The create that goes first tells whether it is there again; then the outage goes on.
+        # If the create that goes first fails, the outage goes on.
         if self._first is None and self._failures < MOST_FAILURES:
             return
         if self._first is None:
@@ -93,13 +93,13 @@ class Outage:
 
     def answered(self, *, create: bool = False) -> None:
         """Note that Label Studio itself answered a request."""
-        # While it is away, that is the answer to what was sent before.
+        # While it is away, this is the answer to an earlier request.
         if not self._away:
             self._failures = 0
             self._trial = self._trial and not create
 
     async def _entered(self, *, create: bool) -> asyncio.Future[None] | None:
-        """Wait until a request may leave; what is to be told of its end, where it goes first."""
+        """Wait until a request may leave; returns the event to set at its end, if it goes first."""
         while True:
             while self._away:
                 async with self._probing:
@@ -124,7 +124,7 @@ class Outage:
         except Unsure:
             return
         except LabelStudioError:
-            # It says no, or asks for time: it is there.
+            # A refusal or a request to wait shows that it is there.
             pass
         self._away, self._trial, self._failures = False, True, 0
         self.tell(f"Label Studio answers again, after {self._clock.now() - self._since:.0f} s.")

@@ -1,7 +1,7 @@
-"""Why Label Studio did not take tasks, without the tasks themselves.
+"""Extracts why Label Studio rejected tasks, without quoting the tasks.
 
-Its words about a task end in the task, and quote the value that does not fit. So only what is known to come from the labelling
-configuration is passed on (words measured on Label Studio Community 1.23.2); everything else is withheld.
+Its messages end in the task, and quote the value that does not fit. So only known parts that come from the labelling
+configuration are passed on (measured on Label Studio Community 1.23.2).
 """
 
 import re
@@ -15,12 +15,12 @@ _WRONG_TYPE = re.compile(
 )
 _OTHER = re.compile(_AT_ITEM)
 
-#: Instead of words that may hold what was sent.
+#: Replaces a reason that may quote tasks.
 WITHHELD = "the server's words are withheld, since they may quote what was sent"
 
 
 def reason_of(words: str) -> str:
-    """What may be told of Label Studio's words about tasks: which of them, and which key of its data."""
+    """The part of Label Studio's reason that may be shown: the index of the task, and the key of its data."""
     missing = _MISSING.match(words)
     if missing:
         return f'task {int(missing[1]) + 1} lacks "{missing[2]}", which the labelling configuration shows'
