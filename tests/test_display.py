@@ -96,3 +96,14 @@ def test_the_hint_of_many_problems_is_shown_once(capsys: pytest.CaptureFixture[s
         "sheet.csv: line 4, column title: the title is long. [title-too-long]",
         "  hint: Use `--long-titles cut`.",
     ]
+
+
+def test_on_a_terminal_a_report_ends_after_some_rows_and_a_list_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    display = Display()
+    display.report(report(*(row(line) for line in range(2, 102)), dry_run=True))
+    assert terminal.getvalue().splitlines()[-1].startswith("... and 60 more rows; --json shows all")
+    assert terminal.getvalue().count("would be created") == 1 + 40
+    display.table(("code",), [(str(number),) for number in range(100)])
+    assert terminal.getvalue().splitlines()[-1].strip() == "99"

@@ -72,7 +72,7 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         elif options.output:
             display.note(f"results.csv and failed.csv are in {options.output}")
         elif not report.ok:
-            display.note("--output DIR writes the rows that need attention to failed.csv, to be mended and run again.")
+            display.note("--output DIR writes the rows that need attention to failed.csv, to correct and run again.")
     return display.code
 
 

@@ -22,7 +22,7 @@ from label_studio_stencil.redaction import redact, visible
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 from label_studio_stencil.report.report import Report
 
-#: Rows that a table on the terminal shows; in a pipe it has all.
+#: Rows of a report that the terminal shows; in a pipe there are all.
 MOST_ROWS = 40
 _EVERY = 0.2
 #: Version of the documents of `--json`: it grows when a key changes its meaning or is gone. Keys may be added without.
@@ -109,8 +109,8 @@ class Display:
             sys.stdout.write(f"{',' if number else '['}\n{_as_json(row)}".replace("\n", "\n    "))
         sys.stdout.write(("\n  ]" if report.rows else "[]") + end + "\n")
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table at a terminal, of at most `MOST_ROWS` rows; in a pipe a line for each row, its cells separated by tabs."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, most: int | None = None) -> None:
+        """A table at a terminal, of at most so many rows; in a pipe a line for each row, its cells separated by tabs."""
         if self.machine:
             return
         if not self._out.is_terminal:
@@ -118,11 +118,11 @@ class Display:
                 sys.stdout.write("\t".join(map(_one_line, row)) + "\n")
             return
         table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-        for row in rows[:MOST_ROWS]:
+        for row in rows[:most]:
             table.add_row(*(_one_line(cell) for cell in row))
         self._out.print(table, soft_wrap=False)
-        if len(rows) > MOST_ROWS:
-            self.say(f"... and {counted(len(rows) - MOST_ROWS, 'more row')}; --json shows all, and so does a pipe.")
+        if most is not None and len(rows) > most:
+            self.say(f"... and {counted(len(rows) - most, 'more row')}; --json shows all, and so does a pipe.")
 
     def problems(self, sheet: str, problems: Sequence[Problem], notes: Sequence[str] = ()) -> None:
         """What is wrong with a sheet, and how it was read, for a person or a machine."""
@@ -162,6 +162,7 @@ class Display:
             self.table(
                 ("line", "outcome", "title", "workspace", "project", "details"),
                 [_cells(row, dry_run=report.dry_run) for row in rows],
+                most=MOST_ROWS,
             )
         if not report.dry_run:
             self._notes(report)

@@ -5,7 +5,7 @@ import asyncio
 
 from label_studio_stencil.api import PlanOptions, label_studio_of
 from label_studio_stencil.cli.commands import chosen_options
-from label_studio_stencil.cli.display import Display
+from label_studio_stencil.cli.display import MOST_ROWS, Display
 from label_studio_stencil.cli.interrupts import INTERRUPTED, Interrupts
 from label_studio_stencil.problems import counted
 from label_studio_stencil.removal.removal import STOPPED, Removal
@@ -52,7 +52,7 @@ def _show(report: RemovalReport, display: Display, *, files_elsewhere: bool) -> 
     order = list(RemovalOutcome)
     rows = sorted(report.rows, key=lambda row: (order.index(row.outcome), row.line))
     if rows:
-        display.table(("line", "outcome", "title", "project", "why"), [_cells(row) for row in rows])
+        display.table(("line", "outcome", "title", "project", "why"), [_cells(row) for row in rows], most=MOST_ROWS)
     if files_elsewhere and any(row.code in _FILE_CODES for row in report.rows):
         display.say("Files that rows name are looked for beside the results: --folder names the folder of the sheet.")
     display.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.label_studio})")

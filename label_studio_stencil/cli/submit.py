@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from label_studio_stencil.cli.commands import chosen_options
-from label_studio_stencil.cli.display import Display, Progress
+from label_studio_stencil.cli.display import MOST_ROWS, Display, Progress
 from label_studio_stencil.cli.interrupts import INTERRUPTED
 from label_studio_stencil.files import PERSON, STANDARD_INPUT, read
 from label_studio_stencil.options import RunOptions
@@ -97,7 +97,7 @@ async def _submit(
         bad = {outcome.value for outcome in Outcome if not outcome.ok}
         rows = report.problems or [row for row in report.rows if row.get("outcome") in bad]
         if rows:
-            display.table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows])
+            display.table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows], most=MOST_ROWS)
         display.say(f"{report.state}: {report.message}")
     if report.counts:
         completed = report.state in ("Completed", "CompletedWithFailures")

@@ -14,7 +14,7 @@ from label_studio_stencil.cli.display import Display
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Options
 from label_studio_stencil.plans.targets import check, filled_by
-from label_studio_stencil.problems import Problem, StencilError, shown
+from label_studio_stencil.problems import Problem, StencilError, grouped, shortened, shown
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.titles import LONGEST_TITLE
 from label_studio_stencil.sheet.sources import read_sheet
@@ -86,7 +86,7 @@ def show(chosen: argparse.Namespace, display: Display) -> int:
 
 def _one_line(value: object) -> str:
     text = " ".join(str(value).split())
-    return text if len(text) <= 100 else text[:99] + "…"
+    return shortened(text, 100)
 
 
 def preview(chosen: argparse.Namespace, display: Display) -> int:
@@ -127,8 +127,13 @@ def _filled(template: Template, values: Mapping[str, object]) -> Template:
 
 def _without(problems: Sequence[Problem], template: Template) -> Template:
     if problems:
-        raise TemplateUnusable("; ".join(str(problem) for problem in problems))
+        raise _unusable(problems)
     return template
+
+
+def _unusable(problems: Sequence[Problem]) -> TemplateUnusable:
+    hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+    return TemplateUnusable("; ".join(each.without_hint for each in grouped(problems)), hint=" ".join(hints))
 
 
 def _values(given: Sequence[str]) -> dict[str, object]:
@@ -216,5 +221,5 @@ def _read(reference: str) -> Template:
 
 def _usable(found: Template | Problem) -> Template:
     if isinstance(found, Problem):
-        raise TemplateUnusable(str(replace(found, column=None)))
+        raise _unusable([replace(found, column=None)])
     return found
