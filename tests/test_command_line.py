@@ -254,7 +254,10 @@ def test_each_document_has_the_keys_of_its_schema(stencil: Stencil, tmp_path: Pa
     """A key that is renamed or gone breaks scripts: then `SCHEMA` grows, and docs/command-line.md says so."""
     rows = {"stdin": "title\nOne of one\n"}
     sheet = ("-", *DEFAULTS)
-    report = "sheet label_studio edition sandbox batch mode dry_run started seconds requests counts ok stopped notes"
+    report = (
+        "sheet label_studio edition sandbox batch mode dry_run started seconds planning_seconds requests retries pauses "
+        "paused_seconds counts ok stopped notes"
+    )
     row = "line title workspace outcome project_id project_url attempts seconds error_code error steps changes"
     documents: list[tuple[str, tuple[str, ...], dict[str, str], str, str]] = [
         ("rows", ("plan", *sheet), rows, f"{report} output_error rows", row),

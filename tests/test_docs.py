@@ -1,8 +1,12 @@
 """The documentation names what there is, and its links lead somewhere."""
 
+import contextlib
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 
@@ -82,23 +86,77 @@ def test_every_column_of_its_own_is_explained() -> None:
     assert [name for name in OWN_COLUMNS if f"`{name}`" not in page] == []
 
 
-def test_the_readme_shows_what_its_commands_print(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_readme_shows_what_its_commands_print(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     readme = text("README.md")
+    (folder / "sheet.csv").write_text(readme.split("```csv\n")[1].split("```")[0], encoding="utf-8")
+    shown = [step for step in steps("README.md") if "--sandbox" in step[0] or step[0].startswith("cat")]
+    assert len(shown) == 4
+    for command, output in shown:
+        printed = carried_out(command, output, capfd)
+        assert sorted(unvarying(printed)) == sorted(unvarying(output)), command
+
+
+def test_the_first_steps_print_what_they_are_shown_to_print(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shown = steps("docs/get-started.md", section="Try it without a Label Studio") + steps(
+        "docs/command-line.md", section="Help"
+    )
+    assert [command.split()[:2] for command, _ in shown if command.startswith("stencil")] == [
+        ["stencil", verb] for verb in ("init", "check", "plan", "create", "create", "plan", "--help")
+    ]
+    monkeypatch.setattr("sys.stdout", Terminal(sys.stdout))
+    for command, output in shown:
+        printed = carried_out(command, output, capfd)
+        # A table at a terminal fills its columns with blanks.
+        assert [line.rstrip() for line in unvarying(printed)] == unvarying(output), command
+
+
+class Terminal:
+    """Standard output as if it were a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def isatty(self) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, a sandbox of its own, and a wide terminal."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STENCIL_SANDBOX_DATA", str(tmp_path / "sandbox.sqlite3"))
-    (tmp_path / "sheet.csv").write_text(readme.split("```csv\n")[1].split("```")[0], encoding="utf-8")
-    (tmp_path / "wrong.csv").write_text(readme.split("$ cat wrong.csv\n")[1].split("$")[0], encoding="utf-8")
-    blocks = [block.split("```")[0] for block in readme.split("```console\n")[1:3]]
-    shown = [step.partition("\n") for block in blocks for step in block.split("$ ")[1:] if step.startswith("stencil ")]
-    assert len(shown) == 3
-    for command, _, output in shown:
-        main(command.split()[1:])
-        printed = capfd.readouterr()
-        assert sorted(unvarying(printed.err + printed.out)) == sorted(unvarying(output))
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return tmp_path
+
+
+def steps(page: str, *, section: str = "") -> list[tuple[str, str]]:
+    """The commands of a page, each with the output that is shown."""
+    part = text(page).partition(f"\n## {section}\n")[2].partition("\n## ")[0] if section else text(page)
+    blocks = [block.split("```")[0] for block in part.split("```console\n")[1:]]
+    found = [step.partition("\n") for block in blocks for step in f"\n{block}".split("\n$ ")[1:]]
+    return [(command, output) for command, _, output in found]
+
+
+def carried_out(command: str, output: str, capfd: pytest.CaptureFixture[str]) -> str:
+    """What a command prints; a file that `cat` shows is made where it is not there."""
+    words = shlex.split(command, comments=True)
+    if words[0] == "cat":
+        path = Path(words[1])
+        if not path.exists():
+            path.write_text(output.rstrip() + "\n", encoding="utf-8")
+        return path.read_text(encoding="utf-8")
+    with contextlib.suppress(SystemExit):
+        main(words[1:])
+    printed = capfd.readouterr()
+    return printed.err + printed.out
 
 
 def unvarying(output: str) -> list[str]:
-    """The lines, without seconds and ports, which differ each time."""
-    return re.sub(r"\d+\.\d s|:\d{4,5}\b", "", output).split("\n")
+    """The lines, without seconds and ports, which differ each time, and without bold letters."""
+    return re.sub(r"\d+\.\d s|:\d{4,5}\b|\x1b\[[0-9;]*m", "", output).rstrip("\n").split("\n")
