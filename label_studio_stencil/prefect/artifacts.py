@@ -28,7 +28,8 @@ SUMMARY_KEY = "stencil-summary"
 ROWS_KEY = "stencil-rows"
 PROGRESS_KEY = "stencil-progress"
 PROBLEMS_KEY = "stencil-problems"
-_KINDS = (SUMMARY_KEY, ROWS_KEY, PROGRESS_KEY, PROBLEMS_KEY)
+FAILED_KEY = "stencil-failed"
+_KINDS = (SUMMARY_KEY, ROWS_KEY, PROGRESS_KEY, PROBLEMS_KEY, FAILED_KEY)
 
 #: Rows of a table artifact at most; the files hold all.
 MOST_ROWS = 1000
@@ -85,7 +86,7 @@ async def show_report(report: Report, about_run: str = "") -> None:
     """
     async with asyncio.timeout(LONGEST_CALL):
         await _show_summary(report, about_run)
-        key = key_of(ROWS_KEY, _host(report))
+        key = key_of(ROWS_KEY, host_of_report(report))
         await acreate_table_artifact(report.table(MOST_ROWS), key=key, description=_title(report))
 
 
@@ -94,7 +95,7 @@ async def _show_summary(report: Report, about_run: str) -> None:
     async with get_client() as client:
         await client.create_artifact(
             ArtifactCreate(
-                key=key_of(SUMMARY_KEY, _host(report)),
+                key=key_of(SUMMARY_KEY, host_of_report(report)),
                 type="markdown",
                 description=_title(report),
                 data=markdown_summary(report, run=about_run),
@@ -108,7 +109,8 @@ async def _show_summary(report: Report, about_run: str) -> None:
         )
 
 
-def _host(report: Report) -> str:
+def host_of_report(report: Report) -> str:
+    """Return the host in the keys of a report's artifacts."""
     return "sandbox" if report.sandbox else host_of(report.label_studio)
 
 

@@ -32,6 +32,7 @@ from label_studio_stencil.prefect.lifecycle import (
     without_tags,
 )
 from label_studio_stencil.prefect.logs import log_plan, log_report, set_up_logs, with_quiet_tasks
+from label_studio_stencil.prefect.outputs import check_lasting_output
 from label_studio_stencil.prefect.parameters import (
     asker_of,
     checked_parameters,
@@ -54,7 +55,7 @@ from label_studio_stencil.prefect.tasks import (
     sweep,
 )
 from label_studio_stencil.problems import InvalidSheet, StencilError
-from label_studio_stencil.report.files import OutputUnwritable, check_output
+from label_studio_stencil.report.files import OutputUnwritable
 from label_studio_stencil.report.report import Report
 
 
@@ -129,7 +130,7 @@ async def create_projects(given: Parameters) -> Report:
     source = one_source(given.sheet, given.csv_text, given.rows)
     name = source_name({"sheet": given.sheet, "rows": given.rows})
     if given.output:
-        check_output(given.output, asker_of("output"))
+        await check_lasting_output(given.output, asker_of("output"))
     # Without the rows, through which Prefect would walk.
     options = Options(**given.model_dump(include=set(Options.model_fields)))
     checked = await uninterrupted(load_sheet(opaque(source), name, options, asker_of("sheet")))

@@ -30,11 +30,12 @@ from label_studio_stencil.labelstudio.errors import Throttled, Unsure
 from label_studio_stencil.options import Options
 from label_studio_stencil.plans.targets import Checked, check
 from label_studio_stencil.policy import Retries
-from label_studio_stencil.prefect.artifacts import show_report
+from label_studio_stencil.prefect.artifacts import host_of_report, show_report
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
 from label_studio_stencil.prefect.history import about_run
 from label_studio_stencil.prefect.instance import open_instance
 from label_studio_stencil.prefect.interruption import cancelled_in_order
+from label_studio_stencil.prefect.outputs import show_failed_rows
 from label_studio_stencil.prefect.parameters import Source, asker_of
 from label_studio_stencil.prefect.states import message_of
 from label_studio_stencil.problems import StencilError
@@ -186,12 +187,13 @@ async def save_results(report: Report, output: str, asker: Asker = PERSON) -> Re
 @task(task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 @cancelled_in_order
 async def publish_report(report: Report) -> None:
-    """Show the summary and the rows of a batch as artifacts.
+    """Show the summary and the rows of a batch as artifacts, and those that need attention as a sheet to copy.
 
     Raises:
         TimeoutError: Prefect's server does not take them.
     """
-    await show_report(report, await about_run(report))
+    about = [await show_failed_rows(report, host_of_report(report)), await about_run(report)]
+    await show_report(report, "\n\n".join(filter(None, about)))
 
 
 @task(task_run_name="{title}", **_OF_ROWS)

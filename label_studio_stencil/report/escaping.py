@@ -50,6 +50,13 @@ def defused(text: str, length: int) -> str:
     return _SYNTAX.sub("\\g<0>\u2060", cut(text, length))
 
 
+def fenced(text: str) -> str:
+    """The text as a code block of Markdown, which nothing in it can end."""
+    lines = _UNSHOWABLE.sub(lambda found: found[0] if found[0] in "\n\t" else "\ufffd", text.replace("\r\n", "\n"))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", lines)), default=0))
+    return f"{fence}\n{lines.rstrip(chr(10))}\n{fence}"
+
+
 def web_address(url: str) -> str:
     """The URL with unusual characters percent-encoded; empty if it is not an http or https URL."""
     try:

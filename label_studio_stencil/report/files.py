@@ -69,11 +69,24 @@ def failed_csv(report: Report) -> str:
     It means the same in any folder: texts replace the files that cells named. Passwords are not masked, because the mask
     would be sent to Label Studio in their place. Without such rows the sheet is only a header.
     """
+    return _failed_csv(report, lambda _, cell: cell)
+
+
+def _failed_csv(report: Report, show: Callable[[str, object], object]) -> str:
     columns = report.input_columns
     cells = (row.cells if row.again is None else row.again for row in report.needs_attention)
-    rows = ([cell_text(found.get(name)) for name in columns] for found in cells)
+    rows = ([cell_text(show(name, found.get(name))) for name in columns] for found in cells)
     # A single column shows no separator, and is read as if it were a comma.
     return _csv(columns, rows, report.separator if len(columns) > 1 else ",")
+
+
+def shareable_failed_csv(report: Report) -> str | None:
+    """`failed.csv` for a page that others see; `None` if its cells hold passwords or signed addresses.
+
+    A mask in their place would be sent to Label Studio when the rows are run again.
+    """
+    text = failed_csv(report)
+    return text if redact(_failed_csv(report, masked_cell)) == text else None
 
 
 def check_output(output: str, asker: Asker = PERSON) -> None:

@@ -154,3 +154,13 @@ async def test_a_run_goes_on_to_its_end_when_its_worker_alone_is_killed(deployed
     async with get_client() as client:
         os.kill(parent_of(pid_of(await client.read_flow_run(run.id))), signal.SIGKILL)
     assert message_of(await ended(run)) == f"Completed: {ROWS} rows: {ROWS} created"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+async def test_an_output_that_a_worker_would_delete_is_refused_before_the_first_write(sandbox: Sandbox) -> None:
+    run = await ended(await started(ON_DEMAND, csv_text="title\nFirst\n", output="results", **ROW))
+    assert message_of(run).startswith(
+        "Failed: Results can't be written to results: a worker deletes the working folder"
+    )
+    assert projects(sandbox) == []

@@ -203,3 +203,23 @@ async def test_steps_are_done_and_reported_in_a_task_run_of_their_own(sandbox: S
     assert [row.steps for row in report.rows] == ["published", ""]
     names = [each.name for each in await task_runs(await latest_run(), "steps")]
     assert names.count("steps") == 1
+
+
+async def test_rows_that_need_attention_are_an_artifact_to_copy_from(broken_row: list[dict[str, Any]]) -> None:
+    broken_row[1]["description"] = "=1+1 ```"
+    await create_projects(rows=broken_row, fail_when="never")
+    found = await artifacts(await latest_run())
+    text = found["stencil-failed"].data
+    assert "Project 0001" in text
+    assert "'=1+1 ```" in text
+    assert "````\n" in text
+    assert "Project 0000" not in text
+    assert "stencil-failed-127-0-0-1-" in found["stencil-summary"].data
+
+
+async def test_rows_with_passwords_are_no_artifact(broken_row: list[dict[str, Any]]) -> None:
+    broken_row[1]["overrides"] = {"model_version": "nope", "task_data_password": "hunter2hunter2"}
+    await create_projects(rows=broken_row, fail_when="never")
+    found = await artifacts(await latest_run())
+    assert "stencil-failed" not in found
+    assert "set `output`" in found["stencil-summary"].data

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from label_studio_stencil.problems import StencilError
-from label_studio_stencil.report.files import OutputUnwritable, check_output, failed_csv, results_csv, write_results
+from label_studio_stencil.report.files import (
+    OutputUnwritable,
+    check_output,
+    failed_csv,
+    results_csv,
+    shareable_failed_csv,
+    write_results,
+)
 from label_studio_stencil.report.markdown import markdown_summary
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import ADDED_COLUMNS, FOLDER_COLUMN
@@ -117,6 +124,15 @@ def test_passwords_are_shown_nowhere_and_kept_in_failed_csv(cells: dict[str, obj
     shown = [results_csv(batch), markdown_summary(batch), batch.table(), batch.to_json(), batch.to_frame().to_dict()]
     assert "hunter2" not in str(shown)
     assert "hunter2" in failed_csv(batch)
+    assert shareable_failed_csv(batch) is None
+
+
+def test_failed_csv_is_shared_with_its_formulas_guarded_and_not_with_a_signed_address() -> None:
+    harmless = report(row(2, Outcome.FAILED, cells={"title": "=1+1", "x": "a"}))
+    assert shareable_failed_csv(harmless) == failed_csv(harmless)
+    assert "'=1+1" in failed_csv(harmless)
+    signed = {"title": "A", "x": "https://me:hunter2@files.example/a.json"}
+    assert shareable_failed_csv(report(row(2, Outcome.FAILED, cells=signed))) is None
 
 
 @pytest.mark.parametrize("cells", SECRETS[:5], ids=range(5))

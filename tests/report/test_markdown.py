@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from label_studio_stencil.problems import Problem, grouped
-from label_studio_stencil.report.escaping import cut, defused, escape, web_address
+from label_studio_stencil.report.escaping import cut, defused, escape, fenced, web_address
 from label_studio_stencil.report.markdown import MOST_BYTES, markdown_summary, problem_table
 from label_studio_stencil.report.outcomes import Change, Outcome
 from tests.report.reports import report, row
@@ -206,3 +206,11 @@ def test_problems_are_harmless_in_their_table_and_bounded() -> None:
     assert len(json.dumps(table)) <= MOST_BYTES
     for cell in (str(cell) for each in table for cell in each.values()):
         assert not re.search(r"\]\(|<[a-z]|[\x00-\x1f]", cell)
+
+
+@given(st.text(max_size=60) | st.text(alphabet="`~ \n\r<>ab", max_size=60))
+@example("```\n<img src=x>")
+@example("`````")
+def test_a_fenced_text_is_one_code_block_and_nothing_else(text: str) -> None:
+    (block,) = PARSER.parse(fenced(text))
+    assert block.type == "fence"
