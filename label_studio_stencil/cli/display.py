@@ -235,7 +235,7 @@ def _not_reached(row: RowReport) -> bool:
 def _cells(row: RowReport, *, dry_run: bool) -> tuple[str, ...]:
     project = "" if row.project_id is None else str(row.project_id)
     details = as_typed(f"{row.error} [{row.error_code}]") if row.error else "; ".join(map(str, row.changes))
-    return (str(row.line), row.outcome.told(dry_run=dry_run), row.title, row.workspace, project, details)
+    return (str(row.line), row.outcome.shown(dry_run=dry_run), row.title, row.workspace, project, details)
 
 
 def _one_line(text: str) -> str:

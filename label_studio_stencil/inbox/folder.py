@@ -146,16 +146,16 @@ class Inbox:
             InboxUnusable: It can't be moved.
             OutputUnwritable: Its results can't be written.
         """
-        outcome, told = outcome_of(result)
+        outcome, message = outcome_of(result)
         if outcome is SheetOutcome.LEFT:
-            return Handled(sheet.name, outcome, told)
+            return Handled(sheet.name, outcome, message)
         change = self.change(sheet)
         if change is not None:
-            return Handled(sheet.name, change, told)
+            return Handled(sheet.name, change, message)
         folder = self._new_folder(outcome, sheet.name, at or datetime.now(UTC))
         self._write(folder, result)
         self._move(sheet, folder)
-        return Handled(sheet.name, outcome, told, f"{self.name}/{folder}")
+        return Handled(sheet.name, outcome, message, f"{self.name}/{folder}")
 
     def _look(self, name: str) -> WaitingSheet | None:
         found = self._folder.entry(name)

@@ -35,18 +35,18 @@ class Handled:
     Attributes:
         name: The sheet.
         outcome: Its outcome.
-        told: The report's sentence, or why there is none; empty if it was not run.
+        message: The report's sentence, or why there is none; empty if it was not run.
         folder: The folder with the sheet and its results; empty if it was not moved.
     """
 
     name: str
     outcome: SheetOutcome
-    told: str = ""
+    message: str = ""
     folder: str = ""
 
     def __str__(self) -> str:
         """One line for the log."""
-        return visible("; ".join(filter(None, (f"{self.name}: {self.outcome}", self.told, self.folder))))
+        return visible("; ".join(filter(None, (f"{self.name}: {self.outcome}", self.message, self.folder))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class SheetsLeft(StencilError):
 
     def __init__(self, poll: Poll) -> None:
         self.poll = poll
-        reasons = [visible(f"{sheet.name}: {sheet.told}") for sheet in poll.of(SheetOutcome.LEFT)]
+        reasons = [visible(f"{sheet.name}: {sheet.message}") for sheet in poll.of(SheetOutcome.LEFT)]
         super().__init__("\n  ".join([poll.sentence, *reasons]))
 
 

@@ -49,13 +49,13 @@ def results_csv(report: Report) -> str:
     double them. Passwords are masked. In a dry run the outcome reads `would be created`.
     """
     columns = report.input_columns
-    told = {outcome: outcome.told(dry_run=report.dry_run) for outcome in Outcome}
+    shown = {outcome: outcome.shown(dry_run=report.dry_run) for outcome in Outcome}
     shows = [(name, _shown_text(name)) for name in columns]
     folder = guard(report.folder)
     rows = (
         [
             *[show(row.cells.get(name)) for name, show in shows],
-            *[guard(value) if type(value) is str else value for value in added_values(row, told[row.outcome])],
+            *[guard(value) if type(value) is str else value for value in added_values(row, shown[row.outcome])],
             folder,
         ]
         for row in report.rows

@@ -29,7 +29,7 @@ _ATTENTION_BYTES = 80_000
 _PROJECTS_BYTES = 40_000
 _UPDATES_BYTES = 25_000
 _NOTES_BYTES = 25_000
-#: Codes whose remedies are told at most.
+#: Most codes whose remedies are shown.
 _CODES = 10
 
 
@@ -81,7 +81,7 @@ def markdown_summary(report: Report, limit: int = ROWS_NEED_ATTENTION, *, run: s
 
 def _counts(report: Report) -> str:
     lines = [
-        f"| {outcome.told(dry_run=report.dry_run)} | {count} |" for outcome, count in report.counts.items() if count
+        f"| {outcome.shown(dry_run=report.dry_run)} | {count} |" for outcome, count in report.counts.items() if count
     ]
     return "\n".join(["| outcome | rows |", "| :-- | --: |", *lines, f"| all | {len(report.rows)} |"])
 
@@ -130,8 +130,8 @@ def _attention_line(row: RowReport) -> str:
 def _what_to_do(report: Report) -> str:
     """What each of the errors asks for, once."""
     codes = dict.fromkeys(row.error_code for row in report.needs_attention)
-    told = [f"- `{code}`: {escape(CODES[code].remedy, _NOTE_LENGTH)}" for code in codes if code in CODES]
-    return "\n".join(["What to do:", "", *told[:_CODES]]) if told else ""
+    remedies = [f"- `{code}`: {escape(CODES[code].remedy, _NOTE_LENGTH)}" for code in codes if code in CODES]
+    return "\n".join(["What to do:", "", *remedies[:_CODES]]) if remedies else ""
 
 
 def _updates(report: Report) -> str:
@@ -154,7 +154,7 @@ def _projects(report: Report) -> str:
     if not rows:
         return ""
     lines = (
-        f"| {row.line} | {_title(row)} | {_project(row)} | {row.outcome.told(dry_run=report.dry_run)} |"
+        f"| {row.line} | {_title(row)} | {_project(row)} | {row.outcome.shown(dry_run=report.dry_run)} |"
         for row in rows[:ROWS_WELL]
     )
     shown = _within(_PROJECTS_BYTES, lines)

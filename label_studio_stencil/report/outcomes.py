@@ -45,7 +45,7 @@ class Outcome(StrEnum):
         """Whether Label Studio was changed."""
         return self in _WRITTEN
 
-    def told(self, *, dry_run: bool) -> str:
+    def shown(self, *, dry_run: bool) -> str:
         """The outcome as text; in a dry run `would be created` instead of `created`."""
         return f"would be {self}" if dry_run and self.written else self.value
 

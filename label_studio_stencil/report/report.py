@@ -154,13 +154,13 @@ class Report:
             return self
         wrote = {(row.line, row.workspace, row.title): row.outcome for row in earlier.rows if row.outcome.written}
 
-        def told(row: RowReport) -> RowReport:
+        def merged(row: RowReport) -> RowReport:
             outcome = wrote.get((row.line, row.workspace, row.title))
             return replace(row, outcome=outcome) if outcome and row.outcome.ok else row
 
         return replace(
             self,
-            rows=[told(row) for row in self.rows],
+            rows=[merged(row) for row in self.rows],
             started=earlier.started,
             seconds=earlier.seconds + self.seconds,
             requests=earlier.requests + self.requests,
@@ -228,7 +228,7 @@ class Report:
             "line": row.line,
             "title": defused(row.title, TABLE_TITLE_LENGTH),
             "workspace": defused(row.workspace, TABLE_TITLE_LENGTH),
-            "outcome": row.outcome.told(dry_run=self.dry_run),
+            "outcome": row.outcome.shown(dry_run=self.dry_run),
             "project": web_address(row.project_url) or row.project_id,
             "attempts": row.attempts,
             "seconds": round(row.seconds, 3),

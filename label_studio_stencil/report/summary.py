@@ -21,7 +21,7 @@ def sentence(rows: Sequence[RowReport], *, dry_run: bool, stopped: str = "") -> 
     """One line: `27 rows: 24 created, 1 exists, 2 failed (line 7, line 19)`."""
     counts = count_outcomes(rows)
     parts = [
-        f"{count} {outcome.told(dry_run=dry_run)}" + ("" if outcome.ok else f" ({_lines(rows, outcome)})")
+        f"{count} {outcome.shown(dry_run=dry_run)}" + ("" if outcome.ok else f" ({_lines(rows, outcome)})")
         for outcome, count in counts.items()
         if count
     ]
@@ -33,7 +33,7 @@ def sentence(rows: Sequence[RowReport], *, dry_run: bool, stopped: str = "") -> 
 
 def counts_text(counts: Mapping[Outcome, int], *, dry_run: bool) -> str:
     """`27 rows: 24 created, 3 failed`."""
-    parts = [f"{counts[each]} {each.told(dry_run=dry_run)}" for each in Outcome if counts.get(each)]
+    parts = [f"{counts[each]} {each.shown(dry_run=dry_run)}" for each in Outcome if counts.get(each)]
     return f"{_rows(sum(counts.values()))}: {', '.join(parts) or 'nothing to do'}"
 
 
