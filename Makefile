@@ -59,7 +59,7 @@ test-all: $(VENV)/.dev ## Run the others that need only this machine: workers, k
 	@STENCIL_SCENES=1000 $(PYTEST) -m '(slow or scenes) and not soak' $(ARGS)
 
 .PHONY: test-real
-test-real: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx ## Run the tests that need a real Label Studio server, on two of their own
+test-real: $(VENV)/.dev $(STUDIO)/venv/.installed postgresql nginx chromium ## Run the tests that need a real Label Studio server, on two of their own
 	@STENCIL_LABEL_STUDIO=$(STUDIO_BIN)/label-studio $(BIN)/python -m pytest -m 'real and not soak' $(ARGS)
 
 .PHONY: test-real-old

@@ -4,32 +4,15 @@ It needs Debian's `chromium`, or another Chromium or Chrome on PATH, which `make
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from label_studio_sandbox import Sandbox
 from scripts.servers import prefect_server
+from tests.browser import SECONDS, chromium
 from tests.prefect.deployed import command, worker
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # The UI asks its makers' analytics for a configuration even where the server has analytics disabled (Prefect 3.8.8).
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--no-proxy-server",
-)
-
-#: Seconds that the UI may take to show what it has been asked for, on a busy machine.
-SECONDS = 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,10 +47,7 @@ def prefect_ui(label_studio: Sandbox, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, without a window."""
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    assert found, f"There is none of {', '.join(CHROMIUM)} on PATH: run `make test-ui`."
-    expect.set_options(timeout=SECONDS * 1000)
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found, args=FLAGS) as browser:
+    with chromium() as browser:
         yield browser
 
 
