@@ -1,4 +1,4 @@
-"""What Python callers use: `create`, `plan` and `check`, with the options as keywords."""
+"""The functions for Python callers: `create`, `plan` and `check`, with the options as keywords."""
 
 import asyncio
 import functools
@@ -59,7 +59,7 @@ def _secret(token: object) -> object:
 
 
 class PlanOptions(Options):
-    """How a batch is planned, and on which Label Studio."""
+    """Options of `plan`: those of a batch, and the Label Studio."""
 
     url: Annotated[
         str, Field(description="Address of Label Studio; without it `LABEL_STUDIO_URL` of the environment.")
@@ -81,13 +81,13 @@ class PlanOptions(Options):
 
 
 class CheckOptions(PlanOptions):
-    """How a sheet is checked."""
+    """Options of `check`."""
 
     offline: Annotated[bool, Field(description="Ask no Label Studio.")] = False
 
 
 class CreateOptions(PlanOptions):
-    """How a batch is carried out."""
+    """Options of `create`."""
 
     output: Annotated[
         str, Field(description="Folder or URL to write `results.csv` and `failed.csv` to; empty writes no files.")
@@ -100,14 +100,14 @@ class CreateOptions(PlanOptions):
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What is wrong with a sheet.
+    """The problems of a sheet.
 
     Attributes:
         sheet: Its name.
-        rows: How many rows it has.
-        problems: All that is wrong with it; empty where nothing is.
+        rows: Number of rows.
+        problems: All problems; empty if there are none.
         notes: Sentences about how it was read.
-        online: Whether Label Studio was asked about templates, workspaces and projects.
+        online: Whether templates, workspaces and projects were looked up in Label Studio.
     """
 
     sheet: str
@@ -118,14 +118,14 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
 
 def _keywords(
     model: Callable[P, O],
 ) -> Callable[[Callable[[Source, O], Awaitable[R]]], Callable[Concatenate[Source, P], Coroutine[Any, Any, R]]]:
-    """Have a function of a source and options take the fields of the options as keywords."""
+    """Give a function that takes a source and options the fields of the options as keywords."""
 
     def decorate(
         function: Callable[[Source, O], Awaitable[R]],
@@ -147,20 +147,20 @@ def _keywords(
 async def create(source: Source, options: CreateOptions) -> Report:
     """Create one Label Studio project per row of a sheet, exactly one, and report on every row.
 
-    Rows that need attention are in the report and raise nothing, unless `fail_when` says so. Cancelling it completes what was
-    begun before it ends; running the same sheet again does the rest.
+    Rows that need attention are in the report and raise no exception, unless `fail_when` says so. A cancellation completes the
+    placeholders first; running the same sheet again does the rest.
 
     Args:
         source: A path or a URL, the content as bytes, a list of dicts, or a DataFrame of pandas, polars or pyarrow.
         options: As on docs/reference/parameters.md.
 
     Returns:
-        What became of every row.
+        The report on every row.
 
     Raises:
         InvalidSheet: The sheet has problems; nothing was created.
-        BatchFailed: Rows need attention, and `fail_when` asks for an error; `report` tells of each.
-        StencilError: Nothing was done, for a reason that it says.
+        BatchFailed: Rows need attention, and `fail_when` asks for an exception; it has the `report`.
+        StencilError: Nothing was done; the text says why.
     """
     began = SystemClock().now()
     if options.output and not options.dry_run:
@@ -188,11 +188,11 @@ async def plan(source: Source, options: PlanOptions) -> Report:
         options: As on docs/reference/parameters.md.
 
     Returns:
-        What each row would become; `dry_run` is set.
+        The report with the outcome that each row would have; `dry_run` is true.
 
     Raises:
         InvalidSheet: The sheet has problems.
-        StencilError: It can't be planned, for a reason that it says.
+        StencilError: It can't be planned; the text says why.
     """
     began = SystemClock().now()
     options = options.model_copy(update={"dry_run": True})
@@ -203,23 +203,23 @@ async def plan(source: Source, options: PlanOptions) -> Report:
 
 @_keywords(CheckOptions)
 async def check(source: Source, options: CheckOptions) -> CheckReport:
-    """Find everything that is wrong with a sheet, and write nothing.
+    """Find all problems of a sheet, and write nothing.
 
-    Label Studio is asked too where one is named, by `url` and `token`, by the environment, or by `sandbox`.
+    This includes templates and workspaces in Label Studio, if one is named by `url` and `token`, the environment, or `sandbox`.
 
     Args:
         source: As for `create`.
         options: As on docs/reference/parameters.md.
 
     Raises:
-        StencilError: The sheet can't be checked, for a reason that it says.
+        StencilError: The sheet can't be checked; the text says why.
     """
     options = options.model_copy(update={"dry_run": True})
     return await checked_report(await _checked(source, options), options)
 
 
 async def checked_report(checked: Checked, options: CheckOptions) -> CheckReport:
-    """Everything that is wrong with a sheet that was read; as `check`."""
+    """Like `check`, for a sheet that was read."""
     online = not options.offline and bool(options.sandbox or options.url or has_environment())
     problems: Sequence[Problem] = checked.problems
     if online:
@@ -238,17 +238,17 @@ async def _checked(source: Source, options: Options) -> Checked:
     def read() -> Checked:
         return check_sheet(read_sheet(source, encoding=options.encoding, worksheet=options.worksheet), options)
 
-    # A large sheet takes seconds, in which the caller's loop goes on.
+    # In a thread, because a large sheet takes seconds.
     return await asyncio.to_thread(read)
 
 
 def label_studio_of(options: PlanOptions) -> AbstractAsyncContextManager[Instance]:
-    """Label Studio that the options name, or the environment.
+    """The Label Studio in the options, or else in the environment.
 
     Raises:
         MissingSettings: Neither names one.
-        BadOption: The options name it by halves, or twice.
-        InvalidAddress: The URL can't be a Label Studio's.
+        BadOption: The options name it incompletely, or twice.
+        InvalidAddress: The URL is not the address of a Label Studio.
         BadConnectionSetting: The headers can't be sent.
     """
     token = options.token if isinstance(options.token, SecretStr) else SecretStr(options.token)
@@ -269,7 +269,7 @@ def label_studio_of(options: PlanOptions) -> AbstractAsyncContextManager[Instanc
 
 
 def with_files(report: Report, output: str) -> Report:
-    """The report, after it was written to `results.csv` and `failed.csv`; it says where these can't be written."""
+    """Write the report to `results.csv` and `failed.csv`, and return it; `output_error` says why they can't be written."""
     if not output:
         return report
     try:

@@ -2,7 +2,7 @@
 
     sheet -> requests -> targets -> plan -> engine -> report
 
-`prepare` does everything that needs no write, so that a plan and a batch are the same code up to the first create.
+`prepare` does everything before the first write, so that a plan and a batch share that code.
 """
 
 import asyncio
@@ -39,17 +39,17 @@ from label_studio_stencil.templates.files import from_anywhere
 logger = logging.getLogger(__name__)
 
 
-#: Why a batch stops that somebody cancelled.
+#: Reason of a batch that was cancelled.
 CANCELLED = "cancelled"
-#: Why a batch stops that is to go on later.
+#: Reason of a batch that was paused.
 PAUSED = "paused"
 
 
 class BatchFailed(StencilError):
-    """The batch ended, and rows need attention: more than `fail_when` puts up with.
+    """The batch ended with more rows that need attention than `fail_when` allows.
 
     Attributes:
-        report: What became of every row.
+        report: The report on every row.
     """
 
     def __init__(self, report: Report) -> None:
@@ -58,7 +58,7 @@ class BatchFailed(StencilError):
 
 
 class Group:
-    """Rows that one task run carries out."""
+    """Rows of one task run."""
 
     def __init__(self, name: str, tickets: Sequence[Ticket]) -> None:
         self.name = name
@@ -66,7 +66,7 @@ class Group:
 
 
 class Batch:
-    """One run over one sheet: what its rows are going to do, and what became of them."""
+    """One run over one sheet: its plan, and the outcomes so far."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Batch:
         self._rows = {row.line: row for row in self.sheet.rows if row.line in self._invalid}
         self._title_column = next((name for name in self.sheet.columns if name.strip().casefold() == "title"), "")
         self._failed: set[int] = set()
-        # What a person at the terminal has to know at once, and the run's log.
+        # Messages for a person at the terminal, and the run's log.
         self.tell: Callable[[str], None] = lambda text: None
         self.log: Callable[[str], None] = logger.info
         engine.waits.tell = self._say
@@ -101,7 +101,7 @@ class Batch:
         self.log(text)
 
     def groups(self) -> list[Group]:
-        """The rows that have something to do, in order: each a group up to `MOST_GROUPS`, then at most as many groups."""
+        """The rows with something to do, in order, in at most `MOST_GROUPS` groups; each row is a group if there are few."""
         tickets = [ticket for ticket in self.engine.tickets if not ticket.done]
         grouped = len(tickets) > MOST_GROUPS
         size = max(LEAST_GROUPED, math.ceil(len(tickets) / MOST_GROUPS)) if grouped else 1
@@ -109,31 +109,31 @@ class Batch:
 
     @property
     def intention(self) -> str:
-        """What was decided for the rows, in one line: `27 rows: 24 would be created, 3 exists`."""
+        """The plan in one line: `27 rows: 24 would be created, 3 exists`."""
         counts = Counter(_PLANNED[ticket.planned.action] for ticket in self.engine.tickets)
         counts[Outcome.INVALID] += len(self._invalid)
         return counts_text(+counts, dry_run=True)
 
     def go_on(self) -> None:
-        """Take up again the rows that a pause has left."""
+        """Continue with the rows that a pause has left."""
         self.stopping.go_on()
         for ticket in self.engine.tickets:
             if ticket.outcome is Outcome.UNPROCESSED:
                 ticket.reopen()
 
     async def complete_placeholders(self) -> None:
-        """Finish what a cancellation cut off, and say of the rest what is not done."""
+        """Complete the placeholders after a cancellation, and note for the other rows what is not done."""
         await self.engine.complete_placeholders()
         await self.engine.steps.take_back(self.engine.tickets)
         self.engine.steps.leave(self.engine.tickets, self.stopping.reason)
 
     @property
     def has_steps(self) -> bool:
-        """Whether any row asks for more than settings."""
+        """Whether any row has steps."""
         return any(ticket.target.request.steps for ticket in self.engine.tickets)
 
     async def carry_out_steps(self) -> None:
-        """Do what rows ask for beyond settings, after the sweep has shown which projects stand for them."""
+        """Carry out the steps of all rows, after the sweep."""
         if self.stopping:
             self.engine.steps.leave(self.engine.tickets, self.stopping.reason)
         else:
@@ -141,37 +141,37 @@ class Batch:
 
     @property
     def failures(self) -> int:
-        """Rows that did not end well."""
+        """Number of rows that failed."""
         return len(self._failed)
 
     def note_done(self, ticket: Ticket) -> None:
-        """Count a row that did not end well, and stop the batch where they are too many."""
-        # The sweep may settle a row more than once.
+        """Count a row that failed, and stop the batch if there are too many."""
+        # The sweep may decide a row more than once.
         (self._failed.add if ticket.outcome in _BAD else self._failed.discard)(ticket.target.request.line)
         if self.failures > self.most_failures:
             self.stopping.stop(f"more than {self.options.max_failures} of the rows failed (max_failures)")
 
     @property
     def progress(self) -> tuple[str, float]:
-        """How far the batch is (`12 of 27 rows (44%): 11 created, 1 failed`), and the rows that are done, in percent."""
+        """The progress (`12 of 27 rows (44%): 11 created, 1 failed`), and the share of rows that are done, in percent."""
         counts, rows = self.counts(), len(self.sheet.rows)
         del counts[Outcome.UNPROCESSED]
         return progress_text(self.done, rows, counts), min(100.0, 100.0 * self.done / max(1, rows))
 
     @property
     def done(self) -> int:
-        """How many rows have an outcome, and are not left to a rerun."""
+        """Number of rows that have an outcome and are not left to a rerun."""
         counts = self.counts()
         return counts.total() - counts[Outcome.UNPROCESSED]
 
     def counts(self) -> Counter[Outcome]:
-        """How many rows have which outcome by now; those without one are not in it."""
+        """Number of rows by outcome so far, without rows that have none."""
         found = Counter(ticket.outcome for ticket in self.engine.tickets if ticket.outcome is not None)
         found[Outcome.INVALID] += len(self._invalid)
         return +found
 
     def report(self) -> Report:
-        """What is known of every row by now; a row without an outcome is unprocessed."""
+        """The report so far; rows without an outcome are `unprocessed`."""
         rows = [self._row_report(ticket) for ticket in self.engine.tickets]
         rows += [self._invalid_report(line, problems) for line, problems in self._invalid.items()]
         return Report(
@@ -224,7 +224,7 @@ class Batch:
         )
 
     def _cells(self, request: Request) -> Mapping[str, object]:
-        """The row's cells; a title that was made of other columns, or given by the template, is the row's all the same."""
+        """The row's cells, with the title even if it comes from a pattern or the template."""
         column = self._title_column or "title"
         same = request.cells.get(column) == request.title
         return request.cells if same else {**request.cells, column: request.title}
@@ -247,7 +247,7 @@ class Batch:
         )
 
     async def carry_out(self) -> None:
-        """Do everything that was planned, in this process.
+        """Carry out the plan in this process.
 
         A first cancellation starts nothing new and completes the placeholders; a second one leaves them to a rerun.
 
@@ -257,7 +257,7 @@ class Batch:
         await until_stopped(self.run(), lambda: self.stopping.stop(CANCELLED))
 
     async def run(self, retries: Retries | None = None) -> None:
-        """Do everything that was planned, in a plain loop instead of Prefect's task retries; a cancellation cuts it off."""
+        """Carry out the plan in a plain loop instead of Prefect's task retries; a cancellation ends it."""
         retries = retries or Retries()
         under_way = asyncio.Semaphore(groups_at_once(self))
 
@@ -297,7 +297,7 @@ _PLANNED = {
 #: Outcomes that count as failures.
 _BAD = frozenset({Outcome.FAILED, Outcome.AMBIGUOUS})
 
-#: What writes settings, so that Label Studio has to take them.
+#: Actions that write settings, so that Label Studio has to validate them.
 _WRITING = frozenset({Action.CREATE, Action.RESUME, Action.UPDATE})
 
 
@@ -309,18 +309,18 @@ async def prepare(
     patience: Patience | None = None,
     began: float | None = None,
 ) -> Batch:
-    """Resolve every name, find every problem that only Label Studio can show, and plan; nothing is written.
+    """Resolve all names, find the problems that need Label Studio, and plan, without writing anything.
 
     Args:
         checked: The sheet.
-        options: How it is run.
-        label_studio: Where.
-        patience: How long to wait for what Label Studio has not shown yet.
-        began: Since when the batch counts its time, by its clock; by default since now.
+        options: The options of the batch.
+        label_studio: The Label Studio.
+        patience: How long to wait for projects that Label Studio does not show yet.
+        began: Start of the batch by its clock; by default now.
 
     Raises:
         InvalidSheet: The sheet has problems, and `skip_invalid` was not given or does not help.
-        BadOption: An option has a value that it can't have.
+        BadOption: The value of an option is invalid.
         LabelStudioError: Label Studio did not answer.
     """
     most_failures(options.max_failures, 0)
@@ -370,7 +370,7 @@ async def provision(
     patience: Patience | None = None,
     retries: Retries | None = None,
 ) -> Report:
-    """Plan a batch and carry it out, without Prefect; a cancellation cuts it off.
+    """Plan a batch and carry it out, without Prefect; a cancellation ends it.
 
     Raises:
         InvalidSheet: As `prepare`.
@@ -383,15 +383,15 @@ async def provision(
 
 
 def groups_at_once(batch: Batch) -> int:
-    """How many groups to have under way: enough rows to fill the windows that are created, looked at and finished."""
+    """Number of groups at the same time: enough rows to fill the windows that are created, looked at and completed."""
     groups = batch.groups()
     size = max((len(group.tickets) for group in groups), default=1)
-    # Two at least, or nothing would be created while the last window of a large one is finished.
+    # At least two; otherwise nothing would be created while the last window of a large one is completed.
     return max(2, math.ceil(4 * batch.engine.patience.window / size))
 
 
 def _lookalikes(tickets: Iterable[Ticket]) -> list[str]:
-    """A note about rows that have a project of their very title, and beside it one whose title looks the same."""
+    """A note about rows that have a project of exactly their title, and another whose title looks the same."""
     beside = [each for each in tickets if each.planned.alike and each.planned.action is not Action.AMBIGUOUS]
     if not beside:
         return []
@@ -406,6 +406,6 @@ def _group(tickets: Sequence[Ticket]) -> Group:
 
 
 def _told(problem: Problem) -> str:
-    """A problem beside its row: the line is there already, and the code of the first."""
+    """A problem without its line and code, which its row shows already."""
     place = f"{problem.column}: " if problem.column else ""
     return f"{place}{problem.text}"

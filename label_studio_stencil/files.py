@@ -1,8 +1,8 @@
-"""The only code that opens a path or a URL, and it is told who asks.
+"""The only code that opens a path or URL, with the rights of whoever named it.
 
-A person, a deployment's parameters and a Python caller open what they name. A row, a template file and an event come from
-people who may be nobody's colleagues: they open what lies below the sheet's own folder or URL, and what the operator lists in
-`STENCIL_ALLOW`. docs/security.md says what that defends, and what it does not.
+A person, a deployment's parameters and a Python caller open what they name. Rows, template files and events are untrusted: they
+open files below the sheet's folder or URL, and what the operator lists in `STENCIL_ALLOW`. docs/security.md explains what this
+protects, and what not.
 """
 
 import contextlib
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 
 #: The environment variable that lists what rows, template files and events may open.
 ALLOW = "STENCIL_ALLOW"
-#: What a URL may start with. fsspec knows more, and among them are some that run commands or open others.
+#: Protocols of URLs. fsspec knows more, among them some that run commands or open other URLs.
 PROTOCOLS = ("file", "http", "https", "s3", "gs", "az", "abfs", "sftp", "memory")
-#: Longest path, in characters, as Linux has it; a longer one takes Python the square of its length to follow.
+#: Longest path, in characters, as on Linux. Python takes quadratic time to resolve longer ones.
 MOST_IN_PATH = 4_096
-#: Standard input, where a path is expected.
+#: Standard input as a path.
 STANDARD_INPUT = "-"
 
-#: How much of a file is asked for at once, in bytes.
+#: Bytes of a file that are read at once.
 _PIECE = 1 << 24
 _MOST_REDIRECTS = 10
-#: Seconds that a web server may take to accept a connection, and between two parts of its answer.
+#: Seconds to connect to a web server, and between two parts of its answer.
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 60.0
 _REASON_LENGTH = 300
-#: The parts of a URL's host; user and password stand before it.
+#: The parts of a URL's host, with user and password in front.
 _NETLOC = re.compile(r"(?:(?P<user>[^\s\\/?#]*)@)?(?P<host>[^\s\\/?#@]*)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-#: Networks of IPv6 whose addresses hold one of IPv4 in their last 32 bits.
+#: Networks of IPv6 whose addresses contain one of IPv4 in their last 32 bits.
 _MAPPED = ipaddress.ip_network("64:ff9b::/96")
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -62,8 +62,8 @@ class Unusable(StencilError):
     """A file, a folder or a URL can't be used.
 
     Attributes:
-        name: What it is called, without a URL's secrets.
-        reason: What is wrong with it: a sentence.
+        name: Its name, without a URL's secrets.
+        reason: The reason as a sentence.
     """
 
     def __init__(self, name: str, reason: str, *, hint: str = "") -> None:
@@ -76,21 +76,21 @@ class NotAllowed(Unusable):
 
 
 class Missing(Unusable):
-    """There is no such file, or what is there is none."""
+    """There is no such file, or it is not a file."""
 
 
 class TooLarge(Unusable):
-    """It has more bytes than are read."""
+    """The file is too large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A path or URL, taken apart.
+    """A parsed path or URL.
 
     Attributes:
-        given: As it was given.
+        given: The original text.
         scheme: One of `PROTOCOLS`; `file` for a path.
-        host: What stands before the first slash of a URL: user, host and port, or a bucket.
+        host: The part before the first slash of a URL: user, host and port, or a bucket.
         path: The rest; for a file its path on this machine.
     """
 
@@ -101,17 +101,17 @@ class Location:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on this machine's disk."""
+        """Whether it is a file on this machine."""
         return self.scheme == "file"
 
     @property
     def is_web(self) -> bool:
-        """Whether a web server has it."""
+        """Whether it is on a web server."""
         return self.scheme in _DEFAULT_PORTS
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return visible(redact(self.given))
 
     def above(self) -> "Location":
@@ -123,10 +123,10 @@ class Location:
 
 
 def locate(where: str) -> Location:
-    """A path or URL, taken apart.
+    """Parse a path or URL.
 
     Raises:
-        Unusable: It is malformed, or its protocol is none of `PROTOCOLS`.
+        Unusable: It is malformed, or its protocol is not one of `PROTOCOLS`.
     """
     name = visible(shown(redact(where[: 2 * MOST_IN_PATH])))
     if "\0" in where or len(where) > MOST_IN_PATH:
@@ -151,7 +151,7 @@ def locate(where: str) -> Location:
 
 
 def _has_port(host: str) -> bool:
-    """Whether what a URL names as its host has a port, or none, as it should."""
+    """Whether the host of a URL has a valid port, or none."""
     try:
         return (urlsplit(f"//{host}").port or 0) >= 0
     except ValueError:
@@ -160,12 +160,12 @@ def _has_port(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder, or the beginning of URLs; what lies below it may be opened.
+    """A folder, or the beginning of URLs, below which files may be opened.
 
     Attributes:
         scheme: As in `Location`.
-        host: As in `Location`; empty stands for all of them.
-        path: Without a slash at its end; for a folder the real path, its links followed.
+        host: As in `Location`; empty means all hosts.
+        path: Without a slash at its end; of a folder, the real path.
     """
 
     scheme: str
@@ -174,28 +174,28 @@ class Place:
 
     @classmethod
     def of(cls, where: Location) -> "Place":
-        """What lies below a folder or URL."""
+        """The place below a folder or URL."""
         if where.is_local:
             return cls("file", "", os.path.realpath(where.path))
         return cls(where.scheme, _host(where), where.path.partition("?")[0].rstrip("/"))
 
     def holds(self, where: Location) -> bool:
-        """Whether a location lies here, as it is written: for a file, its links are to be followed before."""
+        """Whether a location lies here, by its text; resolve the links of a file before."""
         if self.scheme != where.scheme or (self.host and self.host != _host(where)):
             return False
         path = where.path.partition("?")[0] if where.is_web else where.path
         return not self.path.strip("/") or path == self.path or path.startswith(f"{self.path}/")
 
     def __str__(self) -> str:
-        """As it is written in `STENCIL_ALLOW`."""
+        """The entry for `STENCIL_ALLOW`."""
         return self.path if self.scheme == "file" else f"{self.scheme}://{self.host}{self.path}"
 
 
 def _host(where: Location) -> str:
-    """The part of a URL that has to be the same for two to be of one server.
+    """The part of a URL that identifies its server.
 
-    A web server's user and default port don't count. Elsewhere the user is part of what is meant: a container of Azure, an
-    account on a server of files.
+    For web servers, user and default port don't count. Elsewhere the user is part of it: a container of Azure, or an
+    account on a file server.
     """
     if not where.is_web:
         return where.host
@@ -205,13 +205,13 @@ def _host(where: Location) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who names what is to be opened, and what that one may open.
+    """Who names a file or URL, and what they may open.
 
     Attributes:
-        who: For messages: `a row`, `an event`; empty for whoever may open what they name.
-        places: What may be opened; `None` for what is named, whatever it is.
-        networks: Addresses that may be connected to though they are not public.
-        at_home: Whether this process has standard input and a working folder of whoever asks.
+        who: Name in messages: `a row`, `an event`; empty if there are no limits.
+        places: Places that may be opened; `None` for no limits.
+        networks: Addresses that are not public but may be connected to.
+        at_home: Whether standard input and the working folder of this process are theirs.
     """
 
     who: str = ""
@@ -220,28 +220,28 @@ class Asker:
     at_home: bool = False
 
     def rows(self, beside: str = "") -> "Asker":
-        """The rows of a sheet that this one named, or of the template file.
+        """The rights of the rows of a sheet, or of a template file.
 
         Args:
-            beside: Where the sheet is: what lies below its folder may be opened.
+            beside: The sheet. Files below its folder may be opened.
         """
         places, networks = allowed()
         own = [Place.of(locate(beside).above())] if beside and beside != STANDARD_INPUT else []
         if self.at_home:
-            # There is none where somebody deleted it.
+            # It may have been deleted.
             with contextlib.suppress(OSError):
                 own.append(Place.of(locate(os.curdir)))
         return Asker("a row or a template file", (*own, *places), networks + _addresses(own))
 
     def check(self, where: Location, *, folder: bool = False) -> Location:
-        """The location with its links followed, where this one may open it.
+        """Resolve the links of a location, and check that it may be opened.
 
         Args:
-            where: What is to be opened.
-            folder: Whether it is a folder, which can be listed itself.
+            where: The location.
+            folder: Whether it is a folder, which may itself be listed.
 
         Raises:
-            NotAllowed: It lies elsewhere.
+            NotAllowed: It may not be opened.
         """
         if self.places is None:
             return where
@@ -255,16 +255,16 @@ class Asker:
         return where
 
     def root(self, where: Location) -> Path:
-        """The folder that lets this one open a file."""
+        """The folder by which a file may be opened."""
         found = next(Path(place.path) for place in self.places or () if place.holds(where))
-        # A single file may be listed too.
+        # A single file may be allowed too.
         return found.parent if str(found) == where.path else found
 
     def check_address(self, address: Address, where: Location) -> None:
-        """Return where this one may connect to an address.
+        """Check that an address may be connected to.
 
         Raises:
-            NotAllowed: It is a loopback, link-local or private one, and not listed.
+            NotAllowed: It is a loopback, link-local or private address that is not listed.
         """
         address = _meant(address)
         if (address.is_global and not address.is_multicast) or any(
@@ -283,21 +283,21 @@ class Asker:
 
 
 def _to_allow(where: Location, *, folder: bool) -> str:
-    # Where its links lead: to list where they stand would not help.
+    # The target of its links, because listing the folder of the links would not help.
     listed = visible(redact(str(Place.of(where if folder else where.above()))))
     return f"Move it there, or list its folder where it is opened: {ALLOW}={listed}"
 
 
-#: Who runs a command, or calls Stencil from Python.
+#: The person at a command, or a Python caller.
 PERSON = Asker(at_home=True)
-#: Who fills in a deployment's parameters or its form; the machine is the worker's.
+#: The author of a deployment's parameters or the form, on a worker's machine.
 DEPLOYMENT = Asker()
-#: Who may open nothing.
+#: Nobody: nothing may be opened.
 NOBODY = Asker("nobody", ())
 
 
 def event(*folders: str) -> Asker:
-    """Whoever sends an event: they open what `STENCIL_ALLOW` lists, and these folders and URLs.
+    """The rights of an event: what `STENCIL_ALLOW` lists, and these folders and URLs.
 
     Raises:
         Unusable: `STENCIL_ALLOW` or a folder is malformed.
@@ -306,7 +306,7 @@ def event(*folders: str) -> Asker:
 
 
 def within(who: str, *folders: str) -> Asker:
-    """Somebody who may open what `STENCIL_ALLOW` lists, and what lies below these folders and URLs.
+    """Rights to open what `STENCIL_ALLOW` lists, and files below these folders and URLs.
 
     Raises:
         Unusable: `STENCIL_ALLOW` or a folder is malformed.
@@ -317,7 +317,7 @@ def within(who: str, *folders: str) -> Asker:
 
 
 def allowed(listed: str | None = None) -> tuple[tuple[Place, ...], tuple[Network, ...]]:
-    """What `STENCIL_ALLOW` lists: folders and beginnings of URLs, and addresses that are not public.
+    """Parse `STENCIL_ALLOW`: folders, beginnings of URLs, and addresses that are not public.
 
     Args:
         listed: The list, separated by commas; by default the environment's.
@@ -350,7 +350,7 @@ def _network(entry: str) -> Network | None:
 
 
 def _addresses(places: Sequence[Place]) -> tuple[Network, ...]:
-    """The addresses that are written in URLs: what names one lists it, and a name that leads to one does not."""
+    """The addresses that URLs contain, which are allowed by that; a host name allows no address."""
     found: list[Network] = []
     for place in places:
         host = _bare(place.host) if place.scheme != "file" else ""
@@ -365,7 +365,7 @@ def _bare(host: str) -> str:
 
 
 def _meant(address: Address) -> Address:
-    """The address of IPv4 that one of IPv6 stands for, where it does."""
+    """The address of IPv4 in one of IPv6, if there is one."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _MAPPED:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -381,7 +381,7 @@ def _real(where: Location) -> str:
 
 
 def _climbs(where: Location) -> bool:
-    """Whether a URL's path may lead out of where it seems to lie, on a server that decodes it, even twice."""
+    """Whether a URL's path may leave its folder on a server that decodes it, even twice."""
     path, plain = "", where.path.partition("?")[0] if where.is_web else where.path
     while plain != path:
         path, plain = plain, unquote(plain)
@@ -389,16 +389,16 @@ def _climbs(where: Location) -> bool:
 
 
 def read(where: str, asker: Asker, *, most: int) -> bytes:
-    """What is at a path or URL, or comes from standard input.
+    """Read a path, a URL or standard input.
 
     Args:
         where: A path, a URL of one of `PROTOCOLS`, or `-`.
         asker: Who named it.
-        most: Bytes at most.
+        most: Most bytes.
 
     Raises:
         Unusable: It can't be read, or has more than `most` bytes.
-        NotAllowed: Who named it may not open it.
+        NotAllowed: The asker may not open it.
         Missing: There is no such file.
     """
     if where == STANDARD_INPUT:
@@ -419,10 +419,10 @@ def read(where: str, asker: Asker, *, most: int) -> bytes:
 
 
 def modified(where: str) -> datetime | None:
-    """When a file on this machine was changed last; stores do not tell it in one way.
+    """The time of the last change of a file on this machine; stores have no common way for this.
 
     Raises:
-        Unusable: It can't be looked at.
+        Unusable: It can't be accessed.
     """
     if where == STANDARD_INPUT:
         return None
@@ -434,7 +434,7 @@ def modified(where: str) -> datetime | None:
 
 
 def write_new(path: str, content: bytes) -> bool:
-    """Write a file on this machine unless there is one; whether it was written.
+    """Write a file on this machine unless it exists, and return whether it was written.
 
     Raises:
         Unusable: It can't be written.
@@ -455,7 +455,7 @@ def file_name(where: str) -> str:
 
 
 def folder_of(where: str) -> Path | None:
-    """The folder of a file on this machine, its links followed; `None` for a URL and standard input."""
+    """The real folder of a file on this machine; `None` for a URL and standard input."""
     if where == STANDARD_INPUT:
         return None
     found = locate(where)
@@ -463,14 +463,14 @@ def folder_of(where: str) -> Path | None:
 
 
 class Readable(Protocol):
-    """A file that is open, for bytes where it is the right one."""
+    """An open file, which should be binary."""
 
     def read(self, size: int, /) -> bytes | str:
-        """At most so many bytes or characters; nothing at the end."""
+        """At most so many bytes or characters; empty at the end."""
 
 
 def drained(file: Readable, label: str, most: int) -> bytes:
-    """All that a file has; it may have no end, and give less at once than it is asked for.
+    """The content of a file, which may have no end, and may return less than it is asked for.
 
     Raises:
         Unusable: It has more than `most` bytes, or is open for text.
@@ -486,17 +486,17 @@ def drained(file: Readable, label: str, most: int) -> bytes:
 
 
 def _local_file(where: Location, asker: Asker, most: int) -> BinaryIO:
-    """The file, open; where its name was checked, no link on the way to it is followed any more."""
+    """Open a file. If its name was checked, no link on the way is followed any more."""
     folder: int | None = None
     if asker.places is not None and _opens_in_folders():
         folder = _descend(asker.root(where), Path(where.path).parent)
     try:
         name = where.path if folder is None else Path(where.path).name
-        # Looked at before too: a device does something when it is opened.
+        # Checked before opening, because opening a device has effects.
         _check_kind(
             os.stat(name, dir_fd=folder, follow_symlinks=folder is None), where, most, pipes=asker.places is None
         )
-        # Opened without waiting: a pipe that nobody writes to is empty, where it would be waited for without end.
+        # Opened without blocking: otherwise a pipe without a writer would block forever.
         flags = os.O_RDONLY | _flags("O_NONBLOCK", "O_BINARY", *([] if asker.places is None else ["O_NOFOLLOW"]))
         descriptor = os.open(name, flags, dir_fd=folder)
     finally:
@@ -513,12 +513,12 @@ def _local_file(where: Location, asker: Asker, most: int) -> BinaryIO:
 
 
 def _flags(*names: str) -> int:
-    """Flags for `os.open`, as far as this system has them; Windows lacks most, and alone has `O_BINARY`."""
+    """Flags for `os.open` that this system has; Windows lacks most, and only it has `O_BINARY`."""
     return functools.reduce(operator.or_, (getattr(os, name, 0) for name in names), 0)
 
 
 def _opens_in_folders() -> bool:
-    """Whether a file can be opened by a folder's descriptor, so that no link is followed that came after the check."""
+    """Whether a file can be opened by its folder's descriptor, so that no link made after the check is followed."""
     return os.open in os.supports_dir_fd
 
 
@@ -535,13 +535,13 @@ def _check_kind(found: os.stat_result, where: Location, most: int, *, pipes: boo
 
 
 def _descend(root: Path, path: Path, *, make: bool = False) -> int:
-    """A descriptor of a folder below another one, reached without following a link on the way.
+    """A descriptor of a folder below another one, opened without following links.
 
     Raises:
-        OSError: It is not there, or one of its parts has become a link.
+        OSError: It is not there, or a part of the path has become a link.
     """
     if make:
-        # Whoever listed it may make it.
+        # The author of the list may create it.
         root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for part in path.relative_to(root).parts:
@@ -558,7 +558,7 @@ def _descend(root: Path, path: Path, *, make: bool = False) -> int:
 
 @contextlib.contextmanager
 def _usable(where: Location, *, doing: str = "", kind: str = "folder") -> Iterator[None]:
-    """Turns what file systems and servers raise into `Unusable`; their texts may repeat the URL with its secrets."""
+    """Turn errors of file systems and servers into `Unusable`; their texts may contain the URL with its secrets."""
     try:
         yield
     except StencilError:
@@ -580,7 +580,7 @@ def _usable(where: Location, *, doing: str = "", kind: str = "folder") -> Iterat
 
 
 def _reason(error: BaseException, where: Location) -> str:
-    """What an error says, in one line, without the secrets of a URL."""
+    """The text of an error in one line, without the secrets of a URL."""
     words = (error.strerror if isinstance(error, OSError) else None) or str(error)
     user, _, _ = where.host.rpartition("@")
     _, _, query = where.path.partition("?")
@@ -590,8 +590,8 @@ def _reason(error: BaseException, where: Location) -> str:
 
 
 def _system(where: Location) -> "tuple[AbstractFileSystem, str]":
-    """What fsspec has for a location, and the path there."""
-    # Half of the time that `import label_studio_stencil` may take, and most sheets are local files.
+    """The file system of fsspec for a location, and the path in it."""
+    # Importing it takes long, and most sheets are local files.
     from fsspec.core import url_to_fs
 
     system, path = url_to_fs(where.path if where.is_local else f"{where.scheme}://{where.host}{where.path}")
@@ -599,7 +599,7 @@ def _system(where: Location) -> "tuple[AbstractFileSystem, str]":
 
 
 def _check_host(where: Location, asker: Asker) -> None:
-    """Check the addresses of a server that is named in a URL; its library looks them up once more to connect."""
+    """Check the addresses of a URL's server. Its library resolves the name again to connect."""
     if asker.places is not None and where.scheme == "sftp":
         for address in _looked_up(where):
             asker.check_address(address, where)
@@ -612,7 +612,7 @@ def _looked_up(where: Location, port: int = 0) -> list[Address]:
 
 
 def _from_web(where: Location, asker: Asker, most: int) -> bytes:
-    """What a web server has; its redirects are followed as far as whoever asks may go."""
+    """The answer of a web server; redirects are followed as far as the asker may go."""
     named = where
     for _ in range(_MOST_REDIRECTS):
         with _answered(where, asker, named) as answer:
@@ -630,27 +630,27 @@ def _from_web(where: Location, asker: Asker, most: int) -> bytes:
 
 
 class _Stream:
-    """The parts of an answer as a file, which has them one by one."""
+    """The body of an answer as a file."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts
 
     def read(self, _size: int, /) -> bytes:
-        """The next part; nothing at the end."""
+        """The next part; empty at the end."""
         return next(filter(None, self._parts), b"")
 
 
 @contextlib.contextmanager
 def _answered(where: Location, asker: Asker, named: Location) -> "Iterator[httpx.Response]":
-    """A server's answer, its body not read yet.
+    """A server's answer, before its body is read.
 
-    Where an address is to be checked, the connection goes to the one that was: a name that leads elsewhere a moment later
-    changes nothing. Behind a proxy it is the proxy that looks names up.
+    If the address has to be checked, the connection goes to the checked address, even if the name resolves to another one
+    later. Behind a proxy, the proxy resolves names.
     """
     import httpx
 
     url = httpx.URL(where.given)
-    # A person may name any server; where that one sends on to, is no longer what was named.
+    # A person may name any server, but the target of a redirect was not named.
     checked = asker.places is not None or _host(where) != _host(named)
     proxied = _proxy(where)
     targets: list[Address | None] = [None]
@@ -658,7 +658,7 @@ def _answered(where: Location, asker: Asker, named: Location) -> "Iterator[httpx
         try:
             addresses = _looked_up(where, url.port or _DEFAULT_PORTS[where.scheme])
         except socket.gaierror:
-            # Behind a proxy there may be no names but for the proxy itself.
+            # Behind a proxy, other names may not resolve.
             if not proxied:
                 raise
             addresses = []
@@ -704,12 +704,12 @@ def _proxy(where: Location) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file in a folder, as it was when it was looked at.
+    """A file in a folder, as it was when it was listed.
 
     Attributes:
-        size: Bytes; -1 where the file system does not say.
-        modified: Unix time of its last change by the file system's clock, in whole seconds; `None` where it tells none.
-        tag: What else tells this content from another.
+        size: Bytes; -1 if the file system does not say.
+        modified: Unix time of its last change by the file system's clock, in whole seconds; `None` if it has none.
+        tag: Other attributes that change with the content.
     """
 
     size: int
@@ -718,17 +718,17 @@ class Entry:
 
 
 class Folder:
-    """A folder, on this machine's disk or in a store, that files are put into.
+    """A folder for output, on this machine or in a store.
 
-    What file systems raise comes out as `Unusable`.
+    Errors of file systems become `Unusable`.
 
     Args:
         where: A path, or a URL.
         asker: Who named it.
 
     Raises:
-        Unusable: It is malformed, or of a protocol that can't be written to.
-        NotAllowed: Who named it may not write there.
+        Unusable: It is malformed, or its protocol can't write.
+        NotAllowed: The asker may not write there.
     """
 
     def __init__(self, where: str, asker: Asker = PERSON) -> None:
@@ -749,23 +749,23 @@ class Folder:
 
     @property
     def key(self) -> str:
-        """A text that is the same for all names of this folder, without secrets."""
+        """A text that identifies this folder, without secrets."""
         return Path(self.path or "/").resolve().as_uri() if self.is_local else self.name.removesuffix("/")
 
     def at(self, name: str) -> str:
-        """What opens a file in it: a path or a URL."""
+        """The path or URL of a file in it."""
         start = self.path if self.is_local else self._where.given.rstrip("/")
         return f"{start}/{name}"
 
     def write(self, name: str, content: bytes) -> str:
-        """Write a file, and return where it is.
+        """Write a file, and return its path or URL.
 
-        On a disk it is replaced as a whole, so that nobody reads half of one, and only its owner may read it: it may hold
-        what its sheet holds. The folder is made where it is missing.
+        On a disk it is replaced as a whole, so that nobody reads half of it, and only its owner may read it, because it may
+        hold passwords. The folder is created if it is missing.
 
         Args:
-            name: Its name, after those of folders below this one.
-            content: All of it.
+            name: Its name, with the folders below this one.
+            content: The whole content.
 
         Raises:
             Unusable: It can't be written.
@@ -775,7 +775,7 @@ class Folder:
                 folder, _, name = name.rpartition("/")
                 return self._write_local(folder, name, content)
             target = self._at(name)
-            # Stores without folders, or that let nobody list buckets, refuse this and take the file.
+            # Some stores have no folders, or don't allow listing buckets, but take the file.
             with contextlib.suppress(OSError, NotImplementedError):
                 self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
             self._system.pipe_file(target, content)
@@ -814,13 +814,13 @@ class Folder:
         return [name.rpartition("/")[2] for name in files]
 
     def entry(self, name: str) -> Entry | None:
-        """What is known of a file; `None` where there is none.
+        """The entry of a file; `None` if there is none.
 
         Raises:
-            Unusable: It can't be looked at.
+            Unusable: It can't be accessed.
         """
         with self._usable():
-            # Never from an earlier listing, which may be old, and may tell the same things in other words.
+            # Not from an earlier listing, which may be out of date.
             self._system.invalidate_cache()
             try:
                 info: Mapping[str, object] = self._system.info(self._at(name))
@@ -835,7 +835,7 @@ class Folder:
         """Whether there is a file or folder of this name.
 
         Raises:
-            Unusable: It can't be looked at.
+            Unusable: It can't be accessed.
         """
         with self._usable():
             self._system.invalidate_cache()

@@ -1,4 +1,4 @@
-"""Finds what a sheet names, by id or by name, and says what is near when it finds nothing."""
+"""Finds items by id or name, and suggests similar names if there is no such item."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from label_studio_stencil.problems import Problem, shown
 
 
 class Named(Protocol):
-    """Anything on Label Studio that has a name and, as a rule, an id."""
+    """An item in Label Studio that has a name and usually an id."""
 
     @property
     def id(self) -> int | None:
@@ -29,7 +29,7 @@ def or_listed(items: Sequence[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str], *, most: int = _NEAREST, cutoff: float = 0.6) -> list[str]:
-    """The names that are spelt most like this one, best first; blanks, case and invisible characters do not count."""
+    """The names with the most similar spelling, best first; blanks, case and invisible characters don't count."""
     folded = {_folded(each): each for each in known}
     return [folded[each] for each in difflib.get_close_matches(_folded(name), list(folded), n=most, cutoff=cutoff)]
 
@@ -40,20 +40,20 @@ def same_or_nearest(name: str, known: Sequence[str]) -> list[str]:
 
 
 def find(reference: str, items: Sequence[T], names: Sequence[str], *, kind: str) -> T | Problem:
-    """The one item that a reference means, or the problem with it.
+    """The item that a reference means, or a problem.
 
     An id wins over a name, an exact name over one that differs in case or spacing.
 
     Args:
-        reference: Id or name, as the sheet has it.
-        items: What Label Studio holds.
+        reference: Id or name in the sheet.
+        items: The items in Label Studio.
         names: The items' names, in the same order.
         kind: The word for such an item (`template`, `workspace`), used in the message and the code.
     """
-    # No id has more digits, and Python refuses to read some thousands.
+    # No id has more digits, and Python refuses to parse thousands of them.
     number = reference.removesuffix(".0")
     if number.isascii() and number.isdigit() and len(number) < 20:
-        # Where a column has gaps, pandas writes ids as `1.0`.
+        # pandas writes ids as `1.0` if a column has gaps.
         by_id = [item for item in items if item.id == int(number)]
         if by_id:
             return by_id[0]

@@ -27,7 +27,7 @@ O = TypeVar("O", bound="Options")  # noqa: E741 - the customary letter
 
 
 class Options(BaseModel):
-    """How a batch is run."""
+    """Options of a batch."""
 
     # Numbers: an id of a template or a workspace. Inputs: a token may be among them.
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, hide_input_in_errors=True)
@@ -120,7 +120,7 @@ class Options(BaseModel):
 
 
 class RunOptions(Options):
-    """What a run on Prefect takes besides."""
+    """More options of a run on Prefect."""
 
     output: Annotated[
         str, Field(description="Folder or URL to write `results.csv` and `failed.csv` to; empty writes no files.")
@@ -143,14 +143,14 @@ class RunOptions(Options):
 
 
 class BadOption(StencilError):
-    """An option has a name or a value that it can't have."""
+    """An option is unknown, or its value is invalid."""
 
 
 def options_of(model: type[O], given: Mapping[str, Any]) -> O:
-    """The options that were given, and the defaults of the others.
+    """The given options, with the defaults of the others.
 
     Raises:
-        BadOption: One of them can't be taken; names each.
+        BadOption: Some are invalid; the message names each.
     """
     try:
         return model(**given)
@@ -175,7 +175,7 @@ def _told(error: ValidationError, known: Sequence[str]) -> list[tuple[str, str]]
 
 
 def most_failures(text: str, rows: int) -> float:
-    """The number of rows that may fail: `10`, or a share of the rows such as `5%`; empty is no limit.
+    """The number of rows that may fail, from `10` or `5%`; empty is no limit.
 
     Raises:
         BadOption: The text is neither.
@@ -196,7 +196,7 @@ def most_failures(text: str, rows: int) -> float:
 
 
 def chosen_lines(text: str) -> range | None:
-    """The lines of a sheet that are carried out: `2-500` or `7`; `None` where the text is empty, which is all.
+    """The lines of a sheet to process, from `2-500` or `7`; `None` for an empty text, which means all.
 
     Raises:
         BadOption: The text is neither.

@@ -1,4 +1,4 @@
-"""Which Label Studio, and how hard to ask it: what the environment says, and the defaults that fit a server.
+"""Reads the address and token of Label Studio from the environment, and has the default limits for a server.
 
 Needs `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`, unless the embedded sandbox is used.
 """
@@ -54,7 +54,7 @@ _IS = {1: "is", 2: "are"}
 
 
 class MissingSettings(StencilError):
-    """The environment does not say which Label Studio to talk to, or with what token."""
+    """The environment does not name a Label Studio or its token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ class LabelStudioSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, *, place: str = "The environment") -> Self:
-        """Label Studio that `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY` name; blank counts as missing.
+        """The Label Studio of `LABEL_STUDIO_URL` and `LABEL_STUDIO_API_KEY`; blank counts as missing.
 
         Raises:
             MissingSettings: One of them is missing, or both.
-            InvalidAddress: `LABEL_STUDIO_URL` can't be a Label Studio's.
-            BadConnectionSetting: `LABEL_STUDIO_HEADERS` can't be headers.
+            InvalidAddress: `LABEL_STUDIO_URL` is not the address of a Label Studio.
+            BadConnectionSetting: `LABEL_STUDIO_HEADERS` is malformed.
         """
         found = {name: environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE)}
         missing = [name for name, value in found.items() if not value]
@@ -96,12 +96,12 @@ class LabelStudioSettings:
 
 
 def has_environment(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment says anything of a Label Studio."""
+    """Whether the environment names a Label Studio or a token."""
     return any(environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE))
 
 
 def default_requests_per_second(url: str) -> float:
-    """The highest rate that suits the server at `url`: 10 on the vendor's cloud, elsewhere 0 (none)."""
+    """The default highest rate of the server at `url`: 10 on the vendor's cloud, elsewhere 0 (no limit)."""
     return CLOUD_REQUESTS_PER_SECOND if _is_cloud(url) else 0.0
 
 
@@ -116,5 +116,5 @@ def _is_cloud(url: str) -> bool:
 
 
 def default_max_concurrency(edition: Edition) -> int:
-    """How many requests at once suit a server of this edition."""
+    """The default number of requests at the same time for an edition."""
     return COMMUNITY_MAX_CONCURRENCY if edition is Edition.COMMUNITY else MAX_CONCURRENCY
