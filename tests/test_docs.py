@@ -81,6 +81,14 @@ def test_every_variable_of_the_environment_is_explained() -> None:
     assert {*used, *CERTIFICATES} - VARIABLES.keys() == set()
 
 
+def test_the_supported_releases_are_those_that_are_tested() -> None:
+    page = text("docs/editions.md")
+    tested = re.findall(r"^LABEL_STUDIO\w*_VERSION := (.+)$", text("Makefile"), flags=re.MULTILINE)
+    tested += re.findall(r"^prefect==(.+)$", text("constraints.txt"), flags=re.MULTILINE)
+    assert len(tested) >= 2
+    assert [version for version in tested if f"| {version} " not in page] == []
+
+
 def test_every_column_of_its_own_is_explained() -> None:
     page = text("docs/columns.md")
     assert [name for name in OWN_COLUMNS if f"`{name}`" not in page] == []
