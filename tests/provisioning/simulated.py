@@ -325,6 +325,9 @@ class SimulatedClient:
     def server_time(self) -> datetime:
         return START + timedelta(seconds=self.server.clock.now())
 
+    def token_note(self) -> str:
+        return ""
+
     async def project_templates(self) -> list[ProjectTemplate]:
         return [ProjectTemplate(id=1, name="Sentiment", project_settings={"description": "from the template"})]
 
