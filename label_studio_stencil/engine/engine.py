@@ -14,6 +14,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from label_studio_stencil.concurrency import together
@@ -39,12 +40,13 @@ from label_studio_stencil.engine.steps import StepRunner
 from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.sweep import Sweeper
 from label_studio_stencil.engine.ticket import Siblings, Ticket
+from label_studio_stencil.engine.turns import Turns, window
 from label_studio_stencil.engine.waits import Waits
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Throttled, Unauthorized, Unsure
 from label_studio_stencil.labelstudio.listing import ListUnusable
 from label_studio_stencil.labelstudio.outage import LongOutage
-from label_studio_stencil.labelstudio.pacing import Clock, Pacer
+from label_studio_stencil.labelstudio.pacing import Clock
 from label_studio_stencil.plans.marker import new_id
 from label_studio_stencil.plans.plan import Action, Planned
 from label_studio_stencil.policy import Patience
@@ -55,9 +57,6 @@ logger = logging.getLogger(__name__)
 
 #: Times that one attempt takes up a row again because it was throttled, or because its look grew old.
 _MOST_ROUNDS = 20
-
-#: Rows at most whose tasks are imported at the same time: of a batch that is killed, so many may be left unsure.
-_MOST_IMPORTS = 8
 
 #: Outcomes of a row that was stopped on its way.
 _CUT_OFF = (None, Outcome.UNPROCESSED)
@@ -96,6 +95,8 @@ class Engine:
         self.patience = patience or Patience()
         self.stopping = stopping or Stopping()
         self.tickets = tuple(Ticket(each, known=tuple(project.id for project in each.projects)) for each in planned)
+        if any(each.target.request.steps.tasks for each in planned):
+            self.patience = replace(self.patience, window=window(label_studio.pacer, self.patience.window))
         self._label_studio, self._clock = label_studio, clock
         self.waits = Waits(clock)
         label_studio.pacer.paused = lambda seconds: self.waits.refused(seconds, label_studio.pacer.pauses)
@@ -115,6 +116,7 @@ class Engine:
             waits=self.waits,
         )
         self._outcomes = Outcomes(clock, self.stopping, self.waits)
+        self._turns = Turns(label_studio.pacer)
         self.steps = StepRunner(
             label_studio,
             people or {},
@@ -122,7 +124,7 @@ class Engine:
             self.patience,
             self.waits,
             batch=self.batch,
-            at_once=_imports_at_once(label_studio.pacer),
+            turns=self._turns,
             list_lag=lambda: self._looks.lag,
         )
         self._context = Context(
@@ -257,7 +259,7 @@ class Engine:
     async def _create(self, ticket: Ticket) -> Look | None:
         """Send a create and look; nothing where Label Studio refused the row."""
         async with self._looks.place():
-            await self.steps.no_queue()
+            await self._turns.few_wait()
             if self.stopping:
                 self._outcomes.stopped(ticket)
                 return None
@@ -319,8 +321,3 @@ class Engine:
             case CreatePlaceholder():
                 return False
         return True
-
-
-def _imports_at_once(pacer: Pacer) -> int:
-    """How many rows' tasks to import at the same time: each is read, noted, sent and closed while its reading is fresh."""
-    return max(1, int(min(pacer.max_concurrency, _MOST_IMPORTS, pacer.rate)))

@@ -31,6 +31,7 @@ from typing import NamedTuple
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.engine.look import Stale
 from label_studio_stencil.engine.ticket import Ticket
+from label_studio_stencil.engine.turns import Turns
 from label_studio_stencil.engine.waits import Waits
 from label_studio_stencil.files import Unusable, file_name
 from label_studio_stencil.json_value import JSON
@@ -133,15 +134,15 @@ class Early:
 
     found: list[JSON]
     description: str
-    _turn: asyncio.Semaphore | None
+    _turns: Turns | None
     echo: Project | None = None
     at: float = 0.0
 
     def release(self) -> None:
         """Let the next row have its turn."""
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            turn.release()
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.give_back()
 
 
 class _Sending(NamedTuple):
@@ -162,7 +163,7 @@ class StepRunner:
         patience: Durations.
         waits: Where it is said what is waited for.
         batch: Name of this batch, 8 hex digits.
-        at_once: Rows whose tasks are imported at the same time.
+        turns: Which rows' tasks are imported at present.
         list_lag: Seconds that lists were seen to be behind what is written.
     """
 
@@ -175,14 +176,14 @@ class StepRunner:
         waits: Waits,
         *,
         batch: str,
-        at_once: int,
+        turns: Turns,
         list_lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._list_lag = list_lag
         self._label_studio, self._people, self._clock, self._patience = label_studio, people, clock, patience
         self._batch, self._waits = batch, waits
         # What is read must not wait long for the write that is decided by it, and files of tasks are large.
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns = turns
         # Rows of which the batch knows nothing unusual, in their order, and those of their projects that were read ahead.
         self._ahead: dict[int, Ticket] = {}
         self._seen: dict[int, _Reading] = {}
@@ -190,9 +191,6 @@ class StepRunner:
         self._importing: dict[int, Ticket] = {}
         # How often rows have waited for a turn to have their tasks imported right after their settings, by line.
         self._waited: Counter[int] = Counter()
-        self._queue = 0
-        self._no_queue = asyncio.Event()
-        self._no_queue.set()
         # Projects whose steps are done.
         self._finished: set[int] = set()
         # Those that are at it, beside the other rows.
@@ -241,17 +239,11 @@ class StepRunner:
         if tasks is None or odd or self._waited[line] == _MOST_WAITS:
             return None
         self._waited[line] += 1
-        self._queue += 1
-        self._no_queue.clear()
         try:
             async with asyncio.timeout(seconds):
-                await self._turns.acquire()
+                await self._turns.take()
         except TimeoutError:
             raise Stale from None
-        finally:
-            self._queue -= 1
-            if not self._queue:
-                self._no_queue.set()
         sent = Sent(tasks.digest[:8])
         final = str(target.final_settings["description"])
         early = Early([], with_pending(final, target.key, target.intent, sent=sent), self._turns)
@@ -266,10 +258,6 @@ class StepRunner:
             raise
         self._unsent[project.id] = sent
         return early
-
-    async def no_queue(self) -> None:
-        """Return once no row waits for its turn: what is created meanwhile would only have to wait, too."""
-        await self._no_queue.wait()
 
     def go_on(self, ticket: Ticket, early: Early) -> None:
         """Do the steps of a row whose settings were just written, beside the other rows; `settled` waits for them."""
@@ -486,11 +474,19 @@ class StepRunner:
 
     async def _with_line(self, ticket: Ticket, reading: _Reading) -> _Reading:
         """The project, with what this batch sent in its line again, if another batch's late write has wiped that out."""
-        sent = self._sent.get(reading.project.id)
-        if sent is None or reading.pending is None or reading.sent is not None or reading.project.tasks:
+        number = reading.project.id
+        sent = self._sent.get(number)
+        if sent is None or reading.pending is None or reading.project.tasks:
+            return reading
+        if reading.sent in (sent, sent._replace(number=None)):
             return reading
         with contextlib.suppress(Stale, Throttled, Unsure):
-            return await self._note(ticket, reading, sent)
+            state = None if sent.number is None else await self._state(reading.project, sent.number)
+            if state is not None and state.failed:
+                # Another batch that has seen so may have sent others.
+                del self._sent[number]
+            else:
+                return await self._note(ticket, reading, sent)
         return reading
 
     def _reading(self, ticket: Ticket, project: Project, at: float) -> _Reading:
@@ -570,7 +566,7 @@ class StepRunner:
             return reading
         state = await self._carried_out(ticket, reading.project, answer.number)
         if state is not None and state.failed:
-            del self._sent[reading.project.id]
+            self._sent.pop(reading.project.id, None)
             reason = state.error or "it gave no reason"
             raise StepFailed(
                 f"import {answer.number} of {file_name(tasks.where)} failed: {reason}; mend the file and {_GO_ON}"
@@ -595,7 +591,7 @@ class StepRunner:
 
     async def _send_ahead(self, ticket: Ticket, tasks: TaskFile) -> _Sending | None:
         """Send the tasks of a row of which nothing unusual is known; nothing where its project is not as it was made."""
-        async with self._turns:
+        async with self._turns.turn():
             found = await self._tasks(tasks)
             reading = await self._read_ahead(ticket)
             if not _is_as_made(ticket, reading):
@@ -609,7 +605,7 @@ class StepRunner:
     async def _send(self, ticket: Ticket, reading: _Reading, tasks: TaskFile) -> _Sending:
         """Send the tasks until Label Studio has them, or may have them."""
         for left in reversed(range(_MOST_TRIES)):
-            async with self._turns:
+            async with self._turns.turn():
                 # A large file takes longer to read than a reading of the project counts.
                 found = await self._tasks(tasks)
                 if self._is_old(reading):

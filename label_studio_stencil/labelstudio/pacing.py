@@ -212,6 +212,11 @@ class Pacer:
         """Present limit in requests per second: what was set, or less after refusals; infinite where none."""
         return self._pace.rate(self.clock.now())
 
+    def rate_of(self, path: str) -> float:
+        """Present limit of requests to a path, in requests per second: its own, or else that of all."""
+        lane = self._lane(path)
+        return min(self.rate, self.rate if lane is None else lane.pace.rate(self.clock.now()))
+
     def backlog(self) -> float:
         """Seconds that what waits for a place will take, if it goes on as in the last ten; infinite where nothing did."""
         lately = self._pace.lately(self.clock.now())

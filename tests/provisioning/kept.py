@@ -170,4 +170,24 @@ KEPT: tuple[Scene, ...] = (
         ),
         left_out=1.0,
     ),
+    # 1926013600: a batch wrote its failed import into the line again, late, over what another had sent meanwhile.
+    Scene(
+        rows=120,
+        starts=(
+            Start("a", at=0.3, stops_at=7, stops_for=20.0, at_once=1),
+            Start("b", at=0.005, stops_at=199, stops_for=1.0, at_once=4),
+        ),
+        faults=(
+            ("a", "POST", 65, Fault(copies=1, status=403)),
+            ("a", "LIST", 88, Fault(lost="before")),
+            ("a", "WHOAMI", 124, Fault(lost="before")),
+            ("a", "DELETE", 214, Fault(lost="after", trickles=90.0)),
+        ),
+        share=0.5,
+        seed=40804,
+        lag=1.0,
+        older=25,
+        steps=True,
+        imports=Imports(slowest=40.0, fails=0.3, counted=2.0, seed=37167),
+    ),
 )

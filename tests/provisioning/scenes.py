@@ -141,6 +141,7 @@ async def one_batch(
     edition: Edition = Edition.ENTERPRISE,
     *,
     steps: bool = False,
+    patience: Patience = PATIENCE,
 ) -> Report:
     options = Options(template="1", workspace="1", allow_lookalikes=True)
     pacer = Pacer(max_concurrency=8, clock=client.clock)
@@ -149,7 +150,7 @@ async def one_batch(
     if steps:
         with_steps = (replace(request, steps=STEPS) for request in checked.requests)
         checked = Checked(checked.sheet, with_steps, checked.problems)
-    return await provision(checked, options, label_studio, patience=PATIENCE, retries=Retries(jitter=0.0))
+    return await provision(checked, options, label_studio, patience=patience, retries=Retries(jitter=0.0))
 
 
 # Faults and colleagues

@@ -27,7 +27,7 @@ from label_studio_stencil.labelstudio.models import (
     Workspace,
 )
 from label_studio_stencil.labelstudio.outage import Outage
-from label_studio_stencil.labelstudio.pacing import Pacer, Turn
+from label_studio_stencil.labelstudio.pacing import IMPORT, Pacer, Turn
 from tests.labelstudio.virtual import VirtualClock
 
 T = TypeVar("T")
@@ -418,7 +418,7 @@ class SimulatedClient:
     async def import_tasks(
         self, number: int, tasks: list[Any], *, before: Callable[[], None] = lambda: None
     ) -> Imported:
-        async with self._passing(Turn.NOW):
+        async with self._passing(Turn.NOW, IMPORT.replace("*", str(number))):
             before()
             request = Request(self.name, "IMPORT", self.server.clock.now(), number)
 
@@ -491,10 +491,10 @@ class SimulatedClient:
             return made[-1]
 
     @contextlib.asynccontextmanager
-    async def _passing(self, turn: Turn) -> AsyncIterator[None]:
+    async def _passing(self, turn: Turn, path: str = "") -> AsyncIterator[None]:
         """A place among the requests that are out, as the client has it; what became of the request is noted."""
         create = turn is Turn.LATER
-        async with self.pacer.slot(turn), self.outage.passage(create=create):
+        async with self.pacer.slot(turn, path), self.outage.passage(create=create):
             try:
                 yield
             except Unsure as unsure:

@@ -21,7 +21,7 @@ from label_studio_stencil.engine.steps import StepRunner
 from label_studio_stencil.engine.ticket import Answer, Send, Ticket
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Edition, Project, ProjectPage
-from label_studio_stencil.labelstudio.pacing import Pacer
+from label_studio_stencil.labelstudio.pacing import IMPORT, Pacer
 from label_studio_stencil.options import Options
 from label_studio_stencil.plans.marker import Mark, Standing, key_of, standing
 from label_studio_stencil.plans.pending import with_pending
@@ -701,6 +701,26 @@ def test_steps_are_done_at_a_low_rate_too(rate: float, at_once: int) -> None:
     report, reads = on_clock(run)
     assert report.ok
     assert reads < 5 * 40
+
+
+@pytest.mark.parametrize(("rate", "at_once", "imports"), [(1, 4, 0), (3, 16, 0), (5, 16, 0), (15, 4, 0), (15, 4, 1)])
+def test_rows_with_tasks_cost_less_than_five_requests_at_any_rate(rate: float, at_once: int, imports: float) -> None:
+    """A row whose reading is too old when its turn comes reads again, and so do the others behind it."""
+
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, int, float]:
+        server.page_size, began = 100, server.clock.now()
+        client = server.client()
+        client.pacer = Pacer(
+            max_concurrency=at_once, requests_per_second=rate, path_rates={IMPORT: imports}, clock=server.clock
+        )
+        with patch.object(StepRunner, "_tasks", AsyncMock(return_value=TASKS)):
+            report = await one_batch(client, titles(100), steps=True, patience=Patience())
+        return report, sum(client.sent.values()), server.clock.now() - began
+
+    report, requests, seconds = on_clock(run)
+    assert report.ok
+    assert requests < 5 * 100
+    assert seconds < 1.3 * max(4 * 100 / rate, 100 / (imports or rate))
 
 
 def test_a_stopped_batch_says_of_what_another_made_that_its_steps_are_not_known_to_be_done() -> None:

@@ -1,0 +1,100 @@
+"""Whose tasks are imported at present: few rows at a time, so that what was read of them stays fresh."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+
+from label_studio_stencil.labelstudio.pacing import IMPORT, Pacer
+
+#: Rows at most whose tasks are imported at the same time: of a batch that is killed, so many may be left unsure.
+MOST = 8
+#: Seconds that a row with its turn waits for the pace of imports.
+_SECONDS = 2.0
+#: Requests that a row with tasks sends.
+_REQUESTS = 4
+#: Rows that wait for a turn beside which others may be created, where imports are what holds the batch up.
+_FEW = 8
+#: Seconds that the rows of one look may take, of a batch with tasks: for so long it is nearly fresh.
+_WINDOW = 14.0
+#: Requests that a row with tasks sends.
+_REQUESTS = 4
+#: Rows that wait for a turn beside which others may be created, where imports are what holds the batch up.
+_FEW = 8
+#: Rows that are created before a look for each import a second, in such a batch: so many have their turn while it is fresh.
+_WINDOW = 14
+
+
+class Turns:
+    """Gives rows their turns in the order in which they ask, no more at a time than are imported within two seconds.
+
+    Args:
+        pacer: How fast requests and imports may leave.
+    """
+
+    def __init__(self, pacer: Pacer) -> None:
+        self._pacer = pacer
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._short = asyncio.Event()
+        self._short.set()
+
+    def _most(self) -> int:
+        rate = min(self._pacer.rate, _SECONDS * self._pacer.rate_of(IMPORT))
+        return max(1, int(min(self._pacer.max_concurrency, MOST, rate)))
+
+    async def take(self) -> None:
+        """Wait for a turn, which `give_back` ends."""
+        if not self._waiting and self._taken < self._most():
+            self._taken += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._note()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back()
+            raise
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(turn)
+            self._note()
+
+    def give_back(self) -> None:
+        """End a turn."""
+        self._taken -= 1
+        while self._waiting and self._taken < self._most():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A turn."""
+        await self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+    async def few_wait(self) -> None:
+        """Return once few rows wait: what is created meanwhile would only have to wait, too."""
+        await self._short.wait()
+
+    def _note(self) -> None:
+        few = _FEW if _slow_imports(self._pacer) else 0
+        (self._short.set if len(self._waiting) <= few else self._short.clear)()
+
+
+def window(pacer: Pacer, most: int) -> int:
+    """Rows of a batch with tasks to create before a look."""
+    rows_per_second = min(pacer.rate_of(IMPORT), pacer.rate / _REQUESTS)
+    return max(1, int(min(most, _WINDOW * rows_per_second)))
+
+
+def _slow_imports(pacer: Pacer) -> bool:
+    """Whether imports hold a batch up, of which each row sends three other requests besides."""
+    return 2 * _REQUESTS * pacer.rate_of(IMPORT) < pacer.rate
