@@ -1,4 +1,7 @@
-"""Reads rows of JSON with their line numbers: JSON Lines, an array of objects, or objects one after the other."""
+"""Reads rows of JSON with their line numbers: JSON Lines, an array of objects, or objects one after the other.
+
+A line number names one row. Where several rows start on a line, each gets a number of its own: in a list on one line, 1, 2, 3.
+"""
 
 from collections.abc import Mapping
 
@@ -50,6 +53,7 @@ class _Rows:
         self.table = Table(header_line=None)
         self.columns: dict[str, str] = {}
         self._values = 0
+        self._last = 0
 
     @property
     def full(self) -> bool:
@@ -66,6 +70,7 @@ class _Rows:
     def add(self, number: int, value: JSON, source: str) -> None:
         """Add a row unless it is blank."""
         self._values += 1
+        self._last = number = max(number, self._last + 1)
         if not isinstance(value, dict):
             self.refuse(number, source, "it is another JSON value", "Write an object for each row.")
         elif nests_too_deeply(value):

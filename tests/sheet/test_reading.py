@@ -393,3 +393,20 @@ def test_a_workbook_whose_rows_are_on_another_worksheet_says_which_are_there(tmp
         pd.DataFrame({"title": ["One"]}).to_excel(workbook, sheet_name="Q2", index=False)
     with pytest.raises(SheetUnreadable, match=r"'Cover'.* has no rows.*Q2"):
         read_sheet(str(tmp_path / "two.xlsx"))
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ('[{"title":"One"},{"title":"x"},{},{"title":"Four"}]', [1, 2, 4]),
+        ('[\n{"title":"One"},\n{"title":"x"},\n{"title":"Four"}]', [2, 3, 4]),
+        ('[\n{"title":"One"}, {"title":"x"},\n\n{"title":"Four"}]', [2, 3, 4]),
+        ('{"title":\n"One"}{"title":"x"}{"title":"Four"}', [1, 2, 3]),
+        ('{"title":"One"}\n{"title":"x"}\n\n{"title":"Four"}', [1, 2, 4]),
+    ],
+)
+def test_rows_of_json_have_a_line_each_and_a_bad_one_is_none_of_the_others(text: str, lines: list[int]) -> None:
+    sheet = read_sheet(text.encode(), name="x.json")
+    assert [row.line for row in sheet.rows] == lines
+    _, problems = requests_of(sheet, template="1")
+    assert [(problem.line, problem.code) for problem in problems] == [(lines[1], "title-too-short")]
