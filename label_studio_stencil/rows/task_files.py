@@ -1,6 +1,7 @@
 """Reads files of tasks: JSON in Label Studio's format, or a table in any format of sheets."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -20,6 +21,7 @@ MOST_TASKS = 250_000
 MOST_SENT = 250 * 1024 * 1024
 #: Most memory for the values of a JSON file, in bytes, and the most that each object, list and other value needs.
 MOST_MEMORY = 2_000_000_000
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _NEEDS = ((b"{", 232), (b"[", 88), (b",", 32))
 
 
@@ -92,8 +94,19 @@ def _refuse_large(tasks: list[JSON], name: str) -> None:
     """Reject tasks that need more than one request, or can't be sent."""
     size = 0
     try:
-        for task in tasks:
-            size += len(json.dumps(task, allow_nan=False, separators=(",", ":"))) + 1
+        for number, task in enumerate(tasks, start=1):
+            text = json.dumps(task, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+            if _NUL.search(text):
+                raise BadStep(
+                    f"task {number} of {name} holds a NUL, which Label Studio on PostgreSQL can't keep: remove it"
+                )
+            try:
+                size += len(text.encode()) + 1
+            except UnicodeEncodeError:
+                # Community 1.23.2 on SQLite takes it, and answers 500 to whoever looks at the project's tasks from then on.
+                raise BadStep(
+                    f"task {number} of {name} holds half a character, which can't be shown: remove it"
+                ) from None
             if size > MOST_SENT:
                 raise BadStep(f"{name} comes to more than {MOST_SENT // 1_000_000} MB as it is sent: split it")
     except RecursionError:

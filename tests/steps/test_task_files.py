@@ -98,9 +98,28 @@ def test_more_tasks_than_label_studio_takes_are_refused(monkeypatch: pytest.Monk
 def test_tasks_that_are_larger_as_they_are_sent_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     content = as_csv(["text"], [["é" * 10]])
     assert len(read_tasks(content, "t.csv").tasks) == 1
-    monkeypatch.setattr(task_files_module, "MOST_SENT", len(content) + 20)
+    # As JSON, with braces and quotes.
+    monkeypatch.setattr(task_files_module, "MOST_SENT", len(content))
     with pytest.raises(BadStep, match="as it is sent: split it"):
         read_tasks(content, "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (r'[{"text":"fine"},{"text":"a\u0000b"}]', "task 2 of t.json holds a NUL"),
+        (r'[{"te\u0000xt":"fine"}]', "task 1 of t.json holds a NUL"),
+        (r'[{"text":"fine"},{"text":["a\ud83d"]}]', "task 2 of t.json holds half a character"),
+    ],
+)
+def test_text_that_a_label_studio_can_not_keep_is_refused(content: str, words: str) -> None:
+    with pytest.raises(BadStep, match=words):
+        read_tasks(content.encode(), "t.json")
+
+
+@pytest.mark.parametrize("text", [r"\ud83d\ude00", r"\\u0000", r"\\ud83d"])
+def test_text_that_looks_like_it_is_taken(text: str) -> None:
+    assert len(read_tasks(f'[{{"text":"{text}"}}]'.encode(), "t.json").tasks) == 1
 
 
 def test_a_file_of_more_than_100_megabytes_is_read_and_one_of_200_is_not(tmp_path: Path) -> None:
