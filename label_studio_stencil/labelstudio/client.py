@@ -239,7 +239,14 @@ class LabelStudio:
             "roles": [{"user_id": number, "role": role} for number, role in roles.items()],
         }
         path = f"/api/projects/{project_id}/members/bulk/"
-        reply = await self._repeated(lambda: self._once("POST", path, body=body))
+        try:
+            reply = await self._repeated(lambda: self._once("POST", path, body=body))
+        except Rejected as rejected:
+            # Of people whose identity is not verified, the vendor's contract says.
+            skipped = [int(number) for number in rejected.fields.get("skipped_user_ids", ()) if number.isdecimal()]
+            if not skipped:
+                raise
+            return skipped
         return reply.parsed(Added.model_validate).skipped_user_ids
 
     async def import_tasks(

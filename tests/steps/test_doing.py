@@ -442,6 +442,30 @@ async def test_a_row_with_tasks_costs_as_many_requests_as_are_promised(
     assert counted["GET"] < 10
 
 
+def skipping(status: int) -> Spoiler:
+    """Label Studio takes all but the second person."""
+
+    async def skip(call: Call, proceed: Proceed) -> Response:
+        second = call.data()["included"][1]  # type: ignore[index, call-overload]
+        if status == 200:
+            await proceed()
+            return JSONResponse({"assignments": 1, "skipped_user_ids": [second]}, 200)
+        return JSONResponse({"skipped_user_ids": [second]}, status)
+
+    return skip
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_people_whom_label_studio_skips_are_named(
+    label_studio: Instance, spoilt: Spoilt, sheet: Path, status: int
+) -> None:
+    spoilt.spoil["members"] = [skipping(status)]
+    row = await row_of(label_studio, sheet)
+    assert row.outcome.value == "failed"
+    assert "rob@example.com" in row.error
+    assert "ann@example.com" not in row.error, row.error
+
+
 @pytest.mark.parametrize("kind", ["import", "members", "PATCH"])
 async def test_a_step_that_was_asked_for_too_fast_is_asked_for_again(
     label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, kind: str
