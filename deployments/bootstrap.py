@@ -32,7 +32,7 @@ from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.files import ALLOW
 from label_studio_stencil.options import Options
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
-from label_studio_stencil.prefect.limits import DEFAULT_BLOCK, limit_of, queue_of
+from label_studio_stencil.prefect.limits import DEFAULT_BLOCK, POLLS, limit_of, queue_of
 from label_studio_stencil.settings import LabelStudioSettings, default_requests_per_second
 
 POOL = "stencil"
@@ -73,7 +73,8 @@ async def bootstrap(
     told = [await _label_studio_answers(settings)]
     async with get_client() as client:
         told.append(await _pool(client, pool))
-        told.append(await _queue(client, queue or queue_of(block), pool))
+        told.append(await _queue(client, queue or queue_of(block), pool, "batch"))
+        told.append(await _queue(client, POLLS, pool, "poll"))
         told.append(await _limit(client, settings.url, rate))
     told.append(f"automation {SILENT!r}: {'made' if await count_silent_as_crashed() else 'is there'}")
     told.append(await _block(settings, block))
@@ -101,16 +102,16 @@ async def _pool(client: PrefectClient, name: str) -> str:
     return f"work pool {name}: is there, of type {pool.type}"
 
 
-async def _queue(client: PrefectClient, name: str, pool: str) -> str:
+async def _queue(client: PrefectClient, name: str, pool: str, what: str) -> str:
     try:
         queue = await client.read_work_queue_by_name(name, pool)
     except ObjectNotFound:
         await client.create_work_queue(name, concurrency_limit=1, work_pool_name=pool)
-        return f"work queue {name}: made, one batch at a time"
+        return f"work queue {name}: made, one {what} at a time"
     if queue.concurrency_limit is None:
         # `prefect deploy` makes it without a limit where it is missing.
         await client.update_work_queue(queue.id, concurrency_limit=1)
-        return f"work queue {name}: is there, now one batch at a time"
+        return f"work queue {name}: is there, now one {what} at a time"
     return f"work queue {name}: is there, {queue.concurrency_limit} at a time"
 
 

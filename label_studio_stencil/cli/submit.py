@@ -81,7 +81,7 @@ async def _submit(
 ) -> int:
     from label_studio_stencil.prefect.submission import follow_run, start_run
 
-    started, url = await start_run(chosen.deployment, parameters)
+    started, url = await start_run(chosen.deployment, parameters, chosen.sheet.removeprefix(STANDARD_INPUT))
     run.update(run=str(started.id), url=url)
     display.note(f"Run {started.name}: {url}")
     if chosen.no_wait:

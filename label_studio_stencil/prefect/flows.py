@@ -32,6 +32,7 @@ from label_studio_stencil.prefect.lifecycle import (
     without_tags,
 )
 from label_studio_stencil.prefect.logs import log_plan, log_report, set_up_logs, with_quiet_tasks
+from label_studio_stencil.prefect.names import name_of, unless_named
 from label_studio_stencil.prefect.outputs import check_lasting_output
 from label_studio_stencil.prefect.parameters import (
     asker_of,
@@ -93,10 +94,7 @@ FIRST = ("sheet", "csv_text", "template", "workspace", "dry_run", "mode", "outpu
 
 def _run_name() -> str:
     """Name a run by its source, and by what is special about it: `projects.csv dry run`."""
-    parameters = flow_run.parameters
-    extras = [word.replace("_", " ") for word in ("dry_run", "sandbox") if parameters.get(word)]
-    lines = str(parameters.get("lines") or "").strip()
-    return " ".join([source_name(parameters), *([f"lines {lines}"] if lines else []), *extras])
+    return unless_named(name_of(flow_run.parameters))
 
 
 async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:

@@ -21,7 +21,9 @@ from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.lifecycle import kept_alive
 from label_studio_stencil.prefect.limits import alone_at
 from label_studio_stencil.prefect.logs import set_up_logs
+from label_studio_stencil.prefect.names import unless_named
 from label_studio_stencil.prefect.parameters import checked_parameters, flat, named_by
+from label_studio_stencil.prefect.polls import drop_due_polls
 from label_studio_stencil.prefect.states import completed, failed_state
 from label_studio_stencil.problems import StencilError
 
@@ -32,7 +34,7 @@ def _run_name() -> str:
         name = Inbox(str(flow_run.parameters.get("inbox") or "")).name.rpartition("/")[2]
     except InboxUnusable:
         name = ""
-    return f"{name or 'inbox'}{' sandbox' if flow_run.parameters.get('sandbox') else ''}"
+    return unless_named(f"{name or 'inbox'}{' sandbox' if flow_run.parameters.get('sandbox') else ''}")
 
 
 #: Options of create-projects that apply to every sheet of the inbox.
@@ -82,6 +84,7 @@ async def watch_inbox(given: _Own) -> Poll:
     set_up_logs()
     try:
         handled = await _run_sheets(Inbox(given.inbox), given.quiet_seconds, given.model_dump(include=set(_FOR_SHEETS)))
+        await drop_due_polls()
     except InboxTaken as taken:
         return Completed(message=str(taken), data=Poll())  # type: ignore[return-value]
     return _final_state(Poll(tuple(handled)))  # type: ignore[return-value]

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Running
 
 from label_studio_stencil.batch import CANCELLED, PAUSED, Batch
+from label_studio_stencil.prefect.names import name_waiting_runs
 from label_studio_stencil.prefect.pause import is_paused
 from label_studio_stencil.report.report import Report
 
@@ -24,6 +25,8 @@ R = TypeVar("R")
 
 #: Seconds between two checks whether the run was cancelled.
 _EVERY = 2.0
+#: Seconds between two looks for runs that wait behind this one.
+_NAMES_EVERY = 10.0
 #: Seconds that completing placeholders may take. A worker kills a run 30 s after it has told it to end.
 LONGEST_COMPLETION = 20.0
 #: Seconds that Prefect's server may take to say whether a run has another attempt.
@@ -81,7 +84,10 @@ async def until_done(batch: Batch, carry_out: _Work) -> None:
                 elif _has_ended(found) and not await says_it_lives(client, found):
                     batch.stopping.stop(CANCELLED)
 
-    async with repeated("Whether the run is paused or cancelled", stop_if_paused_or_ended, _EVERY):
+    async with (
+        repeated("Whether the run is paused or cancelled", stop_if_paused_or_ended, _EVERY),
+        repeated("The names of the runs that wait", name_waiting_runs, _NAMES_EVERY),
+    ):
         work = asyncio.ensure_future(carry_out())
         try:
             await asyncio.shield(work)

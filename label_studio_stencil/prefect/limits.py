@@ -117,6 +117,12 @@ def queue_of(block: str) -> str:
     return "batches" if block in ("", DEFAULT_BLOCK) else f"batches-{block}"
 
 
+#: The work queue of dry runs, which has no limit.
+DRY_RUNS = "dry-runs"
+#: The work queue of the polls of inboxes, one at a time.
+POLLS = "polls"
+
+
 def limit_of(url: str) -> str:
     """Return the name of the global concurrency limit of a Label Studio; its slots decay, so that it is a rate."""
     return f"label-studio-{host_of(url)}"

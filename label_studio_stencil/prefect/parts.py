@@ -33,6 +33,7 @@ from label_studio_stencil.prefect.artifacts import (
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.instance import host_of_run
 from label_studio_stencil.prefect.lifecycle import kept_alive
+from label_studio_stencil.prefect.names import unless_named
 from label_studio_stencil.prefect.parameters import BadParameters, asker_of, checked_parameters, from_json, values_of
 from label_studio_stencil.prefect.states import completed, failed_state
 from label_studio_stencil.prefect.tasks import load_sheet
@@ -80,7 +81,7 @@ class PartResult:
 
 
 def _run_name() -> str:
-    return f"{file_name(str(flow_run.parameters['sheet']))} in {flow_run.parameters['parts']} parts"
+    return unless_named(f"{file_name(str(flow_run.parameters['sheet']))} in {flow_run.parameters['parts']} parts")
 
 
 async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from label_studio_stencil.files import event as sender
 from label_studio_stencil.prefect.artifacts import show_what_is_known
 from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.names import unless_named
 from label_studio_stencil.prefect.parameters import (
     BadParameters,
     checked_parameters,
@@ -64,7 +65,7 @@ def _run_name() -> str:
     """Name a run by its source, and by what is special about it."""
     event = flow_run.parameters.get("event")
     known = event if isinstance(event, dict) else {}
-    return " ".join([source_name(known), *(["dry run"] if known.get("dry_run") is True else [])])
+    return unless_named(" ".join([source_name(known), *(["dry run"] if known.get("dry_run") is True else [])]))
 
 
 @flow(

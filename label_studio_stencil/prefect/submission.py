@@ -23,7 +23,8 @@ from label_studio_stencil.prefect.artifacts import (
     counts_in,
     sentence_in,
 )
-from label_studio_stencil.prefect.limits import queue_of
+from label_studio_stencil.prefect.limits import DRY_RUNS, queue_of
+from label_studio_stencil.prefect.names import name_of
 from label_studio_stencil.problems import StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome
 
@@ -56,8 +57,13 @@ class RunReport:
     problems: tuple[Mapping[str, JSON], ...]
 
 
-async def start_run(deployment: str, parameters: Mapping[str, Any]) -> tuple[FlowRun, str]:
+async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) -> tuple[FlowRun, str]:
     """Have a deployment run; return the run, and its address in the UI.
+
+    Args:
+        deployment: Its name, as FLOW/DEPLOYMENT.
+        parameters: Those of the run.
+        sheet: Path or URL of the sheet, by which the run is called while it waits too; empty for standard input.
 
     Raises:
         PrefectUnusable: The server that is named can't be used for it, or none is named.
@@ -74,7 +80,10 @@ async def start_run(deployment: str, parameters: Mapping[str, Any]) -> tuple[Flo
             found = await client.read_deployment_by_name(deployment)
             queue = await _queue(client, found, parameters)
             run = await client.create_flow_run_from_deployment(
-                found.id, parameters=dict(parameters), work_queue_name=queue
+                found.id,
+                parameters=dict(parameters),
+                work_queue_name=queue,
+                name=name_of({**parameters, "sheet": sheet}),
             )
         except (ObjectNotFound, ValueError):
             raise PrefectUnusable(
@@ -86,7 +95,10 @@ async def start_run(deployment: str, parameters: Mapping[str, Any]) -> tuple[Flo
 
 
 async def _queue(client: PrefectClient, deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> str | None:
-    """Return the work queue of another Label Studio than the deployment's, where bootstrap made one."""
+    """Return the work queue of a dry run, or of another Label Studio than the deployment's where bootstrap made one."""
+    if parameters.get("dry_run"):
+        # Prefect makes it where it is missing.
+        return DRY_RUNS
     credentials = parameters.get("credentials") or deployment.parameters.get("credentials") or ""
     if not isinstance(credentials, str) or credentials == (deployment.parameters.get("credentials") or ""):
         return None

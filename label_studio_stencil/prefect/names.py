@@ -1,0 +1,64 @@
+"""Names of runs: which sheet a run is for, while it waits too, unless whoever started it gave it a name."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkQueueFilter,
+    WorkQueueFilterId,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
+
+from label_studio_stencil.prefect.parameters import source_name
+
+#: Names that Prefect's server, its command line and its pages make up: `brave-otter`, `Gorgeous-Goat`, `nu-daled` (3.9.1).
+_GENERATED = re.compile(r"[A-Za-z]+\d?(-[A-Za-z]+){1,2}")
+#: Parameters that name or hold a sheet.
+_SOURCES = frozenset({"sheet", "csv_text", "rows", "event"})
+#: Waiting runs that are named at a time.
+_MOST_WAITING = 50
+
+
+def unless_named(name: str) -> str:
+    """Return the name of the present run: the one that a person gave it, or else this one."""
+    given = flow_run.name or ""
+    return name if not given or _GENERATED.fullmatch(given) else given
+
+
+def name_of(parameters: Mapping[str, Any]) -> str:
+    """Return a name for a run of a sheet, with what is special about it: `projects.csv dry run`."""
+    extras = [word.replace("_", " ") for word in ("dry_run", "sandbox") if parameters.get(word)]
+    lines = str(parameters.get("lines") or "").strip()
+    return " ".join([source_name(parameters), *([f"lines {lines}"] if lines else []), *extras])
+
+
+async def name_waiting_runs() -> None:
+    """Name the runs that wait in the work queue of the present one, as they will be called once they begin.
+
+    Prefect names a run when it begins, and one that a trigger or a schedule made has a name that says nothing until then.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.work_queue_id is None:
+        return
+    waiting = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),  # type: ignore[arg-type]
+    )
+    queue = WorkQueueFilter(id=WorkQueueFilterId(any_=[run.work_queue_id]))
+    async with get_client() as client:
+        found = await client.read_flow_runs(flow_run_filter=waiting, work_queue_filter=queue, limit=_MOST_WAITING)
+        for each in found:
+            if _GENERATED.fullmatch(each.name) and not _SOURCES.isdisjoint(
+                filter(each.parameters.get, each.parameters)
+            ):
+                await client.update_flow_run(each.id, name=name_of(each.parameters))
