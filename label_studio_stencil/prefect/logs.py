@@ -1,8 +1,9 @@
 """The log of a run, on a worker's console and in Prefect's UI: some twenty lines, however many rows and task runs."""
 
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
@@ -46,13 +47,20 @@ def with_quiet_tasks(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, C
 
     @functools.wraps(body)
     async def quiet(*args: P.args, **kwargs: P.kwargs) -> R:
-        token = _quiet.set(True)
-        try:
+        with _quieted():
             return await body(*args, **kwargs)
-        finally:
-            _quiet.reset(token)
 
     return quiet
+
+
+@contextlib.contextmanager
+def _quieted() -> Iterator[None]:
+    # Apart from the wrapper, which `.serve()` sends to another process: a `ContextVar` can't be sent there.
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
 
 
 def set_up_logs() -> None:

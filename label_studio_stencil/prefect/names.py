@@ -23,7 +23,7 @@ from label_studio_stencil.prefect.parameters import source_name
 #: Names that Prefect's server, its command line and its pages make up: `brave-otter`, `Gorgeous-Goat`, `nu-daled` (3.9.1).
 _GENERATED = re.compile(r"[A-Za-z]+\d?(-[A-Za-z]+){1,2}")
 #: Parameters that name or hold a sheet.
-_SOURCES = frozenset({"sheet", "csv_text", "rows", "event"})
+_SOURCES = ("sheet", "csv_text", "rows", "event")
 #: Waiting runs that are named at a time.
 _MOST_WAITING = 50
 
@@ -58,7 +58,5 @@ async def name_waiting_runs() -> None:
     async with get_client() as client:
         found = await client.read_flow_runs(flow_run_filter=waiting, work_queue_filter=queue, limit=_MOST_WAITING)
         for each in found:
-            if _GENERATED.fullmatch(each.name) and not _SOURCES.isdisjoint(
-                filter(each.parameters.get, each.parameters)
-            ):
+            if _GENERATED.fullmatch(each.name) and any(map(each.parameters.get, _SOURCES)):
                 await client.update_flow_run(each.id, name=name_of(each.parameters))
