@@ -91,7 +91,7 @@ def test_pasted_rows_become_projects_that_the_summary_links(page: Page, label_st
     summary = open_summary(page)
     expect(summary.get_by_role("heading", level=1)).to_have_text("3 rows: 3 created")
     for title, project in created.items():
-        link = summary.get_by_role("row").filter(has_text=title).get_by_role("link")
+        link = summary.get_by_role("row").filter(has_text=title).get_by_role("link", name=title)
         expect(link).to_have_attribute("href", f"{label_studio.url}/projects/{project['id']}")
     # For the picture alone: links are the last thing in the summary, which the page may be drawing anew.
     with contextlib.suppress(PlaywrightError):
