@@ -11,6 +11,7 @@ from label_studio_stencil.api import PlanOptions, label_studio_of
 from label_studio_stencil.batch import provision
 from label_studio_stencil.cli.commands import chosen_options, listed
 from label_studio_stencil.cli.display import Display
+from label_studio_stencil.codes import CODES
 from label_studio_stencil.labelstudio.models import Edition
 from label_studio_stencil.options import Options
 from label_studio_stencil.plans.targets import check, filled_by
@@ -132,7 +133,7 @@ def _without(problems: Sequence[Problem], template: Template) -> Template:
 
 
 def _unusable(problems: Sequence[Problem]) -> TemplateUnusable:
-    hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+    hints = dict.fromkeys(problem.hint or CODES[problem.code].remedy for problem in problems)
     return TemplateUnusable("; ".join(each.without_hint for each in grouped(problems)), hint=" ".join(hints))
 
 

@@ -75,7 +75,10 @@ async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) 
         )
     async with get_client() as client:
         if (problem := await client.api_healthcheck()) is not None:
-            raise PrefectUnusable(f"The Prefect server that PREFECT_API_URL names does not answer: {problem!r}.")
+            raise PrefectUnusable(
+                f"Prefect's server at {PREFECT_API_URL.value()} does not answer: {problem!r}.",
+                hint="Is PREFECT_API_URL the address of a server that runs, with /api at its end?",
+            )
         try:
             found = await client.read_deployment_by_name(deployment)
             queue = await _queue(client, found, parameters)
@@ -87,10 +90,13 @@ async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) 
             )
         except (ObjectNotFound, ValueError):
             raise PrefectUnusable(
-                f"This Prefect server has no deployment {deployment}; `prefect deploy --all` makes the project's own."
+                f"Prefect's server at {PREFECT_API_URL.value()} has no deployment {deployment}.",
+                hint="`prefect deploy --all` makes the project's own; `prefect deployment ls` lists those that are there.",
             ) from None
         except PrefectHTTPStatusError as error:
-            raise PrefectUnusable(f"Prefect's server does not take the run: {shown(error.response.text)}") from None
+            raise PrefectUnusable(
+                f"Prefect's server at {PREFECT_API_URL.value()} does not take the run: {shown(error.response.text)}"
+            ) from None
     return run, url_for("flow-run", run.id) or str(run.id)
 
 

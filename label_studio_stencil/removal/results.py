@@ -95,7 +95,7 @@ def read_results(source: str, *, folder: str = "") -> Results:
     if missing:
         raise NotResults(
             f"{sheet.name} has no column {', '.join(missing)}.",
-            hint="Give a results.csv that a batch wrote (--output DIR).",
+            hint="Give a results.csv that a batch wrote: `output=DIR`.",
         )
     general = [problem for problem in sheet.problems if problem.line in (None, sheet.header_line)]
     if general:
