@@ -1,10 +1,6 @@
 """What the command line understands. Its options are those of `label_studio_stencil.options`, by the same names."""
 
 import argparse
-from collections.abc import Set as AbstractSet
-from typing import Any, Literal, get_args, get_origin
-
-from pydantic.fields import FieldInfo
 
 from label_studio_sandbox.command import add_options
 from label_studio_stencil.api import CheckOptions, CreateOptions, PlanOptions
@@ -15,30 +11,14 @@ from label_studio_stencil.cli import remove as removing
 from label_studio_stencil.cli import submit as submitting
 from label_studio_stencil.cli import templates as templating
 from label_studio_stencil.cli.completion import bash_completion
-from label_studio_stencil.cli.display import Display
-from label_studio_stencil.cli.parser import EXAMPLE, Parser
-from label_studio_stencil.options import BadOption, Options, RunOptions, options_of
+from label_studio_stencil.cli.parser import Parser, add_command, add_flag, add_group, add_option_flags, shows_help
+from label_studio_stencil.options import Options, RunOptions
 from label_studio_stencil.version import __version__
 
 #: Options of a batch that a command line has no flags for: the token would be seen by others on the machine.
 _NO_FLAGS = frozenset({"url", "token", "headers"})
 #: Options that say something of writing.
 _OF_WRITING = frozenset({"dry_run", "max_failures", "longest_outage"})
-#: What stands for a value in the help, where that is not its type.
-_METAVARS = {
-    "template": "REF",
-    "workspace": "REF",
-    "title": "PATTERN",
-    "lines": "A-B",
-    "max_failures": "N",
-    "max_concurrency": "N",
-    "requests_per_second": "X",
-    "longest_outage": "SECONDS",
-    "encoding": "NAME",
-    "worksheet": "NAME",
-    "output": "DIR",
-    "credentials": "NAME",
-}
 
 
 def parser() -> Parser:
@@ -51,10 +31,10 @@ def parser() -> Parser:
         "Exit codes: 0 all rows are ok, 1 some need attention, 2 nothing was done, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"stencil {__version__}")
-    _shows_help(top)
+    shows_help(top)
     verbs = top.add_subparsers(metavar="COMMAND")
 
-    _command(
+    add_command(
         verbs,
         "init",
         starting.init,
@@ -62,7 +42,7 @@ def parser() -> Parser:
         "stencil init",
     )
 
-    create = _command(
+    create = add_command(
         verbs,
         "create",
         commands.create,
@@ -70,10 +50,10 @@ def parser() -> Parser:
         "stencil create sheet.csv --template ner.yaml --output results",
     )
     _sheet(create)
-    _options(create, CreateOptions, without=_NO_FLAGS | {"fail_when"})
+    add_option_flags(create, CreateOptions, without=_NO_FLAGS | {"fail_when"})
     create.add_argument("--verbose", action="store_true", help="show the log, every request included")
 
-    plan = _command(
+    plan = add_command(
         verbs,
         "plan",
         commands.plan,
@@ -86,9 +66,9 @@ def parser() -> Parser:
         action="store_true",
         help="exit with 0 if there is nothing to do, 2 if there is, and 1 if rows need attention or anything is wrong",
     )
-    _options(plan, PlanOptions, without=_NO_FLAGS | _OF_WRITING)
+    add_option_flags(plan, PlanOptions, without=_NO_FLAGS | _OF_WRITING)
 
-    check = _command(
+    check = add_command(
         verbs,
         "check",
         commands.check,
@@ -96,9 +76,9 @@ def parser() -> Parser:
         "stencil check sheet.csv --offline",
     )
     _sheet(check)
-    _options(check, CheckOptions, without=_NO_FLAGS | _OF_WRITING)
+    add_option_flags(check, CheckOptions, without=_NO_FLAGS | _OF_WRITING)
 
-    submit = _command(
+    submit = add_command(
         verbs,
         "submit",
         submitting.submit,
@@ -114,9 +94,9 @@ def parser() -> Parser:
     )
     submit.add_argument("--no-wait", action="store_true", help="do not wait for the end of the run")
     # What is not given is the deployment's.
-    _options(submit, RunOptions, without=frozenset(), default=argparse.SUPPRESS)
+    add_option_flags(submit, RunOptions, without=frozenset(), default=argparse.SUPPRESS)
 
-    remove = _command(
+    remove = add_command(
         verbs,
         "remove",
         removing.remove,
@@ -135,20 +115,20 @@ def parser() -> Parser:
         help="folder of the batch's sheet, for the files that its rows name (default: that of RESULTS)",
     )
     for name in ("max_concurrency", "requests_per_second"):
-        _option(remove, Options, name)
+        add_flag(remove, Options, name)
 
     _template(
-        _group(verbs, "template", "work with templates: those of Label Studio, and files", "stencil template list")
+        add_group(verbs, "template", "work with templates: those of Label Studio, and files", "stencil template list")
     )
-    group = _group(
+    group = add_group(
         verbs, "workspace", "look up the workspaces of Label Studio", "stencil workspace list"
     ).add_subparsers(metavar="list")
-    listing = _command(
+    listing = add_command(
         group, "list", commands.workspace_list, "list Label Studio's workspaces", "stencil workspace list"
     )
     _label_studio(listing)
 
-    explain = _command(
+    explain = add_command(
         verbs,
         "explain",
         explaining.explain,
@@ -160,7 +140,7 @@ def parser() -> Parser:
     )
     explain.add_argument("--json", action="store_true", help="print JSON")
 
-    sandbox = _command(
+    sandbox = add_command(
         verbs,
         "sandbox",
         commands.serve_sandbox,
@@ -169,7 +149,7 @@ def parser() -> Parser:
     )
     add_options(sandbox)
 
-    _command(
+    add_command(
         verbs,
         "completion",
         lambda _, display: display.say(bash_completion(top)) or 0,
@@ -179,67 +159,9 @@ def parser() -> Parser:
     return top
 
 
-def _command(verbs: Any, name: str, command: Any, summary: str, example: str) -> Parser:
-    made = _parser(verbs, name, summary, example)
-    made.set_defaults(command=command, parser=made)
-    return made
-
-
-def _parser(verbs: Any, name: str, summary: str, example: str) -> Parser:
-    sentence = f"{summary[0].upper()}{summary[1:]}."
-    made: Parser = verbs.add_parser(name, help=summary, description=sentence, epilog=f"{EXAMPLE}  {example}")
-    return made
-
-
-def _group(verbs: Any, name: str, summary: str, example: str) -> Parser:
-    made = _parser(verbs, name, summary, example)
-    _shows_help(made)
-    return made
-
-
-def _shows_help(parser: Parser) -> None:
-    """Have a parser show its help where no command is given."""
-
-    def show(chosen: argparse.Namespace, display: Display) -> int:
-        parser.print_help()
-        return 0
-
-    parser.set_defaults(command=show, parser=parser)
-
-
-def _options(parser: Parser, model: type[Options], *, without: AbstractSet[str], default: object = None) -> None:
-    """A flag for each option of a batch."""
-    for name in model.model_fields:
-        if name not in without:
-            _option(parser, model, name, default=default)
-
-
-def _option(parser: Parser, model: type[Options], name: str, *, default: object = None) -> None:
-    field: FieldInfo = model.model_fields[name]
-    flag, words = f"--{name.replace('_', '-')}", str(field.description).replace("%", "%%")
-    default = field.default if default is None else default
-    if field.annotation is bool:
-        action = argparse.BooleanOptionalAction if field.default else "store_true"
-        parser.add_argument(flag, action=action, default=default, help=words)
-        return
-    if field.default and field.default != -1:
-        words = f"{words.removesuffix('.')} (default: {field.default})"
-    if get_origin(field.annotation) is Literal:
-        parser.add_argument(flag, choices=get_args(field.annotation), default=default, help=words)
-        return
-
-    def value(text: str) -> object:
-        try:
-            return getattr(options_of(model, {name: text}), name)
-        except BadOption as bad:
-            raise argparse.ArgumentTypeError(bad.message.partition(": ")[2]) from None
-
-    parser.add_argument(flag, type=value, default=default, metavar=_METAVARS[name], help=words)
-
-
 def _template(parser: Parser) -> None:
     verbs = parser.add_subparsers(metavar="list|show|preview|export|publish")
-    listing = _command(
+    listing = add_command(
         verbs,
         "list",
         templating.show_all,
@@ -248,13 +170,13 @@ def _template(parser: Parser) -> None:
     )
     _label_studio(listing)
 
-    show = _command(
+    show = add_command(
         verbs, "show", templating.show, "show what a template sets, and its variables", "stencil template show ner.yaml"
     )
     _reference(show)
     _label_studio(show)
 
-    preview = _command(
+    preview = add_command(
         verbs,
         "preview",
         templating.preview,
@@ -267,7 +189,7 @@ def _template(parser: Parser) -> None:
     preview.add_argument("--row", type=int, default=0, metavar="N", help="line of the sheet; the header is line 1")
     _label_studio(preview)
 
-    export = _command(
+    export = add_command(
         verbs,
         "export",
         templating.export,
@@ -277,7 +199,7 @@ def _template(parser: Parser) -> None:
     export.add_argument("project", metavar="PROJECT", help="id or title")
     _label_studio(export)
 
-    publish = _command(
+    publish = add_command(
         verbs,
         "publish",
         templating.publish,
@@ -311,5 +233,5 @@ def _sheet(parser: Parser) -> None:
 
 
 def _label_studio(parser: Parser) -> None:
-    _option(parser, PlanOptions, "sandbox")
+    add_flag(parser, PlanOptions, "sandbox")
     parser.add_argument("--json", action="store_true", help="print JSON")

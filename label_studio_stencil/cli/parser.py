@@ -1,9 +1,15 @@
-"""An argument parser whose messages end in a hint, and whose help shows an example."""
+"""An argument parser whose messages end in a hint, and how commands and options are added to it."""
 
 import argparse
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Set as AbstractSet
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from label_studio_stencil.cli.display import Display
+from label_studio_stencil.options import BadOption, Options, options_of
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -68,3 +74,83 @@ def _near(word: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1)
     return f"Did you mean {close[0]}?" if close else f"Choose from {', '.join(names)}." if len(names) < 10 else ""
+
+
+#: What stands for a value in the help, where that is not its type.
+_METAVARS = {
+    "template": "REF",
+    "workspace": "REF",
+    "title": "PATTERN",
+    "lines": "A-B",
+    "max_failures": "N",
+    "max_concurrency": "N",
+    "requests_per_second": "X",
+    "longest_outage": "SECONDS",
+    "encoding": "NAME",
+    "worksheet": "NAME",
+    "output": "DIR",
+    "credentials": "NAME",
+}
+
+
+def add_command(verbs: Any, name: str, command: Any, summary: str, example: str) -> Parser:
+    """Add a command: the function that carries it out, a sentence, and an example."""
+    made = _parser(verbs, name, summary, example)
+    made.set_defaults(command=command, parser=made)
+    return made
+
+
+def _parser(verbs: Any, name: str, summary: str, example: str) -> Parser:
+    sentence = f"{summary[0].upper()}{summary[1:]}."
+    made: Parser = verbs.add_parser(name, help=summary, description=sentence, epilog=f"{EXAMPLE}  {example}")
+    return made
+
+
+def add_group(verbs: Any, name: str, summary: str, example: str) -> Parser:
+    """Add a group of commands, which alone shows its help."""
+    made = _parser(verbs, name, summary, example)
+    shows_help(made)
+    return made
+
+
+def shows_help(parser: Parser) -> None:
+    """Have a parser show its help where no command is given."""
+
+    def show(chosen: argparse.Namespace, display: Display) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(command=show, parser=parser)
+
+
+def add_option_flags(
+    parser: Parser, model: type[Options], *, without: AbstractSet[str], default: object = None
+) -> None:
+    """Add a flag for each option of a batch."""
+    for name in model.model_fields:
+        if name not in without:
+            add_flag(parser, model, name, default=default)
+
+
+def add_flag(parser: Parser, model: type[Options], name: str, *, default: object = None) -> None:
+    """Add the flag of one option, with its description, its choices and its default."""
+    field: FieldInfo = model.model_fields[name]
+    flag, words = f"--{name.replace('_', '-')}", str(field.description).replace("%", "%%")
+    default = field.default if default is None else default
+    if field.annotation is bool:
+        action = argparse.BooleanOptionalAction if field.default else "store_true"
+        parser.add_argument(flag, action=action, default=default, help=words)
+        return
+    if field.default and field.default != -1:
+        words = f"{words.removesuffix('.')} (default: {field.default})"
+    if get_origin(field.annotation) is Literal:
+        parser.add_argument(flag, choices=get_args(field.annotation), default=default, help=words)
+        return
+
+    def value(text: str) -> object:
+        try:
+            return getattr(options_of(model, {name: text}), name)
+        except BadOption as bad:
+            raise argparse.ArgumentTypeError(bad.message.partition(": ")[2]) from None
+
+    parser.add_argument(flag, type=value, default=default, metavar=_METAVARS[name], help=words)
