@@ -77,7 +77,7 @@ def _send_library_to_runs() -> None:
         # Outside a run Prefect would warn of each line.
         handler.addFilter(lambda _: FlowRunContext.get() is not None or TaskRunContext.get() is not None)
         library.addHandler(handler)
-    if library.level == logging.NOTSET:
+    if library.level == logging.NOTSET and library.getEffectiveLevel() > logging.INFO:
         library.setLevel(logging.INFO)
 
 
