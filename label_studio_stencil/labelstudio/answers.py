@@ -361,24 +361,26 @@ def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
 
 def _too_large(call: Call, answer: httpx.Response) -> Rejected:
     """The error of a request that is too large for a proxy, which passes nothing on."""
-    detail = (
-        f"a proxy in front of Label Studio does not take a request of {answer.extensions[SENT_BYTES] / 1e6:.1f} MB: raise its "
-        "limit (nginx: client_max_body_size)"
-    )
+    size = answer.extensions[SENT_BYTES] / 1e6
+    detail = f"a proxy in front of Label Studio does not take a request of {size:.1f} MB"
+    hint = "Raise its limit (nginx: client_max_body_size)."
     return Rejected(
-        f"{call}: {detail} ({answer.status_code})", method=call.method, path=call.path, status=413, detail=detail
+        f"{call}: {detail} ({answer.status_code}).",
+        method=call.method,
+        path=call.path,
+        status=413,
+        detail=f"{detail}. {hint}",
+        hint=hint,
     )
 
 
 def _absent(call: Call, status: int) -> Rejected:
     enterprise = call.path.startswith(ENTERPRISE_PATHS)
-    hint = (
-        "project templates and workspaces are Enterprise"
-        if enterprise
-        else "is LABEL_STUDIO_URL the address of Label Studio itself?"
-    )
     return Rejected(
-        f"{call}: {call.base} has no such endpoint ({status}); {hint}",
+        f"{call.of_url}: there is no such endpoint ({status}).",
+        hint="Project templates and workspaces are Enterprise."
+        if enterprise
+        else "Is LABEL_STUDIO_URL the address of Label Studio itself?",
         method=call.method,
         path=call.path,
         status=status,

@@ -68,8 +68,9 @@ class Rejected(LabelStudioError):
         fields: Mapping[str, list[str]] | None = None,
         reference: str = "",
         absent: bool = False,
+        hint: str = "",
     ) -> None:
-        super().__init__(message, method=method, path=path, status=status)
+        super().__init__(message, method=method, path=path, status=status, hint=hint)
         self.detail = detail
         self.fields = dict(fields or {})
         self.reference = reference

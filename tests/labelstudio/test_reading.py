@@ -245,7 +245,8 @@ async def test_requests_are_counted_by_method_and_timed(clock: VirtualClock) -> 
         (html(403), "something before the application answered 403 with text/html"),
         (
             html(413),
-            "a proxy in front of Label Studio does not take a request of 0.0 MB: raise its limit (nginx: client_max_body_size)",
+            "a proxy in front of Label Studio does not take a request of 0.0 MB. "
+            "Raise its limit (nginx: client_max_body_size).",
         ),
         (answer(500, {"detail": "boom"}), "the server answered 500: boom"),
     ],
@@ -264,6 +265,6 @@ async def test_an_interface_is_not_blamed_for_an_outage(clock: VirtualClock) -> 
 
 
 async def test_a_request_that_is_too_large_for_a_proxy_was_refused_for_certain(clock: VirtualClock) -> None:
-    with pytest.raises(Rejected, match=r"does not take a request of 1\.4 MB: raise its limit") as caught:
+    with pytest.raises(Rejected, match=r"does not take a request of 1\.4 MB \(413\)\. Raise its limit") as caught:
         await Script(html(413)).label_studio(clock).import_tasks(7, [{"data": {"text": "x" * 1_400_000}}])
     assert caught.value.status == 413
