@@ -22,6 +22,8 @@ _KINDS: tuple[tuple[str, list[type]], ...] = (
     ("Choices Image Labels BrushLabels EllipseLabels HyperTextLabels KeyPointLabels", [str, list]),
     ("ParagraphLabels PolygonLabels RectangleLabels TimeSeriesLabels", [str, list]),
 )
+#: What an import adds to, beside the number of tasks.
+_COUNTERS = {"annotation_count": "total_annotations_number", "prediction_count": "total_predictions_number"}
 _TYPES = {tag: kinds for tags, kinds in _KINDS for tag in tags.split()}
 
 
@@ -79,6 +81,9 @@ def finish_import(store: Store, number: int) -> None:
     store.save("imports", number, body | {"status": status, "questions": 0, "finished_at": now()})
     if project is not None and not failed:
         project.tasks += int(str(body["task_count"]))
+        for name, counter in _COUNTERS.items():
+            if many := int(str(body[name])):
+                project.settings[counter] = int(str(project.settings.get(counter, 0))) + many
         store.save_project(project)
 
 

@@ -87,7 +87,7 @@ def _page(call: Call, kind: str) -> Answer:
 
 def _counts(project: Project) -> Object:
     counts: Object = {"id": project.id, "duplication_status": "", "queue_done": 0, "queue_left": 0}
-    counts |= dict.fromkeys(spec.COUNTERS, 0)
+    counts |= {name: project.settings.get(name, 0) for name in spec.COUNTERS}
     counts |= {"rejected": 0, "review_total_tasks": 0, "reviewed_number": 0}
     return counts | {"task_number": project.tasks, "queue_total": project.tasks}
 

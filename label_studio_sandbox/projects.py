@@ -93,9 +93,8 @@ def apply(project: Project, values: Object, *, exists: bool = False) -> None:
 
 def render(project: Project) -> Object:
     """The project as create-project answers it: every field of the vendor's `LseProject`."""
-    body = spec.DEFAULTS | spec.SERVER_DEFAULTS | project.settings
+    body = spec.DEFAULTS | spec.SERVER_DEFAULTS | dict.fromkeys(spec.COUNTERS, 0) | project.settings
     config = analyse(config_of(body))
-    body |= dict.fromkeys(spec.COUNTERS, 0)
     body |= {
         "id": project.id,
         "title": project.title,

@@ -86,7 +86,7 @@ def _listed_as_done(ticket: Ticket) -> bool:
     """Whether the plan's listing has shown that there is nothing left to do, so that no request is needed to learn it."""
     listed = [project for project in ticket.planned.projects if project.id == ticket.project]
     tasks = ticket.target.request.steps.tasks
-    if tasks and ticket.outcome in _COMPARED and any(project.tasks != tasks.count for project in listed):
+    if tasks and ticket.outcome in _COMPARED and any(project.task_count != tasks.count for project in listed):
         return False
     return bool(listed) and all(
         pending_of(project.description, ticket.target.key) is None and read_mark(project.description) is None
@@ -502,9 +502,9 @@ class StepRunner:
         if ticket.outcome in _MADE and (project.description != final or unpublished):
             raise StepFailed("somebody changed its description before they were: look at it, and do them by hand")
         tasks = ticket.target.request.steps.tasks
-        if tasks and ticket.outcome in _COMPARED and project.tasks != tasks.count:
+        if tasks and ticket.outcome in _COMPARED and project.task_count != tasks.count:
             raise StepFailed(
-                f"it holds {counted(project.tasks, 'task')}, and the file has {tasks.count}; tasks are imported into an "
+                f"it holds {counted(project.task_count, 'task')}, and the file has {tasks.count}; tasks are imported into an "
                 "empty project alone: add them by hand, or leave the cell empty"
             )
 
@@ -530,8 +530,8 @@ class StepRunner:
                 )
             return await self._counted(ticket, reading, tasks), "were there"
         if reading.project.tasks:
-            if reading.project.tasks != tasks.count:
-                raise StepFailed(_other_count(reading.project.tasks, tasks.count))
+            if reading.project.task_count != tasks.count:
+                raise StepFailed(_other_count(reading.project.task_count, tasks.count))
             return reading, "were there"
         return await self._imported(ticket, reading, tasks) or reading, "imported"
 
@@ -556,13 +556,13 @@ class StepRunner:
             known = answer is not None and answer.task_count == tasks.count
             return reading if known else await self._counted(ticket, reading, tasks, lost)
         reading = await self._soon_counted(ticket, reading, tasks)
-        if reading.project.tasks != tasks.count:
+        if reading.project.task_count != tasks.count:
             # Where the answer is lost, this batch knows it all the same.
             with contextlib.suppress(Stale, Throttled, Unsure):
                 if self._is_old(reading):
                     reading = await self._still_ours(ticket)
                 reading = await self._note(ticket, reading, self._sent[reading.project.id])
-        if reading.project.tasks == tasks.count:
+        if reading.project.task_count == tasks.count:
             return reading
         state = await self._carried_out(ticket, reading.project, answer.number)
         if state is not None and state.failed:
@@ -626,7 +626,7 @@ class StepRunner:
             if reading.sent != sent and not reading.project.tasks:
                 reading = await self._note(ticket, reading, sent)
             if reading.project.tasks:
-                raise StepFailed(_other_count(reading.project.tasks, tasks.count))
+                raise StepFailed(_other_count(reading.project.task_count, tasks.count))
             noted, before = True, self._while_fresh(reading)
 
             def leaves() -> None:
@@ -683,13 +683,13 @@ class StepRunner:
         self._importing[number] = ticket
         try:
             for _ in range(_BEFORE_ITS_ID):
-                if reading.project.tasks == tasks.count or self._list_lag():
+                if reading.project.task_count == tasks.count or self._list_lag():
                     break
                 await self._clock.sleep(_TOGETHER - self._clock.now() % _TOGETHER)
                 due = self._clock.now()
                 async with self._reads:
                     seen = self._seen.get(number)
-                    if seen is None or (seen.at < due and seen.project.tasks != tasks.count):
+                    if seen is None or (seen.at < due and seen.project.task_count != tasks.count):
                         await self._see({number: ticket})
                         seen = self._seen.get(number)
                 if seen is None or (seen.pending, seen.key) != (sent, ticket.target.key):
@@ -763,9 +763,9 @@ class StepRunner:
             await self._sleep(seconds, _COUNTING, waited=waited)
             waited += seconds
             reading = await self._still_ours(ticket)
-            if reading.project.tasks >= tasks.count:
+            if reading.project.task_count >= tasks.count:
                 break
-        counted = reading.project.tasks
+        counted = reading.project.task_count
         if counted != tasks.count:
             raise StepFailed(
                 f"{file_name(tasks.where)} was sent, and after {waited:.0f} s Label Studio counts {counted} of "
@@ -829,10 +829,10 @@ class StepRunner:
     async def _check_count(self, ticket: Ticket, reading: _Reading, pending: Pending | None) -> None:
         """Bring the line back where the tasks are not as many as were sent: a server may carry an import out twice."""
         steps = ticket.target.request.steps
-        if steps.tasks is None or pending is None or reading.project.tasks == steps.tasks.count:
+        if steps.tasks is None or pending is None or reading.project.task_count == steps.tasks.count:
             return
         reading = await self._read(ticket)
-        counted = reading.project.tasks
+        counted = reading.project.task_count
         if counted == steps.tasks.count:
             return
         line = with_pending(pending.description, ticket.target.key, pending.intent, pending.claim, pending.sent)

@@ -256,6 +256,7 @@ class Project:
         settings: All other keys of the answer; of a list with selected fields, those that were requested.
         lacks: Attributes of `DECISIVE` that the answer does not have, so that they are unknown.
             Community has no workspaces, and each of its projects lacks one.
+        task_number: Number of its tasks; `None` if the answer has none.
     """
 
     id: int
@@ -268,6 +269,12 @@ class Project:
     # May hold the password of the task data.
     settings: Mapping[str, JSON] = field(default_factory=lambda: NOTHING, repr=False, hash=False)
     lacks: tuple[str, ...] = ()
+    task_number: int | None = None
+
+    @property
+    def task_count(self) -> int:
+        """Number of its tasks. `tasks` is more if a task has several annotations or predictions."""
+        return self.tasks if self.task_number is None else self.task_number
 
     @property
     def archived(self) -> bool:
@@ -293,6 +300,7 @@ class Project:
             tasks=max((_count(answer.get(counter)) for counter in COUNTERS), default=0),
             settings=_settings(answer, fields),
             lacks=_lacking(answer),
+            task_number=number if isinstance(number := answer.get("task_number"), int) else None,
         )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -15,6 +16,9 @@ from label_studio_stencil.removal.proof import Doubt
 from label_studio_stencil.rows.steps import BadStep, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
 
+#: Up to here a decimal has all digits of a whole number.
+_EXACT = 2**53
+_LARGEST = sys.float_info.max
 #: One task in a form that two equal ones share.
 Print = bytes
 
@@ -105,9 +109,12 @@ def _text(value: JSON) -> str:
 
 
 def _plain(value: JSON) -> JSON:
-    """The value with whole numbers as such: a database may write 1.0 for 1, or 100 for 1e2."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    """The value with numbers in one form: a database may write 1.0 for 1, 100 for 1e2, and all digits of 1e308."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        whole = isinstance(value, int) or value.is_integer()
+        if abs(value) > _LARGEST:
+            return str(value)
+        return int(value) if whole and abs(value) <= _EXACT else float(value)
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list):

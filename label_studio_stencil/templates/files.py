@@ -202,7 +202,9 @@ def _check_placeholders(texts: Mapping[str, str], variables: Mapping[str, Variab
         try:
             names = names_in(text)
         except Unrenderable as error:
-            faults.append(f"{field}: {error}. Braces of the text's own go between {{% raw %}} and {{% endraw %}}")
+            faults.append(
+                f"{field}: {str(error).rstrip('.')}. Braces of the text's own go between {{% raw %}} and {{% endraw %}}"
+            )
             used |= variables.keys()
             continue
         undeclared = sorted(names - variables.keys())

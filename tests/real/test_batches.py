@@ -90,7 +90,11 @@ def test_a_batch_is_removed_but_for_what_somebody_works_on(
 
 
 RESULT = [{"from_name": "mood", "to_name": "text", "type": "choices", "value": {"choices": ["Glad"]}}]
-LABELS = {"annotations": [{"result": RESULT}], "predictions": [{"result": RESULT}]}
+#: More predictions than tasks: two models have seen each.
+LABELS = {
+    "annotations": [{"result": RESULT}],
+    "predictions": [{"result": RESULT, "model_version": "one"}, {"result": RESULT, "model_version": "two"}],
+}
 LABELLED = [{"data": {"text": f"text {number}", "number": number / 4}, **LABELS} for number in range(120)]
 
 

@@ -442,6 +442,19 @@ async def test_a_row_with_tasks_costs_as_many_requests_as_are_promised(
     assert counted["GET"] < 10
 
 
+async def test_more_predictions_than_tasks_are_no_more_tasks(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path
+) -> None:
+    result = [{"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": ["Positive"]}}]
+    several = {"predictions": [{"result": result}] * 3, "annotations": [{"result": result}] * 2}
+    (sheet.parent / "tasks.json").write_text(json.dumps([{**task, **several} for task in TASKS]), encoding="utf-8")
+    row = await row_of(label_studio, sheet)
+    assert (row.outcome.value, row.error) == ("created", "")
+    found = project(sandbox)
+    assert (found["task_number"], found["total_predictions_number"], found["total_annotations_number"]) == (5, 15, 10)
+    assert (await row_of(label_studio, sheet, options=OPTIONS.model_copy(update={"mode": "update"}))).outcome.ok
+
+
 def skipping(status: int) -> Spoiler:
     """Label Studio takes all but the second person."""
 
