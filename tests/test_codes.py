@@ -128,6 +128,11 @@ def test_explain_names_the_nearest_code(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "error: There is no code 'title-to-short'.\nhint: Did you mean title-too-short?\n"
 
 
+def test_an_outcome_in_place_of_a_code_leads_to_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "ambiguous"]) == 2
+    assert "error_code" in capsys.readouterr().err
+
+
 def test_explain_alone_lists_every_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain"]) == 0
     printed = capsys.readouterr().out

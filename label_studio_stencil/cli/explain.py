@@ -7,6 +7,7 @@ from label_studio_stencil.cli.display import Display
 from label_studio_stencil.codes import CODES, SUBJECTS
 from label_studio_stencil.names import nearest
 from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.report.outcomes import Outcome
 
 
 def explain(chosen: argparse.Namespace, display: Display) -> int:
@@ -18,6 +19,8 @@ def explain(chosen: argparse.Namespace, display: Display) -> int:
     if code not in CODES:
         near = nearest(code, CODES, most=1)
         hint = f"Did you mean {near[0]}?" if near else "`stencil explain` lists all codes."
+        if code in list(Outcome):
+            hint = "This is an outcome. Its row also has a code, in brackets or in the column error_code: explain that."
         raise StencilError(f"There is no code {shown(code)!r}.", hint=hint)
     if display.machine:
         display.json(asdict(CODES[code]))

@@ -21,7 +21,7 @@ class Outcome(StrEnum):
         EXISTS: The project existed and was left alone.
         INVALID: The row has problems; nothing was sent for it.
         FAILED: Label Studio rejected the row, or every attempt failed.
-        AMBIGUOUS: The project may or may not exist; the error says what to look at.
+        AMBIGUOUS: It is uncertain whether the project exists, or which one is the row's; the error names what to check.
         UNPROCESSED: The batch stopped before the row.
     """
 
