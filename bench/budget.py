@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -54,8 +54,8 @@ class Budget:
         return max(sum(start <= each < start + 60 for each in self.requests) for start in self.requests)
 
 
-@contextlib.contextmanager
-def counted() -> Iterator[Budget]:
+@contextlib.asynccontextmanager
+async def counted() -> AsyncIterator[Budget]:
     """Count the requests and log lines that this process sends to Prefect's API; those of the block arrive before its end."""
     budget = Budget()
     api = str(PREFECT_API_URL.value())
@@ -78,8 +78,9 @@ def counted() -> Iterator[Budget]:
 
     with patch.object(httpx.AsyncClient, "send", send_async), patch.object(httpx.Client, "send", send):
         yield budget
-        APILogWorker.drain_all(at_exit=False)
-        EventsWorker.drain_all(at_exit=False)
+        # In a thread, where it waits until all is sent.
+        for worker in (APILogWorker, EventsWorker):
+            await asyncio.to_thread(worker.drain_all, at_exit=False)
 
 
 async def events() -> int:
@@ -104,7 +105,7 @@ async def batch(rows: int, folder: Path) -> Budget:
             await client.upsert_global_concurrency_limit_by_name(
                 limit_of(sandbox.url), RATE, slot_decay_per_second=RATE
             )
-        with counted() as budget:
+        async with counted() as budget:
             report = await create_projects(sheet=str(sheet))
             assert report.ok, report.sentence
     budget.events = await events() - before

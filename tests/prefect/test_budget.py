@@ -26,7 +26,7 @@ async def test_a_thousand_rows_stay_within_a_minute_of_the_smallest_plan(
         await client.upsert_global_concurrency_limit_by_name(limit, RATE, slot_decay_per_second=RATE)
     before = await events()
     try:
-        with counted() as cost:
+        async with counted() as cost:
             report = await create_projects(sheet=str(write_sheet(tmp_path / "sheet.csv", 1_000)))
     finally:
         async with get_client() as client:
