@@ -29,7 +29,7 @@ class TestLabelStudioCredentials(BlockStandardTestSuite):
         return LabelStudioCredentials
 
     def test_has_a_valid_image(self, block: type[Block]) -> None:
-        """Prefect's own test downloads it, and tests use no network; a square of 128 pixels was there on 2026-11-30."""
+        """Prefect's own test downloads the image, and tests use no network."""
         assert re.fullmatch("https://.+[.]png", str(block._logo_url))
 
 
