@@ -481,8 +481,12 @@ def drained(file: Readable, label: str, most: int) -> bytes:
             raise Unusable(label, "this is open for text.", hint="Open it with 'rb', so that its encoding can be seen.")
         content.write(piece)
         if content.tell() > most:
-            raise TooLarge(label, f"it has more than {most // 1000000} MB; at most those are read.", hint="Split it.")
+            raise TooLarge(label, f"it has more than {_size(most)}; at most those are read.", hint="Split it.")
     return content.getvalue()
+
+
+def _size(count: int) -> str:
+    return f"{count // 1_000_000} MB" if count >= 1_000_000 else f"{count // 1_000} kB"
 
 
 def _local_file(where: Location, asker: Asker, most: int) -> BinaryIO:
@@ -530,8 +534,9 @@ def _check_kind(found: os.stat_result, where: Location, most: int, *, pipes: boo
     if stat.S_ISFIFO(found.st_mode) and not pipes:
         raise Missing(where.label, "this is a pipe, not a file.")
     if found.st_size > most:
-        size, limit = found.st_size // 1_000_000, most // 1_000_000
-        raise TooLarge(where.label, f"it has {size} MB; at most {limit} MB are read.", hint="Split it.")
+        raise TooLarge(
+            where.label, f"it has {_size(found.st_size)}; at most {_size(most)} are read.", hint="Split it."
+        )
 
 
 def _descend(root: Path, path: Path, *, make: bool = False) -> int:

@@ -4,6 +4,7 @@ Only `submit` has to do with Prefect, and only it imports Prefect.
 """
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGTERM"):
         # What ends a container ends a command as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What starts a command may have closed them: there is nobody to read it then.
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character gets its escape.
         with contextlib.suppress(AttributeError, ValueError):
@@ -56,10 +59,10 @@ def _run(arguments: Sequence[str], began: float) -> int:
     except BrokenPipeError:
         # Whoever read our output has read enough, as `head` does.
         sys.stderr.close()
-        return display.code
+        return display.code or ALL_OK
     except Exception as error:  # noqa: BLE001 - it ends in a line, and on request in a traceback
         display.failure(error)
-        return display.code or nothing_done
+        return nothing_done if display.code is None else display.code or NEEDS_ATTENTION
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Display:
 
     Attributes:
         began: When the command began, in seconds of the monotonic clock.
-        code: The command's exit code, where whoever reads standard output closes it before the end.
+        code: The exit code once the command has done its work; `None` before. Printing what came of it may fail then.
         nothing_done: The exit code where nothing was done, since something is wrong.
         prefix: Begins each line.
     """
@@ -62,7 +62,7 @@ class Display:
         self.machine = machine
         self.nothing_done = nothing_done
         self.began = time.monotonic() if began is None else began
-        self.code = 0
+        self.code: int | None = None
         self.prefix = "[sandbox] " if sandbox else ""
         # Lines are wrapped between words, and in a pipe not at all.
         self._out = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), **_PLAIN)

@@ -15,12 +15,6 @@ _SECONDS = 2.0
 _REQUESTS = 4
 #: Rows that wait for a turn beside which others may be created, where imports are what holds the batch up.
 _FEW = 8
-#: Seconds that the rows of one look may take, of a batch with tasks: for so long it is nearly fresh.
-_WINDOW = 14.0
-#: Requests that a row with tasks sends.
-_REQUESTS = 4
-#: Rows that wait for a turn beside which others may be created, where imports are what holds the batch up.
-_FEW = 8
 #: Rows that are created before a look for each import a second, in such a batch: so many have their turn while it is fresh.
 _WINDOW = 14
 

@@ -132,3 +132,32 @@ def test_a_folder_of_that_name_is_no_file(folder: Path, capsys: pytest.CaptureFi
     (folder / ".env").mkdir()
     assert main(["workspace", "list"]) == 2
     assert "The environment does not say which Label Studio to use" in capsys.readouterr().err
+
+
+def test_a_token_in_the_file_alone_is_said_to_be_ignored_where_the_environment_has_the_same_url(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dotenv(folder, URL="http://127.0.0.1:1", API_KEY=TOKEN)
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:1")
+    assert main(["workspace", "list"]) == 2
+    assert ".env is ignored: the environment sets LABEL_STUDIO_URL." in capsys.readouterr().err
+
+
+def test_a_file_of_powershell_s_encoding_is_read(
+    folder: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"LABEL_STUDIO_URL={sandbox.url}\r\nLABEL_STUDIO_API_KEY={sandbox.token}\r\n"
+    (folder / ".env").write_bytes(text.encode("utf-16"))
+    assert main(["workspace", "list"]) == 0
+    assert f"Label Studio: {sandbox.url} (from .env)" in capsys.readouterr().err
+
+
+def test_a_file_that_can_t_be_read_matters_only_where_the_environment_names_no_label_studio(
+    folder: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".env").write_bytes(b"#" * 200_000)
+    assert main(["workspace", "list"]) == 2
+    assert ".env: it has 200 kB; at most 100 kB are read." in capsys.readouterr().err
+    monkeypatch.setenv("LABEL_STUDIO_URL", sandbox.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", sandbox.token)
+    assert main(["workspace", "list"]) == 0

@@ -1,6 +1,10 @@
 """Messages of the command line: what happened, where, and what to do."""
 
 import asyncio
+import errno
+import io
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +66,30 @@ def test_an_unexpected_error_is_one_line_and_a_hint(
     assert done.code == 2
     assert done.stderr.splitlines()[1:] == ["[sandbox] hint: STENCIL_TRACEBACK=1 shows where it happened."]
     assert str(tmp_path / "file") in done.stderr
+
+
+def test_a_closed_output_is_nobody_who_reads(stencil: Stencil, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as closed:
+        closed.setattr("sys.stdout", None)
+        assert stencil("explain", "twins").code == 0
+        sys.stdout.close()
+
+
+class Full(io.StringIO):
+    """A file on a disk that is full."""
+
+    def write(self, _text: str, /) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_output_that_is_full_does_not_make_it_nothing_done(
+    stencil: Stencil, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as redirected:
+        redirected.setattr("sys.stdout", Full())
+        done = stencil("create", "-", *DEFAULTS, stdin="title\nOne of one\n")
+    assert (done.code, writes(sandbox)) == (1, 2)
+    assert "No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize(
