@@ -534,9 +534,7 @@ def _check_kind(found: os.stat_result, where: Location, most: int, *, pipes: boo
     if stat.S_ISFIFO(found.st_mode) and not pipes:
         raise Missing(where.label, "this is a pipe, not a file.")
     if found.st_size > most:
-        raise TooLarge(
-            where.label, f"it has {_size(found.st_size)}; at most {_size(most)} are read.", hint="Split it."
-        )
+        raise TooLarge(where.label, f"it has {_size(found.st_size)}; at most {_size(most)} are read.", hint="Split it.")
 
 
 def _descend(root: Path, path: Path, *, make: bool = False) -> int:

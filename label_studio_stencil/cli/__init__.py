@@ -4,7 +4,7 @@ Only `submit` has to do with Prefect, and only it imports Prefect.
 """
 
 import contextlib
-import os
+import io
 import signal
 import sys
 import threading
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What ends a container ends a command as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     # What starts a command may have closed them: there is nobody to read it then.
-    sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = (stream or io.StringIO() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character gets its escape.
         with contextlib.suppress(AttributeError, ValueError):
