@@ -19,11 +19,14 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from label_studio_stencil.prefect.parameters import source_name
+from label_studio_stencil.report.escaping import cut
 
 #: Names that Prefect's server, its command line and its pages make up: `brave-otter`, `Gorgeous-Goat`, `nu-daled` (3.9.1).
 _GENERATED = re.compile(r"[A-Za-z]+\d?(-[A-Za-z]+){1,2}")
 #: Parameters that name or hold a sheet.
 _SOURCES = ("sheet", "csv_text", "rows", "event")
+#: Longest name, in characters: a sheet that was pasted into `sheet` is no name.
+_LONGEST = 100
 #: Waiting runs that are named at a time.
 _MOST_WAITING = 50
 
@@ -38,7 +41,7 @@ def name_of(parameters: Mapping[str, Any]) -> str:
     """Return a name for a run of a sheet, with what is special about it: `projects.csv dry run`."""
     extras = [word.replace("_", " ") for word in ("dry_run", "sandbox") if parameters.get(word)]
     lines = str(parameters.get("lines") or "").strip()
-    return " ".join([source_name(parameters), *([f"lines {lines}"] if lines else []), *extras])
+    return cut(" ".join([source_name(parameters), *([f"lines {lines}"] if lines else []), *extras]), _LONGEST)
 
 
 async def name_waiting_runs() -> None:

@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
 from label_studio_sandbox import Sandbox
+from label_studio_stencil.prefect import names
 from label_studio_stencil.prefect.names import _GENERATED
 from tests.prefect.deployed import SECONDS, command, ended, message_of, run_of, runs_of, started, worker
 from tests.prefect.test_schedules import INBOX, switched_on
@@ -32,6 +33,16 @@ def test_a_name_that_prefect_made_up_gives_way(name: str) -> None:
 @pytest.mark.parametrize("name", ["Mine", "april_2", "sheet april", "january.csv", "4-eyes", "import for q3"])
 def test_a_name_that_a_person_gave_stays(name: str) -> None:
     assert not _GENERATED.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"sheet": "title\nA\nB" * 1000}, {"sheet": "s.csv", "lines": "2-\n\x1b[31m5" * 1000}, {"sheet": "a\u202eb"}],
+)
+def test_a_name_of_a_run_is_one_short_line_whatever_was_typed(parameters: dict[str, Any]) -> None:
+    name = names.name_of(parameters)
+    assert len(name) <= 100
+    assert name.isprintable()
 
 
 async def name_of(run: FlowRun) -> str:
