@@ -1,8 +1,8 @@
 """Applies a row's settings with one PATCH, and compares the project with the row.
 
-The PATCH of a placeholder writes its settings and final description, and so takes the mark off, the proof that it is
-ours. So it goes out only while rivals are as they were seen and the look that it was decided by is fresh; and where its answer
-was lost, it counts for nothing until the project was read again.
+The PATCH of a placeholder writes its settings and final description, and so removes the marker that proves it to be
+ours. So it is sent only while the placeholders of other batches are unchanged and the look behind the decision is fresh. If its
+answer is lost, the project is read again before anything is concluded.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from label_studio_stencil.rows.markup import removed_by_cleaner
 
 
 async def apply_settings(context: Context, ticket: Ticket, project: Project, look: Look) -> bool:
-    """Write settings and final description; whether that settled the row.
+    """Write settings and final description. Returns whether the row has its outcome.
 
     Raises:
         NotYet: The answer was lost.
@@ -54,8 +54,8 @@ async def apply_settings(context: Context, ticket: Ticket, project: Project, loo
 
 async def _apply(context: Context, ticket: Ticket, project: Project, look: Look, early: Early | None) -> bool:
     settings = {**ticket.target.settings, **({"description": early.description} if early else {})}
-    # What a template gives to a project may be written after the create was answered: only what the create itself carried
-    # is taken for granted.
+    # Label Studio may apply a template after it answered the create, so only the settings that the create itself carried
+    # are taken for granted.
     granted = project.settings if ticket.target.template.id is None else {}
     fields = differing(settings, granted)
     ticket.bound = project.id
@@ -64,7 +64,7 @@ async def _apply(context: Context, ticket: Ticket, project: Project, look: Look,
     except Rejected as rejected:
         return await _refused(context, ticket, project, rejected)
     except Throttled as throttled:
-        # A 429 says no; a 503 may stand for a write that was carried out.
+        # A 429 is a refusal; a write that was answered with a 503 may have been carried out.
         if throttled.status != HTTPStatus.TOO_MANY_REQUESTS:
             _lost(ticket, project)
         raise
@@ -76,7 +76,7 @@ async def _apply(context: Context, ticket: Ticket, project: Project, look: Look,
         _lost(ticket, project)
         raise
     if context.looks.lacking(echo) or not _is_as_asked(echo, ticket.target.key, settings):
-        # An answer may be a stale copy, or be cut short: the project itself decides.
+        # The answer may be a stale copy, or be cut short: read the project.
         ticket.patched |= {project.id}
         current = await context.looks.read(project.id)
         if current is None or standing(current) is not Standing.COMPLETE:
@@ -91,7 +91,7 @@ async def _apply(context: Context, ticket: Ticket, project: Project, look: Look,
 
 
 async def unchanged(context: Context, ticket: Ticket, project: Project) -> bool:
-    """Whether rivals are still as they were seen: another owner may be finishing one at this moment."""
+    """Whether other batches' placeholders are unchanged: one of them may be completed at this moment."""
     seen = dict(ticket.rivals or {})
     if ticket.foreign:
         seen[project.id] = project.description
@@ -104,7 +104,10 @@ async def unchanged(context: Context, ticket: Ticket, project: Project) -> bool:
 
 
 async def _patch(context: Context, project: Project, fields: Mapping[str, JSON], look: Look) -> tuple[Project, float]:
-    """The project as the PATCH left it, and when that left; it is not waited for longer than rivals wait for each other."""
+    """Send the PATCH. Returns the project as answered and when the PATCH was sent.
+
+    The wait for the answer is shorter than the time for which batches wait for each other.
+    """
     at = 0.0
 
     def before() -> None:
@@ -123,7 +126,7 @@ async def _patch(context: Context, project: Project, fields: Mapping[str, JSON],
 
 
 async def _refused(context: Context, ticket: Ticket, project: Project, rejected: Rejected) -> bool:
-    """A 4xx: the project is gone and the row is resolved anew; or the row has failed and its placeholder goes."""
+    """A 4xx: either the project is gone and the row is decided again, or the row has failed and its placeholder is removed."""
     ticket.bound = None
     ticket.patched -= {project.id}
     if rejected.status == HTTPStatus.NOT_FOUND:
@@ -131,7 +134,7 @@ async def _refused(context: Context, ticket: Ticket, project: Project, rejected:
         ticket.known = tuple(number for number in ticket.known if number != project.id)
         return False
     if rejected.status not in COMPLAINTS:
-        # A firewall may have said it in place of Label Studio's own answer.
+        # The answer may come from a firewall instead of Label Studio.
         current = await context.looks.read(project.id)
         if current is None or standing(current) is not Standing.MARKED:
             _lost(ticket, project)
@@ -142,11 +145,11 @@ async def _refused(context: Context, ticket: Ticket, project: Project, rejected:
     return True
 
 
-# What is finished
+# Complete projects
 
 
 async def check_done(context: Context, ticket: Ticket, project: Project) -> None:
-    """Our PATCH whose answer was lost has landed, or somebody else finished the project: compare.
+    """Compare a complete project with the row: our unanswered PATCH, or somebody else, completed it.
 
     Raises:
         Stale: The project is gone.
@@ -162,10 +165,10 @@ async def check_done(context: Context, ticket: Ticket, project: Project) -> None
 
 
 def _check(context: Context, ticket: Ticket, project: Project, outcome: Outcome) -> None:
-    """Compare the finished project with the row: a project that is not as asked for fails the row."""
+    """Compare the complete project with the row, and fail the row if they differ."""
     target = ticket.target
     if key_of(project.workspace, project.title) != target.key:
-        reason = f"project {project.id} was renamed or moved while it was being made: look at it"
+        reason = f"project {project.id} was renamed or moved while it was being made: check it"
         context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
         return
     differs = _differing(ticket, project)
@@ -181,7 +184,7 @@ def _check(context: Context, ticket: Ticket, project: Project, outcome: Outcome)
 
 
 def _differing(ticket: Ticket, project: Project) -> dict[str, JSON]:
-    """What the row asks for and the project does not have, how far its steps have come aside."""
+    """The settings of the row that the project does not have, apart from the line about its steps."""
     settings = settings_of(project)
     pending = pending_of(project.description, ticket.target.key)
     if pending and pending.intent == ticket.target.intent:
@@ -190,7 +193,7 @@ def _differing(ticket: Ticket, project: Project) -> dict[str, JSON]:
 
 
 def _note_cleaning(context: Context, ticket: Ticket, project: Project) -> None:
-    """Note what Label Studio's HTML cleaner took out of the instructions."""
+    """Note what Label Studio's HTML cleaner removed from the instructions."""
     wanted, actual = (each.get("expert_instruction") for each in (ticket.target.settings, project.settings))
     if isinstance(wanted, str) and isinstance(actual, str) and wanted != actual:
         removed = ", ".join(removed_by_cleaner(wanted, actual))
@@ -198,15 +201,15 @@ def _note_cleaning(context: Context, ticket: Ticket, project: Project) -> None:
             context.cleaned.setdefault(removed, []).append(ticket.target.request.line)
 
 
-# What existed
+# Existing projects
 
 
 async def update(context: Context, ticket: Ticket) -> None:
-    """Bring an existing project to the row's overrides.
+    """Apply the row's changes to an existing project.
 
     Raises:
         NotYet: The answer was lost.
-        LabelStudioError: Label Studio asked for a pause, does not take the token any more, or did not answer a read.
+        LabelStudioError: Label Studio asked for a pause, rejected the token, or did not answer a read.
     """
     project, changes = ticket.planned.projects[0], ticket.planned.changes
     if project.id in ticket.patched:
@@ -228,7 +231,7 @@ async def update(context: Context, ticket: Ticket) -> None:
         echo = await context.label_studio.project(project.id)
     differs = differing(changes, settings_of(echo), whole=True)
     if key_of(echo.workspace, echo.title) != ticket.target.key:
-        reason = f"project {project.id} was renamed or moved while it was being updated: look at it"
+        reason = f"project {project.id} was renamed or moved while it was being updated: check it"
         context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
     elif differs:
         reason = f"Label Studio did not keep {', '.join(sorted(differs))} as the row has it"
@@ -243,13 +246,13 @@ def _is_as_asked(project: Project, key: str, settings: Mapping[str, JSON]) -> bo
 
 
 def _lost(ticket: Ticket, project: Project) -> None:
-    """The answer to a PATCH was lost: it may have landed, or land yet."""
+    """Note that the answer to a PATCH was lost: it may have been carried out, or be carried out later."""
     ticket.patched |= {project.id}
     ticket.odd = True
 
 
 def _light(project: Project, ticket: Ticket) -> Project:
-    """The project without its settings, and with texts that the row has already: a batch may hold a hundred thousand."""
+    """The project without its settings, sharing the row's texts, to save memory: a batch may hold a hundred thousand."""
     title, description = ticket.target.request.title, ticket.target.description
     return replace(
         project,

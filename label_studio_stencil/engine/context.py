@@ -1,7 +1,7 @@
 """What the parts of the engine share: their context, and how a row gets its outcome.
 
-Creation, completion, deletion and sweep may each decide a row. They all do it here, so that nobody who waits for outcomes
-misses one, and a row that is stopped, put off or given up has the same message wherever that happened.
+Creation, completion, deletion and sweep may each give a row its outcome. They all do it here, so that every outcome is
+announced, and a row that is stopped, put off or given up has the same message wherever that happened.
 """
 
 import logging
@@ -47,9 +47,9 @@ class Outcomes:
     """Gives tickets their outcomes.
 
     Args:
-        clock: What time it is.
-        stopping: Why the batch stops, where it does.
-        waits: Says what is waited for.
+        clock: The clock of the batch.
+        stopping: The flag that stops the batch.
+        waits: Announces waits.
     """
 
     def __init__(self, clock: Clock, stopping: Stopping, waits: Waits) -> None:
@@ -57,20 +57,20 @@ class Outcomes:
         self._done: Callable[[Ticket], None] = lambda ticket: None
 
     def when_done(self, call: Callable[[Ticket], None]) -> None:
-        """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
+        """Register a function that is called with each ticket when it gets its outcome; twice if the sweep reopens it."""
         self._done = call
 
     def decide(
         self, ticket: Ticket, outcome: Outcome, project: int | None = None, code: str = "", error: str = ""
     ) -> None:
-        """Give a ticket its outcome, and pass it on to whoever waits for that."""
+        """Give a ticket its outcome, and announce it."""
         ticket.decide(outcome, project, code, error)
         if ticket.began is not None:
             ticket.seconds = self._clock.now() - ticket.began
         self._done(ticket)
 
     def take_over(self, ticket: Ticket) -> None:
-        """Settle what needs no write; leftovers beside a finished project are the sweep's."""
+        """Give a row that needs no write its outcome. The sweep removes placeholders beside a complete project."""
         projects = ticket.planned.projects
         ticket.odd = len(projects) > 1 and ticket.planned.action is not Action.AMBIGUOUS
         match ticket.planned.action:
@@ -86,12 +86,12 @@ class Outcomes:
                 pass
 
     def twins(self, ticket: Ticket, ids: Sequence[int]) -> None:
-        """There are several, and none of them is ours to choose from."""
+        """Decide that several projects are the row's, none of which this batch may choose."""
         reason = "more than one project of this workspace and title exists, or a placeholder was changed by hand"
         self.decide(ticket, Outcome.AMBIGUOUS, ids[0], "twins", with_ids(reason, ids))
 
     def lookalike(self, ticket: Ticket, project: Project) -> None:
-        """There is no project of the row's title, but one whose title looks the same."""
+        """Decide that no project has the row's title, but one has a title that looks the same."""
         reason = (
             f"project {project.id} has another title that looks the same ({shown(project.title)!a}): rename one of them, or "
             "run the row with `allow_lookalikes=True`"
@@ -99,7 +99,7 @@ class Outcomes:
         self.decide(ticket, Outcome.AMBIGUOUS, project.id, "lookalike", reason)
 
     def put_off(self, ticket: Ticket, seconds: float, reason: str) -> None:
-        """The row waits for its next attempt; what is known of it by now is noted, should the batch end here."""
+        """Let the row wait for its next attempt, and note its state in case the batch ends meanwhile."""
         ticket.not_before = self._clock.now() + seconds
         ticket.waiting_for = reason
         ticket.project, ticket.error_code = _placeholder_of(ticket), "stopped"
@@ -108,7 +108,7 @@ class Outcomes:
         self._waits.waiting(seconds, reason)
 
     def stopped(self, ticket: Ticket) -> None:
-        """The batch stops: a row that has no outcome yet stays unprocessed, and its placeholder is named."""
+        """Mark a row without an outcome as unprocessed because the batch stops, and name its placeholder."""
         if ticket.done:
             return
         reason = self._stopping.reason or "cancelled"
@@ -119,7 +119,7 @@ class Outcomes:
         self.decide(ticket, Outcome.UNPROCESSED, _placeholder_of(ticket), "stopped", error)
 
     def away(self, ticket: Ticket) -> None:
-        """The batch stops since Label Studio is away: of a row whose create was not answered it can't be told what is there."""
+        """Like `stopped`, because Label Studio is away; a row whose create was not answered is ambiguous."""
         if not ticket.known and any(send.lost for send in ticket.sends):
             reason = f"{self._stopping.reason}, and a create of this row was not answered: {_left(ticket)}"
             self.decide(ticket, Outcome.AMBIGUOUS, None, "unanswered", reason)
@@ -127,13 +127,13 @@ class Outcomes:
             self.stopped(ticket)
 
     def give_up(self, tickets: Iterable[Ticket]) -> None:
-        """Settle those that still have no outcome: they were tried as often as they are to be."""
+        """Give rows that still have no outcome after the last attempt one."""
         for ticket in tickets:
             if not ticket.done:
                 self.leave(ticket, f"given up after {ticket.attempts} attempts: {ticket.waiting_for}")
 
     def leave(self, ticket: Ticket, reason: str) -> None:
-        """No more tries: what may be on Label Studio is said, the rest has failed."""
+        """Give up a row: it is ambiguous if it may have a project, else failed."""
         if not ticket.may_exist:
             self.decide(ticket, Outcome.FAILED, code="gave-up", error=reason)
             return
@@ -144,21 +144,21 @@ class Outcomes:
 
 @dataclass(slots=True)
 class Context:
-    """What the parts of one batch's engine work with.
+    """The objects that the parts of one batch's engine share.
 
     Attributes:
-        batch: Name of the batch, which its marks bear.
+        batch: Name of the batch, which is part of its markers.
         label_studio: An open client.
-        clock: What time it is.
+        clock: The clock of the batch.
         patience: Waits and counts.
-        stopping: Whether the batch is to stop.
-        looks: What was seen of Label Studio, and what this batch can prove to be its own.
+        stopping: The flag that stops the batch.
+        looks: The projects that were seen, and those that are provably this batch's.
         outcomes: Gives rows their outcomes.
-        steps: Does what rows ask for beyond settings.
-        waits: Says what is waited for.
-        answered: Ids that creates were answered with: none is given twice.
-        user: Whose token it is, once that was asked.
-        cleaned: Lines whose instructions lost something to Label Studio's HTML cleaner, by what they lost.
+        steps: Carries out members, tasks, publication and pins.
+        waits: Announces waits.
+        answered: Ids in the answers to creates, each of which may occur only once.
+        user: Id of the token's user, once it was read.
+        cleaned: Lines whose instructions Label Studio's HTML cleaner changed, by what it removed.
     """
 
     batch: str
@@ -176,22 +176,22 @@ class Context:
 
 
 def with_ids(reason: str, ids: Sequence[int]) -> str:
-    """The reason, and the projects to look at."""
+    """The reason, followed by the ids of the projects to check."""
     return f"{reason} (projects {', '.join(map(str, ids))})" if ids else reason
 
 
 def _placeholder_of(ticket: Ticket) -> int | None:
-    """The project of the row to look at, where there is one."""
+    """Id of the row's project or placeholder, if one is known."""
     return ticket.bound if ticket.bound is not None else min(ticket.known, default=None)
 
 
 def _left(ticket: Ticket) -> str:
-    """Describe what exists of a row, and what the next run does about it."""
+    """Describe what the row has on Label Studio, and what the next run does about it."""
     project = _placeholder_of(ticket)
     if ticket.planned.action is Action.UPDATE:
-        return f"project {project} may not have been updated; a rerun sees to it"
+        return f"project {project} may not have been updated; a rerun updates it"
     if project is not None:
         return f"project {project} is a placeholder, and a rerun finishes it"
     if any(send.lost for send in ticket.sends):
-        return "a create of it was not answered yet, and a rerun finishes or removes what it makes"
-    return "nothing of it is on Label Studio"
+        return "a create was not answered; if it leaves a placeholder, a rerun finishes or removes it"
+    return "it has no project on Label Studio"

@@ -1,7 +1,7 @@
-"""Sends the create of a row, whose description is the row's mark, and notes on the ticket what its answer is worth.
+"""Sends the create of a row, whose description is the row's marker, and notes on the ticket how it was answered.
 
-A create can't be repeated and its answer may be lost, so each is sent once and remembered as a *send*: refused, rejected,
-answered or unsure. Whether another may follow is not decided here but by the look that comes next.
+A create can't be repeated safely and its answer may be lost, so each is sent once and remembered as a *send*: refused,
+rejected, answered or unsure. The look that follows decides whether another may be sent.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from label_studio_stencil.labelstudio.outage import LongOutage
 from label_studio_stencil.plans.marker import key_of, new_id, read_mark
 from label_studio_stencil.report.outcomes import Outcome
 
-#: Statuses by which Label Studio rejects what was sent.
+#: Statuses with which Label Studio rejects the content of a request.
 COMPLAINTS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
@@ -25,12 +25,12 @@ class Halted(Exception):
 
 
 async def send(context: Context, ticket: Ticket) -> None:
-    """Send a create; settles the row only where the answer leaves nothing to look for.
+    """Send a create, and give the row its outcome if the answer leaves no doubt.
 
     Raises:
         Halted: The batch was stopped before the create left.
         NotYet: The answer was lost.
-        LabelStudioError: The create never left, the token is not taken any more, or Label Studio is away for too long.
+        LabelStudioError: The create was not sent, the token was rejected, or Label Studio is away for too long.
     """
     send = Send(new_id(), floor=context.looks.covered, at=context.clock.wall())
     ticket.sends = (*ticket.sends, send)
@@ -50,7 +50,7 @@ async def send(context: Context, ticket: Ticket) -> None:
             send.answer, send.counted = Answer.REFUSED, False
             raise
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-            # Label Studio said no. A proxy may have said it for a create that it had passed on: look, then send again.
+            # Label Studio refused it. But a proxy may answer so after passing the create on: look, then send again.
             send.answer, send.counted = Answer.REFUSED, False
             return
         send.answer, ticket.odd = Answer.UNSURE, True
@@ -85,12 +85,12 @@ def _check_going(context: Context) -> None:
 
 
 async def _created(context: Context, ticket: Ticket, send: Send, project: Project) -> None:
-    """A 201; it has to name the project that was asked for, or nobody would know it again.
+    """Check that a 201 shows the project that was asked for.
 
-    Where the answer says anything else, the project itself is read: an answer may be cut short, or be a stale copy.
+    If it doesn't, read the project: the answer may be cut short, or a stale copy.
 
     Raises:
-        NotYet: It is the answer to another request, so that ours is lost.
+        NotYet: It is the answer to another request, so ours is lost.
         LabelStudioError: Label Studio did not answer.
     """
     known = project.id <= send.floor or project.id in context.answered
@@ -111,9 +111,7 @@ async def _created(context: Context, ticket: Ticket, send: Send, project: Projec
         raise NotYet(context.patience.unanswered[0], reason)
     _take(context, ticket, send, current)
     if not same:
-        reason = (
-            f"Label Studio made project {project.id} with another title or workspace than was asked for: look at it"
-        )
+        reason = f"Label Studio made project {project.id} with another title or workspace than was asked for: check it"
         context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "renamed", reason)
     elif mark is None:
         _unmarked(context, ticket, current)
@@ -134,10 +132,10 @@ def _take(context: Context, ticket: Ticket, send: Send, project: Project) -> Non
 
 def _unmarked(context: Context, ticket: Ticket, project: Project) -> None:
     reason = (
-        f"Label Studio did not keep the description of project {project.id}, by which a project that is not set up yet is "
-        "known: delete it before you run the sheet again"
+        f"Label Studio did not keep the description of project {project.id}, which marks projects that are not set up yet: "
+        "delete the project before you run the sheet again"
     )
-    # Nor will it keep any other.
+    # It won't keep others either.
     context.stopping.stop("Label Studio does not keep the description of a new project")
     context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "mark-not-kept", reason)
 
@@ -145,8 +143,8 @@ def _unmarked(context: Context, ticket: Ticket, project: Project) -> None:
 def _rejected(context: Context, ticket: Ticket, send: Send, rejected: Rejected) -> None:
     """A 4xx: the row has failed.
 
-    But look first where the answer speaks of its title, or a lost create may have landed, and where it is no complaint
-    about what was sent: a firewall may have said it in place of Label Studio's own answer.
+    But look first if the answer is about the title, if an earlier create was lost and may have been carried out, or if the
+    answer is not about the content of the request: it may come from a firewall instead of Label Studio.
     """
     send.answer, send.error = Answer.REJECTED, str(rejected)
     complaint = rejected.status in COMPLAINTS and "title" not in rejected.fields

@@ -1,9 +1,9 @@
-"""Clears surplus projects away while a batch runs: the only code of a batch that deletes.
+"""Removes surplus projects while a batch runs: the only code of a batch that deletes.
 
-Only what is provably ours goes: a placeholder, by its marker, or one that this process finished itself and that
-has an equal twin. Each is read again by its id just before, and stays where anything of it has changed or our user did not
-make it; what stands in a row's way and stays is named in its outcome. (To undo a batch on somebody's order is
-`label_studio_stencil.removal`.)
+It deletes only projects that are provably ours: placeholders, by their marker, and projects that this process completed itself
+and that have an equal twin. Each is read again by its id just before, and kept if anything has changed or if another user
+made it. The outcome of a row names a project that is kept although it is in the row's way. (`label_studio_stencil.removal`
+undoes whole batches.)
 """
 
 import logging
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 async def clear(context: Context, ticket: Ticket, decision: Abandoned | Twins, project: Project) -> bool:
-    """Remove an abandoned placeholder, or our own surplus twin; whether the row is settled since it can't be."""
+    """Remove an abandoned placeholder or our own duplicate. Returns True if that is impossible, which decides the row."""
     if isinstance(decision, Abandoned):
         removed = await _removed(context, ticket, project)
     elif await _has_equal_twin(context, ticket, project):
@@ -37,27 +37,29 @@ async def clear(context: Context, ticket: Ticket, decision: Abandoned | Twins, p
         return True
     if removed:
         return False
-    reason = f"project {project.id} stands in the way and can't be shown to be ours: look at it, then delete it by hand"
+    reason = f"project {project.id} is in the way and is not provably Stencil's: check it, then delete it by hand"
     context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "not-ours", reason)
     return True
 
 
 async def refuse(context: Context, ticket: Ticket, reason: str) -> None:
-    """Settle a row that Label Studio refuses; what this batch half made of it goes."""
+    """Fail a row that Label Studio refuses, and remove this batch's placeholders of it."""
     left = []
     for project in context.looks.remembered(ticket.target.key):
         ours = batch_of(project) == context.batch
         if standing(project) is not Standing.COMPLETE and not (ours and await _removed(context, ticket, project)):
             left.append(project.id)
     if left:
-        reason += f"; project {left[0]} is left half made: mend the row and run it again, or delete it by hand"
+        reason += (
+            f"; project {left[0]} is left as a placeholder: correct the row and run it again, or delete it by hand"
+        )
     context.outcomes.decide(ticket, Outcome.FAILED, left[0] if left else None, "rejected", reason)
 
 
 async def _removed(
     context: Context, ticket: Ticket, project: Project, *, holding: Mapping[str, JSON] | None = None
 ) -> bool:
-    """`remove`, for a row that the sweep looks after where the answer is lost."""
+    """Call `remove`, and leave the row to the sweep if the answer is lost."""
     try:
         return await remove(context, project, holding=holding)
     except (Throttled, Unsure):
@@ -66,15 +68,15 @@ async def _removed(
 
 
 async def remove(context: Context, project: Project, *, holding: Mapping[str, JSON] | None = None) -> bool:
-    """Delete a project if it is still what it was and our user made it; whether it is gone.
+    """Delete a project if it is unchanged and our user made it. Returns whether it is gone.
 
     Args:
-        context: What the batch works with.
-        project: As it was seen: half made, or, where `holding` is given, finished by ourselves.
-        holding: Settings that it must still hold.
+        context: The context of the batch.
+        project: The project as it was seen: a placeholder or, if `holding` is given, one that this batch completed.
+        holding: Settings that it must still have.
 
     Raises:
-        Stale: The deletion had to wait for its turn until the reading before it was old.
+        Stale: The deletion waited for its turn until the reading before it was too old.
     """
     us = await _our_user(context)
     async with context.looks.quiet():
@@ -92,7 +94,7 @@ async def remove(context: Context, project: Project, *, holding: Mapping[str, JS
             return False
         if holding is not None and differing(holding, settings_of(current)):
             return False
-        # As it was asked, and not as it was answered: the process may have been stopped before it saw that.
+        # The time of the request and not of the answer: the process may have been stopped in between.
         asked = context.looks.confirmed_at(current.id)
 
         def before() -> None:
@@ -105,7 +107,7 @@ async def remove(context: Context, project: Project, *, holding: Mapping[str, JS
             if rejected.status != HTTPStatus.NOT_FOUND:
                 return False
         except (Throttled, Unsure):
-            # It may be carried out yet, whatever becomes of the project meanwhile.
+            # It may still be carried out, whatever happens to the project meanwhile.
             context.looks.deletion_lost = context.clock.now()
             raise
         context.looks.forget(current.id)
@@ -120,7 +122,7 @@ async def _our_user(context: Context) -> int:
 
 
 async def _has_equal_twin(context: Context, ticket: Ticket, project: Project) -> bool:
-    """Whether a finished project of a lower id is as the row has it, so that ours is the surplus one."""
+    """Whether a complete project with a lower id has the row's settings, so that ours is the duplicate."""
     for number in sorted(ticket.known):
         if number >= project.id:
             return False

@@ -2,10 +2,10 @@
 
 Each row takes three steps: create a *placeholder*, whose description is the marker; *look* at the newest projects; and *apply
 settings*, one PATCH that writes settings and final description, and so removes the marker. No create is sent again
-without a look that began after the last one failed. The engine makes one attempt at a row; what may pass by waiting is raised
-as `RowsWaiting`, and the loop round it (Prefect's task retries, or `provision`) comes back for the rows without an outcome.
+without a look that began after the last one failed. The engine makes one attempt at a row. If some rows have to wait, it raises
+`RowsWaiting`, and the loop around it (Prefect's task retries, or `provision`) tries the rows without an outcome again.
 
-The order of the steps is here. `protocol` decides what to do about what a look shows; `creation`, `look`, `completion`,
+This module has the order of the steps. `protocol` decides what follows from a look; `creation`, `look`, `completion`,
 `deletion` and `sweep` each hold one step, and give rows their outcomes through `context`.
 """
 
@@ -55,15 +55,15 @@ from label_studio_stencil.report.outcomes import Outcome
 
 logger = logging.getLogger(__name__)
 
-#: Times that one attempt takes up a row again because it was throttled, or because its look grew old.
+#: How often one attempt starts a row over because it was throttled, or because its look became too old.
 _MOST_ROUNDS = 20
 
-#: Outcomes of a row that was stopped on its way.
+#: Outcomes of rows that were stopped before they were done.
 _CUT_OFF = (None, Outcome.UNPROCESSED)
 
 
 class Engine:
-    """One batch on its way: its tickets, its looks, and what it can prove to be its own."""
+    """The state machine of one batch: its tickets, its looks, and the projects that are provably its own."""
 
     def __init__(
         self,
@@ -82,14 +82,14 @@ class Engine:
 
         Args:
             label_studio: An open client.
-            planned: The rows; those that need no write are settled at once.
+            planned: The rows; those that need no write get their outcome at once.
             covered: Highest project id that the plan has read.
-            ordered: Whether the plan saw the list newest first.
-            clock: What time it is.
+            ordered: Whether the list that the plan read was sorted newest first.
+            clock: The clock of the batch.
             patience: Waits and counts.
-            stopping: Shared with whoever may stop the batch.
+            stopping: The flag that stops the batch; callers may set it.
             longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 waits for no outage.
-            people: Id of each person that rows name, by e-mail address in lower case.
+            people: User ids by e-mail address in lower case, for all people that rows name.
         """
         self.batch = new_id()
         self.patience = patience or Patience()
@@ -144,7 +144,7 @@ class Engine:
 
     @property
     def notes(self) -> list[str]:
-        """What a person has to know of the batch beside the outcomes of its rows."""
+        """Notes for the report, besides the outcomes of the rows."""
         unordered = "Label Studio does not list its newest projects first, so each look read the whole list."
         cleaned = [
             f"Label Studio's HTML cleaner removed {removed} from expert_instruction "
@@ -154,7 +154,7 @@ class Engine:
         return [*([] if self._looks.ordered else [unordered]), *cleaned, *self._sweeper.notes]
 
     def when_done(self, call: Callable[[Ticket], None]) -> None:
-        """Call this with each ticket as it gets its outcome; one that the sweep takes up again may come twice."""
+        """Register a function that is called with each ticket when it gets its outcome; twice if the sweep reopens it."""
         self._outcomes.when_done(call)
 
     # One attempt
@@ -163,13 +163,13 @@ class Engine:
         """Make one attempt at each ticket that has no outcome yet.
 
         Raises:
-            RowsWaiting: Some of them still have none, and may have one if they are tried again.
+            RowsWaiting: Some rows have no outcome yet; another attempt may give them one.
         """
         rows = list(tickets)
         try:
             await together(self._attempt(ticket) for ticket in rows if not ticket.done)
         except asyncio.CancelledError:
-            # Those whose turn had not come did not notice.
+            # Tasks that had not started yet did not handle the cancellation.
             for ticket in rows:
                 self._outcomes.stopped(ticket)
             raise
@@ -179,9 +179,9 @@ class Engine:
             raise RowsWaiting(waiting, seconds)
 
     async def complete_placeholders(self) -> None:
-        """Make one more attempt at each row that was stopped with something on Label Studio.
+        """Make one more attempt at each row that was stopped and may have a project on Label Studio.
 
-        To be called once the batch is stopping and nothing else of it runs any more.
+        Call this once the batch is stopping and none of its other attempts runs any more.
         """
         await self.steps.settled()
         cut_off = [ticket for ticket in self.tickets if ticket.outcome in _CUT_OFF and ticket.may_exist]
@@ -193,11 +193,11 @@ class Engine:
             self._outcomes.stopped(ticket)
 
     def give_up(self, tickets: Iterable[Ticket]) -> None:
-        """Settle those that still have no outcome: they were tried as often as they are to be."""
+        """Give rows that still have no outcome after the last attempt one."""
         self._outcomes.give_up(tickets)
 
     async def sweep(self) -> None:
-        """Look after the rows to which anything odd happened, until two looks agree that each has one project."""
+        """Check the rows to which anything unusual happened, until two looks agree that each has one project."""
         await self.steps.settled()
         await self._sweeper.sweep()
 
@@ -237,7 +237,7 @@ class Engine:
     # The steps of a row that is created
 
     async def _advance(self, ticket: Ticket) -> None:
-        """Take a row that has no finished project to one."""
+        """Carry a row without a complete project to its outcome."""
         create = not ticket.may_exist and not ticket.sends
         for _ in range(_MOST_ROUNDS):
             look = await (self._create(ticket) if create else self._look(ticket))
@@ -257,7 +257,7 @@ class Engine:
         raise NotYet(self.patience.unanswered[0], "Label Studio keeps the batch waiting")
 
     async def _create(self, ticket: Ticket) -> Look | None:
-        """Send a create and look; nothing where Label Studio refused the row."""
+        """Send a create and look. Returns None if Label Studio refused the row or the batch is stopping."""
         async with self._looks.place():
             await self._turns.few_wait()
             if self.stopping:
@@ -270,16 +270,16 @@ class Engine:
             return None if ticket.done else await self._look(ticket)
 
     def _hurry(self) -> None:
-        """Let the last creates go before what finishes the rows before them: else nothing is left to send during the last look.
+        """Send the last creates before the PATCHes of earlier rows, so that these fill the time of the last look.
 
-        Not where that would take so long that what was decided by the look before grows old.
+        Not if the creates would take so long that the earlier rows' look becomes too old.
         """
         pacer = self._label_studio.pacer
         if self._looks.to_create <= pacer.max_concurrency and pacer.backlog() < self.patience.fresh / 4:
             pacer.eager = True
 
     async def _look(self, ticket: Ticket) -> Look:
-        """A look that covers whatever the row's sends made and no answer named."""
+        """A look that covers the projects of the row's unanswered creates."""
         return await self._looks.look(min((send.floor for send in ticket.sends if send.lost), default=math.inf))
 
     async def _decide(self, ticket: Ticket, look: Look) -> Decision:
@@ -296,11 +296,11 @@ class Engine:
         return self._label_studio.server_time() or datetime.now(UTC)
 
     async def _carry_out(self, ticket: Ticket, decision: Decision, look: Look) -> bool:
-        """Do what was decided; whether that settled the row.
+        """Carry out a decision. Returns whether the row has its outcome.
 
         Raises:
-            NotYet: It has to wait.
-            Stale: The look grew old before the write.
+            NotYet: The row has to wait.
+            Stale: The look became too old before the write.
             Throttled: Label Studio asked for a pause before the write.
         """
         match decision:

@@ -1,7 +1,7 @@
 """Looks at Label Studio's newest projects, shared by all rows that wait for one.
 
-Databases share one write to disk among the transactions that commit together; here the rows whose create was answered
-share one listing. A row asks for a look that begins after its create, gives its place up, and is woken with the rest.
+Rows whose create was answered share one listing, as transactions that commit together share one write to disk. A row asks for
+a look that begins after its create, gives up its place, and is woken with the others.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from label_studio_stencil.labelstudio.pacing import Clock
 from label_studio_stencil.plans.marker import key_of
 from label_studio_stencil.policy import Patience
 
-#: Windows under way: one is created while the other's look is read.
+#: Windows at the same time: one window of rows is created while the look of the other is read.
 WINDOWS = 2
 
-#: So many are as soon read one by one.
+#: Up to this many pages are read one after the other, which takes no longer.
 _FEW_PAGES = 2
-#: Seconds at most between two readings of a list that does not show our own projects yet, and between two checks of whether
-#: the batch is to stop meanwhile.
+#: Most seconds between two readings of a list that does not show our own projects yet, and between two checks of whether the
+#: batch is to stop.
 _LONGEST_PAUSE = 30.0
 _SLICE = 5.0
-#: At which reading of such a list the missing projects are read by id, and all of it, in case it is in another order.
+#: The readings of such a list at which missing projects are read by id, and at which the whole list is read.
 _BY_ID, _ALL = 2, 3
 
 
@@ -62,9 +62,9 @@ class _Seen:
     """A project of the batch's keys as it was last seen.
 
     Attributes:
-        project: What was seen.
-        confirmed: Monotonic seconds at which that was certainly so; before all time where a list has contradicted it since.
-        exact: Whether it was read by its id, or came with an answer.
+        project: The project.
+        confirmed: Monotonic seconds at which it certainly was like that; minus infinity if a list has contradicted it since.
+        exact: Whether it was read by its id or in the answer to a write, and not in a list.
     """
 
     project: Project
@@ -73,25 +73,25 @@ class _Seen:
 
 
 class OutOfOrder(Exception):
-    """The list does not come newest first, though it was asked to."""
+    """The list is not sorted newest first, although it was requested so."""
 
 
 class Stale(Exception):
-    """The look that a write was decided by is too old by now: look again."""
+    """The look behind the decision to write is too old by now: look again."""
 
 
 class Looks:
     """Reads Label Studio for a batch, and remembers the projects of the batch's keys as they were last seen.
 
     Attributes:
-        covered: Highest id that was read so far; everything below it was read then, or when the batch was planned.
+        covered: Highest id that was read so far; all projects below it were read by then, or by the plan.
         base: Highest id that existed when the batch was planned.
-        reached: Id down to which looks have read since the last create was answered; infinite where none has.
-        to_create: Rows of which no create was sent yet.
-        proven: Ids of projects whose marks this process saw and took off itself.
-        ordered: Whether the list comes newest first. Where it does not, each look reads all of it.
-        lag: Seconds that the list was seen to be behind what was written, at most.
-        deletion_lost: Monotonic seconds at which the answer to a deletion was lost last; it may still be carried out.
+        reached: Id down to which looks have read since the last create was answered; infinity if none has.
+        to_create: Number of rows for which no create was sent yet.
+        proven: Ids of projects whose markers this process saw and removed.
+        ordered: Whether the list is sorted newest first. If it is not, each look reads all of it.
+        lag: Longest time, in seconds, by which the list was behind the writes.
+        deletion_lost: Monotonic seconds at which the last deletion without an answer ended; it may still be carried out.
     """
 
     def __init__(
@@ -108,19 +108,19 @@ class Looks:
         stopping: Stopping,
         waits: Waits,
     ) -> None:
-        """Start from what the plan has read.
+        """Start from the projects that the plan has read.
 
         Args:
-            label_studio: Where to look.
-            clock: What time it is.
+            label_studio: An open client.
+            clock: The clock of the batch.
             patience: Window, overlap and waits.
             keys: The batch's keys; other projects are not remembered.
-            workspaces: Where its rows have their projects.
+            workspaces: Workspaces of the batch's rows.
             covered: Highest id that the plan has read.
-            ordered: Whether the plan saw the list newest first.
-            to_create: Rows that the plan will have created.
-            stopping: Whether the batch is to stop.
-            waits: Says what is waited for.
+            ordered: Whether the list that the plan read was sorted newest first.
+            to_create: Number of rows that are going to be created.
+            stopping: The flag that stops the batch.
+            waits: Announces waits.
         """
         self._label_studio, self._clock, self._patience = label_studio, clock, patience
         self._stopping, self._waits = stopping, waits
@@ -138,35 +138,35 @@ class Looks:
         self._waiting: list[tuple[float, asyncio.Future[Look]]] = []
         self._reader: asyncio.Task[None] | None = None
         self._quiet = asyncio.Lock()
-        # There may be a hundred thousand, so what is kept of each is little.
+        # There may be a hundred thousand, so little is kept of each.
         self._seen: dict[int, _Seen] = {}
         self._ids: dict[str, tuple[int, ...]] = dict.fromkeys(keys, ())
         self._gone: dict[int, float] = {}
         self._ours: dict[int, float] = {}
-        # Ids of projects of ours that a list showed before the answer that gave them.
+        # Ids of our projects that a list showed before their create was answered.
         self._shown: set[int] = set()
-        # Ids that a list showed without what they would have to be decided by.
+        # Ids that a list showed without fields that a decision needs.
         self._unknown: set[int] = set()
-        # Those of them that were read by id and are no project of the batch's keys.
+        # Those of them that were read by id and are not of the batch's keys.
         self._strangers: set[int] = set()
         self._sends: dict[str, Send] = {}
         self.proven: set[int] = set()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """A place in a window: held from before a create until the look after it."""
+        """Hold a place in a window, from before a create until the look after it."""
         async with self._places:
             yield
 
     @asynccontextmanager
     async def creating(self, *, first: bool) -> AsyncIterator[None]:
-        """Says that a create is under way, for which a look that is not full yet is worth waiting.
+        """Register a create that is under way. A look whose window is not full waits for it.
 
         Args:
-            first: Whether it is the first one of its row.
+            first: Whether it is the first create of its row.
         """
         while not self.ordered and self._reader is not None:
-            # A list without an order is whole only while nothing is made.
+            # An unsorted list is complete only if no project is created while it is read.
             await asyncio.wait([self._reader])
         self._creating += 1
         self._created += 1
@@ -180,23 +180,23 @@ class Looks:
 
     @asynccontextmanager
     async def quiet(self) -> AsyncIterator[None]:
-        """No look of ours is under way: a delete between two of its pages would hide a project from it."""
+        """Keep looks from running: a deletion between two of its pages would hide a project from a look."""
         async with self._quiet:
             yield
 
     def expect(self, send: Send) -> None:
-        """Remember a send, so that its project is known for it when it is seen."""
+        """Remember a send, so that its project is recognised when it is seen."""
         self._sends[send.name] = send
 
     def answered(self, project: Project) -> None:
-        """Remember the project that an answer of ours gave: the next look must show it, unless one has already."""
+        """Remember the project in the answer to a create: the next look must show it, unless one has already."""
         now = self._clock.now()
         if project.id not in self._shown:
             self._ours[project.id] = now
         self.remember(project, now)
 
     def remember(self, project: Project, confirmed: float) -> None:
-        """Take in a project as an answer about it alone showed it at a time (monotonic seconds)."""
+        """Remember a project that was not read in a list, as of a time in monotonic seconds."""
         self._take(project, confirmed, exact=True)
 
     def remembered(self, key: str) -> list[Project]:
@@ -205,13 +205,13 @@ class Looks:
         return [seen.project for seen in found if seen is not None and _key(seen.project) == key]
 
     def forget(self, project: int) -> None:
-        """Take a project out that is gone."""
+        """Forget a project that is gone."""
         self._gone[project] = self.confirmed_at(project)
         self._drop(project)
         self._ours.pop(project, None)
 
     def confirmed_at(self, number: int) -> float:
-        """Monotonic seconds at which a project was certainly as it is remembered; before all time where that is unknown."""
+        """Monotonic seconds at which a project certainly was as it is remembered; minus infinity if that is unknown."""
         seen = self._seen.get(number)
         return seen.confirmed if seen is not None else self._gone.get(number, -math.inf)
 
@@ -240,7 +240,7 @@ class Looks:
                 send.seen = True
 
     def _take_listed(self, project: Project, began: float) -> None:
-        """Take in a project as a list shows it; lists lag, so one that contradicts a reading by id only makes us read again."""
+        """Remember a project as a list shows it. Lists lag, so if it contradicts a reading by id, it is read by id again."""
         if project.id in self._gone:
             return
         known = self._seen.get(project.id)
@@ -263,14 +263,14 @@ class Looks:
                 self._note_id(_key(project), project.id)
 
     def _may_be_ours(self, project: Project) -> bool:
-        """Whether a project of which a list did not say all may be one of the batch's keys."""
+        """Whether a project that a list showed without some fields may be of the batch's keys."""
         if "title" in project.lacks:
             return True
         places = self._workspaces if "workspace" in project.lacks else (project.workspace,)
         return any(key_of(place, project.title) in self._ids for place in places)
 
     async def look(self, floor: float = math.inf) -> Look:
-        """A look that begins after this call, and covers all that no look has covered yet, and every id above `floor`.
+        """Wait for a look that begins after this call and covers every id above `floor`, and all that no look has covered yet.
 
         Raises:
             LabelStudioError: Label Studio did not answer.
@@ -281,12 +281,12 @@ class Looks:
         return await future
 
     async def siblings(self, key: str, known: Iterable[int], look: Look) -> list[Project]:
-        """The projects of a key as they are now: what the look showed, the others read one by one.
+        """The current projects of a key: those that the look showed, and others read one by one.
 
         Args:
             key: The row's key.
-            known: Ids that the row knows of besides.
-            look: The look that the row decides by.
+            known: Ids of further projects of the row.
+            look: The look behind the decision.
 
         Raises:
             LabelStudioError: Label Studio did not answer.
@@ -297,10 +297,10 @@ class Looks:
         return self.remembered(key)
 
     async def read(self, number: int) -> Project | None:
-        """The project by its id, which outranks any list; `None` where it is gone.
+        """Read a project by its id, which outranks any list. Returns None if it is gone.
 
         Raises:
-            LabelStudioError: Label Studio did not answer, or left out what decisions are made by.
+            LabelStudioError: Label Studio did not answer, or left out fields that decisions need.
         """
         began = self._clock.now()
 
@@ -311,7 +311,7 @@ class Looks:
         try:
             project = await self._label_studio.project(number, before=leaves)
             if lacking := self.lacking(project):
-                reason = f"the answer about project {number} does not say its {' and '.join(lacking)}"
+                reason = f"the answer about project {number} lacks its {' and '.join(lacking)}"
                 raise Unsure(reason, method="GET", path=f"/api/projects/{number}/", reason=reason)
         except Rejected as rejected:
             if rejected.status != 404:
@@ -322,29 +322,29 @@ class Looks:
         return project
 
     def lacking(self, project: Project) -> tuple[str, ...]:
-        """What an answer about a project would have to say of it, and does not; that is unknown, and not empty."""
+        """Fields that the answer about a project lacks and that decisions need. They are unknown, not empty."""
         if self._workspaces == {None}:
             return tuple(name for name in project.lacks if name != "workspace")
         return project.lacks
 
     def check_fresh(self, look: Look) -> None:
-        """Raise `Stale` where the look is too old to write by."""
+        """Raise `Stale` if the look is too old to write by."""
         if self._clock.now() - look.began > self._patience.fresh:
             raise Stale
 
     def _start(self) -> None:
-        # Whoever was cancelled waits no more.
+        # Drop callers that were cancelled.
         self._waiting = [each for each in self._waiting if not each[1].done()]
-        # What a look decides has to be written while it is fresh.
+        # The writes that follow from a look have to be sent while it is fresh.
         window = min(self._patience.window, self._label_studio.pacer.rate * self._patience.fresh / 2)
         full = len(self._waiting) >= window and self.ordered
         if self._reader is None and self._waiting and (full or not self._creating):
             self._reader = asyncio.create_task(self._serve())
 
     def _start_last(self) -> None:
-        """Look at all that the batch has made, for nobody who waits, while its last rows are finished: the sweep needs it.
+        """Start the look that the sweep needs, at all projects since the plan, while the settings of the last rows are applied.
 
-        Only where that takes a few pages; and once: where another create follows, something was odd, and it looks anyway.
+        Only if it takes few pages, and only once: if another create follows, something was odd and the sweep looks anyway.
         """
         few = self.covered - self.base <= PAGES_AT_ONCE * PAGE_SIZE
         due = self.to_create <= 0 and not self._creating and self.reached > self.base
@@ -361,7 +361,7 @@ class Looks:
         waiting, self._waiting = self._waiting, []
         try:
             look = await self._read(min((floor for floor, _ in waiting), default=self.base))
-        except Exception as error:  # noqa: BLE001 - whoever waits gets it; nobody may wait for ever
+        except Exception as error:  # noqa: BLE001 - every waiting row has to get it
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
@@ -377,7 +377,7 @@ class Looks:
             self._start_last()
 
     async def _read(self, floor: float) -> Look:
-        """A look that shows all projects that answers of ours have named: one that does not shows nobody else's either.
+        """Read until the list shows all projects that our creates were answered with: else it may lack those of others too.
 
         Raises:
             ListUnusable: The list is too far behind.
@@ -406,22 +406,22 @@ class Looks:
             if behind > limit:
                 raise ListUnusable(
                     f"the project list of this Label Studio is more than {behind:.0f} s behind its writes: it does not show "
-                    f"{missing} projects that were made, so it can't be told what else it hides"
+                    f"{missing} projects that were made, so it may hide others too"
                 )
             left = until - self._clock.now()
             if left <= 0:
                 return
             if behind > self._waits.shortest:
                 self._waits.say(
-                    f"the project list is {behind:.0f} s behind what was written ({missing} projects are missing)"
+                    f"the project list is {behind:.0f} s behind the writes ({missing} projects are missing)"
                 )
             await self._clock.sleep(min(left, _SLICE))
 
     async def _still_there(self, missing: set[int]) -> set[int]:
-        """Those of the missing that the list ought to show: not what is gone, archived or may not be read any more."""
+        """Those of the missing that the list ought to show: they are neither gone nor archived nor unreadable."""
         found = await together(self._is_there(number) for number in missing)
         there = {number for number, is_there in zip(missing, found, strict=True) if is_there}
-        # What the list need not show holds up no other look.
+        # Later looks must not wait for the others.
         self._ours = {number: at for number, at in self._ours.items() if number not in missing - there}
         return there
 
@@ -429,13 +429,13 @@ class Looks:
         try:
             project = await self.read(number)
         except Rejected:
-            # Its own row is told, once it reads it.
+            # Its own row reports the error when it reads the project.
             return False
         return project is not None and not project.archived and _key(project) in self._ids
 
     async def _read_once(self, floor: float, began: float, *, answered_by: float) -> tuple[set[int], set[int]]:
-        """Read the list down to a floor: the ids that it showed, and those that it lacked though answers had given them."""
-        # Down to what an earlier look has read, too: a rival's project between the two would else never be seen.
+        """Read the list down to a floor. Returns the ids that it showed, and our ids that it should have shown."""
+        # At least down to the last look: else a rival's project between the two would never be seen.
         due = {number for number, answered in self._ours.items() if answered <= answered_by}
         floor = min(floor, self.covered, *due) - self._patience.overlap
         created = None if self._creating else self._created
@@ -450,24 +450,24 @@ class Looks:
         return seen, due - seen
 
     async def _read_unknown(self, number: int) -> None:
-        # Which it may not be ours at all, and then is nobody's affair.
+        # It may not be ours, and then it doesn't matter that it can't be read.
         with contextlib.suppress(Rejected):
             await self.read(number)
         if number not in self._seen:
             self._strangers.add(number)
 
     async def _pages(self, floor: float, began: float) -> set[int]:
-        """The ids of the projects above a floor, which are taken in.
+        """Remember the projects above a floor. Returns their ids.
 
         Raises:
-            Unsure: The list never held still.
-            ListUnusable: It does not show all that it counts.
+            Unsure: The list changed during each reading.
+            ListUnusable: The list shows fewer projects than it counts.
         """
         if self.ordered:
             try:
                 return await self._newest(floor, began)
             except OutOfOrder:
-                self._waits.tell("The project list does not come newest first: all of it is read at each look.")
+                self._waits.tell("The project list is not sorted newest first: each look reads all of it.")
                 self.ordered = False
         projects, self.ordered = await whole_list(self._label_studio, LOOK_FIELDS)
         for project in projects:
@@ -475,14 +475,14 @@ class Looks:
         return {project.id for project in projects}
 
     async def _newest(self, floor: float, began: float) -> set[int]:
-        """The ids of the projects above a floor, newest first.
+        """Read the projects above a floor, newest first. Returns their ids.
 
-        Where the count falls between two pages, something was deleted, and what followed it moved up, past us: then the list is
-        read again.
+        If the count falls between two pages, a project was deleted, and others may have moved to a page that was already read.
+        Then the list is read again.
 
         Raises:
-            OutOfOrder: They do not come newest first.
-            Unsure: The list never held still.
+            OutOfOrder: The list is not sorted newest first.
+            Unsure: The list changed during each reading.
         """
         for _ in range(MOST_READS):
             seen: set[int] = set()
@@ -495,14 +495,14 @@ class Looks:
                     for project in page.projects:
                         self._take_listed(project, began)
                         seen.add(project.id)
-                # Where pages had to be read one by one, the list is busy.
+                # If pages had to be read one by one, the list is busy.
                 most = PAGES_AT_ONCE if number == 0 or len(pages) > 1 else 1
                 number, count, last = number + len(pages), pages[-1].count, pages[-1]
                 pages = await self._next_pages(pages[-1], number, floor, most, newest)
             if pages:
                 continue
             if not last.has_next and start == count and len(seen) != count:
-                # It was read to its end.
+                # The list was read to its end.
                 raise OutOfOrder
             return seen
         raise never_held_still()
@@ -510,11 +510,11 @@ class Looks:
     async def _next_pages(
         self, page: ProjectPage, number: int, floor: float, most: int, newest: int
     ) -> list[ProjectPage]:
-        """The pages that follow, as far as they were read at once; none where the list ends, or is below the floor.
+        """Read the next pages. Returns none if the list ends or is below the floor.
 
-        One, as a rule, and always while we create: newest first, what is made meanwhile only shows projects twice. Read side by
-        side, what is made pushes some from a page that is not read yet to one that was, and a deletion elsewhere may keep the
-        count as it was: so the newest page is read once more, and has to be the same.
+        As a rule this is one page, and always while this batch creates: if pages are read one by one, newest first, new
+        projects only make others appear twice. If pages are read at the same time, new projects may push others past them, and
+        a deletion elsewhere may hide that from the count. So the newest page is read again afterwards, and must be the same.
         """
         if not page.has_next or page.projects[-1].id <= floor:
             return []
@@ -531,16 +531,16 @@ class Looks:
 
 
 def _checked(page: ProjectPage, seen: Set[int], lowest: float, *, made: int) -> float:
-    """The lowest id so far, after a page that goes on where the one before it ended.
+    """Check that a page continues the one before it. Returns the lowest id so far.
 
     Args:
         page: The page.
-        seen: Ids on the pages before it. What is made meanwhile shows some of them once more.
+        seen: Ids on the pages before it, some of which may appear again if projects were created meanwhile.
         lowest: The lowest of them.
-        made: Projects that were made meanwhile: so many new ones may stand above it.
+        made: Number of projects that were created meanwhile; so many ids may be higher than `lowest`.
 
     Raises:
-        OutOfOrder: The page does not go on there.
+        OutOfOrder: The page does not continue the one before it.
     """
     above = sum(project.id > lowest for project in page.projects if project.id not in seen)
     if not falls(page.projects) or above > max(0, made):
@@ -549,7 +549,7 @@ def _checked(page: ProjectPage, seen: Set[int], lowest: float, *, made: int) -> 
 
 
 def _pages_left(page: ProjectPage, number: int, floor: float) -> int:
-    """How many pages to ask for, to come down to the floor, if ids stand there as they do on this page."""
+    """Estimate how many pages lead down to the floor, if ids are as dense there as on this page."""
     first, last, size = page.projects[0].id, page.projects[-1].id, len(page.projects)
     reach = math.ceil((last - floor) / (first - last + 1))
     return max(1, min(reach, math.ceil(page.count / size) - number))

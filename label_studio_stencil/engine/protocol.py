@@ -1,7 +1,7 @@
-"""Decides what to do about a row, given the projects of its key that a look showed; pure.
+"""Decides what to do about a row, given the projects of its key that a look showed; a pure function.
 
-The order of the cases is the protocol: what somebody else may have worked on is never touched, one finished project is
-yielded to, and of several placeholders every owner picks the same winner by the same rule.
+The order of the cases is the protocol: a project that somebody may have worked on is never touched, a complete project
+stands for the row, and of several placeholders every batch picks the same one by the same rule.
 """
 
 from collections.abc import Set
@@ -16,7 +16,7 @@ from label_studio_stencil.policy import Patience
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Our own PATCH finished this project, or did so if its answer was lost and it holds what we sent."""
+    """Our own PATCH completed this project. If its answer was lost, the project's settings prove it."""
 
     project: Project
 
@@ -30,14 +30,14 @@ class Yield:
 
 @dataclass(frozen=True, slots=True)
 class ApplySettings:
-    """Take the mark off this project and write its settings."""
+    """Write the settings of this project and remove its marker."""
 
     project: Project
 
 
 @dataclass(frozen=True, slots=True)
 class CreatePlaceholder:
-    """Nothing of the row exists: send a create."""
+    """The row has no project: send a create."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +50,28 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """Half made by a batch that is gone, and meant to become something else: remove it, then go on."""
+    """A placeholder of a batch that has ended, with other settings than the row's: remove it, then continue."""
 
     project: Project
 
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Two finished projects, one of which we can prove to be our own surplus: remove it, then go on."""
+    """Two complete projects, of which one is provably our own duplicate: remove it, then continue."""
 
     surplus: Project
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Label Studio refused the row's create or its settings: its placeholder goes, and it has failed."""
+    """Label Studio refused the row's create or its settings: remove its placeholder, and fail the row."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """It can't be told which project is the row's: a person has to look."""
+    """It is uncertain which project is the row's: a person has to decide."""
 
     code: str
     reason: str
@@ -83,13 +83,13 @@ Decision = Done | Yield | ApplySettings | CreatePlaceholder | Wait | Abandoned |
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a decision needs beside the row and its siblings.
+    """What a decision depends on besides the row and its siblings.
 
     Attributes:
-        batch: Our batch.
+        batch: Name of our batch.
         now: Monotonic seconds.
         server_time: Label Studio's clock.
-        proven: Ids whose marks we saw and took off ourselves in this process.
+        proven: Ids of projects whose markers this process saw and removed.
         patience: Waits and counts.
     """
 
@@ -101,7 +101,7 @@ class Circumstances:
 
 
 def resolve(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
-    """What to do about a row; notes on the ticket what the next decision needs of this one."""
+    """Decide what to do about a row, and note on the ticket what the next decision needs."""
     if siblings.touched:
         return Unclear("touched", _touched(siblings), siblings.ids)
     if len(siblings.complete) == 1:
@@ -122,7 +122,7 @@ def _touched(siblings: Siblings) -> str:
 
 
 def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
-    """Two finished projects of one key: ours goes, if it is provably the surplus; else the other owner has time to act."""
+    """Two complete projects of one key: remove ours if it is provably the duplicate, else give the other batch time to act."""
     if ticket.twins_since is None:
         ticket.twins_since, ticket.odd = at.now, True
         return Wait(at.patience.rivals, "two finished projects were seen")
@@ -138,7 +138,7 @@ def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
 
 
 def _placeholders(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances) -> Decision:
-    """Only placeholders: finish the winner, once no other owner can be about to finish another."""
+    """Only placeholders: complete the winner, once no other batch can be about to complete another one."""
     winner = winner_of(ticket, marked)
     if len(marked) > 1:
         ticket.odd = True
@@ -155,7 +155,7 @@ def _placeholders(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances
     alone = len(batches) == 1 and not any(send.lost or send.answer is Answer.CREATED for send in ticket.sends)
     state = {project.id: project.description for project in marked}
     ticket.parked = ticket.parked + 1 if ticket.rivals == state else 0
-    # Whoever made the winner finishes it; the others give it twice the time, so that two do not write at once.
+    # The batch that made the winner completes it; the others wait twice as long, so that two don't write at once.
     if alone or ticket.parked >= (1 if batch_of(winner) == at.batch else 2):
         return ApplySettings(winner)
     ticket.rivals = state
@@ -163,12 +163,13 @@ def _placeholders(ticket: Ticket, marked: tuple[Project, ...], at: Circumstances
 
 
 def winner_of(ticket: Ticket, marked: tuple[Project, ...]) -> Project:
-    """The placeholder that every owner finishes: the lowest of those that stand for their sends.
+    """The placeholder that every batch completes: the one with the lowest id, counting one for each send.
 
-    One to which we have sent a PATCH stays ours to finish, or that PATCH, landing late, would make a second one finished.
+    A placeholder to which we have sent a PATCH stays the winner: if that PATCH is carried out late, another winner would leave
+    two complete projects.
 
-    Copies of one send (a server that replays a request makes them) are stood for by the one whose id the answer gave, else
-    by the highest: an earlier copy may have been left incomplete.
+    A server that repeats a request makes several placeholders of one send. The one whose id was answered counts, else the
+    one with the highest id, because an earlier copy may have been left incomplete.
     """
     patched = [project for project in marked if project.id in ticket.patched]
     if patched:
@@ -189,7 +190,7 @@ def _other_intent(ticket: Ticket, project: Project) -> bool:
 
 
 def _nothing(ticket: Ticket, at: Circumstances) -> Decision:
-    """Nothing was seen: wait for what may still land, then send again, and not for ever."""
+    """No project: wait for creates that may still be carried out, then send another, up to a limit."""
     last = ticket.sends[-1] if ticket.sends else None
     if last is None or last.answer is Answer.REFUSED:
         return CreatePlaceholder()

@@ -1,21 +1,22 @@
-"""Does what rows ask for beyond settings, once their projects are made: members, tasks, publication, a pin.
+"""Carries out the steps of rows once their projects are made: members, tasks, publication and pins.
 
-A project whose steps are not done says so at the end of its description, and that line is taken off last, together with
-publication and pin. Tasks are imported into an empty project alone, and their number has to be right afterwards. Before they
-are sent, the line says so. Whoever finds that alone waits a while for Label Studio to count them, and never sends others.
+While a project's steps are not done, its description ends in a line that says so. The line is removed last, together with
+publication and pin. Tasks are imported only into an empty project, and their number must be right afterwards. Before they
+are sent, the line says so. A batch that finds only this note waits a while for Label Studio to count the tasks, and never
+sends any.
 
-A row to which nothing unusual happened has its steps done right after its settings: the PATCH that writes these says already
-that its tasks are sent, which they are next. The other rows' steps are done after the sweep.
+If nothing unusual happened to a row, its steps follow right after its settings: the PATCH of the settings already writes that
+the tasks are sent, and then they are. The steps of other rows follow after the sweep.
 
-Enterprise answers an import with an id and carries it out later. The id is written into the line only where the tasks are not
-counted a moment after the answer: then it tells whoever comes next what became of them, and others are sent where Label Studio
-says that those failed. A batch that dies before its id is written leaves a line without one, so the worst that the saved
-request can cost is a row that a person has to look at; it can't make tasks twice.
+Enterprise answers an import with an id and carries it out later. The id is written into the line only if the tasks are not
+counted shortly after the answer. With the id, any batch can ask about the import, and tasks are sent again only if Label Studio
+says that it failed. A batch that dies before it wrote the id leaves a line without one: at worst a person has to check the row,
+but tasks are never imported twice.
 
-The projects that this batch made it goes on with at once. What another one left it claims once the lease is over; until then
-that other one may be at it. A claim is a batch's name in the line, and counts when it still stands a minute later: by
-then a rival's claim would have landed, and an import that began before it would be counted. Whoever finds a claim on what it
-has made waits as the others do.
+A batch does the steps of its own projects at once. It claims those that another batch left once the lease is over; until
+then the other batch may still be working on them. A claim is a batch's name in the line, and it is valid if it is still
+there a minute later: by then a rival's claim would have been written, and an import that began before it would be counted. A
+batch that finds a claim on its own project waits as the others do.
 """
 
 import asyncio
@@ -47,43 +48,43 @@ from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.steps import BadStep, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
 
-#: Waits before tasks are counted, or the state of an import is asked for, in seconds; the last is repeated.
+#: Seconds before tasks are counted, or the state of an import is read, again; the last value is repeated.
 _COUNTS_AGAIN = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-#: Imports under way are counted together, whenever so many seconds are over by the clock.
+#: The tasks of all imports under way are counted together, once every so many seconds.
 _TOGETHER = 2.0
-#: How often that is done before the id of an import is written.
+#: Number of counts before the id of an import is written.
 _BEFORE_ITS_ID = 2
-#: Seconds for which an import is waited for of which Label Studio says that it goes on.
+#: Most seconds to wait for an import that Label Studio says is under way.
 _LONGEST_IMPORT = 600.0
-#: What a project that was read ahead is judged by.
+#: Fields that a project must have to be read ahead.
 _DECISIVE = {"title", "description", "tasks"}
-#: Projects that are read with one that is needed, since their rows come next.
+#: Further projects that are read together with one that is needed, because their rows come next.
 _AHEAD = 19
-#: Projects at most that are read with those since their tasks are being imported; a page has 100.
+#: Most projects that are read together with those because their tasks are being imported; a page has 100.
 _IMPORTING_AT_ONCE = 80
-#: Times that a row waits for a turn to have its tasks imported right after its settings.
+#: How often a row waits for a turn to have its tasks imported right after its settings.
 _MOST_WAITS = 4
-#: Times that a write is sent which was not carried out, or which may be written twice.
+#: How often a write is sent that was not carried out, or that is safe to repeat.
 _MOST_TRIES = 8
 
-#: What is waited for.
+#: Reasons for waiting.
 _TAKING = "Label Studio did not take tasks, which are sent again"
-_OTHERS = "another batch may be at the steps of a row"
+_OTHERS = "another batch may be working on the steps of a row"
 _IMPORTING = "an import is under way in Label Studio"
-_LANDING = "a change to a project may still land whose answer was lost"
-_COUNTING = "Label Studio does not count tasks yet that were sent to it"
+_LANDING = "a change to a project was not answered and may still be carried out"
+_COUNTING = "Label Studio does not count all tasks yet that were sent to it"
 
-#: Outcomes that say that this batch finished the project.
+#: Outcomes of rows whose project this batch completed.
 _MADE = frozenset({Outcome.CREATED, Outcome.RESUMED})
 
-#: Outcomes that say that the project was compared with all that the row asks for.
+#: Outcomes of rows whose project was compared with the whole row.
 _COMPARED = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
 
-_GO_ON = "run the sheet again to go on"
+_GO_ON = "run the sheet again to continue"
 
 
 def _listed_as_done(ticket: Ticket) -> bool:
-    """Whether the plan's listing has shown that there is nothing left to do, so that no request is needed to learn it."""
+    """Whether the list that the plan read shows that all steps are done, which saves a request."""
     listed = [project for project in ticket.planned.projects if project.id == ticket.project]
     tasks = ticket.target.request.steps.tasks
     if tasks and ticket.outcome in _COMPARED and any(project.task_count != tasks.count for project in listed):
@@ -95,16 +96,16 @@ def _listed_as_done(ticket: Ticket) -> bool:
 
 
 class StepFailed(StencilError):
-    """A step of a row could not be done."""
+    """A step of a row failed."""
 
 
 class _TakenOver(Exception):
-    """Another batch has claimed the steps of a row, or done them, while this one was at them."""
+    """Another batch has claimed or done the steps of a row while this one was working on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A project as it was read, `at` monotonic seconds; its line, if it has one."""
+    """A project as it was read at `at` (monotonic seconds), and its line if it has one."""
 
     project: Project
     pending: Pending | None
@@ -112,12 +113,12 @@ class _Reading:
 
     @property
     def key(self) -> str:
-        """What its workspace and title come to."""
+        """The key of its workspace and title."""
         return key_of(self.project.workspace, self.project.title)
 
     @property
     def sent(self) -> Sent | None:
-        """The tasks that were sent into it, as its line says."""
+        """The tasks that were sent, according to its line."""
         return self.pending.sent if self.pending else None
 
 
@@ -127,9 +128,9 @@ class Early:
 
     Attributes:
         found: The tasks.
-        description: What the PATCH of its settings writes: it says already that the tasks are sent.
-        echo: The project as that PATCH was answered, where all is as it should be.
-        at: Monotonic seconds at which that PATCH left.
+        description: The description that the PATCH of its settings writes; it already says that the tasks are sent.
+        echo: The project in the answer to that PATCH, if it is as expected.
+        at: Monotonic seconds at which that PATCH was sent.
     """
 
     found: list[JSON]
@@ -139,14 +140,14 @@ class Early:
     at: float = 0.0
 
     def release(self) -> None:
-        """Let the next row have its turn."""
+        """Give the turn to the next row."""
         turns, self._turns = self._turns, None
         if turns is not None:
             turns.give_back()
 
 
 class _Sending(NamedTuple):
-    """Tasks that left: the project before, what Label Studio answered, and, where that is lost, how."""
+    """Tasks that were sent: the project before, Label Studio's answer, and how it was lost if it was."""
 
     reading: _Reading
     answer: Imported | None
@@ -154,17 +155,17 @@ class _Sending(NamedTuple):
 
 
 class StepRunner:
-    """Does the steps of a batch's rows.
+    """Carries out the steps of a batch's rows.
 
     Args:
-        label_studio: Where.
-        people: Id of each person that rows name, by e-mail address in lower case.
-        clock: What tells the time and sleeps.
-        patience: Durations.
-        waits: Where it is said what is waited for.
+        label_studio: An open client.
+        people: User ids by e-mail address in lower case, for all people that rows name.
+        clock: The clock of the batch.
+        patience: Waits and counts.
+        waits: Announces waits.
         batch: Name of this batch, 8 hex digits.
-        turns: Which rows' tasks are imported at present.
-        list_lag: Seconds that lists were seen to be behind what is written.
+        turns: Limits how many rows have their tasks imported at the same time.
+        list_lag: Returns the longest time, in seconds, by which lists were behind the writes.
     """
 
     def __init__(
@@ -182,56 +183,56 @@ class StepRunner:
         self._list_lag = list_lag
         self._label_studio, self._people, self._clock, self._patience = label_studio, people, clock, patience
         self._batch, self._waits = batch, waits
-        # What is read must not wait long for the write that is decided by it, and files of tasks are large.
+        # A reading must not wait long for the write that follows from it, and files of tasks are large.
         self._turns = turns
-        # Rows of which the batch knows nothing unusual, in their order, and those of their projects that were read ahead.
+        # Rows to which nothing unusual happened, in their order, and the projects of these that were read ahead.
         self._ahead: dict[int, Ticket] = {}
         self._seen: dict[int, _Reading] = {}
-        # Rows whose tasks were sent and are not counted yet: they are read with those.
+        # Rows whose tasks were sent and are not counted yet; their projects are read together with those.
         self._importing: dict[int, Ticket] = {}
         # How often rows have waited for a turn to have their tasks imported right after their settings, by line.
         self._waited: Counter[int] = Counter()
         # Projects whose steps are done.
         self._finished: set[int] = set()
-        # Those that are at it, beside the other rows.
+        # Steps under way while other rows are created.
         self._beside: dict[asyncio.Task[None], Ticket] = {}
-        # Projects whose settings were sent with a line that says that tasks were sent, before these have left.
+        # Projects whose line says that tasks are sent before they are.
         self._unsent: dict[int, Sent] = {}
-        # What this batch sent, by project, as long as it has not certainly failed.
+        # Tasks that this batch sent, by project, unless they certainly failed.
         self._sent: dict[int, Sent] = {}
         # Until when a line whose answer was lost may still be written, by project.
         self._lands_until: dict[int, float] = {}
         self._reads = asyncio.Lock()
 
     async def carry_out(self, tickets: Iterable[Ticket]) -> None:
-        """Do the steps of the rows that are well and ask for any; a row whose steps are not done needs attention."""
+        """Carry out the steps of all rows that are ok and have any; a row whose steps are not done needs attention."""
         await self.settled()
         due = [ticket for ticket in tickets if self.are_due(ticket) and ticket.project not in self._finished]
         self._ahead = {ticket.project or 0: ticket for ticket in due if _is_plain(ticket)}
         await together(self._row(ticket) for ticket in due)
 
     def are_due(self, ticket: Ticket) -> bool:
-        """Whether the row is well, asks for steps, and is not known to have them done."""
+        """Whether the row is ok and has steps that are not known to be done."""
         ok = ticket.outcome is not None and ticket.outcome.ok
         return bool(ticket.target.request.steps) and ok and not _listed_as_done(ticket)
 
     def leave(self, tickets: Iterable[Ticket], reason: str) -> None:
-        """Say of the rows of a batch that stopped that their steps are not done, or that nobody has seen whether they are."""
+        """Fail rows of a stopped batch whose steps are not done, or not known to be done."""
         for ticket in tickets:
             if self.are_due(ticket) and not ticket.steps:
                 known = "" if ticket.outcome in _MADE else " known to be"
                 self._failed(ticket, f"the batch stopped before them ({reason}); {_GO_ON}", known)
 
     async def early(self, ticket: Ticket, project: Project, seconds: float) -> Early | None:
-        """The row's turn to have its tasks imported right after its settings; nothing where it is not to have one.
+        """Wait for the row's turn to have its tasks imported right after its settings. Returns None if it gets none.
 
         Args:
-            ticket: The row, of whose project the settings are about to be written.
-            project: That project, a placeholder.
-            seconds: How long a turn is waited for.
+            ticket: The row, whose settings are about to be written.
+            project: Its placeholder.
+            seconds: Longest wait for a turn.
 
         Raises:
-            Stale: It was waited for so long in vain; after some of these the row is to have none.
+            Stale: The wait was too long. After a few of these the row gets no turn.
         """
         target = ticket.target
         tasks, line = target.request.steps.tasks, target.request.line
@@ -250,7 +251,7 @@ class StepRunner:
         try:
             early.found = await self._tasks(tasks)
         except StepFailed:
-            # The row says so once its project is made.
+            # The row reports this once its project is made.
             early.release()
             return None
         except BaseException:
@@ -260,7 +261,7 @@ class StepRunner:
         return early
 
     def go_on(self, ticket: Ticket, early: Early) -> None:
-        """Do the steps of a row whose settings were just written, beside the other rows; `settled` waits for them."""
+        """Start the steps of a row whose settings were just written, while other rows are created; `settled` waits for them."""
         if early.echo is None or not _is_plain(ticket):
             early.release()
             return
@@ -268,24 +269,24 @@ class StepRunner:
         self._beside[task] = ticket
 
     async def settled(self) -> None:
-        """Return once no row's steps are under way beside the other rows."""
+        """Wait for the steps that `go_on` started."""
         while self._beside:
             done, _ = await asyncio.wait(self._beside)
             for task in done:
                 del self._beside[task]
-                # A process that is to end may cancel every task.
+                # A process that is about to end may cancel every task.
                 if not task.cancelled():
                     task.result()
 
     def cut(self) -> None:
-        """Cut off what is under way beside the other rows: the batch ends, and those rows say so."""
+        """Cancel the steps that `go_on` started, because the batch ends, and fail their rows."""
         for task, ticket in self._beside.items():
             if not task.done():
                 task.cancel()
                 self._cut_off(ticket)
 
     async def take_back(self, tickets: Iterable[Ticket]) -> None:
-        """Take the line that tasks are sent off projects to which none were, so that a rerun need not wait for them."""
+        """Remove the note that tasks are sent from projects to which none were sent, so that a rerun needn't wait for them."""
         for ticket in tickets:
             if ticket.project in self._unsent:
                 with contextlib.suppress(LabelStudioError, StepFailed, Stale, _TakenOver):
@@ -307,7 +308,7 @@ class StepRunner:
             raise
 
     def _cut_off(self, ticket: Ticket) -> None:
-        self._failed(ticket, f"the batch was stopped amid them; {_GO_ON}")
+        self._failed(ticket, f"the batch was stopped while they were under way; {_GO_ON}")
 
     def _failed(self, ticket: Ticket, reason: str, known: str = "") -> None:
         ticket.steps = reason
@@ -315,13 +316,13 @@ class StepRunner:
         ticket.decide(Outcome.FAILED, ticket.project, "step-failed", text)
 
     async def _done(self, ticket: Ticket, early: Early | None) -> str:
-        """What was done, for people; empty where nothing was left to do."""
+        """Carry out the steps. Returns what was done, as a sentence; empty if nothing was left to do."""
         for _ in range(_MOST_TRIES):
-            # Whoever took them over does them, or leaves them to this batch again.
+            # The other batch does them, or leaves them to this one again.
             with contextlib.suppress(_TakenOver):
                 return await self._carried_on(ticket, early)
             early = None
-        raise StepFailed(f"other batches take them over again and again; {_GO_ON}")
+        raise StepFailed(f"other batches keep taking them over; {_GO_ON}")
 
     async def _carried_on(self, ticket: Ticket, early: Early | None) -> str:
         steps, told = ticket.target.request.steps, []
@@ -343,7 +344,7 @@ class StepRunner:
         return "; ".join(told)
 
     async def _ours(self, ticket: Ticket) -> _Reading | None:
-        """The project, once nobody else can be at its steps; nothing where they are done."""
+        """Wait until no other batch can be working on the steps. Returns the project, or None if the steps are done."""
         tries = 0
         while True:
             reading = await self._read(ticket)
@@ -356,9 +357,9 @@ class StepRunner:
             over = await self._is_over(reading)
             try:
                 if over or not wait:
-                    # Then a claim beside an import that failed tells of a batch that has given up, too.
+                    # After a failed import, a claim is that of a batch that has given up.
                     await self._claim(ticket, reading, reading.pending, None if over else reading.sent)
-                    # Where the last import failed, its batch has given up; another that saw so too has written by then.
+                    # Its batch writes nothing more, and the claim of another batch that saw it fail is written by then.
                     wait = self._patience.read + self._patience.unanswered[0] if over else self._patience.late
                     wait = max(wait, self._lands_in(reading.project))
             except Stale:
@@ -382,35 +383,35 @@ class StepRunner:
         return state is not None and state.failed
 
     async def _sleep(self, seconds: float, what: str, *, waited: float = 0.0) -> None:
-        """Sleep, and say for what where it takes long.
+        """Sleep, and announce the reason if the wait is long.
 
         Args:
-            seconds: How long.
-            what: What is waited for.
-            waited: Seconds that it has been waited for before.
+            seconds: How long to sleep.
+            what: The reason.
+            waited: Seconds that were already spent waiting for it.
         """
         if waited + seconds > self._waits.shortest:
             self._waits.say(what)
         await self._clock.sleep(seconds)
 
     def _again_in(self, error: Throttled | Unsure) -> float:
-        """Seconds before what was not carried out, or may be written twice, is sent again."""
+        """Seconds before a write is sent again."""
         return error.retry_after if isinstance(error, Throttled) else self._patience.unanswered[0]
 
     def _wait(self, ticket: Ticket, project: Project, pending: Pending) -> float | None:
-        """Seconds after which this batch may claim the steps, or look again; nothing where they are its own."""
+        """Seconds after which this batch may claim the steps or look again; None if they are its own."""
         updated = ticket.outcome in _COMPARED
         if pending.intent != ticket.target.intent and not updated:
             raise StepFailed(
-                "those of another sheet, or of this one before it was changed, were left: run that one again, or this one "
-                'with `mode="update"`'
+                "the project waits for the steps of another sheet, or of an earlier version of this one: run that one again, "
+                'or this one with `mode="update"`'
             )
         if pending.claim:
             if pending.claim.batch == self._batch:
                 return None
             left_at = float(pending.claim.since)
         elif ticket.outcome in _MADE:
-            # Where anything was odd, another batch may have made it too, or a lost write may bring the line back.
+            # If anything was odd, another batch may have made it too, or a lost write may restore the line.
             return None if ticket.outcome is Outcome.CREATED and not ticket.odd else 0.0
         else:
             left_at = project.created_at.timestamp()
@@ -419,12 +420,12 @@ class StepRunner:
     async def _claim(self, ticket: Ticket, reading: _Reading, pending: Pending, sent: Sent | None) -> None:
         claim = Claim(self._batch, int(self._server_time()))
         line = with_pending(pending.description, ticket.target.key, pending.intent, claim, sent)
-        # Where the answer is lost, the next reading tells.
+        # If the answer is lost, the next reading shows whether it was written.
         with contextlib.suppress(Unsure):
             await self._write(reading, line)
 
     async def _write(self, reading: _Reading, line: str) -> Project:
-        """The project as it is answered once its line was written."""
+        """Write a line. Returns the project in the answer."""
         try:
             return await self._label_studio.update_project(
                 reading.project.id, {"description": line}, before=self._while_fresh(reading), turn=Turn.NOW
@@ -435,14 +436,14 @@ class StepRunner:
             raise
 
     def _lands_in(self, project: Project) -> float:
-        """Seconds in which a line whose answer was lost may still be written."""
+        """Seconds during which a line whose answer was lost may still be written."""
         return max(0.0, self._lands_until.get(project.id, 0.0) - self._clock.now())
 
     def _server_time(self) -> float:
         return (self._label_studio.server_time() or datetime.now(UTC)).timestamp()
 
     def _while_fresh(self, reading: _Reading) -> Callable[[], None]:
-        """What keeps a write back that was decided by too old a reading."""
+        """A check that stops a write if the reading behind it is too old."""
 
         def before() -> None:
             if self._is_old(reading):
@@ -454,7 +455,7 @@ class StepRunner:
         return self._clock.now() - reading.at > self._patience.read
 
     async def _read(self, ticket: Ticket) -> _Reading:
-        # As it is asked, and not as it is answered: the process may be stopped before it sees that.
+        # The time of the request and not of the answer: the process may be stopped in between.
         asked = self._clock.now()
 
         def leaves() -> None:
@@ -465,15 +466,15 @@ class StepRunner:
             project = await self._label_studio.project(ticket.project or 0, before=leaves)
         except Rejected as rejected:
             if rejected.status == 404:
-                raise StepFailed("somebody has deleted it: run the row again to make it anew") from rejected
+                raise StepFailed("somebody has deleted it: run the row again to make a new one") from rejected
             raise
         reading = self._reading(ticket, project, asked)
         if reading.key != ticket.target.key:
-            raise StepFailed("somebody has renamed or moved it: look at it")
+            raise StepFailed("somebody has renamed or moved it: check it")
         return await self._with_line(ticket, reading)
 
     async def _with_line(self, ticket: Ticket, reading: _Reading) -> _Reading:
-        """The project, with what this batch sent in its line again, if another batch's late write has wiped that out."""
+        """Restore the note that tasks were sent, if another batch's late write has removed it. Returns the project."""
         number = reading.project.id
         sent = self._sent.get(number)
         if sent is None or reading.pending is None or reading.project.tasks:
@@ -483,7 +484,7 @@ class StepRunner:
         with contextlib.suppress(Stale, Throttled, Unsure):
             state = None if sent.number is None else await self._state(reading.project, sent.number)
             if state is not None and state.failed:
-                # Another batch that has seen so may have sent others.
+                # Another batch that has seen it fail may have sent the tasks again.
                 del self._sent[number]
             else:
                 return await self._note(ticket, reading, sent)
@@ -496,16 +497,20 @@ class StepRunner:
         return _Reading(project, pending, at)
 
     def _check_done(self, ticket: Ticket, project: Project) -> None:
-        """Tell a project whose line another batch took off from one whose line a colleague made plain text."""
+        """Check that another batch removed the project's line, and not a colleague.
+
+        Raises:
+            StepFailed: The project is not as that batch would have left it.
+        """
         final = ticket.target.final_settings["description"]
         unpublished = ticket.target.request.steps.publish and project.settings.get("is_published") is False
         if ticket.outcome in _MADE and (project.description != final or unpublished):
-            raise StepFailed("somebody changed its description before they were: look at it, and do them by hand")
+            raise StepFailed("somebody changed its description first: check it, and do the steps by hand")
         tasks = ticket.target.request.steps.tasks
         if tasks and ticket.outcome in _COMPARED and project.task_count != tasks.count:
             raise StepFailed(
-                f"it holds {counted(project.task_count, 'task')}, and the file has {tasks.count}; tasks are imported into an "
-                "empty project alone: add them by hand, or leave the cell empty"
+                f"it holds {counted(project.task_count, 'task')}, and the file has {tasks.count}; tasks are imported only into "
+                "an empty project: add them by hand, or leave the cell empty"
             )
 
     async def _tasks(self, tasks: TaskFile) -> list[JSON]:
@@ -518,7 +523,7 @@ class StepRunner:
         return found
 
     async def _with_tasks(self, ticket: Ticket, reading: _Reading, tasks: TaskFile) -> tuple[_Reading, str]:
-        """The project with its tasks in it, and what was done to that end."""
+        """Make sure that the project has its tasks. Returns the project and what was done."""
         sent, digest = reading.sent, tasks.digest[:8]
         state = None
         if sent is not None and sent.number is not None:
@@ -526,7 +531,7 @@ class StepRunner:
         if sent is not None and not sent.refused and not (state is not None and state.failed):
             if sent.digest != digest:
                 raise StepFailed(
-                    f"the tasks of another version of {file_name(tasks.where)} were sent into it: look at it"
+                    f"the tasks of another version of {file_name(tasks.where)} were sent into it: check it"
                 )
             return await self._counted(ticket, reading, tasks), "were there"
         if reading.project.tasks:
@@ -536,13 +541,13 @@ class StepRunner:
         return await self._imported(ticket, reading, tasks) or reading, "imported"
 
     async def _imported(self, ticket: Ticket, at: _Reading | Early | None, tasks: TaskFile) -> _Reading | None:
-        """The project with its tasks, which this batch sends, once.
+        """Send the tasks, once, and wait until Label Studio counts them. Returns the project.
 
         Args:
             ticket: The row.
-            at: Its project, or its turn; where there is neither, the project is read ahead, and left where it is not as this
-                batch made it.
-            tasks: What to send.
+            at: Its project or its turn. With None the project is read ahead; if it is not as this batch made it, nothing is
+                sent and the result is None.
+            tasks: The file of tasks.
         """
         if isinstance(at, Early):
             sending = await self._send_early(ticket, at, tasks)
@@ -557,7 +562,7 @@ class StepRunner:
             return reading if known else await self._counted(ticket, reading, tasks, lost)
         reading = await self._soon_counted(ticket, reading, tasks)
         if reading.project.task_count != tasks.count:
-            # Where the answer is lost, this batch knows it all the same.
+            # If the answer is lost, this batch still knows the id.
             with contextlib.suppress(Stale, Throttled, Unsure):
                 if self._is_old(reading):
                     reading = await self._still_ours(ticket)
@@ -569,12 +574,12 @@ class StepRunner:
             self._sent.pop(reading.project.id, None)
             reason = state.error or "it gave no reason"
             raise StepFailed(
-                f"import {answer.number} of {file_name(tasks.where)} failed: {reason}; mend the file and {_GO_ON}"
+                f"import {answer.number} of {file_name(tasks.where)} failed: {reason}; correct the file and {_GO_ON}"
             )
         return await self._counted(ticket, reading, tasks)
 
     async def _send_early(self, ticket: Ticket, early: Early, tasks: TaskFile) -> _Sending | None:
-        """Send the tasks of a row whose line says already that they are sent; nothing where its answer did not say so."""
+        """Send the tasks of a row whose line already says so. Returns None if the answer to its PATCH doesn't show the line."""
         try:
             if (echo := early.echo) is None:
                 return None
@@ -590,7 +595,7 @@ class StepRunner:
         return await self._send(ticket, await self._still_ours(ticket), tasks)
 
     async def _send_ahead(self, ticket: Ticket, tasks: TaskFile) -> _Sending | None:
-        """Send the tasks of a row of which nothing unusual is known; nothing where its project is not as it was made."""
+        """Send the tasks of a row to which nothing unusual happened. Returns None if its project is not as it was made."""
         async with self._turns.turn():
             found = await self._tasks(tasks)
             reading = await self._read_ahead(ticket)
@@ -606,7 +611,7 @@ class StepRunner:
         """Send the tasks until Label Studio has them, or may have them."""
         for left in reversed(range(_MOST_TRIES)):
             async with self._turns.turn():
-                # A large file takes longer to read than a reading of the project counts.
+                # Opening a large file may take longer than the reading of the project is fresh.
                 found = await self._tasks(tasks)
                 if self._is_old(reading):
                     reading = await self._still_ours(ticket)
@@ -620,7 +625,7 @@ class StepRunner:
     async def _attempt(
         self, ticket: Ticket, reading: _Reading, found: list[JSON], tasks: TaskFile, *, last: bool = False
     ) -> tuple[_Sending | None, float]:
-        """What came of sending the tasks once; where that was nothing, seconds before it may be tried again."""
+        """Send the tasks once. Returns what was sent, or None and the seconds before another try."""
         sent, noted = Sent(tasks.digest[:8]), False
         try:
             if reading.sent != sent and not reading.project.tasks:
@@ -655,9 +660,9 @@ class StepRunner:
         return None, wait
 
     async def _read_ahead(self, ticket: Ticket) -> _Reading:
-        """The project of a row, read in one request with those of the next rows."""
+        """Read the project of a row, in one request with those of the next rows."""
         if self._list_lag():
-            # It would show an old state.
+            # A list would show an old state.
             return await self._read(ticket)
         number = ticket.project or 0
         async with self._reads:
@@ -678,7 +683,7 @@ class StepRunner:
                 self._seen[found.id] = self._reading(wanted[found.id], found, at)
 
     async def _soon_counted(self, ticket: Ticket, reading: _Reading, tasks: TaskFile) -> _Reading:
-        """The project as it was read last, before the id of the import that was sent into it is worth a request."""
+        """Count the tasks a few times before a request is spent on writing the import's id. Returns the last reading."""
         number, sent = reading.project.id, reading.pending
         self._importing[number] = ticket
         try:
@@ -703,26 +708,30 @@ class StepRunner:
         return reading
 
     async def _still_ours(self, ticket: Ticket) -> _Reading:
-        """The project as it is now, which had steps for this batch to do a little while ago."""
+        """Read the project again.
+
+        Raises:
+            _TakenOver: Its steps are not this batch's any more.
+        """
         reading = await self._read(ticket)
         if reading.pending is None or self._wait(ticket, reading.project, reading.pending) is not None:
             raise _TakenOver
         return reading
 
     async def _note(self, ticket: Ticket, reading: _Reading, sent: Sent | None) -> _Reading:
-        """The project once its line says what was sent, if anything was."""
+        """Write into the line which tasks were sent, or that none were. Returns the project."""
         pending = reading.pending
         if pending is None:
             raise Stale
         line = with_pending(pending.description, ticket.target.key, pending.intent, pending.claim, sent)
         echo = await self._write(reading, line)
         noted = self._reading(ticket, echo, self._clock.now())
-        # An answer may be an old copy: what is read decides.
+        # The answer may be an old copy; then read the project.
         known = noted.sent == sent and "tasks" not in echo.lacks
         return noted if known else await self._still_ours(ticket)
 
     async def _note_refusal(self, ticket: Ticket, reading: _Reading, sent: Sent) -> None:
-        """Say that these tasks were certainly not taken, so that a run after this one need not wait."""
+        """Write into the line that these tasks were refused, so that a rerun needn't wait for them."""
         if reading.sent == sent:
             with contextlib.suppress(LabelStudioError, StepFailed, Stale, _TakenOver):
                 if self._is_old(reading):
@@ -730,7 +739,7 @@ class StepRunner:
                 await self._note(ticket, reading, sent._replace(refused=True))
 
     async def _state(self, project: Project, number: int) -> ImportState | None:
-        """What Label Studio says of an import; nothing where it knows of none."""
+        """The state of an import; None if Label Studio doesn't know it."""
         try:
             return await self._label_studio.import_state(project.id, number)
         except Rejected as rejected:
@@ -739,7 +748,7 @@ class StepRunner:
             raise
 
     async def _carried_out(self, ticket: Ticket, project: Project, number: int) -> ImportState | None:
-        """What Label Studio says of an import once it is done or has failed."""
+        """Wait until an import is done or has failed. Returns its state; None if Label Studio doesn't know it."""
         waited = 0.0
         for seconds in _waits():
             state = await self._state(project, number)
@@ -747,8 +756,8 @@ class StepRunner:
                 return state
             if waited >= _LONGEST_IMPORT:
                 raise StepFailed(
-                    f"import {number} is {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio goes on with it: "
-                    "run the sheet again later"
+                    f"import {number} is still {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio goes on with "
+                    "it: run the sheet again later"
                 )
             await self._sleep(seconds, _IMPORTING, waited=waited)
             waited += seconds
@@ -757,7 +766,11 @@ class StepRunner:
         raise AssertionError("waits never end")
 
     async def _counted(self, ticket: Ticket, reading: _Reading, tasks: TaskFile, lost: str = "") -> _Reading:
-        """The project as it is when Label Studio's own count is right."""
+        """Wait until Label Studio counts all tasks. Returns the project.
+
+        Raises:
+            StepFailed: It counts others after a minute.
+        """
         waited = 0.0
         for seconds in (0.0, *_COUNTS_AGAIN):
             await self._sleep(seconds, _COUNTING, waited=waited)
@@ -769,8 +782,8 @@ class StepRunner:
         if counted != tasks.count:
             raise StepFailed(
                 f"{file_name(tasks.where)} was sent, and after {waited:.0f} s Label Studio counts {counted} of "
-                f"{tasks.count} tasks{lost}; it is never sent a second time. Look at project {reading.project.id}: where "
-                f"tasks are missing, import them there by hand, or delete the project; then {_GO_ON}"
+                f"{tasks.count} tasks{lost}; it is never sent a second time. Check project {reading.project.id}: if tasks are "
+                f"missing, import them by hand or delete the project; then {_GO_ON}"
             )
         return reading
 
@@ -783,14 +796,14 @@ class StepRunner:
         if skipped:
             names = ", ".join(ids[number].email for number in skipped if number in ids)
             raise StepFailed(
-                f"Label Studio did not take {names or 'some people'} as members: look at their roles; {_GO_ON}"
+                f"Label Studio did not accept {names or 'some people'} as members: check their roles; {_GO_ON}"
             )
         return f"{len(members)} members"
 
     async def _close(self, ticket: Ticket, reading: _Reading) -> None:
-        """Take the line off, publish and pin."""
+        """Remove the line, publish and pin."""
         if lands_in := self._lands_in(reading.project):
-            # Or it would come back.
+            # Else that write would restore the line.
             await self._sleep(lands_in, _LANDING)
         steps = ticket.target.request.steps
         fields: dict[str, JSON] = {}
@@ -824,10 +837,10 @@ class StepRunner:
                 if reading.pending is None:
                     await self._check_count(ticket, reading, pending)
                     return
-        raise StepFailed(f"Label Studio did not take the last of them; {_GO_ON}")
+        raise StepFailed(f"Label Studio did not carry out the last of them; {_GO_ON}")
 
     async def _check_count(self, ticket: Ticket, reading: _Reading, pending: Pending | None) -> None:
-        """Bring the line back where the tasks are not as many as were sent: a server may carry an import out twice."""
+        """Restore the line if the project has more or fewer tasks than were sent: a server may carry an import out twice."""
         steps = ticket.target.request.steps
         if steps.tasks is None or pending is None or reading.project.task_count == steps.tasks.count:
             return
@@ -843,16 +856,16 @@ class StepRunner:
 
 
 def _other_count(there: int, expected: int) -> str:
-    return f"it holds {counted(there, 'task')}, and the file has {expected}: look at it"
+    return f"it holds {counted(there, 'task')}, and the file has {expected}: check it"
 
 
 def _is_plain(ticket: Ticket) -> bool:
-    """Whether this batch made the project, nothing odd happened, and it is to have tasks."""
+    """Whether the row has tasks, and this batch made its project without anything odd."""
     return ticket.outcome is Outcome.CREATED and not ticket.odd and ticket.target.request.steps.tasks is not None
 
 
 def _is_as_made(ticket: Ticket, reading: _Reading) -> bool:
-    """Whether the project is as this batch made it: empty, nothing sent, and nobody at its steps."""
+    """Whether the project is as this batch made it: empty, with nothing sent and no claim."""
     pending = reading.pending
     return (
         not reading.project.tasks
@@ -862,14 +875,14 @@ def _is_as_made(ticket: Ticket, reading: _Reading) -> bool:
 
 
 def _waits() -> Iterator[float]:
-    """Seconds before the state of an import is asked for again, and again."""
+    """Seconds between the readings of an import's state."""
     yield from _COUNTS_AGAIN
     while True:
         yield _COUNTS_AGAIN[-1]
 
 
 def _may_be_carried_out(error: Throttled | Unsure) -> bool:
-    """Whether a request that ended so may have taken effect: a 429 says no, a 503 may stand for one that has."""
+    """Whether a request that ended so may have taken effect: not after a 429, but perhaps after a 503."""
     return error.sent if isinstance(error, Unsure) else error.status != HTTPStatus.TOO_MANY_REQUESTS
 
 
@@ -878,5 +891,5 @@ def _refused(rejected: Rejected, tasks: TaskFile) -> str:
     logged = f", in its log: {rejected.reference}" if rejected.reference else ""
     return (
         f"Label Studio refused the tasks of {file_name(tasks.where)} ({rejected.status}{logged}): {rejected.detail}; "
-        f"mend the file and {_GO_ON}"
+        f"correct the file and {_GO_ON}"
     )

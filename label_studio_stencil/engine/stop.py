@@ -1,8 +1,8 @@
-"""Whether a batch is to stop before its end."""
+"""The flag that stops a batch before its end."""
 
 
 class Stopping:
-    """Whether the batch is to stop, and why; rows of which nothing was sent then stay unprocessed."""
+    """A flag that stops the batch, with the reason. Rows for which nothing was sent yet stay unprocessed."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -12,9 +12,9 @@ class Stopping:
         self.reason = self.reason or reason
 
     def go_on(self) -> None:
-        """Take the reason back: the batch goes on."""
+        """Clear the flag, so that the batch continues."""
         self.reason = ""
 
     def __bool__(self) -> bool:
-        """Whether the batch is to stop."""
+        """Whether the flag is set."""
         return bool(self.reason)

@@ -1,7 +1,7 @@
-"""Looks after a batch's odd rows at its end: a write of theirs may have landed late, twice, or beside somebody else's.
+"""Checks a batch's odd rows at its end: their writes may have been carried out late, twice, or beside those of others.
 
-While a batch runs, answers get lost, ids are given before commits, and others work on the same Label Studio. What came of that
-shows only once it is quiet, so the sweep waits for what may still land, and repeats until two looks agree.
+While a batch runs, answers get lost, ids are given before commits, and others work on the same Label Studio. The effects
+show only later, so the sweep waits for requests that may still be carried out, and repeats until two looks agree.
 """
 
 import logging
@@ -24,10 +24,10 @@ from label_studio_stencil.report.outcomes import Outcome
 
 logger = logging.getLogger(__name__)
 
-#: Rounds in which two looks have to agree.
+#: Most rounds until two looks agree.
 _MOST_ROUNDS = 20
 
-#: Rows that are looked after side by side.
+#: Rows that are checked at the same time.
 _AT_ONCE = 100
 
 _RUN_AGAIN = "run the sheet again to see that each row has one project and that no placeholders are left."
@@ -37,12 +37,12 @@ class Sweeper:
     """Sweeps after a batch.
 
     Args:
-        context: What the batch works with.
+        context: The context of the batch.
         tickets: All its rows.
         attempt: Makes one more attempt at a row.
 
     Attributes:
-        notes: What a person has to know beside the outcomes.
+        notes: Notes for the report.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Sweeper:
         return self._unhurried.behind(self._looks.lag)
 
     async def sweep(self) -> None:
-        """Look after the rows to which anything odd happened, until two looks agree that each has one project.
+        """Check the odd rows until two looks agree that each has one project.
 
-        Removes placeholders whose row is finished, finishes what turned up late, and points outcomes at what survived.
-        Where nothing was odd it costs one look, or nothing where one has shown all that was made since the plan.
+        Removes placeholders of rows that have a complete project, completes those that appeared late, and corrects outcomes.
+        If no row is odd it costs one look, or none if a look has already shown all projects that were made since the plan.
         """
         await self._looks.at_rest()
         self._notice()
@@ -84,18 +84,18 @@ class Sweeper:
             if agreed or self._stopping:
                 break
             before = now
-            await self._wait(self._patience.rivals, "whether the last look at what was odd still holds")
+            await self._wait(self._patience.rivals, "a second look at rows to which anything unusual happened")
         if not agreed:
             self.notes.append(f"The sweep did not come to an end{_because(self._stopping)}: {_RUN_AGAIN}")
         self._outcomes.give_up(self.odd())
         self.notes += [_unseen(ticket, send) for ticket in self.odd() for send in ticket.sends if send.lost]
 
     def odd(self) -> list[Ticket]:
-        """The rows to which anything happened that has to be looked after."""
+        """The rows that the sweep has to check."""
         return [ticket for ticket in self._tickets if ticket.odd]
 
     async def _swept(self) -> Mapping[str, tuple[int, ...]] | None:
-        """One round of the sweep: the ids of each odd row's key before it, or nothing where Label Studio did not answer."""
+        """Run one round. Returns the ids of each odd row's projects before it, or None if Label Studio did not answer."""
         try:
             look = await self._looks.look(self._looks.base)
             self._notice()
@@ -120,7 +120,7 @@ class Sweeper:
         return found
 
     async def _tidied(self, ticket: Ticket, look: Look) -> tuple[int, ...] | None:
-        """`_tidy`, or nothing where that has to be done again."""
+        """Call `_tidy`. Returns None if it has to be repeated."""
         try:
             return await self._tidy(ticket, look)
         except (Unauthorized, LongOutage):
@@ -130,14 +130,14 @@ class Sweeper:
             return None
 
     def _notice(self) -> None:
-        """Find rows of which another project came to light behind the looks: ids are given before commits."""
+        """Find rows of which another project appeared later: ids are given before commits."""
         for ticket in self._tickets:
             if ticket.outcome is not None and ticket.outcome.ok:
                 found = {project.id for project in self._looks.remembered(ticket.target.key)}
                 ticket.odd = ticket.odd or not found <= {ticket.project}
 
     def _miss(self, look: Look) -> None:
-        """Find rows whose project is not there any more: a deletion by another batch may be carried out late."""
+        """Find rows whose project is gone: another batch's deletion may be carried out late."""
         for ticket in self._tickets:
             if ticket.outcome is not None and ticket.outcome.ok and (ticket.project or 0) > self._looks.base:
                 ticket.odd = ticket.odd or ticket.project not in look.shown
@@ -153,7 +153,7 @@ class Sweeper:
         await self._clock.sleep(seconds)
 
     async def _tidy(self, ticket: Ticket, look: Look) -> tuple[int, ...]:
-        """Bring one odd row in order; the ids of its key before that."""
+        """Put one odd row in order. Returns the ids of its projects before that."""
         siblings = Siblings.of(await self._looks.siblings(ticket.target.key, ticket.known, look))
         if len(siblings.complete) == 1 and not siblings.touched:
             survivor = siblings.complete[0]
@@ -165,24 +165,22 @@ class Sweeper:
         elif siblings.ids or not ticket.done:
             await self._again(ticket, siblings)
         elif ticket.outcome is not None and ticket.outcome.ok:
-            reason = (
-                f"project {ticket.project} was removed by somebody after it was made: run the row again to make it anew"
-            )
+            reason = f"somebody deleted project {ticket.project} after it was made: run the row again to make a new one"
             self._outcomes.decide(ticket, Outcome.FAILED, None, "removed", reason)
         return siblings.ids
 
     async def _still_complete(self, survivor: Project) -> bool:
-        """Whether the project for whose sake others go is there: a list may lag behind its end."""
+        """Whether the project still exists beside which placeholders are removed: a list may lag behind its deletion."""
         current = await self._looks.read(survivor.id)
         return current is not None and current.title == survivor.title and standing(current) is Standing.COMPLETE
 
     async def _stand_for(self, ticket: Ticket, survivor: Project) -> None:
-        """Point a row's outcome at the one finished project of its key."""
+        """Make a row's outcome name the one complete project of its key."""
         named = ticket.outcome is not None and ticket.outcome is not Outcome.AMBIGUOUS and ticket.project == survivor.id
         updates = ticket.planned.action is Action.UPDATE and survivor.id == ticket.planned.projects[0].id
-        # A row that was refused has failed, unless another batch's project stood for it, which may be gone by now.
+        # A refused row has failed, unless it had the project of another batch, which may be gone by now.
         refused = bool(ticket.refusal) and not (ticket.outcome is not None and ticket.outcome.ok)
-        # What an update came to is not told by the project that was there before it.
+        # A project that existed before the batch says nothing about the result of its update.
         if named or refused or updates:
             return
         if survivor.id in self._looks.proven or survivor.id in ticket.patched:
@@ -191,9 +189,9 @@ class Sweeper:
             self._outcomes.decide(ticket, Outcome.EXISTS, survivor.id)
 
     async def _again(self, ticket: Ticket, siblings: Siblings) -> None:
-        """Something other than one finished project is there: take the row up once more."""
+        """Take up a row once more that has no or several complete projects."""
         if ticket.planned.action in (Action.UPDATE, Action.UNCHANGED, Action.EXISTS) and siblings.complete:
-            # There was nothing to make of it, so none of these is ours to choose from.
+            # This batch made none of these projects, so it doesn't choose one.
             self._outcomes.twins(ticket, siblings.ids)
         elif ticket.outcome is not Outcome.FAILED or (not ticket.refusal and not siblings.complete):
             ticket.reopen()
@@ -207,6 +205,7 @@ def _because(stopping: Stopping) -> str:
 def _unseen(ticket: Ticket, send: Send) -> str:
     request = ticket.target.request
     return (
-        f"A create of line {request.line} ({request.title}), sent at {send.at:%H:%M:%S} UTC, was never answered nor seen; "
-        "should it land after all, it leaves a placeholder, which the next run of this sheet removes."
+        f"A create of line {request.line} ({request.title}), sent at {send.at:%H:%M:%S} UTC, was never answered, and its "
+        "project did not appear. If Label Studio still carries it out, it leaves a placeholder, which the next run of this "
+        "sheet removes."
     )

@@ -1,4 +1,4 @@
-"""What the engine knows of one row while it carries it out."""
+"""The engine's state of one row."""
 
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Answer(Enum):
     REFUSED = "refused"
     """Not carried out, and may be sent again after a look: a 429, a 401, or it never left."""
     REJECTED = "rejected"
-    """Not carried out, and never will be: the application said no."""
+    """Not carried out, and never will be: Label Studio rejected it."""
     UNSURE = "unsure"
     """It may or may not have been carried out."""
 
@@ -32,15 +32,15 @@ class Send:
     """One create that was sent.
 
     Attributes:
-        name: 8 hex digits that its mark bears.
-        floor: Highest id that Label Studio was known to have when it was sent: what it makes lies above.
-        at: Date and time, for people.
+        name: 8 hex digits, which are part of its marker.
+        floor: Highest project id known when it was sent; its project has a higher one.
+        at: Date and time at which it was sent.
         ended: Monotonic seconds at which the client stopped waiting for the answer.
         answer: What is known of it.
         error: Why it was rejected.
-        project: Id that its 201 gave.
-        seen: Whether a project with its mark was seen.
-        counted: Whether it counts towards the most sends of a row; what a 429 refused does not.
+        project: Project id in its 201.
+        seen: Whether a project with its marker was seen.
+        counted: Whether it counts towards the limit of sends of a row; one that a 429 refused does not.
     """
 
     name: str
@@ -61,30 +61,31 @@ class Send:
 
 @dataclass(slots=True)
 class Ticket:
-    """One row on its way.
+    """The state of one row.
 
     Attributes:
-        planned: The row and what the plan found.
+        planned: The row as it was planned, with the projects that existed.
         sends: Creates that were sent for it, oldest first.
-        known: Ids of its key that the plan, a look or an answer showed.
+        known: Ids of projects of its key that the plan, a look or an answer showed.
         bound: Id of the project that a PATCH was sent to.
         foreign: Whether another batch made that project.
-        patched: Ids to which a PATCH was sent whose answer was lost: it may have landed, or land yet.
-        refusal: Why Label Studio refused the PATCH, so that the row's placeholder has to go.
-        looks: Looks since the last send that did not show it.
-        rivals: Ids and descriptions of the rivals seen before it was parked.
-        parked: Times that they were seen unchanged after a wait.
-        twins_since: Monotonic seconds at which two finished projects were first seen.
-        not_before: Monotonic seconds before which the next attempt has nothing to do.
-        waiting_for: What the next attempt waits for, for the log.
-        attempts: Attempts made.
+        patched: Ids of projects whose PATCH was not answered: it may have been carried out, or be carried out later.
+        refusal: Label Studio's reason for refusing the PATCH; the row's placeholder is then removed.
+        looks: Number of looks since the last send that did not show its project.
+        rivals: Ids and descriptions of other batches' placeholders before the row last waited for them.
+        parked: Number of waits after which these were unchanged.
+        twins_since: Monotonic seconds at which two complete projects were first seen.
+        not_before: Monotonic seconds of the earliest next attempt.
+        waiting_for: Why the next attempt waits, for the log.
+        attempts: Number of attempts made.
         began: Monotonic seconds of the first attempt.
-        odd: Whether anything happened that the sweep must look after.
-        outcome: What became of it, once that is settled.
+        seconds: Seconds from the first attempt to the outcome.
+        odd: Whether anything unusual happened, so that the sweep must check the row.
+        outcome: The outcome, once there is one.
         project: Id of its project; before that, of its placeholder.
-        error_code: Stable slug of the error.
-        error: What is wrong, or what it waits for.
-        steps: What happened to its members, tasks and publication, for people.
+        error_code: Code of the error.
+        error: The error, or the reason for waiting, as a sentence.
+        steps: What was done about its members, tasks and publication, as a sentence.
     """
 
     planned: Planned
@@ -127,12 +128,12 @@ class Ticket:
 
     @property
     def sends_counted(self) -> int:
-        """Sends that count towards the most."""
+        """Number of sends that count towards the limit."""
         return sum(send.counted for send in self.sends)
 
     @property
     def may_exist(self) -> bool:
-        """Whether something of this row may be on Label Studio that is not finished yet."""
+        """Whether the row may have a project on Label Studio that is not complete yet."""
         return bool(self.known) or any(send.lost for send in self.sends)
 
     def decide(self, outcome: Outcome, project: int | None = None, code: str = "", error: str = "") -> None:
@@ -140,14 +141,14 @@ class Ticket:
         self.outcome, self.project, self.error_code, self.error = outcome, project, code, error
 
     def reopen(self) -> None:
-        """Take its outcome back, since something of it turned up late."""
+        """Take its outcome back, because another project of the row appeared later."""
         self.outcome, self.project, self.error_code, self.error = None, None, "", ""
         self.not_before, self.looks = 0.0, 0
 
 
 @dataclass(frozen=True, slots=True)
 class Siblings:
-    """The projects of one key, by what they are to it; each lowest id first."""
+    """The projects of one key by their standing, each group with the lowest id first."""
 
     complete: tuple[Project, ...]
     marked: tuple[Project, ...]
@@ -155,7 +156,7 @@ class Siblings:
 
     @classmethod
     def of(cls, projects: list[Project]) -> "Siblings":
-        """Sort them out."""
+        """Group projects by their standing."""
         found: dict[Standing, list[Project]] = {each: [] for each in Standing}
         for project in sorted(projects, key=lambda project: project.id):
             found[standing(project)].append(project)
@@ -168,17 +169,17 @@ class Siblings:
 
 
 def send_of(project: Project) -> str:
-    """The send that a marked project bears, or nothing."""
+    """The send that a project's marker names, or an empty string."""
     mark = read_mark(project.description)
     return mark.send if mark else ""
 
 
 def batch_of(project: Project) -> str:
-    """The batch that a marked project bears, or nothing."""
+    """The batch that a project's marker names, or an empty string."""
     mark = read_mark(project.description)
     return mark.batch if mark else ""
 
 
 def settings_of(project: Project) -> dict[str, JSON]:
-    """What of a project is compared with its row: its settings, and the description, which is one of them to a row."""
+    """The settings of a project that are compared with its row, the description among them."""
     return {**project.settings, "description": project.description}

@@ -1,4 +1,4 @@
-"""Whose tasks are imported at present: few rows at a time, so that what was read of them stays fresh."""
+"""Limits how many rows have their tasks imported at the same time, so that the readings of their projects stay fresh."""
 
 import asyncio
 import contextlib
@@ -7,20 +7,20 @@ from collections.abc import AsyncIterator
 
 from label_studio_stencil.labelstudio.pacing import IMPORT, Pacer
 
-#: Rows at most whose tasks are imported at the same time: of a batch that is killed, so many may be left unsure.
+#: Most rows whose tasks are imported at the same time. If the batch is killed, at most so many rows are left uncertain.
 MOST = 8
 #: Seconds that a row with its turn waits for the pace of imports.
 _SECONDS = 2.0
 #: Requests that a row with tasks sends.
 _REQUESTS = 4
-#: Rows that wait for a turn beside which others may be created, where imports are what holds the batch up.
+#: If imports limit the batch, no more rows are created while more than this many wait for a turn.
 _FEW = 8
-#: Rows that are created before a look for each import a second, in such a batch: so many have their turn while it is fresh.
+#: Rows that are created before a look, for each import or four requests a second: they have their turns while it is fresh.
 _WINDOW = 14
 
 
 class Turns:
-    """Gives rows their turns in the order in which they ask, no more at a time than are imported within two seconds.
+    """Gives rows their turns in the order in which they ask, at most as many at a time as can be imported within two seconds.
 
     Args:
         pacer: How fast requests and imports may leave.
@@ -75,7 +75,7 @@ class Turns:
             self.give_back()
 
     async def few_wait(self) -> None:
-        """Return once few rows wait: what is created meanwhile would only have to wait, too."""
+        """Return once few rows wait for a turn: rows that are created before would only wait too."""
         await self._short.wait()
 
     def _note(self) -> None:
@@ -84,11 +84,11 @@ class Turns:
 
 
 def window(pacer: Pacer, most: int) -> int:
-    """Rows of a batch with tasks to create before a look."""
+    """Return how many rows of a batch with tasks share a look."""
     rows_per_second = min(pacer.rate_of(IMPORT), pacer.rate / _REQUESTS)
     return max(1, int(min(most, _WINDOW * rows_per_second)))
 
 
 def _slow_imports(pacer: Pacer) -> bool:
-    """Whether imports hold a batch up, of which each row sends three other requests besides."""
+    """Whether imports limit the batch, although each row also sends three other requests."""
     return 2 * _REQUESTS * pacer.rate_of(IMPORT) < pacer.rate

@@ -1,4 +1,4 @@
-"""Says for what a batch waits, once it waits long enough for somebody to wonder."""
+"""Messages about what a batch waits for, once it waits longer than a few seconds."""
 
 import logging
 from collections.abc import Callable
@@ -7,24 +7,24 @@ from label_studio_stencil.labelstudio.pacing import Clock
 
 logger = logging.getLogger(__name__)
 
-#: Seconds of waiting that need no word.
+#: Waits of up to this many seconds are not announced.
 _SHORTEST = 5.0
-#: Seconds after which the same is said again.
+#: Seconds after which the same message is repeated.
 _AGAIN = 60.0
-#: Reasons that are remembered.
+#: Most reasons that are remembered.
 _MOST = 100
 
 
 class Waits:
-    """What a batch waits for, told to whoever watches it.
+    """Announces what a batch waits for.
 
     Args:
-        clock: What time it is.
+        clock: The clock of the batch.
 
     Attributes:
-        tell: Where it is told: a person's terminal, and the run's log.
-        note: Where what is short is told: the run's log alone.
-        shortest: Seconds of waiting that need no word.
+        tell: Called with messages for the terminal and the run's log.
+        note: Called with messages about short waits, which only the run's log shows.
+        shortest: Waits of up to this many seconds are not announced.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -35,23 +35,23 @@ class Waits:
         self._said: dict[str, float] = {}
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Say that something is waited for so many seconds from now, where that is long."""
+        """Announce a wait of so many seconds if it is long."""
         if seconds > self.shortest:
             self.say(reason, f" (up to {seconds:.0f} s)")
 
     def refused(self, seconds: float, times: int) -> None:
-        """Say that Label Studio asked for a pause.
+        """Announce that Label Studio asked for a pause.
 
         Args:
-            seconds: How long.
-            times: How often it has asked by now.
+            seconds: Length of the pause.
+            times: Number of pauses so far, this one included.
         """
         again = f", {_ordinal(times)} time" if times > 1 else ""
         reason = "Label Studio was asked too fast, and asks for a pause"
         self.say(reason, f" ({seconds:.0f} s{again})", short=seconds <= self.shortest)
 
     def say(self, reason: str, detail: str = "", *, short: bool = False) -> None:
-        """Say what is waited for; the same once a minute, however many rows wait for it."""
+        """Announce a reason for waiting, each at most once a minute however many rows wait for it."""
         now = self._clock.now()
         # Numbers differ from row to row, and from one moment to the next.
         kind = "".join("0" if letter.isdigit() else letter for letter in reason)

@@ -151,7 +151,7 @@ async def test_a_create_that_is_never_answered_and_never_seen_is_ambiguous_after
         report = await batch(client, ["Project"])
         assert outcomes(report) == {Outcome.AMBIGUOUS}
         assert client.sent["POST"] == 3
-        assert any("never answered nor seen" in note for note in report.notes)
+        assert any("project did not appear" in note for note in report.notes)
 
     await on_clock(run)
 

@@ -194,7 +194,7 @@ async def test_an_import_whose_answer_was_lost_is_never_sent_again_and_the_row_s
         row = await row_of(label_studio, sheet)
         assert (row.outcome.value, row.error_code, imports(sandbox)) == ("failed", "step-failed", 1)
         assert "Label Studio counts 0 of 5 tasks" in row.error
-        assert "look at project 1" in row.error.lower()
+        assert "Check project 1" in row.error
         assert not project(sandbox)["is_published"]
     await asyncio.to_thread(as_colleague, sandbox, "POST", "/api/projects/1/import", TASKS)
     assert (await row_of(label_studio, sheet)).outcome.value == "resumed"
@@ -280,7 +280,7 @@ async def test_a_process_that_ends_before_it_sends_tasks_leaves_them_to_a_rerun(
     monkeypatch.undo()
     (left,) = batch.report().rows
     assert (left.outcome.value, left.error_code) == ("failed", "step-failed")
-    assert "run the sheet again to go on" in left.error
+    assert "run the sheet again to continue" in left.error
     row = await row_of(label_studio, sheet)
     assert (row.outcome.value, row.steps.split(";")[0]) == ("resumed", "5 tasks imported")
     assert_all_done(sandbox)
