@@ -19,7 +19,7 @@ from label_studio_stencil.problems import Problem, StencilError, grouped, shorte
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.titles import LONGEST_TITLE
 from label_studio_stencil.sheet.sources import read_sheet
-from label_studio_stencil.templates.exporting import exported
+from label_studio_stencil.templates.exporting import exported, left_out
 from label_studio_stencil.templates.files import is_file, read_template
 from label_studio_stencil.templates.model import Template
 from label_studio_stencil.templates.resolution import resolve_templates
@@ -152,6 +152,8 @@ def export(chosen: argparse.Namespace, display: Display) -> int:
     wanted = chosen.project.removeprefix("project:")
     template = asyncio.run(_resolved(chosen, f"project:{wanted}", display))
     text = exported(template.name, template.fields, template.description)
+    for message in left_out(template.fields):
+        display.note(f"Left out: {message}")
     if display.machine:
         display.json({"name": template.name, "file": text})
     else:

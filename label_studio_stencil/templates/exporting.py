@@ -30,6 +30,17 @@ def exported(name: str, fields: Mapping[str, JSON], description: str) -> str:
     return yaml.dump(content, Dumper=Readable, sort_keys=False, allow_unicode=True, width=1000)
 
 
+def left_out(fields: Mapping[str, JSON]) -> list[str]:
+    """What is wrong with the settings that `exported` leaves out because no project takes their values."""
+    whole = {key: value for key, value in fields.items() if key in OVERRIDABLE and not isinstance(value, dict)}
+    return [
+        problem.message
+        for key, value in whole.items()
+        if key not in _OF_ITS_SERVER and value not in ("", [])
+        for problem in _problems_of(key, value)
+    ]
+
+
 def _is_derived(name: str, value: JSON) -> bool:
     """Whether a setting is the server's default for the labelling interface: all weights are 1."""
     if name != "control_weights" or not isinstance(value, dict):

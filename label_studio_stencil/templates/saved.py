@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from label_studio_stencil.json_value import JSON, NotJSONError, json_of
 from label_studio_stencil.labelstudio.models import Edition
-from label_studio_stencil.templates.exporting import exported
+from label_studio_stencil.templates.exporting import exported, left_out
 from label_studio_stencil.templates.projects import lent_settings
 
 
@@ -15,7 +15,7 @@ def template_text(text: str) -> str:
     """The template file that a saved answer makes; any other text as it is.
 
     Raises:
-        ValueError: It is a list with more or fewer than one project.
+        ValueError: It is a list with more or fewer than one project, or a setting has a value that no project takes.
     """
     try:
         answer = _answer_in(json_of(text))
@@ -25,7 +25,10 @@ def template_text(text: str) -> str:
     if answer is None:
         return text
     name = str(answer["title"] or f"project {answer['id']}")
-    return exported(name, lent_settings(answer, Edition.ENTERPRISE), str(answer.get("description") or ""))
+    fields = lent_settings(answer, Edition.ENTERPRISE)
+    if wrong := left_out(fields):
+        raise ValueError("; ".join(message.rstrip(".") for message in wrong))
+    return exported(name, fields, str(answer.get("description") or ""))
 
 
 def _answer_in(content: object) -> Mapping[str, JSON] | None:

@@ -120,6 +120,15 @@ def test_a_list_of_several_projects_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("label_config", 5), ("label_config", ["<View/>"]), ("expert_instruction", "half \ud800")]
+)
+def test_a_setting_that_no_project_takes_is_named_and_not_left_out(tmp_path: Path, name: str, value: object) -> None:
+    found = saved(tmp_path, {"id": 1, "title": "A", "label_config": "<View/>", name: value})
+    assert isinstance(found, Problem)
+    assert name in found.message
+
+
+@pytest.mark.parametrize(
     ("fields", "refused"),
     [
         ({"strict_task_overlap": True, "require_comment_on_skip": False}, False),
