@@ -16,16 +16,16 @@ ALL_OK, NEEDS_ATTENTION, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code.
+    """Run a command and return its exit code.
 
     0: all rows are ok. 1: some need attention. 2: nothing was done (bad sheet, bad usage, no server). 130: interrupted.
-    With `plan --detailed-exitcode` 2 is that there is something to do, and 1 everything that is wrong.
+    With `plan --detailed-exitcode`, 2 means that there is something to do, and 1 stands for all errors.
     """
     began = time.monotonic()
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGTERM"):
-        # What ends a container ends a command as Ctrl-C does.
+        # SIGTERM, which ends containers, works like Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # What starts a command may have closed them: there is nobody to read it then.
+    # The parent process may have closed them, and then nobody reads the output.
     sys.stdout, sys.stderr = (stream or io.StringIO() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character gets its escape.
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str], began: float) -> int:
-    # A second of imports, in which somebody may press Ctrl-C.
+    # Imported here, so that Ctrl-C is handled during the second that this takes.
     from label_studio_stencil.cli.arguments import parser
     from label_studio_stencil.cli.display import Display
 
@@ -57,7 +57,7 @@ def _run(arguments: Sequence[str], began: float) -> int:
     try:
         return int(chosen.command(chosen, display))
     except BrokenPipeError:
-        # Whoever read our output has read enough, as `head` does.
+        # The reader of the output has closed it, as `head` does.
         sys.stderr.close()
         return display.code or ALL_OK
     except Exception as error:  # noqa: BLE001 - it ends in a line, and on request in a traceback

@@ -1,4 +1,4 @@
-"""What the command line understands. Its options are those of `label_studio_stencil.options`, by the same names."""
+"""The parser of the command line. Its options are those of `label_studio_stencil.options`, with the same names."""
 
 import argparse
 
@@ -15,9 +15,9 @@ from label_studio_stencil.cli.parser import Parser, add_command, add_flag, add_g
 from label_studio_stencil.options import Options, RunOptions
 from label_studio_stencil.version import __version__
 
-#: Options of a batch that a command line has no flags for: the token would be seen by others on the machine.
+#: Options of a batch that have no flags: other users of the machine would see the token.
 _NO_FLAGS = frozenset({"url", "token", "headers"})
-#: Options that say something of writing.
+#: Options that only concern writing.
 _OF_WRITING = frozenset({"dry_run", "max_failures", "longest_outage"})
 
 
@@ -57,14 +57,14 @@ def parser() -> Parser:
         verbs,
         "plan",
         commands.plan,
-        "show what each row is going to do, and write nothing",
+        "show what would happen to each row, and write nothing",
         "stencil plan sheet.csv --mode update",
     )
     _sheet(plan)
     plan.add_argument(
         "--detailed-exitcode",
         action="store_true",
-        help="exit with 0 if there is nothing to do, 2 if there is, and 1 if rows need attention or anything is wrong",
+        help="exit with 0 if there is nothing to do, 2 if there is, and 1 if rows need attention or on any error",
     )
     add_option_flags(plan, PlanOptions, without=_NO_FLAGS | _OF_WRITING)
 
@@ -72,7 +72,7 @@ def parser() -> Parser:
         verbs,
         "check",
         commands.check,
-        "find what is wrong with a sheet; on Label Studio too, where one is named",
+        "find the problems of a sheet, also against Label Studio if one is named",
         "stencil check sheet.csv --offline",
     )
     _sheet(check)
@@ -93,14 +93,14 @@ def parser() -> Parser:
         help=f"the deployment to run (default: {submitting.DEPLOYMENT})",
     )
     submit.add_argument("--no-wait", action="store_true", help="do not wait for the end of the run")
-    # What is not given is the deployment's.
+    # Options that are not given are left to the deployment.
     add_option_flags(submit, RunOptions, without=frozenset(), default=argparse.SUPPRESS)
 
     remove = add_command(
         verbs,
         "remove",
         removing.remove,
-        "delete the projects that a batch made, as far as that can be proven; shows them without --yes",
+        "delete the projects that a batch provably made; without --yes, only show them",
         "stencil remove results/results.csv --yes",
     )
     remove.add_argument("results", metavar="RESULTS", help="the results.csv of the batch: a path or a URL")
@@ -118,7 +118,7 @@ def parser() -> Parser:
         add_flag(remove, Options, name)
 
     _template(
-        add_group(verbs, "template", "work with templates: those of Label Studio, and files", "stencil template list")
+        add_group(verbs, "template", "work with Label Studio's templates and template files", "stencil template list")
     )
     group = add_group(
         verbs, "workspace", "look up the workspaces of Label Studio", "stencil workspace list"

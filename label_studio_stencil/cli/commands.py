@@ -27,7 +27,7 @@ from label_studio_stencil.sheet.sources import read_sheet
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the customary letter
 
-#: Exit code of `plan --detailed-exitcode` where there is something to do.
+#: Exit code of `plan --detailed-exitcode` if there is something to do.
 TO_DO = 2
 #: Message after the first Ctrl-C.
 _COMPLETING = "Interrupted: what was begun is completed first; Ctrl-C once more ends at once."
@@ -43,7 +43,7 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
     batches: list[Batch] = []
     with Interrupts(prefix=display.prefix, first=_COMPLETING) as interrupts:
         try:
-            # Nothing is begun where any of these can't be had.
+            # Nothing starts unless all of these are available.
             label_studio_of(options)
             most_failures(options.max_failures, 0)
             if options.output:
@@ -61,7 +61,7 @@ def create(chosen: argparse.Namespace, display: Display) -> int:
         except Exception as error:
             if not batches:
                 raise
-            # What became of the rows is told all the same.
+            # The outcomes of the rows are reported all the same.
             display.failure(error)
             report, code = batches[0].report(), 1
         report = with_files(report, options.output)
@@ -81,7 +81,7 @@ async def _create(checked: Checked, options: CreateOptions, display: Display, ba
         batch = await prepare(checked, options, label_studio, began=display.began)
         batch.tell = display.note
         batches.append(batch)
-        # What the plan has built up stays for the whole batch, and the garbage collector need not walk through it.
+        # The plan's objects stay for the whole batch, so the garbage collector needn't walk through them.
         gc.freeze()
         try:
             await batch.carry_out()
@@ -99,7 +99,7 @@ def _progress_of(batches: Sequence[Batch]) -> Progress | None:
 
 
 def plan(chosen: argparse.Namespace, display: Display) -> int:
-    """Show what each row is going to do."""
+    """Show what would happen to each row."""
     options = chosen_options(PlanOptions, chosen, display).model_copy(update={"dry_run": True})
     try:
         report = asyncio.run(_plan(_checked(chosen, options), options, display))
@@ -120,7 +120,7 @@ def chosen_options(model: type[O], chosen: argparse.Namespace, display: Display)
     """The options that were given on the command line, with the Label Studio that `.env` names if the environment names none.
 
     Raises:
-        BadOption: One of them can't be taken.
+        BadOption: An option is invalid.
         StencilError: `.env` can't be used.
     """
     given = {name: value for name, value in vars(chosen).items() if name in model.model_fields}
@@ -130,7 +130,7 @@ def chosen_options(model: type[O], chosen: argparse.Namespace, display: Display)
 
 
 def _checked(chosen: argparse.Namespace, options: Options) -> Checked:
-    # Before the event loop begins, so that Ctrl-C ends the reading.
+    # Read before the event loop starts, so that Ctrl-C ends the reading.
     return check_sheet(read_sheet(chosen.sheet, encoding=options.encoding, worksheet=options.worksheet), options)
 
 
@@ -142,7 +142,7 @@ def _show_problems(invalid: InvalidSheet, display: Display) -> int:
 
 
 def check(chosen: argparse.Namespace, display: Display) -> int:
-    """Find what is wrong with a sheet: on Label Studio too, where one is named and `--offline` is not given."""
+    """Find the problems of a sheet, also against Label Studio if one is named and `--offline` is not given."""
     options = chosen_options(CheckOptions, chosen, display).model_copy(update={"dry_run": True})
     found = asyncio.run(api.checked_report(_checked(chosen, options), options))
     rows = counted(found.rows, "row")
@@ -183,7 +183,7 @@ def listed(
     display: Display,
     rows: Callable[[Instance], Awaitable[Sequence[dict[str, object]]]],
 ) -> int:
-    """Show what Label Studio has, a line for each; for a machine a list of this name."""
+    """Print a table, or with `--json` a list of this name."""
 
     async def found() -> Sequence[dict[str, object]]:
         async with label_studio_of(options) as label_studio:

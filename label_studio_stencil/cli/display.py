@@ -1,4 +1,4 @@
-"""What a person at a terminal sees; with `--json`, a machine gets one JSON document on standard output instead."""
+"""Output on the terminal or, with `--json`, one JSON document on standard output."""
 
 import json
 import os
@@ -22,10 +22,10 @@ from label_studio_stencil.redaction import redact, visible
 from label_studio_stencil.report.outcomes import Outcome, RowReport
 from label_studio_stencil.report.report import Report
 
-#: Rows of a report that the terminal shows; in a pipe there are all.
+#: Most rows of a report on a terminal; a pipe gets all.
 MOST_ROWS = 40
 _EVERY = 0.2
-#: Version of the documents of `--json`: it grows when a key changes its meaning or is gone. Keys may be added without.
+#: Version of the documents of `--json`: it grows when a key changes its meaning or is removed, but not when keys are added.
 SCHEMA = 1
 
 #: Environment variable that shows the traceback of an unexpected error.
@@ -51,9 +51,9 @@ class Display:
 
     Attributes:
         began: When the command began, in seconds of the monotonic clock.
-        code: The exit code once the command has done its work; `None` before. Printing what came of it may fail then.
-        nothing_done: The exit code where nothing was done, since something is wrong.
-        prefix: Begins each line.
+        code: The exit code once the command has done its work, even if printing its result fails; None before.
+        nothing_done: The exit code of an error before anything was done.
+        prefix: Text at the start of each line.
     """
 
     def __init__(
@@ -69,22 +69,22 @@ class Display:
         self._err = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty(), **_PLAIN)
 
     def say(self, text: str) -> None:
-        """A line of a person's business; nothing for a machine."""
+        """Print a line of the result, unless the output is JSON."""
         if not self.machine:
             self._out.print(self._prefixed(text))
 
     def note(self, text: str) -> None:
-        """A line about what is going on."""
+        """Print a line about progress or circumstances."""
         self._err.print(self._prefixed(text), style="dim")
 
     def error(self, text: str, hint: str = "") -> None:
-        """What went wrong, and in a line of its own what to do about it."""
+        """Print an error and, on a line of its own, a hint."""
         self._err.print(self._prefixed(as_typed(text)), style="red")
         if hint:
             self.hint(hint)
 
     def hint(self, text: str, *, indent: str = "") -> None:
-        """What to do."""
+        """Print a hint."""
         self._err.print(self._prefixed(f"{indent}hint: {as_typed(text)}"), style="cyan")
 
     def failure(self, error: Exception) -> None:
@@ -98,11 +98,11 @@ class Display:
         self.error(f"error: {type(error).__name__}: {reason}", f"{TRACEBACK}=1 shows where it happened.")
 
     def json(self, document: Mapping[str, object]) -> None:
-        """One document for a machine."""
+        """Print a JSON document."""
         sys.stdout.write(_as_json({"schema": SCHEMA, **document}) + "\n")
 
     def _json_report(self, report: Report) -> None:
-        """One document for a machine, written row by row: a hundred thousand of them are long."""
+        """Print a report as a JSON document, row by row, because it may have a hundred thousand rows."""
         start, _, end = _as_json({"schema": SCHEMA, **report.json_head(), "rows": []}).rpartition("[]")
         sys.stdout.write(start)
         for number, row in enumerate(report.json_rows()):
@@ -110,7 +110,7 @@ class Display:
         sys.stdout.write(("\n  ]" if report.rows else "[]") + end + "\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, most: int | None = None) -> None:
-        """A table at a terminal, of at most so many rows; in a pipe a line for each row, its cells separated by tabs."""
+        """Print a table of at most `most` rows on a terminal; in a pipe, all rows with tabs between the cells."""
         if self.machine:
             return
         if not self._out.is_terminal:
@@ -125,7 +125,7 @@ class Display:
             self.say(f"... and {counted(len(rows) - most, 'more row')}; --json shows all, and so does a pipe.")
 
     def problems(self, sheet: str, problems: Sequence[Problem], notes: Sequence[str] = ()) -> None:
-        """What is wrong with a sheet, and how it was read, for a person or a machine."""
+        """Print the problems of a sheet and notes on how it was read, as lines or as JSON."""
         if self.machine:
             keys = ("line", "column", "value", "code", "message", "hint")
             told = [{key: getattr(each, key) for key in keys} for each in problems]
@@ -138,7 +138,7 @@ class Display:
             self.error(f"{sheet}: {group.without_hint}")
             code = group.problems[0].code
             hint = group.hint or (CODES[code].remedy if code in CODES else "")
-            # What is to be done about many is said once.
+            # The same hint for many problems is printed once.
             if hint and hint not in known:
                 self.hint(hint, indent="  ")
             known.add(hint)
@@ -146,11 +146,11 @@ class Display:
             self.error(f"... and {counted(rest, 'more problem')}")
 
     def report(self, report: Report) -> None:
-        """The rows that need attention, and the counts; of a plan the counts, and then all rows, those first."""
+        """Print the rows that need attention and the counts; for a plan, the counts and then all rows, those first."""
         if self.machine:
             self._json_report(report)
             return
-        # Rows that the batch did not come to are counted, not listed: it stopped before them, and nothing is wrong with them.
+        # Rows that the batch did not reach before it stopped are counted, not listed: nothing is wrong with them.
         bad = [row for row in report.rows if not row.outcome.ok and not _not_reached(row)]
         rows = bad + ([row for row in report.rows if row.outcome.ok] if report.dry_run else [])
         requests = counted(report.requests, "request")

@@ -16,14 +16,14 @@ from label_studio_stencil.labelstudio.environment import HEADERS_VARIABLE
 from label_studio_stencil.settings import TOKEN_VARIABLE, URL_VARIABLE, LabelStudioSettings
 
 NAME = ".env"
-#: Bytes that are read at most.
+#: Most bytes that are read.
 _MOST = 100_000
 _VARIABLES = (URL_VARIABLE, TOKEN_VARIABLE, HEADERS_VARIABLE)
 _LINE = re.compile(r"\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*")
 
 
 def label_studio_of_file(display: Display, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The options `url`, `token` and `headers` of `.env`; none where the environment sets any of the three.
+    """Return the options `url`, `token` and `headers` of `.env`, or none if the environment sets any of the three.
 
     Raises:
         MissingSettings: The file sets the URL or the token, and the environment sets neither.
@@ -58,7 +58,7 @@ def _text(content: bytes) -> str:
 
 
 def variables(text: str) -> dict[str, str]:
-    """The variables about Label Studio that a file sets; what else it says is nobody's business here."""
+    """Return the variables about Label Studio that a file sets; others are ignored."""
     lines = (_LINE.fullmatch(line) for line in text.splitlines())
     found = {line[1]: _value(line[2]) for line in lines if line and line[1] in _VARIABLES}
     return {name: value for name, value in found.items() if value}

@@ -1,4 +1,4 @@
-"""What Ctrl-C does: the first one asks the command to stop, the second one ends the process, whatever hangs."""
+"""Handles Ctrl-C: the first one asks the command to stop; the second one ends the process even if it hangs."""
 
 import asyncio
 import contextlib
@@ -11,20 +11,20 @@ from typing import Any, Self, TypeVar
 
 R = TypeVar("R")
 
-#: Seconds that a second Ctrl-C leaves for the report; then the process ends without it.
+#: Seconds for the report after a second Ctrl-C; then the process ends without it.
 GRACE = 1.5
 INTERRUPTED = 130
-#: What interrupts: Ctrl-C, what ends a container, and Ctrl-Break on Windows; no system has all of them.
+#: Signals that interrupt: Ctrl-C, SIGTERM, which ends containers, and Ctrl-Break on Windows; no system has all of them.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))
 
 
 class Interrupts:
-    """Turns Ctrl-C into cancellations of what `run` runs, as long as the block runs.
+    """Turns Ctrl-C into cancellations of the coroutine in `run` while the block runs.
 
-    No handlers of the event loop's: where that is blocked they are never called, and Windows has none.
+    It doesn't use the event loop's handlers, which are never called while the loop is blocked, and which Windows lacks.
 
     Args:
-        prefix: Begins each line that is written.
+        prefix: Text at the start of each line.
         first: Message after the first Ctrl-C.
     """
 
@@ -76,6 +76,6 @@ class Interrupts:
         os._exit(INTERRUPTED)
 
     def _write(self, line: str) -> None:
-        # A signal may come amid a line that is being written.
+        # A signal may arrive while a line is being written.
         with contextlib.suppress(OSError):
             os.write(2, f"{self._prefix}{line}\n".encode())

@@ -24,13 +24,13 @@ EXAMPLE = "example:\n"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that names the nearest command or option where there is none by a name."""
+    """A parser that suggests the nearest command or option for an unknown one."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """Parse all arguments, or end with a message of the command that they are for."""
+        """Parse all arguments, or exit with an error message of their command."""
         chosen, unknown = self.parse_known_args(args, namespace)
         if unknown:
             parser: Parser = chosen.parser
@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
         return chosen
 
     def error(self, message: str) -> NoReturn:
-        """End with a message, without a list of all options before it."""
+        """Exit with an error message, without a list of all options."""
         self._end(message)
 
     def _end(self, message: str, hint: str = "") -> NoReturn:
@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(named, f"there is no {what}{value!r}{_HINT}{_near(str(value), names)}")
 
 
-#: Stands before the hint in a message of argparse, which has no place for one.
+#: Separates the hint in a message of argparse, which has no separate place for one.
 _HINT = "\nhint: "
 
 
@@ -76,7 +76,7 @@ def _near(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]}?" if close else f"Choose from {', '.join(names)}." if len(names) < 10 else ""
 
 
-#: What stands for a value in the help, where that is not its type.
+#: Names of values in the help, if they differ from the type.
 _METAVARS = {
     "template": "REF",
     "workspace": "REF",
@@ -107,14 +107,14 @@ def _parser(verbs: Any, name: str, summary: str, example: str) -> Parser:
 
 
 def add_group(verbs: Any, name: str, summary: str, example: str) -> Parser:
-    """Add a group of commands, which alone shows its help."""
+    """Add a group of commands, which shows its help if no command is given."""
     made = _parser(verbs, name, summary, example)
     shows_help(made)
     return made
 
 
 def shows_help(parser: Parser) -> None:
-    """Have a parser show its help where no command is given."""
+    """Make a parser show its help if no command is given."""
 
     def show(chosen: argparse.Namespace, display: Display) -> int:
         parser.print_help()

@@ -12,12 +12,12 @@ from label_studio_stencil.removal.removal import STOPPED, Removal
 from label_studio_stencil.removal.report import RemovalOutcome, RemovalReport, RemovalRow
 from label_studio_stencil.removal.results import Results, read_results
 
-#: Why a row can't be compared where a file that it names was not found.
+#: Codes of rows that can't be compared because a file that they name was not found.
 _FILE_CODES = frozenset({"bad-step", "file-reference", "file-not-found", "outside-folder", "template-unknown"})
 
 
 def remove(chosen: argparse.Namespace, display: Display) -> int:
-    """Delete what a batch made, or show it; without `--yes` nothing is deleted and the exit code is 0."""
+    """Delete the projects of a batch. Without `--yes` only show them, and exit with 0."""
     results = read_results(chosen.results, folder=chosen.folder)
     options = chosen_options(PlanOptions, chosen, display)
     removals: list[Removal] = []
@@ -54,7 +54,7 @@ def _show(report: RemovalReport, display: Display, *, files_elsewhere: bool) -> 
     if rows:
         display.table(("line", "outcome", "title", "project", "why"), [_cells(row) for row in rows], most=MOST_ROWS)
     if files_elsewhere and any(row.code in _FILE_CODES for row in report.rows):
-        display.say("Files that rows name are looked for beside the results: --folder names the folder of the sheet.")
+        display.say("Files that rows name were searched beside the results: --folder names the folder of the sheet.")
     display.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.label_studio})")
     if report.dry_run and report.counts[RemovalOutcome.WOULD_BE_REMOVED]:
         tasks = " and their imported tasks" if any(row.tasks for row in report.rows) else ""

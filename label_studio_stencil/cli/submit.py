@@ -1,4 +1,4 @@
-"""The command `submit`: has a Prefect server run a deployment for a sheet, and follows the run to its report."""
+"""The command `submit`: runs a deployment on a Prefect server for a sheet, and follows the run to its report."""
 
 import argparse
 import asyncio
@@ -16,9 +16,9 @@ from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.sheet.encodings import decoded
 from label_studio_stencil.sheet.sources import MOST_BYTES, Source, read_sheet
 
-#: What is run where nothing else is named.
+#: The default deployment.
 DEPLOYMENT = "create-projects/on-demand"
-#: Extensions of files that are sent as text, and what begins files that are no text whatever they are called.
+#: Extensions of files that are sent as text, and the first bytes of files that are not text whatever their extension.
 _TEXTS = (".csv", ".tsv", ".tab", ".txt")
 _PACKED = (b"PK", b"PAR1", b"\x1f\x8b")
 
@@ -38,28 +38,28 @@ def submit(chosen: argparse.Namespace, display: Display) -> int:
     except KeyboardInterrupt:
         if not run:
             raise
-        display.error(f"The run goes on: {run['url']}. To cancel it: prefect flow-run cancel {run['run']}")
+        display.error(f"The run continues: {run['url']}. To cancel it: prefect flow-run cancel {run['run']}")
         return INTERRUPTED
 
 
 def _uploaded(path: str, options: RunOptions, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with the rows of a sheet of this machine in them, in place of its name.
+    """Return the parameters of a run with the rows of a local sheet in place of its name.
 
     Raises:
-        SheetUnreadable: It is no sheet.
-        SheetTooLarge: It does not fit.
+        SheetUnreadable: The file is not a sheet.
+        SheetTooLarge: The sheet does not fit.
     """
     text = path == STANDARD_INPUT or path.lower().endswith(_TEXTS)
     content = read(path, PERSON, most=MOST_BYTES) if text else b""
     source: Source = content if path == STANDARD_INPUT else path
     sheet = read_sheet(source, encoding=options.encoding, worksheet=options.worksheet)
     rows: dict[str, Any] = (
-        # As it is, which keeps the numbers of its lines.
+        # The text as it is keeps its line numbers.
         {"csv_text": decoded(content, options.encoding).text}
         if text and not content.startswith(_PACKED)
         else {"rows": json.loads(json.dumps([row.cells for row in sheet.rows], default=str))}
     )
-    # How it is to be read was the business of this machine.
+    # The sheet was read here, so the run needs neither encoding nor worksheet.
     parameters = {**rows, **{name: each for name, each in given.items() if name not in ("encoding", "worksheet")}}
     _check_size(sheet.name, len(json.dumps(parameters).encode()))
     return parameters
@@ -102,5 +102,5 @@ async def _submit(
     if report.counts:
         completed = report.state in ("Completed", "CompletedWithFailures")
         return int(not (completed and all(outcome.ok for outcome in report.counts)))
-    # Without a report a failed run has written nothing; of one that crashed or was cancelled nobody knows.
+    # Without a report, a failed run has written nothing; a crashed or cancelled one may have.
     return 2 if report.state == "Failed" else 1

@@ -29,7 +29,7 @@ _SOURCE = " (template source)"
 
 
 class TemplateUnusable(StencilError):
-    """A template can't be found, or not be used for what it was asked for."""
+    """A template can't be found, or can't be used for this command."""
 
 
 def show_all(chosen: argparse.Namespace, display: Display) -> int:
@@ -162,7 +162,7 @@ def export(chosen: argparse.Namespace, display: Display) -> int:
 
 
 def publish(chosen: argparse.Namespace, display: Display) -> int:
-    """Make a project template of a template file: by way of a project, which the call asks for."""
+    """Make a project template from a template file, by way of a project, which Label Studio's API requires."""
     if not is_file(chosen.reference):
         raise TemplateUnusable(
             f"{chosen.reference}: a template file is published.", hint="Write its path, or file:PATH."

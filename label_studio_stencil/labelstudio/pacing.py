@@ -1,8 +1,7 @@
-"""How fast a batch may ask: requests at once, requests per second, and the pause that a refusal asks of all, or of one path.
+"""The pace of a batch: requests at once, requests per second, and pauses after a refusal, for all requests or for one path.
 
-A server that refuses for being asked too fast speaks to the whole batch, not to the row it refused, so there
-is one pacer for each batch and every request passes through it. Needs nothing but a clock, which tests turn
-by hand.
+A rate limit concerns the whole batch, not only the row that was refused, so there is one pacer for each batch, and every
+request passes through it. It needs nothing but a clock, which tests advance by hand.
 """
 
 import asyncio
@@ -19,33 +18,32 @@ from typing import Protocol
 
 from label_studio_stencil.labelstudio.pace import Pace
 
-#: Paths that have a pace of their own, `*` for an id: the vendor's cloud limits them apart from all others.
+#: Paths that have a pace of their own (`*` is an id), because the vendor's cloud limits them separately.
 IMPORT = "/api/projects/*/import"
 ANNOTATIONS = "/api/tasks/*/annotations"
-#: Requests to such a path that go one after the other at first, where its limit is not known: where there is one, they find it
-#: at the price of one refusal.
+#: If the limit of such a path is unknown, its first requests are sent one after the other: they find a limit after one refusal.
 _ONE_BY_ONE = 2
-#: Intervals of all requests by which one to such a path asks for its place before it is due: it waits for one that is about
-#: to leave, and for the time after that.
+#: A request to such a path joins the general queue this many intervals before it is due, to wait for the request that is about
+#: to be sent and the interval after it.
 _AHEAD = 2
 
-#: A source of its own: whoever seeds Python's global one, as tests do, would find it drawn from by another thread.
+#: A random generator of its own, so that seeding Python's global one, as tests do, stays reproducible.
 _CHANCE = random.Random()
 
 
 def spread(seconds: float, share: float) -> float:
-    """Seconds that differ at random by up to a share either way, so that many who wait don't come back together."""
+    """Vary seconds randomly by up to a share in either direction, so that many waits don't end together."""
     return seconds * _CHANCE.uniform(1 - share, 1 + share)
 
 
 class Clock(Protocol):
-    """The time, and a way to let it pass."""
+    """A source of time that can also sleep."""
 
     def now(self) -> float:
         """Seconds on a monotonic clock."""
 
     def wall(self) -> datetime:
-        """The present date and time, with a time zone."""
+        """The current date and time, with a time zone."""
 
     async def sleep(self, seconds: float) -> None:
         """Return once `seconds` have passed."""
@@ -59,7 +57,7 @@ class SystemClock:
         return time.monotonic()
 
     def wall(self) -> datetime:
-        """The present date and time in UTC."""
+        """The current date and time in UTC."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
@@ -68,19 +66,19 @@ class SystemClock:
 
 
 class Turn(IntEnum):
-    """Which of the requests that wait for a place goes first; of equals, the one that came first."""
+    """The priority of a waiting request; requests of equal priority are sent in the order in which they came."""
 
     NOW = 0
-    """What was decided by a reading of a moment ago, which is soon too old for it: a deletion, an import."""
+    """Depends on a reading that is soon too old: a deletion, an import."""
     NEXT = 1
-    """What others wait for: a read."""
+    """Others wait for it: a read."""
     SOON = 2
-    """What ends work that was begun, before the look that it was decided by grows old: a PATCH."""
+    """Ends work that was begun, before the look behind it is too old: a PATCH."""
     LATER = 3
-    """What begins work: a create."""
+    """Begins work: a create."""
 
 
-#: What a request waits for besides.
+#: A further limit that each request waits for.
 Toll = Callable[[], Awaitable[None]]
 
 _EAGER = (Turn.NOW, Turn.NEXT, Turn.LATER, Turn.SOON)
@@ -89,7 +87,7 @@ _Line = deque[asyncio.Future[None]]
 
 
 class _Lane:
-    """The line before a path with a pace of its own: who waits here takes no place from others."""
+    """The queue of a path with a pace of its own; requests that wait in it don't hold up others."""
 
     def __init__(self, pattern: str, requests_per_second: float) -> None:
         self._paths = re.compile("/[^/]+/".join(map(re.escape, pattern.split("/*/"))))
@@ -98,43 +96,42 @@ class _Lane:
         self.answered = 0
 
     def takes(self, path: str) -> bool:
-        """Whether a path is this one's."""
+        """Whether a path belongs to this queue."""
         return self._paths.fullmatch(path) is not None
 
     def is_new(self, now: float) -> bool:
-        """Whether nothing is known yet of what the server takes."""
+        """Whether the limit of the path is unknown and not tested yet."""
         return self.answered < _ONE_BY_ONE and self.pace.rate(now) == math.inf
 
 
 class Pacer:
-    """Lets requests out one by one, each in its turn, as fast as its limits allow.
+    """Sends requests one by one, by priority, as fast as the limits allow.
 
-    - At most `max_concurrency` requests are out at once; while only reads are, as many as `max_reads` if that is more.
-    - At a rate of N a second, requests leave evenly spaced, and never more than N in any second.
-    - A pause holds back everything that has not left yet.
-    - Imports and annotations have a pace and pauses of their own besides: one that was refused holds back and slows down its
-      path alone.
+    - At most `max_concurrency` requests are under way at once, or `max_reads` if that is more and all of them are reads.
+    - At a rate of N a second, requests are evenly spaced, and never more than N are sent in any second.
+    - A pause holds back all requests that have not been sent yet.
+    - Imports and annotations also have a pace and pauses of their own: a refused one holds back and slows down only its path.
 
-    A pause is a refusal, so the pacer also slows down, as `Pace` says. In simulations of servers with a limit of 15 a second,
-    of any kind, one request in 200 to 500 was refused once the limit was found, and a batch took 1.02 to 1.1 times as long as
-    the limit implies.
+    A pause follows a refusal, so the pacer also slows down, as `Pace` describes. In simulations of servers with a limit of 15
+    a second, of any kind, one request in 200 to 500 was refused once the limit was found, and a batch took 1.02 to 1.1 times
+    as long as the limit implies.
 
     Args:
-        max_concurrency: Requests that may be out at once.
-        max_reads: Reads that may be out at once while nothing else is; by default no more than `max_concurrency`.
-        requests_per_second: The highest rate; 0 is none.
-        path_rates: The highest rates of `IMPORT` and `ANNOTATIONS`; none where left out.
-        clock: What tells the time and sleeps.
-        toll: Awaited by each request before it leaves, one at a time: a limit that is shared with others elsewhere.
+        max_concurrency: Most requests at once.
+        max_reads: Most reads at once while nothing else is under way; by default `max_concurrency`.
+        requests_per_second: The highest rate; 0 for no limit.
+        path_rates: The highest rates of `IMPORT` and `ANNOTATIONS`; no limit for a missing one.
+        clock: The clock to use.
+        toll: Awaited before each request is sent, one at a time, for a limit that is shared with other processes.
 
     Attributes:
-        paused_for: Seconds that pauses took in all; where two of one pace overlap the time counts once.
-        pauses: How many there were; one that ends within another counts as part of that.
-        paused: Called with the seconds of each pause that makes a longer one of what is held back.
-        eager: Whether what is for `Turn.LATER` goes before what is for `Turn.SOON`.
+        paused_for: Total seconds of pauses; overlapping pauses of one pace count once.
+        pauses: Number of pauses; one that ends within another is not counted.
+        paused: Called with the length of each pause, in seconds, unless it ends within another one.
+        eager: Whether requests of `Turn.LATER` are sent before those of `Turn.SOON`.
 
     Raises:
-        ValueError: A limit makes no sense.
+        ValueError: `max_concurrency` is less than 1.
     """
 
     def __init__(
@@ -163,7 +160,7 @@ class Pacer:
 
     @property
     def max_concurrency(self) -> int:
-        """Requests that may be out at once; may be set at any time."""
+        """Most requests at once; may be changed at any time."""
         return self._max_concurrency
 
     @max_concurrency.setter
@@ -175,7 +172,7 @@ class Pacer:
 
     @property
     def max_reads(self) -> int:
-        """Reads that may be out at once while nothing else is; may be set at any time."""
+        """Most reads at once while nothing else is under way; may be changed at any time."""
         return max(self._max_reads, self._max_concurrency)
 
     @max_reads.setter
@@ -184,21 +181,21 @@ class Pacer:
         self._admit()
 
     def slot(self, turn: Turn = Turn.LATER, path: str = "") -> AbstractAsyncContextManager[None]:
-        """A place among the requests that are out; entering waits for it, the rates and the end of a pause.
+        """Hold a place for a request; entering waits for the place, the rates and the end of a pause.
 
         Args:
-            turn: Before or behind which others it goes.
-            path: Where to: paths that have one go at their own pace.
+            turn: The request's priority.
+            path: The request's path, which may have a pace of its own.
         """
         lane = self._lane(path)
         return self._slot(turn) if lane is None else self._slot_of(lane, turn)
 
     def pause(self, seconds: float, path: str = "") -> None:
-        """Hold back whatever has not left yet for `seconds`; of two pauses the one that ends later counts.
+        """Hold back requests that have not been sent yet. Of two pauses the one that ends later counts.
 
         Args:
-            seconds: How long.
-            path: What was refused: where it has a pace of its own, nothing else is held back.
+            seconds: Length of the pause.
+            path: The path that was refused. If it has a pace of its own, only its requests are held back.
         """
         lane = self._lane(path)
         longer = (self._pace if lane is None else lane.pace).refuse(self.clock.now(), seconds)
@@ -209,16 +206,16 @@ class Pacer:
 
     @property
     def rate(self) -> float:
-        """Present limit in requests per second: what was set, or less after refusals; infinite where none."""
+        """Current limit in requests per second, which refusals lower; infinity if there is none."""
         return self._pace.rate(self.clock.now())
 
     def rate_of(self, path: str) -> float:
-        """Present limit of requests to a path, in requests per second: its own, or else that of all."""
+        """Current limit of requests to a path, in requests per second: the lower of its own and the general one."""
         lane = self._lane(path)
         return min(self.rate, self.rate if lane is None else lane.pace.rate(self.clock.now()))
 
     def backlog(self) -> float:
-        """Seconds that what waits for a place will take, if it goes on as in the last ten; infinite where nothing did."""
+        """Seconds that the waiting requests will take at the rate of the last ten seconds, or infinity if none was sent."""
         lately = self._pace.lately(self.clock.now())
         return sum(map(len, self._waiting.values())) / lately if lately else math.inf
 
@@ -227,7 +224,7 @@ class Pacer:
 
     @asynccontextmanager
     async def _slot_of(self, lane: _Lane, turn: Turn) -> AsyncIterator[None]:
-        """A place for a request whose path has a pace of its own."""
+        """Hold a place for a request whose path has a pace of its own."""
         async with AsyncExitStack() as line:
             await line.enter_async_context(lane.line)
             async with self._slot(turn, lane):
@@ -251,7 +248,7 @@ class Pacer:
             self._admit()
 
     async def _left(self, turn: Turn, lane: _Lane | None) -> bool:
-        """Whether the request left; not where its path was refused while it waited for its place."""
+        """Wait until the request may be sent. Returns False if its path was refused meanwhile."""
         if lane is not None:
             await self._until_due(lane.pace, early=_AHEAD)
         await self._place(turn)
@@ -272,7 +269,7 @@ class Pacer:
             self._admit()
 
     async def _place(self, turn: Turn) -> None:
-        """Become the one that leaves next, once it is our turn."""
+        """Wait until this request is the next to be sent."""
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[turn].append(admitted)
         self._admit()
@@ -285,9 +282,9 @@ class Pacer:
             raise
 
     def _admit(self) -> None:
-        """Let the next one leave, where a place is free and nobody else is about to.
+        """Let the next request go ahead if a place is free and no other one is about to be sent.
 
-        One by one, so that whose turn it is is decided when its time has come, and not while it is still waited for.
+        One by one, so that the next request is chosen when it can be sent, and not earlier.
         """
         for turn in _EAGER if self.eager else Turn:
             line = self._waiting[turn]
@@ -298,7 +295,7 @@ class Pacer:
                     self._leaving = True
                     line.popleft().set_result(None)
                 else:
-                    # Nobody behind it goes first, or reads would hold a write up for ever.
+                    # Requests behind it must wait, or reads would hold up a write for ever.
                     return
 
     def _has_place(self, turn: Turn) -> bool:
@@ -306,6 +303,6 @@ class Pacer:
         return self._pace.out < (self.max_reads if only_reads else self._max_concurrency)
 
     async def _until_due(self, pace: Pace, *, early: float = 0.0) -> None:
-        # A pause may begin during the sleep, so the time is asked for again after each.
+        # A pause may begin during the sleep, so check again after each.
         while (wait := pace.due(now := self.clock.now()) - early / self.rate - now) > 0:
             await self.clock.sleep(wait)

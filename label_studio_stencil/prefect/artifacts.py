@@ -31,13 +31,13 @@ PROBLEMS_KEY = "stencil-problems"
 FAILED_KEY = "stencil-failed"
 _KINDS = (SUMMARY_KEY, ROWS_KEY, PROGRESS_KEY, PROBLEMS_KEY, FAILED_KEY)
 
-#: Rows of a table artifact at most; the files hold all.
+#: Most rows of a table artifact; the result files have all.
 MOST_ROWS = 1000
-#: Notes above the problems of a refused sheet at most.
+#: Most notes above the problems of a rejected sheet.
 MOST_NOTES = 20
 #: Longest text above an artifact, in characters.
 LONGEST_DESCRIPTION = 500
-#: Seconds that a call to Prefect may take; its client goes on trying for minutes when its server is gone.
+#: Most seconds for a call to Prefect, whose client retries for minutes if its server is gone.
 LONGEST_CALL = 20.0
 
 
@@ -46,7 +46,7 @@ def key_of(kind: str, host: str) -> str:
 
     Args:
         kind: Such as `stencil-summary`.
-        host: Host of the Label Studio; empty where it is not known.
+        host: Host of the Label Studio; empty if it is not known.
     """
     return "-".join([kind, *re.findall("[a-z0-9]+", host.lower())])
 
@@ -124,7 +124,7 @@ def _titled(sheet: str, at: datetime, text: str) -> str:
 
 
 async def show_problems(invalid: InvalidSheet, host: str) -> None:
-    """Show how a sheet was read and what is wrong with it: bounded, and harmless whatever the sheet holds.
+    """Show how a sheet was read and its problems, limited in length and with all of the sheet's text escaped.
 
     Args:
         invalid: The sheet's problems.
@@ -148,7 +148,7 @@ def described(text: str) -> str:
 async def show_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Show a summary of a run that was killed or cancelled before it could publish its report; a hook of the flow.
 
-    Where a process was killed, a worker calls this in another one, with these parameters by name.
+    If the process was killed, a worker calls this in another one, with these parameters by name.
 
     Raises:
         TimeoutError: Prefect's server does not take it.
@@ -162,7 +162,7 @@ async def show_what_is_known(flow: Flow[..., Any], flow_run: FlowRun, state: Sta
         last = (progress.description if progress else None) or ""
         # The key of the progress has the host.
         host = ((progress.key if progress else None) or "").removeprefix(PROGRESS_KEY)
-        # Outside the run's own process only this way ties an artifact to the run.
+        # Outside the run's own process this is the only way to attach an artifact to the run.
         await client.create_artifact(
             ArtifactCreate(
                 key=key_of(SUMMARY_KEY, host),

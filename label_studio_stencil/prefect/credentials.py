@@ -15,7 +15,7 @@ from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.settings import LabelStudioSettings, default_requests_per_second
 
-#: What can be a block's name and no token: those of Label Studio have at least 40 characters.
+#: A block's name. Label Studio's tokens have at least 40 characters, so no token matches.
 _NAME = re.compile("[a-z0-9-]{1,39}")
 
 
@@ -27,9 +27,9 @@ class LabelStudioCredentials(CredentialsBlock):
     """Where a Label Studio server is, and a token for it.
 
     Attributes:
-        url: Base URL, as a person opens it in the browser.
-        token: A personal access token or a legacy token. Prefect keeps it encrypted and shows it to nobody.
-        headers: More headers of each request, kept like the token.
+        url: Base URL, as you open it in the browser.
+        token: A personal access token or a legacy token. Prefect keeps it encrypted and never shows it.
+        headers: Further headers of each request, kept like the token.
     """
 
     _block_type_name = "Label Studio Credentials"
@@ -86,7 +86,7 @@ class LabelStudioCredentials(CredentialsBlock):
 
     @classmethod
     async def named(cls, name: str) -> Self:
-        """Load the block of a name.
+        """Load a block by its name.
 
         Raises:
             CredentialsUnusable: There is none, or it has no URL or no token.
@@ -99,7 +99,7 @@ class LabelStudioCredentials(CredentialsBlock):
                 block: Self = cls._from_block_document(document)
         except ObjectNotFound:
             if not _NAME.fullmatch(short):
-                # A token perhaps, so it is not repeated.
+                # It may be a token, so it is not repeated.
                 raise CredentialsUnusable(
                     "credentials: this is not the name of a block; the Prefect UI shows the names under Blocks. If it was a "
                     "token, revoke it in Label Studio: others can read the parameters of a run."
@@ -118,7 +118,7 @@ class LabelStudioCredentials(CredentialsBlock):
 
 
 async def label_studio_settings(credentials: LabelStudioCredentials | str) -> LabelStudioSettings:
-    """Return address and token from a block, from the block of a name or, where that is empty, from the environment.
+    """Return address and token from a block, from the block with a name or, if that is empty, from the environment.
 
     Raises:
         CredentialsUnusable: There is no such block.

@@ -1,4 +1,4 @@
-"""What a batch tells to whoever listens: Prefect events, with resources that automations can match.
+"""The Prefect events that a batch sends, with resources that automations can match.
 
 `stencil.batch.completed` or `stencil.batch.failed` for a batch, `stencil.project.created` for each project that it made; sent
 at the end, when outcomes are final.
@@ -21,7 +21,7 @@ BATCH_COMPLETED = "stencil.batch.completed"
 BATCH_FAILED = "stencil.batch.failed"
 PROJECT_CREATED = "stencil.project.created"
 
-#: Above as many rows projects get no events of their own: Prefect's server keeps each for days.
+#: Most rows for which each project gets an event of its own; Prefect's server keeps each for days.
 MOST_PROJECT_EVENTS = 5000
 
 Labels = dict[str, str]

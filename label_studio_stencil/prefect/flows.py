@@ -88,7 +88,7 @@ class Parameters(RunOptions, _Source):
     ] = []
 
 
-#: What the form begins with: what most people need.
+#: The first fields of the form: those that most people need.
 FIRST = ("sheet", "csv_text", "template", "workspace", "dry_run", "mode", "output", "credentials", "fail_when")
 
 

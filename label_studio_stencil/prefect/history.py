@@ -26,7 +26,7 @@ from label_studio_stencil.report.report import Report
 
 logger = logging.getLogger(__name__)
 
-#: Runs among which the one before is looked for.
+#: Number of runs among which the previous run of a sheet is searched.
 _MOST_RUNS = 10
 
 

@@ -91,10 +91,10 @@ async def watch_inbox(given: _Own) -> Poll:
 
 
 async def _run_sheets(inbox: Inbox, quiet_seconds: float, options: Mapping[str, Any]) -> list[Handled]:
-    """Run the sheets that wait in the inbox, one after the other.
+    """Run the sheets in the inbox, one after the other.
 
     Raises:
-        InboxTaken: Another run is at this inbox.
+        InboxTaken: Another run is processing this inbox.
         InboxUnusable: The inbox can't be listed.
     """
     if not inbox.waiting():

@@ -29,9 +29,9 @@ async def open_instance(
 
     Args:
         credentials: A block or its name; empty takes the Label Studio that the environment names.
-        options: How the batch is to be run.
+        options: Options of the batch.
         sandbox: Open the embedded sandbox instead.
-        warn: Log a warning where no limit holds the rate of several runs.
+        warn: Log a warning if no limit applies to the joint rate of several runs.
 
     Raises:
         CredentialsUnusable: There is no such block.

@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 _Body = Callable[P, Coroutine[Any, Any, R]]
 
-#: What has interrupted tasks of the flow run so far; tasks of other people's flows have none.
+#: Interruptions of tasks of the flow run so far; unset in tasks of other flows.
 _caught: ContextVar[list[BaseException]] = ContextVar("caught")
 
 
@@ -56,7 +56,7 @@ def _is_noted(interruption: BaseException) -> bool:
 
 
 def cancelled_in_order(body: _Body[P, R]) -> _Body[P, R]:
-    """Run the body of a task so that its run ends as cancelled where its flow is interrupted.
+    """Run the body of a task so that its run ends as cancelled if its flow is interrupted.
 
     `uninterrupted` raises the interruption in the flow.
     """

@@ -25,11 +25,11 @@ R = TypeVar("R")
 
 #: Seconds between two checks whether the run was cancelled.
 _EVERY = 2.0
-#: Seconds between two looks for runs that wait behind this one.
+#: Seconds between two searches for runs that wait behind this one.
 _NAMES_EVERY = 10.0
-#: Seconds that completing placeholders may take. A worker kills a run 30 s after it has told it to end.
+#: Most seconds for completing placeholders. A worker kills a run 30 s after it has asked it to end.
 LONGEST_COMPLETION = 20.0
-#: Seconds that Prefect's server may take to say whether a run has another attempt.
+#: Most seconds to wait for Prefect's server to say whether a run has another attempt.
 _LONGEST_QUESTION = 20.0
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def without_tags(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corou
 
 
 async def until_done(batch: Batch, carry_out: _Work) -> None:
-    """Carry a batch out; the first cancellation completes placeholders, the second leaves them to a rerun.
+    """Carry out a batch. The first cancellation completes placeholders; the second leaves them to a rerun.
 
     A local run learns of a cancellation in the UI only by asking Prefect's server. Ctrl-C cancels this task alone, and the work
     goes on to its end. A worker's SIGTERM makes Prefect raise wherever the process is, and its loop then cancels every task, so
@@ -67,7 +67,7 @@ async def until_done(batch: Batch, carry_out: _Work) -> None:
 
     Args:
         batch: The batch.
-        carry_out: Does all of it, and stops before the next row where the batch is to stop.
+        carry_out: Carries out all of it, and stops before the next row if the batch is to stop.
 
     Raises:
         asyncio.CancelledError: The batch was cancelled.
@@ -184,12 +184,12 @@ def earlier_attempt() -> Report | None:
     return _earlier.pop(flow_run.id, None)
 
 
-# What Prefect's server is asked or told while a batch runs
+# Calls to Prefect's server while a batch runs
 
 
 @contextlib.asynccontextmanager
 async def repeated(what: str, call: Callable[[], Awaitable[None]], every: float) -> AsyncIterator[None]:
-    """Call Prefect's server every so many seconds while the block runs; a failing call is logged once, and the block goes on.
+    """Call Prefect's server every few seconds while the block runs. A failing call is logged once, and the block continues.
 
     Args:
         what: What the call is about, for the log.
@@ -199,7 +199,7 @@ async def repeated(what: str, call: Callable[[], Awaitable[None]], every: float)
     owner, task = asyncio.current_task(), asyncio.create_task(_repeat(what, call, every))
 
     def pass_on(ended: "asyncio.Task[None]") -> None:
-        # Prefect raises its signal to terminate wherever the process is at that moment, so perhaps here.
+        # Prefect raises its signal to terminate at any point of the process, so perhaps here.
         if not ended.cancelled() and ended.exception() is not None and owner is not None:
             owner.cancel()
 

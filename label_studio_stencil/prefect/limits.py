@@ -1,4 +1,4 @@
-"""What holds runs apart, by Prefect's global concurrency limits: their joint rate of requests, and one run at an inbox.
+"""Limits across runs, by Prefect's global concurrency limits: their joint rate of requests, and one run at a time at an inbox.
 
 Each request takes a slot of the limit of its Label Studio, `label-studio-HOST`.
 """
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 #: Name of the credentials block that bootstrap makes unless another one is named.
 DEFAULT_BLOCK = "label-studio"
 
-#: Seconds for which slots are fetched at once: a call to Prefect's server takes longer than a request to Label Studio.
+#: Seconds for which slots are fetched in one call: a call to Prefect's server takes longer than a request to Label Studio.
 _SECONDS = 0.5
-#: Factor for a run's own rate after a refusal; what a grant adds to it, and its minimum, as shares of the limit.
+#: Factor for a run's own rate after a refusal; its increase after each grant and its minimum, as shares of the limit.
 _DECREASE, _INCREASE, _LEAST = 0.7, 0.05, 0.02
 
 #: Seconds after which the lock of a run that was killed may be taken from it.
 LEASE = 120.0
-#: Seconds after which a lock opens whoever holds it. When Prefect's server restarts, it forgets leases but not the locks that
-#: they stand for (measured on Prefect 3.8.8), so that an inbox would stay locked for ever.
+#: Seconds after which any lock opens. When Prefect's server restarts, it forgets leases but not the locks that they hold
+#: (measured on Prefect 3.8.8), so an inbox would stay locked for ever.
 LONGEST_LOCK = 3 * 3600.0
 
 
@@ -47,7 +47,7 @@ class Share:
     to 85 % of it; with Prefect's own `rate_limit`, which asks on a schedule of the server's, two runs reached 40 %.
 
     Attributes:
-        per_second: Slots that all runs together may take in a second.
+        per_second: Slots a second for all runs together.
     """
 
     def __init__(self, client: PrefectClient, limit: GlobalConcurrencyLimitResponse) -> None:
@@ -130,13 +130,13 @@ def limit_of(url: str) -> str:
 
 @contextlib.asynccontextmanager
 async def shared_rate(url: str, *, warn: bool = True) -> AsyncIterator[Share | None]:
-    """Take part in the limit of a Label Studio: each request is to take a slot of the share; `None` where there is no limit.
+    """Join the limit of a Label Studio. Returns this run's share, of which each request takes a slot, or None without a limit.
 
-    The limit is read once, before the first request. A change of it holds for the next batch.
+    The limit is read once, before the first request. A change applies to the next batch.
 
     Args:
         url: Label Studio's base URL.
-        warn: Log a warning where there is no limit.
+        warn: Log a warning if there is no limit.
     """
     async with get_client() as client:
         limit = await _read_limit(client, limit_of(url), warn=warn)
@@ -179,17 +179,17 @@ async def _read_limit(client: PrefectClient, name: str, *, warn: bool) -> Global
 
 @contextlib.asynccontextmanager
 async def alone_at(inbox: "Inbox") -> AsyncIterator[None]:
-    """Keep other runs away from an inbox, by a global concurrency limit that is created where it is missing.
+    """Keep other runs away from an inbox with a global concurrency limit, which is created if it is missing.
 
     A run that is killed gives the inbox back when its lease ends. One that only loses touch with Prefect's server goes on: two
     runs of a sheet at the same time still create each project once.
 
     Raises:
-        InboxTaken: Another run is there.
+        InboxTaken: Another run is processing it.
     """
     name = f"stencil-inbox-{inbox.key}"
     taken = f"another run is at this inbox; if there is none: `prefect gcl update {name} --active-slots 0`"
-    # Asked before it is tried, since Prefect logs a try that is refused as an error.
+    # Check first, because Prefect logs a refused attempt as an error.
     if await _is_held(name):
         raise InboxTaken(taken)
     try:

@@ -20,11 +20,11 @@ from label_studio_stencil.report.report import Report
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Rows that need attention that the log names at most; the summary and the table have the others.
+#: Most rows that need attention in the log; the summary and the table have the others.
 MOST_ROWS = 8
 #: Longest reason of a row in the log.
 _REASON_LENGTH = 300
-#: How Prefect's own lines about a task run begin (3.9.1): a batch has a hundred of each kind.
+#: Beginnings of Prefect's own lines about a task run (3.9.1); a batch has a hundred of each kind.
 _OF_TASK_RUNS = ("Finished in state", "Task run failed", "Crash detected!")
 
 #: Whether the task runs of this flow run leave the log to the flow.
@@ -74,7 +74,7 @@ def _send_library_to_runs() -> None:
     library = logging.getLogger("label_studio_stencil")
     if not any(isinstance(handler, APILogHandler) for handler in library.handlers):
         handler = APILogHandler()
-        # Outside a run Prefect would warn of each line.
+        # Outside a run Prefect would warn about each line.
         handler.addFilter(lambda _: FlowRunContext.get() is not None or TaskRunContext.get() is not None)
         library.addHandler(handler)
     if library.level == logging.NOTSET and library.getEffectiveLevel() > logging.INFO:

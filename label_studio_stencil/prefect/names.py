@@ -21,13 +21,13 @@ from prefect.runtime import flow_run
 from label_studio_stencil.prefect.parameters import source_name
 from label_studio_stencil.report.escaping import cut
 
-#: Names that Prefect's server, its command line and its pages make up: `brave-otter`, `Gorgeous-Goat`, `nu-daled` (3.9.1).
+#: Names that Prefect's server, command line and UI generate: `brave-otter`, `Gorgeous-Goat`, `nu-daled` (3.9.1).
 _GENERATED = re.compile(r"[A-Za-z]+\d?(-[A-Za-z]+){1,2}")
 #: Parameters that name or hold a sheet.
 _SOURCES = ("sheet", "csv_text", "rows", "event")
 #: Longest name, in characters: a sheet that was pasted into `sheet` is no name.
 _LONGEST = 100
-#: Waiting runs that are named at a time.
+#: Most waiting runs that are named at a time.
 _MOST_WAITING = 50
 
 
@@ -45,9 +45,9 @@ def name_of(parameters: Mapping[str, Any]) -> str:
 
 
 async def name_waiting_runs() -> None:
-    """Name the runs that wait in the work queue of the present one, as they will be called once they begin.
+    """Give the runs that wait in the current run's work queue the names that they get once they begin.
 
-    Prefect names a run when it begins, and one that a trigger or a schedule made has a name that says nothing until then.
+    Prefect names a run when it begins. Until then a run that a trigger or a schedule made has a generated name.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None

@@ -15,7 +15,7 @@ from label_studio_stencil.report.escaping import fenced
 from label_studio_stencil.report.files import OutputUnwritable, check_output, shareable_failed_csv
 from label_studio_stencil.report.report import Report
 
-#: Bytes of `failed.csv` up to which it is an artifact.
+#: Most bytes of `failed.csv` for which it becomes an artifact.
 MOST_BYTES = 100_000
 
 
@@ -40,7 +40,7 @@ def _is_relative(output: str) -> bool:
 
 async def _is_of_a_worker() -> bool:
     """Return whether a worker runs this process: then it does so in a folder, or a container, of the run's own."""
-    # What a worker or `serve` started; the flow may be a part of that.
+    # The run that a worker or `serve` started; this flow may be a subflow of it.
     started = os.environ.get("PREFECT__FLOW_RUN_ID")
     if not started:
         return False
@@ -53,7 +53,7 @@ async def _is_of_a_worker() -> bool:
 
 
 async def show_failed_rows(report: Report, host: str) -> str:
-    """Show the rows that need attention as a sheet to copy from, and return where they are, as Markdown for the summary.
+    """Show the rows that need attention as a sheet to copy from, and return Markdown for the summary that says where.
 
     Args:
         report: The report.

@@ -30,7 +30,7 @@ Source = str | bytes | Sequence[Mapping[str, object]]
 #: Parameters that hold rows of a sheet, and so perhaps a password, or a token by mistake: no message shows their values.
 _HIDDEN = frozenset({"rows", "csv_text", "event", "pinned", "credentials"})
 
-#: Who named the sheet, the template or the output of a run, where it was not whoever gave its other parameters.
+#: Who named the sheet, the template or the output of a run, if it was not the source of its other parameters.
 _named_by: ContextVar[Mapping[str, Asker]] = ContextVar("named_by", default=MappingProxyType({}))
 
 
@@ -65,10 +65,10 @@ def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) 
 
 
 def source_name(parameters: Mapping[str, Any]) -> str:
-    """Return what people call the source of a run: a file's name without its folder, and without a URL's secrets.
+    """Return a short name for the source of a run: a file's name without its folder, and without a URL's secrets.
 
     Args:
-        parameters: Those of the run, or an event's, as they were given.
+        parameters: The parameters of the run or event, as they were given.
     """
     event = parameters.get("event")
     if isinstance(event, dict):
@@ -92,7 +92,7 @@ def named_by(askers: Mapping[str, Asker]) -> Iterator[None]:
 def asker_of(parameter: str) -> Asker:
     """Return for whom a parameter's file is opened: a person here or a deployment, unless `named_by` says otherwise."""
     run = FlowRunContext.get()
-    # A worker names the run in the environment, of which runs within that one know.
+    # A worker puts the run's id into the environment, where its subflows find it.
     deployed = os.environ.get("PREFECT__FLOW_RUN_ID") or (run and run.flow_run and run.flow_run.deployment_id)
     return _named_by.get().get(parameter, DEPLOYMENT if deployed else PERSON)
 
@@ -101,9 +101,9 @@ def asker_of(parameter: str) -> Asker:
 
 
 def from_json(value: object) -> object:
-    """Parse a string of JSON; return anything else as it is, for pydantic to judge.
+    """Parse a string of JSON; return anything else unchanged, for pydantic to check.
 
-    An event's template renders to text, and a form's field for JSON may send it as one.
+    An event's template renders to a string, and a form may send the value of a JSON field as one.
     """
     if not isinstance(value, str):
         return value
@@ -120,7 +120,7 @@ def flat(
 
     Args:
         model: The model.
-        first: The fields that the form begins with; the others follow as the model has them.
+        first: The first fields of the form; the others follow in the model's order.
     """
 
     def decorate(body: Callable[[M], Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
@@ -187,10 +187,10 @@ def checked_parameters(*, refused: _Refused | None = None) -> Callable[[_Body[P,
 
 
 async def values_of(body: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a flow in the types that its body declares, with the defaults of those that are not given.
+    """Return the parameters of a flow in the types that its body declares, with defaults for missing ones.
 
     Raises:
-        BadParameters: Some of them can't be taken; the message names each.
+        BadParameters: Some of them are invalid; the message names each.
     """
     model = _model(body)
     names = list(model.model_fields)
@@ -237,7 +237,7 @@ async def _block(name: str, reference: Any) -> Block:
 
 
 def validation_message(error: ValidationError, known: Sequence[str]) -> str:
-    """Say what is wrong with parameters, by name, with the values of those that hold no rows.
+    """Describe the errors of parameters, by name, with the values of those that hold no rows.
 
     Args:
         error: The errors that pydantic found.

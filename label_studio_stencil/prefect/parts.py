@@ -44,7 +44,7 @@ from label_studio_stencil.report.summary import counts_text
 
 #: The deployment that creates a part, and the work queue of its runs; the run that waits for them holds the slot of `batches`.
 DEPLOYMENT, QUEUE = "create-projects/on-demand", "parts"
-#: Runs of a part at most: another one follows a run that crashed.
+#: Most runs of a part: another one follows a run that crashed.
 RUNS = 3
 #: Parameters of create-projects that are not for a part.
 _NOT_FOR_PARTS = frozenset({"sheet", "lines", "csv_text", "rows", "sandbox"})
@@ -65,7 +65,7 @@ class PartResult:
     Attributes:
         part: The part.
         run: Its last flow run.
-        counts: Rows by outcome, from the report of this run; empty where it has none.
+        counts: Rows by outcome, from the report of this run; empty if there is none.
         sentence: The report in one line, or the state in which the run ended.
     """
 
@@ -156,7 +156,7 @@ def _parameters(sheet: str, options: Mapping[str, Any], lines: str) -> dict[str,
     return {"sheet": sheet, **options, "lines": lines, **({"output": f"{output}/lines-{lines}"} if output else {})}
 
 
-# The retries are for times in which Prefect's server does not answer: by the idempotency key they find the same run again.
+# The retries bridge times when Prefect's server does not answer; the idempotency key leads them to the same run.
 @task(
     task_run_name="lines {part.lines}", retries=10, retry_delay_seconds=30, cache_policy=NO_CACHE, persist_result=False
 )

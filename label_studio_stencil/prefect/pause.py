@@ -1,4 +1,4 @@
-"""The pause of a flow run: what a person presses in the UI holds its batch, and Resume goes on with the rest.
+"""The pause of a flow run: Pause in the UI holds its batch, and Resume continues with the rest.
 
 Prefect tells a run of a deployment of its pause at the next start or end of a task, and a local run not at all (3.9.1). So
 the batch asks Prefect's server itself, starts no further row, and completes its placeholders. The process of a deployment's
@@ -23,7 +23,7 @@ from label_studio_stencil.engine.context import RowsWaiting
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks whether a pause has ended.
+#: Seconds between two checks whether a pause has ended.
 _EVERY = 1.0
 
 
@@ -34,7 +34,7 @@ def is_paused(run: FlowRun) -> bool:
 
 def _suspension() -> State[Any] | None:
     """Return the state in which Prefect wants this process to end, as it does for the parts of a paused run too."""
-    # Private to Prefect: where it is gone, a part of a run learns of the pause as its next task begins.
+    # Private to Prefect: without it, a subflow notices the pause when its next task begins.
     request = getattr(FlowRunContext.get(), "flow_run_suspension_request", None)
     return request.get_state() if request is not None else None
 

@@ -17,7 +17,7 @@ from prefect.context import FlowRunContext
 
 logger = logging.getLogger(__name__)
 
-#: Polls that are dropped at a time, a page of Prefect's API.
+#: Most polls that are dropped at a time: a page of Prefect's API.
 _MOST = 200
 
 

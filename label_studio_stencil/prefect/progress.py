@@ -17,7 +17,7 @@ from label_studio_stencil.prefect.artifacts import LONGEST_CALL, PROGRESS_KEY, k
 from label_studio_stencil.prefect.lifecycle import repeated
 from label_studio_stencil.report.summary import duration
 
-#: Seconds between two updates of the progress artifact at least.
+#: Least seconds between two updates of the progress artifact.
 PROGRESS_EVERY = 1.0
 #: Seconds until the log first says how far the batch is, and at most between two such lines; each wait is twice the last.
 _FIRST_LINE, _LONGEST_SILENCE = 30.0, 600.0
@@ -58,7 +58,7 @@ class _Progress:
         self.ok = True
 
     async def show(self) -> None:
-        """Bring the artifact up to date where anything is new.
+        """Update the artifact if anything is new.
 
         Raises:
             TimeoutError: Prefect's server does not take it.
@@ -103,7 +103,7 @@ class _Progress:
 
 
 async def _update(artifact: UUID, *, data: object, description: str) -> None:
-    """Write an artifact again, without an event.
+    """Update an artifact without an event.
 
     Prefect's own client sends an event with each update, data included, which its server keeps for a week: one a second, for as
     long as a batch takes (measured on Prefect 3.8.8: 5 KB each).

@@ -41,8 +41,8 @@ class Payload(BaseModel):
         dry_run: Whether nothing is written.
         encoding: Encoding of a text file.
         worksheet: Worksheet of a workbook.
-        output: Where to write results; where the deployment allows it.
-        credentials: Name of a credentials block; where the deployment allows it.
+        output: Where to write results; only if the deployment allows it.
+        credentials: Name of a credentials block; only if the deployment allows it.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -96,7 +96,7 @@ async def on_event(
     """
     given = _payload(event, may_set)
     _check_pinned(pinned, given)
-    # What the event names is opened for its sender; what the deployment pins, for the deployment.
+    # Files that the event names are opened with its sender's rights; files that the deployment pins, with the deployment's.
     names = {"sheet" if name in ("csv_text", "rows") else name for name in given}
     with named_by(dict.fromkeys(names, sender(*folders))):
         # Within this run, and not as a run of its own: an event makes one run.
@@ -107,7 +107,7 @@ def _payload(event: object, may_set: list[Allowed]) -> dict[str, Any]:
     """Return the parameters that an event sets.
 
     Raises:
-        BadParameters: It sets what it may not, or has a value that can't be taken; the message names each.
+        BadParameters: It sets parameters that it may not set, or invalid values; the message names each.
     """
     if not isinstance(event, dict):
         raise BadParameters("event: an object with sheet, csv_text or rows is needed.")

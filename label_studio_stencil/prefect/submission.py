@@ -28,9 +28,9 @@ from label_studio_stencil.prefect.names import name_of
 from label_studio_stencil.problems import StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome
 
-#: Bytes of a run's parameters as JSON that Prefect's server takes at most (3.9.1).
+#: Most bytes of a run's parameters as JSON that Prefect's server accepts (3.9.1).
 MOST_PARAMETERS = 512 * 1024
-#: Seconds between two looks at a run.
+#: Seconds between two readings of a run.
 _EVERY = 1.0
 
 
@@ -40,14 +40,14 @@ class PrefectUnusable(StencilError):
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What is known of a run that has ended, from its state and its artifacts.
+    """The report of a run that has ended, read from its state and its artifacts.
 
     Attributes:
         state: Name of the state, such as `Completed`.
         message: The report in one line, or the state's message.
-        counts: Rows by outcome; empty where the run did not report on any.
-        rows: The rows as the run's table has them, those that need attention first.
-        problems: What is wrong with a sheet that was refused.
+        counts: Rows by outcome; empty if the run reported on none.
+        rows: The rows of the run's table, those that need attention first.
+        problems: The problems of a sheet that was rejected.
     """
 
     state: str
@@ -58,15 +58,15 @@ class RunReport:
 
 
 async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) -> tuple[FlowRun, str]:
-    """Have a deployment run; return the run, and its address in the UI.
+    """Start a run of a deployment; return the run and its address in the UI.
 
     Args:
         deployment: Its name, as FLOW/DEPLOYMENT.
-        parameters: Those of the run.
-        sheet: Path or URL of the sheet, by which the run is called while it waits too; empty for standard input.
+        parameters: The parameters of the run.
+        sheet: Path or URL of the sheet, after which the run is named, even while it waits; empty for standard input.
 
     Raises:
-        PrefectUnusable: The server that is named can't be used for it, or none is named.
+        PrefectUnusable: No server is named, or the run can't be started there.
     """
     if not PREFECT_API_URL.value():
         raise PrefectUnusable(
@@ -103,7 +103,7 @@ async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) 
 async def _queue(client: PrefectClient, deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> str | None:
     """Return the work queue of a dry run, or of another Label Studio than the deployment's where bootstrap made one."""
     if parameters.get("dry_run"):
-        # Prefect makes it where it is missing.
+        # Prefect makes the queue if it is missing.
         return DRY_RUNS
     credentials = parameters.get("credentials") or deployment.parameters.get("credentials") or ""
     if not isinstance(credentials, str) or credentials == (deployment.parameters.get("credentials") or ""):
@@ -121,7 +121,7 @@ async def follow_run(run: FlowRun, tell: Callable[[float, str], None]) -> RunRep
 
     Args:
         run: The run.
-        tell: Called again and again with how far it is, in percent and in words.
+        tell: Called repeatedly with the progress, in percent and as a sentence.
     """
     async with get_client() as client:
         while True:

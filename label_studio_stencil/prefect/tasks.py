@@ -1,4 +1,4 @@
-"""The tasks: each is a policy for Prefect (name, retries, no cache) and one call of the library.
+"""The tasks: each is a policy for Prefect (name, retries, no cache) and one call to the library.
 
 The engine makes one attempt at a row and keeps its outcome. The next attempt, at the rows that have none, is a retry by
 Prefect, where a person sees it.
@@ -53,7 +53,7 @@ class RowsNeedAttention(StencilError):
     """Rows ended in an outcome that needs attention.
 
     Attributes:
-        rows: What became of them; empty where the batch's report has it.
+        rows: Their reports; empty if the batch's report has them.
     """
 
     def __init__(self, reason: str, rows: tuple[RowReport, ...] = ()) -> None:
@@ -85,7 +85,7 @@ async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
     return isinstance(error, RowsWaiting | Throttled) or (isinstance(error, Unsure) and error.may_pass)
 
 
-# The same path may hold another sheet tomorrow, and a batch holds a live connection: nothing is cached or kept.
+# No results are cached or stored: the same path may hold another sheet tomorrow, and a batch has a live connection.
 
 
 @task(task_run_name="read {name}", cache_policy=NO_CACHE, persist_result=False)
@@ -225,7 +225,7 @@ async def create_project(
 
     Raises:
         InvalidSheet: An argument is wrong; nothing was created.
-        RowsNeedAttention: Label Studio refused the project, or nobody can tell which project is the row's.
+        RowsNeedAttention: Label Studio refused the project, or it is uncertain which project is the row's.
         LabelStudioError: Label Studio did not answer before anything was created.
     """
     row = {"title": title, "overrides": overrides, "vars": variables}
