@@ -260,14 +260,14 @@ def test_a_packed_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ('[{"title": "abc"}, {"title": "def"}]', [1, 1]),
+        ('[{"title": "abc"}, {"title": "def"}]', [1, 2]),
         ('[\n  {\n    "title": "abc"\n  },\n\n  {"title": "def"}\n]\n', [2, 6]),
         ('{\n  "title": "abc"\n}\n{\n  "title": "def"\n}\n', [1, 4]),
         ('{"title": "abc"}\n\n{"title": "def"}', [1, 3]),
     ],
     ids=["an array", "an array with lines", "objects with lines", "lines"],
 )
-def test_json_of_any_layout_gives_rows_with_the_lines_they_start_on(text: str, lines: list[int]) -> None:
+def test_json_of_any_layout_gives_rows_with_the_lines_they_start_on_or_a_number_each(text: str, lines: list[int]) -> None:
     sheet = read_sheet(text.encode())
     assert (titles(sheet), [row.line for row in sheet.rows]) == (["abc", "def"], lines)
 
