@@ -148,7 +148,8 @@ async def test_a_server_that_is_away_for_longer_than_is_waited_for(server: Serve
     assert {row.outcome for row in report.rows} <= {Outcome.CREATED, Outcome.UNPROCESSED, Outcome.AMBIGUOUS}
     unsure = {row.title for row in report.rows if row.outcome is Outcome.AMBIGUOUS}
     assert unsure <= set(server.sent) - server.answered
-    assert len(unsure) <= AT_ONCE
+    # Those under way, and those that leave until three have failed.
+    assert len(unsure) <= AT_ONCE + 2
 
     await server.start()
     report = await server.carry_out()
