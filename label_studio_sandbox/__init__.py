@@ -1,9 +1,9 @@
 """A stand-in for the part of Label Studio Enterprise's API that this project uses.
 
-It exists so that everything can be tried, tested and measured without a licence: tokens of both kinds, project templates,
+With it, everything can be tried, tested and measured without a licence: tokens of both kinds, project templates,
 workspaces and projects, with the real server's validation, error bodies, paging and slash rules, on a SQLite file. It
-imports nothing else of this project, since it would share the client's mistakes. It needs Starlette, uvicorn and orjson,
-which Prefect brings.
+imports nothing else of this project, so that it can't share the client's mistakes. It needs Starlette, uvicorn and orjson,
+which Prefect installs.
 """
 
 import importlib
@@ -65,7 +65,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # When it is first used: a command line that only lists the sandbox's options imports no web server.
+    # Imported on first use, so that a command line that only lists the sandbox's options imports no web server.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

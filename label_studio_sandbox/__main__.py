@@ -8,7 +8,7 @@ from label_studio_sandbox.command import add_options, run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 after an interrupt, 2 where it could not start."""
+    """Run the command and return its exit code: 0 after an interrupt, 2 if the sandbox could not start."""
     parser = argparse.ArgumentParser(
         prog="python -m label_studio_sandbox", description="A stand-in for Label Studio Enterprise."
     )

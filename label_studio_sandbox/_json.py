@@ -1,7 +1,7 @@
-"""JSON as the wire carries it: one alias, and the two ways in which a body is read and written.
+"""Reads and writes JSON bodies.
 
 Reading tries the fast parser first and falls back to the standard library's, because the real server quotes the
-standard library's words in its answer to a broken body.
+standard library's message in its answer to a broken body.
 """
 
 import json
@@ -14,19 +14,19 @@ Object: TypeAlias = dict[str, JSON]
 
 
 def dumps(value: object) -> bytes:
-    """The UTF-8 JSON text of `value`."""
+    """Return `value` as UTF-8 JSON."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        # Half a character, or a number of more than 64 bits.
+        # It has a lone surrogate, or a number of more than 64 bits.
         return json.dumps(value, separators=(",", ":")).encode()
 
 
 def loads(text: bytes | str) -> JSON:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: the text is not JSON; its message is the standard library's.
+        ValueError: The text is not JSON; the message is the standard library's.
     """
     try:
         value: JSON = orjson.loads(text)
@@ -37,7 +37,7 @@ def loads(text: bytes | str) -> JSON:
 
 
 def load_object(text: bytes | str) -> Object:
-    """The object of a JSON text that this package wrote itself."""
+    """Parse a JSON object that this package wrote itself."""
     value = loads(text)
     assert isinstance(value, dict)  # noqa: S101 - only objects are written
     return value

@@ -1,4 +1,4 @@
-"""The one user of a sandbox, its tokens, and what the server says of itself."""
+"""The calls about the one user of a sandbox, its tokens, and the server's version."""
 
 from label_studio_sandbox._json import Object
 from label_studio_sandbox.calls import Answer, Call
@@ -22,7 +22,7 @@ _MEMBERSHIP: Object = {
     "role": "OW",
     "user_type": "standard",
 }
-#: Required fields of a person in a list, beside id, e-mail and initials.
+#: Required fields of a person in a list, besides id, e-mail and initials.
 USER: Object = {
     "phone": "",
     "date_joined": "2026-01-05T09:00:00Z",
@@ -75,7 +75,7 @@ _VERSION: Object = {
 
 
 def version(_call: Call) -> Answer:
-    """The release and the edition; asks for no token."""
+    """The release and the edition. Needs no token."""
     return Answer(_VERSION)
 
 
@@ -85,7 +85,7 @@ def whoami(_call: Call) -> Answer:
 
 
 def create_token(call: Call) -> Answer:
-    """A personal access token, whole, this once."""
+    """Create a personal access token. Only this answer shows all of it."""
     return Answer(call.tokens.shown(call.tokens.create()), 201)
 
 
@@ -95,12 +95,12 @@ def list_tokens(call: Call) -> Answer:
 
 
 def refresh_token(call: Call) -> Answer:
-    """An access token; asks for no other than the personal one in its body."""
+    """Return an access token. Needs no token but the personal one in its body."""
     return Answer({"access": call.tokens.access(_refresh_of(call))})
 
 
 def rotate_token(call: Call) -> Answer:
-    """A new personal access token; the old one is revoked."""
+    """Replace the personal access token; the old one is revoked."""
     return Answer({"refresh": call.tokens.rotate(_refresh_of(call))})
 
 

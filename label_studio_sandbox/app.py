@@ -1,8 +1,8 @@
 """The routes, with the slash rules of the real server.
 
-A route that the vendor declares with a slash at its end answers without one too, and without a redirect; a route
-declared without one answers only so. Everything else is a page of HTML that says nothing (measured on Label Studio
-Community 1.23.2; for Enterprise's own routes as its OpenAPI spells them).
+A route that the vendor declares with a slash at its end also answers without one, and without a redirect; a route
+declared without one answers only so. Every other path is an HTML page without information (measured on Label Studio
+Community 1.23.2; Enterprise's own routes follow its OpenAPI).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _NOT_FOUND = (
     b"<p>Page not found</p>\n" + b"<!-- front end -->\n" * 9_000 + b"</body></html>\n"
 )  # fmt: skip
 
-# The calls that a batch makes most come first: routes are tried in order.
+# The calls that a batch makes most often come first, because routes are tried in order.
 _ROUTES: tuple[tuple[str, Mapping[str, Handler]], ...] = (
     ("/api/project-templates/{id:int}/create-project", {"POST": templates.create_from_template}),
     (

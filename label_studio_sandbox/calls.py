@@ -1,4 +1,4 @@
-"""A request on its way to a handler, what a handler answers, and what may stand between them."""
+"""The types of a request, its answer, and the interceptors between the route and the handler."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,24 +19,24 @@ Proceed = Callable[[], Awaitable[Response]]
 
 
 class Interceptor(Protocol):
-    """Something that stands between the route and the handler."""
+    """A function between the route and the handler."""
 
     async def __call__(self, call: "Call", proceed: Proceed) -> Response:
-        """The answer, got from `proceed()` or another; that of `Lost()` is none. `proceed` may be called again, or later."""
+        """Return the answer of `proceed()`, another one, or `Lost()` for none. `proceed` may be called later or repeatedly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a sandbox behaves.
+    """The settings of a sandbox.
 
     Attributes:
-        token: the legacy token.
-        latency_ms: milliseconds by which every answer is late.
-        access_token_seconds: lifetime of an access token; the real server's is 300.
-        rate_limit: requests a second for each token, above which the answer is 429; None for no limit.
-        log_requests: whether `RequestLog` keeps what was asked.
-        interceptors: called in this order, the first outermost.
-        faults: what goes wrong on the way to these and back.
+        token: The legacy token.
+        latency_ms: Milliseconds by which every answer is delayed.
+        access_token_seconds: Lifetime of an access token; the real server's is 300.
+        rate_limit: Requests a second for each token, above which the answer is 429; None for no limit.
+        log_requests: Whether `RequestLog` keeps the requests.
+        interceptors: Called in this order, the first outermost.
+        faults: Faults outside the interceptors.
     """
 
     token: str = DEFAULT_TOKEN
@@ -53,14 +53,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers: a status, and a JSON body where there is one."""
+    """The answer of a handler: a status and, usually, a JSON body."""
 
     body: JSON = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> Response:
-        """The answer on the wire."""
+        """Convert to an HTTP response."""
         if self.status == 204:
             return Response(status_code=204, headers=self.headers)
         return Response(dumps(self.body), self.status, self.headers, "application/json")
@@ -68,20 +68,20 @@ class Answer:
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way to a handler.
+    """A request for a handler.
 
     Attributes:
-        number: as in the log.
-        params: the numbers in the path, by name.
-        project_id: an id that an interceptor reserved for the project that this call will make.
-        behind: seconds ago, at which a read sees the projects; 0 is now.
-        skew: seconds by which the server's clock is ahead.
-        ordering: of a list, instead of the one that is asked for; `pinned` is the server's own.
-        import_questions: for the state of an import, that are asked before it is done, or 0 where it is done otherwise;
-            None does it at once.
-        import_error: why an import fails.
-        import_id: of the import that was begun.
-        trace: what becomes of the request, for the log.
+        number: Its number in the log.
+        params: The numbers in the path, by name.
+        project_id: An id that an interceptor reserved for the project of this create.
+        behind: Age of the projects that a read shows, in seconds; 0 for the current ones.
+        skew: Seconds by which the server's clock is ahead.
+        ordering: Order of a list, instead of the requested one; `pinned` is the server's own.
+        import_questions: Number of requests for the state of an import after which it is done; 0 if a time ends it, None if
+            it is done at once.
+        import_error: Reason why an import fails.
+        import_id: Id of the import that was started.
+        trace: The fate of the request, for the log.
     """
 
     store: Store
@@ -106,7 +106,7 @@ class Call:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query by name; of a repeated one the last counts."""
+        """The query parameters by name; the last one counts if a name is repeated."""
         return dict(parse_qsl(self.query_string, keep_blank_values=True)) if self.query_string else {}
 
     @property

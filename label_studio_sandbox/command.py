@@ -1,4 +1,4 @@
-"""The command line of the sandbox: its options, and what serves it. Importing it imports no web server."""
+"""The command line of the sandbox. Importing it imports no web server."""
 
 import argparse
 import math
@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Serve the sandbox until Ctrl-C; the exit code: 0 after an interrupt, 2 where it could not start."""
+    """Serve the sandbox until Ctrl-C. Returns the exit code: 0 after an interrupt, 2 if it could not start."""
     from label_studio_sandbox.faults import BadFaults, from_argument
     from label_studio_sandbox.server import serve
 

@@ -1,11 +1,11 @@
-"""The answers that are not successes, in the shapes of the real server (measured on Label Studio Community 1.23.2).
+"""The error answers, with the bodies of the real server (measured on Label Studio Community 1.23.2).
 
-Refusal                 any answer of 400 or more that has a JSON body
+Refusal                 any answer of 400 or more with a JSON body
     Unauthenticated     401: no usable token
     NotFound            404: the route exists, the object does not
     Rejected            400: fields with messages
-    Crash               500: an input on which the real server itself falls over
-Invalid                 one value does not fit its field; a schema gathers these into `Rejected`
+    Crash               500: an input on which the real server itself fails
+Invalid                 one value does not fit its field; a schema collects these in `Rejected`
 """
 
 import uuid
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from label_studio_sandbox._json import JSON, Object
 
-#: The release that the sandbox gives itself, in `/api/version/` and in every error body.
+#: The release that the sandbox claims to be, in `/api/version/` and in every error body.
 RELEASE = "2.30.0"
 
 
@@ -21,11 +21,11 @@ class Refusal(Exception):
     """An answer of 400 or more with the real server's JSON body.
 
     Attributes:
-        status: the HTTP status.
-        detail: the sentence in the body.
-        validation_errors: messages by field, or None where the body has no such key.
-        headers: further headers of the answer.
-        bare: the whole body where the real server departs from its own shape.
+        status: The HTTP status.
+        detail: The sentence in the body.
+        validation_errors: Messages by field, or None if the body has no such key.
+        headers: Further headers of the answer.
+        bare: The whole body, if the real server doesn't use its usual form.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Invalid(Exception):
     """A value does not fit its field.
 
     Attributes:
-        messages: what the body says for this field: a list of sentences, or an object for a nested field.
+        messages: The body's messages about this field: a list of sentences, or an object for a nested field.
     """
 
     def __init__(self, messages: str | dict[str, JSON]) -> None:

@@ -1,7 +1,7 @@
-"""What one value may be, and the words in which the real server refuses it.
+"""The types of fields, and the messages with which the real server rejects a value.
 
-Each kind of field turns the value of a request into the value that is stored, as Django REST framework does, whose
-messages these are (measured on Label Studio Community 1.23.2 where Community has the field).
+Each type of field converts the value of a request to the value that is stored, as Django REST framework does. The messages are
+Django REST framework's too (measured on Label Studio Community 1.23.2 if Community has the field).
 """
 
 import datetime as dt
@@ -28,10 +28,10 @@ class Field(Protocol):
     """One settable field."""
 
     def clean(self, value: JSON) -> JSON:
-        """The value to store.
+        """Return the value to store.
 
         Raises:
-            Invalid: the value does not fit.
+            Invalid: The value does not fit.
         """
 
 
@@ -91,7 +91,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number; `"3"` and `2.0` are read, as the real server does."""
+    """A whole number; `"3"` and `2.0` are accepted, as by the real server."""
 
     minimum: int = -INT32 - 1
     maximum: int = INT32
@@ -117,7 +117,7 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """A decimal, stored and answered as a string with two places (`"0.80"`)."""
+    """A decimal, stored and returned as a string with two places (`"0.80"`)."""
 
     whole: int
     nullable: bool = True
@@ -151,7 +151,7 @@ class Digits:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words."""
+    """One of several words."""
 
     choices: frozenset[str]
     nullable: bool = False
@@ -167,7 +167,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """A list of words out of a few."""
+    """A list of words out of several."""
 
     choices: frozenset[str]
 
@@ -192,7 +192,7 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A date and time, answered in UTC with a `Z`."""
+    """A date and time, returned in UTC with a `Z`."""
 
     nullable: bool = True
 
@@ -216,8 +216,8 @@ class Moment:
 class Colour:
     """A colour as `#RRGGBB`.
 
-    The server's check is for the hash and the length; a null makes it fall over (Community 1.23.2), which the
-    caller that knows the whole request turns into its 500.
+    The server checks the hash and the length. A null makes it fail (Community 1.23.2); the caller, which knows the whole
+    request, turns that into its 500.
     """
 
     def clean(self, value: JSON) -> JSON:
@@ -241,16 +241,16 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Fields by name; a key that is not among them is dropped without a word, as the real server does."""
+    """Fields by name; unknown keys are silently dropped, as by the real server."""
 
     fields: Mapping[str, Field]
     required: frozenset[str] = field(default_factory=frozenset)
 
     def clean(self, data: JSON, *, partial: bool = False) -> Object:
-        """The values to store, of the fields that `data` names.
+        """Return the values to store, for the fields that `data` names.
 
         Raises:
-            Rejected: with the messages of all fields that do not fit.
+            Rejected: Some values don't fit; it has the messages of all of them.
         """
         values, errors = self.sift(expect_object(data), partial=partial)
         if errors:
@@ -258,7 +258,7 @@ class Schema:
         return values
 
     def sift(self, data: Object, *, partial: bool = False) -> tuple[Object, Object]:
-        """The values that fit, and the messages for those that do not."""
+        """Return the values that fit, and the messages about those that don't."""
         values: Object = {}
         errors: Object = {}
         for name, kind in self.fields.items():
@@ -292,16 +292,16 @@ class Nested:
 
 
 def half_character(text: str) -> str:
-    """What the server says of half a character in a text; nothing where there is none."""
+    """Return the server's message about a lone surrogate in a text, or an empty string."""
     found = re.search("[\ud800-\udfff]", text)
     return f"Surrogate characters are not allowed: U+{ord(found[0]):X}." if found else ""
 
 
 def expect_object(data: JSON) -> Object:
-    """The body, where it is an object.
+    """Return the body if it is an object.
 
     Raises:
-        Rejected: it is a list, a string or a number.
+        Rejected: It is a list, a string or a number.
     """
     if isinstance(data, dict):
         return data
@@ -310,12 +310,12 @@ def expect_object(data: JSON) -> Object:
 
 
 def stamp(moment: dt.datetime) -> str:
-    """The moment as the server writes it: UTC, microseconds, `Z`."""
+    """Format a moment as the server does: UTC, microseconds, `Z`."""
     return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 def now(skew: float = 0) -> str:
-    """The present moment as a server writes it whose clock is ahead by `skew` seconds."""
+    """Format the current moment as a server does whose clock is ahead by `skew` seconds."""
     return stamp(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=skew))
 
 

@@ -1,7 +1,7 @@
 """The gallery of labelling interfaces, `GET /api/templates/`.
 
-Its shape is that of Label Studio Community 1.23.2 (a list of templates without ids, and one of groups); its entries are
-the sandbox's own, a few of the real server's 69, with their names.
+The answer has the form of Label Studio Community 1.23.2 (a list of templates without ids, and one of groups). Its entries
+have the names of a few of the real server's 69, and content of the sandbox's own.
 """
 
 from label_studio_sandbox._json import Object

@@ -1,10 +1,10 @@
-"""From a route to an answer: reading the request, the interceptors, who asks, the handler, and the commit.
+"""The way from a route to an answer: reading the request, interceptors, authentication, the handler, and the commit.
 
     route -> log -> faults -> interceptors -> token -> method -> body -> transaction(handler) -> answer
 
-An interceptor stands between the route and the handler. What it does before `proceed()` happens before the commit, what
-it does after happens after it; it may also answer without proceeding, or proceed later in a task of its own. That is the
-place for delays and throttling; the faults of proxies and networks stand there too, outside a sandbox's own interceptors.
+An interceptor is called between the route and the handler. Code before its `proceed()` runs before the commit, and code
+after it runs after the commit. It may also answer without proceeding, or proceed later in a task of its own. Delays and
+throttling are interceptors, and so are the faults of proxies and networks, outside a sandbox's other interceptors.
 """
 
 import time
@@ -24,12 +24,12 @@ from label_studio_sandbox.requestlog import Commit, LoggedRequest, RequestLog
 from label_studio_sandbox.store import Store
 from label_studio_sandbox.tokens import Tokens
 
-#: Of the numbers that SQLite holds; what is asked for beyond it is not there either.
+#: The largest number that SQLite holds; no higher id exists.
 _LARGEST_ID = 2**63 - 1
 
 
 class Gate:
-    """What all routes of one sandbox share."""
+    """The state that all routes of one sandbox share."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
@@ -64,7 +64,7 @@ class Gate:
         call.trace.commits.append(Commit(self._commits, time.time(), answer.status, changed))
 
     async def answer(self, call: Call, respond: Callable[[Call], Response]) -> Response:
-        """The answer of `respond`, through every interceptor."""
+        """Call `respond` through all interceptors, and return the answer."""
 
         async def innermost() -> Response:
             return respond(call)
@@ -79,7 +79,7 @@ class Endpoint:
     """The ASGI application of one route: a handler for each method.
 
     Attributes:
-        public: whether it answers without a token.
+        public: Whether it answers without a token.
     """
 
     def __init__(self, gate: Gate, handlers: Mapping[str, Handler], *, public: bool = False) -> None:
@@ -109,10 +109,10 @@ class Endpoint:
         try:
             response = await self.gate.answer(call, self.respond)
             response.headers["date"] = formatdate(time.time() + call.skew, usegmt=True)
-            # An answer that is none has the status 0.
+            # An answer that is not sent has the status 0.
             status = response.status_code or None
         finally:
-            # Before the answer is sent: who has the answer finds its entry.
+            # Logged before the answer is sent, so that a client that has the answer finds its entry.
             self.gate.log.add(
                 LoggedRequest(
                     number=call.number,
@@ -129,7 +129,7 @@ class Endpoint:
         await response(scope, receive, send)
 
     def respond(self, call: Call) -> Response:
-        """The handler's answer, its writes committed; a refusal rolls them back."""
+        """Call the handler and commit its writes; a refusal rolls them back."""
         try:
             if not self.public:
                 call.tokens.check(call.headers)
@@ -155,7 +155,7 @@ class Endpoint:
 
 
 class Page(Endpoint):
-    """A route whose answer is the same for everybody and not JSON."""
+    """A route with a fixed answer that is not JSON."""
 
     def __init__(self, gate: Gate, status: int, content: bytes) -> None:
         super().__init__(gate, {}, public=True)
@@ -180,7 +180,7 @@ def _step(interceptor: Interceptor, call: Call, proceed: Proceed) -> Proceed:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The body, or None where the client hung up before its end."""
+    """Read the body. Returns None if the client disconnected before its end."""
     body: bytes = b""
     while True:
         message = await receive()

@@ -1,7 +1,7 @@
-"""Imports of tasks, which are carried out after they were answered, as on Enterprise.
+"""Imports of tasks, which are answered first and carried out later, as on Enterprise.
 
-The answer holds the import's id, and whether the tasks fit the labelling configuration is told by its state alone (the vendor's
-OpenAPI). The words about a task that does not fit are those of Label Studio Community 1.23.2, which quote the task.
+The answer has the import's id. Only the import's state says whether the tasks fit the labelling configuration (the vendor's
+OpenAPI). The message about a task that doesn't fit is that of Label Studio Community 1.23.2, which quotes the task.
 """
 
 from label_studio_sandbox._json import JSON, Object
@@ -12,7 +12,7 @@ from label_studio_sandbox.labelconfig import analyse
 from label_studio_sandbox.projects import config_of, reread
 from label_studio_sandbox.store import Project, Store
 
-#: What the tags of each kind can show; the others show text.
+#: Types of data that some tags can show; all others show text.
 _KINDS: tuple[tuple[str, list[type]], ...] = (
     ("Header", [str, int, float]),
     ("Text", [str, int, float, list]),
@@ -28,7 +28,7 @@ _TYPES = {tag: kinds for tags, kinds in _KINDS for tag in tags.split()}
 
 
 def import_tasks(call: Call) -> Answer:
-    """The import's id; the tasks are there at once, unless a fault makes it late or fail."""
+    """Start an import and return its id. The tasks exist at once, unless a fault delays the import or makes it fail."""
     project = reread(call, call.id)
     data = call.data()
     if not call.raw or not isinstance(data, dict | list):
@@ -55,7 +55,7 @@ def import_tasks(call: Call) -> Answer:
 
 
 def import_state(call: Call) -> Answer:
-    """What has become of an import."""
+    """The state of an import."""
     number = call.params["import"]
     body = call.store.get("imports", number)
     if body is None or body["project"] != call.id:
@@ -94,7 +94,7 @@ def finish_imports(store: Store) -> None:
 
 
 def _misfit(project: Project, tasks: list[JSON]) -> str:
-    """What Label Studio says of the first task that does not fit the labelling configuration; nothing where all fit."""
+    """Return Label Studio's message about the first task that doesn't fit the configuration, or an empty string."""
     shown = analyse(config_of(project.settings)).data_types
     for place, task in enumerate(tasks):
         if reason := _wrong(task, shown):
@@ -106,7 +106,7 @@ def _wrong(task: JSON, shown: Object) -> str:
     if not isinstance(task, dict):
         return 'Task root must be dict with "data", "meta", "annotations", "predictions" fields'
     if "data" not in task:
-        # A blank more than in the other form.
+        # It has one blank more than the other form.
         reason = _missing(task, shown)
         return f"{reason} [assume: item as is = task root with values] " if reason else ""
     if not isinstance(task["data"], dict | list):

@@ -1,4 +1,4 @@
-"""What may stand between a route and its handler: a delay, and a limit of requests a second."""
+"""Interceptors: a delay, and a limit of requests a second."""
 
 import asyncio
 import math
@@ -15,22 +15,22 @@ from label_studio_sandbox.errors import Refusal
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Every answer is late by `seconds`."""
+    """Delays every answer by `seconds`."""
 
     seconds: float
 
     async def __call__(self, call: Call, proceed: Proceed) -> Response:
-        """The answer, in its time."""
+        """Return the answer after the delay."""
         await asyncio.sleep(self.seconds)
         return await proceed()
 
 
 class Throttle:
-    """At most `rate` requests in any second for each token, refused in the words of the server's framework.
+    """Allows each token at most `rate` requests in any second, and refuses others with the framework's message.
 
     Args:
-        rate: requests a second.
-        header: whether a refusal has a `Retry-After`; else the wait stands in its sentence alone.
+        rate: Requests a second.
+        header: Whether a refusal has a `Retry-After`; without it, only the message says how long to wait.
     """
 
     def __init__(self, rate: float, *, header: bool = True) -> None:

@@ -1,8 +1,8 @@
-"""The labelling configuration: what the server refuses, and what it derives from one that it takes.
+"""Checks labelling configurations, and derives from them what the server does.
 
-The checks and their words are those of Label Studio Community 1.23.2, and `tests/real/test_agreement.py` holds them to it. The
-server asks a JSON schema first, which knows few tags, and those below `View` alone; then it looks for names in the text. A
-configuration is analysed once and remembered, since every project of a template has the same one.
+The checks and messages are those of Label Studio Community 1.23.2, and `tests/real/test_agreement.py` compares them. The
+server first applies a JSON schema, which knows few tags and only those directly below `View`; then it searches the text for
+names. An analysis is cached, because all projects of a template have the same configuration.
 """
 
 import re
@@ -21,14 +21,14 @@ from label_studio_sandbox.errors import Crash, Invalid, Refusal
 from label_studio_sandbox.fields import half_character
 
 _LABELS = {"Label", "Choice", "Relation"}
-#: Controls in whose presence many tasks can't be labelled at once.
+#: Controls that prevent labelling many tasks at once.
 _REGIONS = {
     "brush", "brushlabels", "ellipse", "ellipselabels", "hypertextlabels", "keypoint", "keypointlabels", "labels", "magicwand",
     "paragraphlabels", "polygon", "polygonlabels", "rectangle", "rectanglelabels", "timeserieslabels", "videorectangle",
 }  # fmt: skip
-#: Those that allow it as long as they judge a task as a whole.
+#: Controls that allow it if they apply to the task as a whole.
 _WHOLE = {"choices", "datetime", "number", "rating", "taxonomy", "textarea"}
-#: Playback speeds that a video may have.
+#: Playback speeds of videos.
 _SLOWEST, _FASTEST = 0.05, 10
 
 
@@ -52,7 +52,7 @@ def _needs(how: str, alternatives: list[list[str]], properties: Object) -> Objec
 _STRING: Object = {"type": "string"}
 _VALUE: Object = {"anyOf": [{"type": "string"}, {"type": "boolean"}, {"type": "number"}]}
 _NAMES: Object = {"@name": _STRING, "@toName": _STRING}
-#: Of the tags below `View`, in which order does not matter; it stands for a configuration that was read as `_as_json` reads it.
+#: The schema of a configuration that `_as_json` has converted. It applies to the tags directly below `View`, in any order.
 _VIEW: Object = {
     "Choices": _kind("several Choices"),
     "Labels": _kind("several Labels"),
@@ -100,11 +100,11 @@ _VALIDATOR = Draft6Validator(_SCHEMA)
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What the server derives from a configuration and answers beside it.
+    """The properties that the server derives from a configuration and returns with it.
 
     Attributes:
         parsed: The control tags by name.
-        weights: What each control tag counts in agreement.
+        weights: Weight of each control tag in agreement.
         data_types: The tags that show a task's data, by the name of the data.
         bulk: Whether it suits the labelling of many tasks at once.
     """
@@ -116,7 +116,7 @@ class Analysis:
 
     @property
     def has_controls(self) -> bool:
-        """Whether anything can be labelled with it."""
+        """Whether it has anything to label with."""
         return bool(self.parsed)
 
 
@@ -135,11 +135,11 @@ class Config:
 
 @lru_cache(maxsize=1024)
 def analyse(text: str) -> Analysis:
-    """What follows from the configuration `text`.
+    """Analyse the configuration `text`.
 
     Raises:
-        Invalid: the server would not take it.
-        Crash: the server answers with its 500.
+        Invalid: The server would reject it.
+        Crash: The server answers with its 500.
     """
     try:
         root = _parse(text)
@@ -147,7 +147,7 @@ def analyse(text: str) -> Analysis:
         raise Invalid(str(exc)) from None
     _check_schema(root)
     _check_names(root)
-    # What follows is read by another library, which refuses this in a way that nobody catches.
+    # The server reads the rest with another library, whose error about this it doesn't catch.
     if re.match(r"<\?xml[^>]*\sencoding\s*=", text):
         raise Crash(
             "Unicode strings with encoding declaration are not supported. "
@@ -164,13 +164,13 @@ def analyse(text: str) -> Analysis:
 
 
 def precheck(value: JSON) -> None:
-    """Nothing, for a configuration that is XML.
+    """Check that a configuration is XML.
 
     A PATCH has its configuration parsed by another library before the fields are looked at, so that a malformed one
     is answered without `validation_errors` (Community 1.23.2).
 
     Raises:
-        Refusal: the text is malformed.
+        Refusal: The text is malformed.
     """
     if not isinstance(value, str) or not value.strip():
         return
@@ -220,7 +220,7 @@ def _check_schema(root: ElementTree.Element) -> None:
 
 def _as_json(tag: ElementTree.Element) -> Object:
     """Convert a tag with its attributes, text and children to JSON; tags of one name become a list."""
-    # The messages quote it as what the server has.
+    # Messages quote this type, as the server's do.
     found: Object = OrderedDict((f"@{name}", _value(text)) for name, text in tag.attrib.items())
     if tag.text and tag.text.strip():
         found["$"] = _value(tag.text)

@@ -24,7 +24,7 @@ _ORDERABLE = {
     "workspace": "p.workspace",
     "task_number": "p.tasks",
 }
-#: What the API knows; anything else is ignored.
+#: The orders that the API knows; others are ignored.
 PARAMETERS = frozenset(
     {
         "archived",

@@ -3,7 +3,7 @@
 from html import escape
 from html.parser import HTMLParser
 
-#: Tags that stay; any other is shown as text.
+#: Tags that are kept; others are shown as text.
 _TAG_NAMES = """
     a abbr address area article aside audio b base bdi bdo blockquote body br button canvas caption cite code col
     colgroup data datalist dd del details dfn dialog div dl dt em embed fieldset figcaption figure footer form h1 h2
@@ -12,13 +12,13 @@ _TAG_NAMES = """
     section select slot small source span strong style sub summary sup svg table tbody td template textarea tfoot th
     thead time title tr track u ul var video wbr
     """
-#: Attributes that stay; any other goes.
+#: Attributes that are kept; others are removed.
 _ATTRIBUTE_NAMES = """
     align alink alt bgcolor border cellpadding cellspacing class color cols colspan coords dir face height href
     hspace ismap lang marginheight marginwidth multiple name nohref noresize noshade nowrap ref rel rev rows rowspan
     scrolling shape span src summary tabindex title type usemap valign value vlink vspace width
     """
-#: Tags that have no end.
+#: Tags without an end tag.
 _VOID_NAMES = "area base br col embed hr img input link meta source track wbr"
 _TAGS, _ATTRIBUTES, _VOID = (frozenset(names.split()) for names in (_TAG_NAMES, _ATTRIBUTE_NAMES, _VOID_NAMES))
 #: What a link may start with, where it names a protocol at all.

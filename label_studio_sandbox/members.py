@@ -30,12 +30,12 @@ PEOPLE: tuple[Object, ...] = (
 
 
 def list_users(_call: Call) -> Answer:
-    """Everybody, as a bare list."""
+    """All people, as a list without pages."""
     return Answer([person | USER | {"initials": _initials(person)} for person in PEOPLE])
 
 
 def add_members(call: Call) -> Answer:
-    """How many were added, and who was skipped."""
+    """Add members. Returns how many were added and who was skipped."""
     project = call.store.project(call.id)
     if project is None:
         raise NotFound("Project")

@@ -1,7 +1,7 @@
-"""What the projects were a little while ago, for lists that lag behind the writes.
+"""Earlier states of the projects, for lists that lag behind the writes.
 
-Triggers keep the row that each write replaced. The past is shown by taking the newest writes back, inside a transaction
-that is then rolled back: so it is read by the very code that reads the present.
+Triggers keep the row that each write replaced. To show the past, the newest writes are undone inside a transaction
+that is rolled back afterwards, so the same code reads past and present.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Past:
         db.executescript(_SCHEMA)
 
     def forget(self) -> None:
-        """Drop what is too old to be shown."""
+        """Delete rows that are too old to be shown."""
         self._db.execute("DELETE FROM replaced WHERE at < ?", (_now() - self._kept,))
 
     def rewind(self, seconds: float) -> None:
@@ -52,7 +52,7 @@ class Past:
 
 
 def _now() -> float:
-    """The running event loop's time, which tests may turn; the machine's where none runs."""
+    """The time of the running event loop, which tests may control, or else of the machine."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:

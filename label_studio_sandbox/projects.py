@@ -63,7 +63,7 @@ def delete_project(call: Call) -> Answer:
 
 
 def validate_config(call: Call) -> Answer:
-    """Nothing, for a `label_config` that a project would take; asks for no token."""
+    """Check a `label_config`. Needs no token."""
     try:
         analyse(str(_VALIDATE.clean(call.data())["label_config"]))
     except Invalid as exc:
@@ -74,7 +74,7 @@ def validate_config(call: Call) -> Answer:
 
 
 def apply(project: Project, values: Object, *, exists: bool = False) -> None:
-    """Set cleaned values on the project, which may exist, and everything that follows from them."""
+    """Set checked values on a new or existing project, and the values that are derived from them."""
     settings = project.settings
     before = config_of(settings) if exists else None
     for name, value in values.items():
@@ -92,7 +92,7 @@ def apply(project: Project, values: Object, *, exists: bool = False) -> None:
 
 
 def render(project: Project) -> Object:
-    """The project as create-project answers it: every field of the vendor's `LseProject`."""
+    """The project as in the answer to a create: every field of the vendor's `LseProject`."""
     body = spec.DEFAULTS | spec.SERVER_DEFAULTS | dict.fromkeys(spec.COUNTERS, 0) | project.settings
     config = analyse(config_of(body))
     body |= {
@@ -120,22 +120,22 @@ def render(project: Project) -> Object:
 
 
 def trim(body: Object, wanted: Sequence[str]) -> Object:
-    """Only the keys that `include` names, as Community does with it (Enterprise's page speaks of counters alone)."""
+    """Keep only the keys that `include` names, as Community does (Enterprise's documentation mentions only counters)."""
     return {name: body[name] for name in wanted if name in body} if wanted else body
 
 
 def included(call: Call) -> list[str]:
-    """The keys that `include` names; none where it is left out."""
+    """The keys that `include` names, or none if it is left out."""
     if "include" not in call.query_string:
         return []
     return [name.strip() for name in call.query.get("include", "").split(",") if name.strip()]
 
 
 def find_workspace(call: Call, value: JSON) -> int:
-    """The id of the workspace that a body names.
+    """Return the id of the workspace that a body names.
 
     Raises:
-        Invalid: there is none.
+        Invalid: There is no such workspace.
     """
     if value is None:
         raise Invalid(NULL)
@@ -147,11 +147,11 @@ def find_workspace(call: Call, value: JSON) -> int:
 
 
 def _clean(call: Call, data: Object, schema: Schema) -> Object:
-    """The values to store.
+    """Return the values to store.
 
     Raises:
-        Rejected: some do not fit.
-        Crash: the real server does not foresee one of them.
+        Rejected: Some don't fit.
+        Crash: The real server fails on one of them.
     """
     if "color" in data and data["color"] is None:
         raise Crash("'NoneType' object has no attribute 'startswith'")
@@ -213,7 +213,7 @@ _CREATOR = Nested(
         frozenset({"username"}),
     )
 )
-#: What needs more than the value itself, or is not stored.
+#: Fields that need more than the value itself, or are not stored.
 _RELATED: Mapping[str, Callable[[Call, Object, JSON], None]] = {
     "workspace": _workspace,
     "organization": _organization,
@@ -241,10 +241,10 @@ def _refuse_weights(weights: JSON) -> str | None:
 
 
 def _weigh(settings: Object, before: str | None) -> None:
-    """Fit the weights to the configuration, where it is not the one of `before`.
+    """Adapt the weights to the configuration, if it differs from that of `before`.
 
-    Weights are kept as they come while the configuration stays; otherwise those of its own control tags are kept, and the
-    others get theirs (Community 1.23.2).
+    If the configuration is unchanged, all weights are kept. Otherwise those of its control tags are kept, and its other tags
+    get the default (Community 1.23.2).
     """
     given = settings.get("control_weights", {})
     config = config_of(settings)
@@ -260,7 +260,7 @@ def _weigh(settings: Object, before: str | None) -> None:
 def _merge_weight(default: JSON, given: JSON) -> JSON:
     if not isinstance(default, dict) or not isinstance(given, dict):
         return default
-    # Labels that the configuration does not have any more go, new ones come in with weight one.
+    # Labels that the configuration has no more are removed, and new ones get the weight one.
     labels, kept = default["labels"], given.get("labels")
     if isinstance(labels, dict) and isinstance(kept, dict):
         labels = {name: kept.get(name, weight) for name, weight in labels.items()}
@@ -278,10 +278,10 @@ def _settings(project: Project, name: str) -> Object:
 
 
 def reread(call: Call, project_id: int) -> Project:
-    """The project of that id as it is stored.
+    """Return the stored project with this id.
 
     Raises:
-        NotFound: there is none.
+        NotFound: There is none.
     """
     project = call.store.project(project_id)
     if project is None:

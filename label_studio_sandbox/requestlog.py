@@ -1,4 +1,4 @@
-"""What was asked of a sandbox, and when it took effect, for those who test what its clients send."""
+"""The log of a sandbox's requests and of the commits that they led to, for tests of its clients."""
 
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -12,10 +12,10 @@ class Commit:
     """A write that took effect.
 
     Attributes:
-        number: rises by one with each commit of the sandbox: the order in which they took effect.
+        number: Counts the commits of the sandbox in the order in which they took effect.
         at: Unix time, in seconds.
-        status: that the handler answered, whatever the client got to see.
-        id: of what was made, changed or deleted; None where the route has none.
+        status: Status of the handler's answer, whatever the client received.
+        id: Id of the object that was made, changed or deleted; None if the route has none.
     """
 
     number: int
@@ -26,7 +26,7 @@ class Commit:
 
 @dataclass(slots=True)
 class Trace:
-    """What becomes of a request, which may go on after its answer."""
+    """The fate of a request, which may change after its answer."""
 
     faults: list[str] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
@@ -37,14 +37,14 @@ class LoggedRequest:
     """One request that reached the sandbox.
 
     Attributes:
-        number: rises by one with each request, in the order of arrival.
-        query: the query string as it was sent, without the `?`.
-        status: of the answer, or None where the client got none.
+        number: Counts the requests in the order of arrival.
+        query: The query string as it was sent, without the `?`.
+        status: Status of the answer, or None if the client received none.
         received_at: Unix time of arrival, in seconds.
-        seconds: from the end of the request to the beginning of its answer.
-        fault: kinds of the faults that it got, the outermost first, joined by `+`; empty for none.
-        commits: its writes that took effect by now: none for a read and for what was refused or lost, several where
-            it was replayed; some may come after the answer.
+        seconds: Seconds from the end of the request to the beginning of its answer.
+        fault: Kinds of its faults, the outermost first, joined by `+`; empty for none.
+        commits: Its writes that have taken effect: none for reads and for requests that were refused or lost, several if it
+            was replayed. Some may follow after the answer.
     """
 
     number: int
@@ -61,14 +61,14 @@ class LoggedRequest:
 
     @property
     def committed_at(self) -> float | None:
-        """Unix time of its last write, in seconds; None where none took effect by now."""
+        """Unix time of its last write, in seconds; None if none has taken effect."""
         return self.commits[-1].at if self.commits else None
 
     def json(self) -> JSON:
         """The body as JSON.
 
         Raises:
-            ValueError: it is not JSON.
+            ValueError: It is not JSON.
         """
         return loads(self.body)
 

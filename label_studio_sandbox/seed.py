@@ -1,4 +1,4 @@
-"""What a fresh sandbox holds: six project templates, six workspaces, no projects."""
+"""The content of a fresh sandbox: six project templates, six workspaces, no projects."""
 
 from label_studio_sandbox._json import Object
 from label_studio_sandbox.store import Store

@@ -1,4 +1,4 @@
-"""A running sandbox: in a thread beside its user, or in the foreground."""
+"""Runs a sandbox, in a thread of its own or in the foreground."""
 
 import asyncio
 import socket
@@ -26,22 +26,22 @@ from label_studio_sandbox.tokens import DEFAULT_TOKEN
 
 
 class Sandbox:
-    """A stand-in for Label Studio Enterprise that serves on loopback while it is entered.
+    """A stand-in for Label Studio Enterprise, as a context manager that serves on loopback.
 
     Args:
-        data: the SQLite file that keeps everything; without one the sandbox forgets at its end.
-        token: the legacy token; `DEFAULT_TOKEN` where none is given.
-        latency_ms: milliseconds by which every answer is late.
-        port: to listen on; 0 takes a free one.
-        access_token_seconds: how long an access token lives.
-        rate_limit: requests a second for each token, above which the answer is 429.
-        log_requests: whether `requests` keeps what was asked.
-        interceptors: what stands between the routes and the handlers.
-        faults: what goes wrong on the way there and back.
+        data: The SQLite file that keeps all objects; without one they are kept in memory.
+        token: The legacy token; by default `DEFAULT_TOKEN`.
+        latency_ms: Milliseconds by which every answer is delayed.
+        port: The port to listen on; 0 takes a free one.
+        access_token_seconds: Lifetime of an access token.
+        rate_limit: Requests a second for each token, above which the answer is 429.
+        log_requests: Whether `requests` keeps the requests.
+        interceptors: Functions between the routes and the handlers.
+        faults: Faults outside the interceptors.
 
     Raises:
-        OSError: on entering, the port is taken.
-        sqlite3.Error: on entering, the file is not a database.
+        OSError: On entering, if the port is taken.
+        sqlite3.Error: On entering, if the file is not a database.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Sandbox:
 
     @property
     def requests(self) -> tuple[LoggedRequest, ...]:
-        """What was asked so far, in the order of arrival; the newest hundred thousand."""
+        """The newest hundred thousand requests, in the order of arrival."""
         return self._gate.log.entries()
 
     def clear_requests(self) -> None:
@@ -123,7 +123,7 @@ class Sandbox:
         self._gate.log.clear()
 
     def settle(self, seconds: float = 60) -> bool:
-        """Whether every late write and every replay took effect within that time; none is left then that may surprise."""
+        """Wait until every late write and replay has taken effect. Returns False if the time was too short."""
         return self._gate.injector.settle(seconds)
 
     def recover(self) -> None:
@@ -136,7 +136,7 @@ class Sandbox:
         self._server.call(recover)
 
     def finish_imports(self) -> None:
-        """Finish every import, however late it was to be."""
+        """Finish all imports at once."""
         self._server.call(lambda: finish_imports(self._store))
 
 
@@ -148,9 +148,10 @@ def serve(
     host: str = "127.0.0.1",
     faults: Faults | None = None,
 ) -> int:
-    """The exit code of a sandbox that served in the foreground until it was interrupted.
+    """Serve a sandbox in the foreground until it is interrupted, and return the exit code.
 
-    Prints the address as its first line. 2 is a port that is taken or a file that is no database, said in one line.
+    Prints the address as its first line. If the port is taken or the file is not a database, it prints one line and
+    returns 2.
     """
     try:
         listener = listen(host, port)
@@ -169,7 +170,7 @@ def serve(
 
 
 def open_store(data: Path | None) -> Store:
-    """The store of that file; a fresh one is seeded.
+    """Open the store in a file, and seed a fresh one.
 
     Raises:
         sqlite3.Error: the file is not a database, or cannot be made.
@@ -180,10 +181,10 @@ def open_store(data: Path | None) -> Store:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, which takes connections from now on.
+    """Return a listening socket, which accepts connections from now on.
 
     Raises:
-        OSError: the port is taken, or the address is not this machine's.
+        OSError: The port is taken, or the address is not this machine's.
     """
     try:
         listener = _bound(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
@@ -194,7 +195,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _bound(family: int, address: tuple[str | int, ...]) -> socket.socket:
-    # The protocol is named, or asyncio would leave Nagle's algorithm on: every answer on a kept connection 40 ms late.
+    # Without the protocol, asyncio would leave Nagle's algorithm on and delay every answer on a kept connection by 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -206,7 +207,7 @@ def _bound(family: int, address: tuple[str | int, ...]) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says when it answers."""
+    """A uvicorn server that announces when it answers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -215,12 +216,12 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Nothing, after it was told to stop."""
+        """Run until it is stopped."""
         try:
             with asyncio.Runner() as runner:
                 runner.run(self.serve(sockets))
         finally:
-            # Whoever waits for a server that could not start is not left waiting.
+            # Callers that wait for a server that could not start must not wait for ever.
             self.ready.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -245,13 +246,13 @@ class _Server(uvicorn.Server):
         asyncio.run_coroutine_threadsafe(acting(), self._loop).result()
 
     def refuse(self, seconds: float) -> None:
-        """Refuse connections for so long, and close those that there are."""
+        """Refuse connections for some seconds, and close existing ones."""
         if self._held_port is not None:
             return
         [server] = self.servers
         family, address = server.sockets[0].family, server.sockets[0].getsockname()
         server.close()
-        # Bound without listening, it keeps the port, and whoever connects is refused.
+        # A socket that is bound without listening keeps the port and refuses connections.
         self._held_port = _bound(family, address)
         for connection in list(self.server_state.connections):
             connection.transport.close()
@@ -273,7 +274,7 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # a variable that holds a class
-    """HTTP that leaves the connection where an answer that drops it finds it."""
+    """An HTTP protocol that lets answers close their connection."""
 
     app_state: dict[str, object]
 

@@ -1,10 +1,10 @@
-"""The `ordering` of the bare lists, which are small enough to be sorted in memory."""
+"""The `ordering` of lists without pages, which are small enough to be sorted in memory."""
 
 from label_studio_sandbox._json import JSON, Object
 
 
 def sort(items: list[Object], ordering: str) -> list[JSON]:
-    """The items by the fields of `ordering` (comma-separated, `-` for falling); unknown ones are ignored."""
+    """Sort items by the fields of `ordering` (comma-separated, `-` for descending); unknown ones are ignored."""
     for term in reversed([term.strip() for term in ordering.split(",") if term.strip()]):
         name = term.lstrip("-")
         if all(isinstance(item.get(name), str | int) and not isinstance(item[name], bool) for item in items):

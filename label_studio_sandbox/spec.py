@@ -1,4 +1,4 @@
-"""The fields of a project: which can be set, with which limits, and what a project has when nobody sets them.
+"""The fields of a project: which can be set, their limits, and their defaults.
 
 Names, limits and defaults are those of the vendor's OpenAPI for Enterprise; where Community has the field as well,
 its measured behaviour (1.23.2) decides.
@@ -71,7 +71,7 @@ REVIEW_DEFAULTS: Object = {
 
 _COLUMNS = Nested(Schema({"order": Texts(), "visible": Free()}))
 
-#: Settable by `POST /api/projects/`, beside `workspace`, `organization` and `created_by`, which need the store.
+#: Settable by `POST /api/projects/`, besides `workspace`, `organization` and `created_by`, which need the store.
 ON_CREATE: dict[str, Field] = {
     "title": Text(3, 50, nullable=True),
     "description": Text(nullable=True),
@@ -113,7 +113,7 @@ ON_CREATE: dict[str, Field] = {
     "source_interface_version": Integer(nullable=True),
 }
 
-#: Settable by `PATCH /api/projects/{id}/` alone.
+#: Settable only by `PATCH /api/projects/{id}/`.
 _ONLY_ON_UPDATE: dict[str, Field] = {
     "agreement_methodology": Choice(frozenset({"consensus", "pairwise"})),
     "agreement_threshold": Digits(1),
@@ -138,10 +138,10 @@ _ONLY_ON_UPDATE: dict[str, Field] = {
     "review_settings": Nested(REVIEW),
 }
 
-#: `collection_mode` is set at creation and never again.
+#: `collection_mode` can only be set at creation.
 ON_UPDATE: dict[str, Field] = {k: v for k, v in ON_CREATE.items() if k != "collection_mode"} | _ONLY_ON_UPDATE
 
-#: The counters: numbers in every answer of Enterprise's, where Community's to a create has nulls.
+#: The counters: numbers in all answers of Enterprise; in Community's answer to a create they are null.
 COUNTERS = (
     "task_number",
     "finished_task_number",
@@ -153,7 +153,7 @@ COUNTERS = (
     "skipped_annotations_number",
 )
 
-#: What a project has before anybody sets anything: the settable fields, then the server's own.
+#: Defaults of a project: the settable fields, then the server's own.
 DEFAULTS: Object = {
     "title": "",
     "description": "",
@@ -225,7 +225,7 @@ SERVER_DEFAULTS: Object = {
     "queue_left": 0,
     "reviewer_queue_total": 0,
 }
-#: What `GET` and `PATCH` of a project answer beyond the answer to create-project.
+#: Fields in the answers to `GET` and `PATCH` of a project that the answer to a create lacks.
 RESPONSE_EXTRAS: Object = {
     "allow_stream": True,
     "ready": True,
@@ -233,11 +233,11 @@ RESPONSE_EXTRAS: Object = {
     "review_total_tasks": 0,
     "reviewed_number": 0,
 }
-#: What an item of the list has beyond that.
+#: Further fields of an item of the list.
 LIST_EXTRAS: Object = {"blueprints": [], "internal_description_short": ""}
-#: What an item of the list lacks.
+#: Fields that an item of the list lacks.
 NOT_IN_LIST = ("permissions", "task_data_login", "task_data_password")
-#: What the answer to `POST /api/projects/` lacks.
+#: Fields that the answer to `POST /api/projects/` lacks.
 NOT_ON_CREATE = (
     *_ONLY_ON_UPDATE,
     "data_types",
@@ -253,9 +253,9 @@ NOT_ON_CREATE = (
     "workspace_title",
 )
 
-#: The settings that a project template keeps beside `project_settings`.
+#: The settings that a project template keeps besides `project_settings`.
 TEMPLATE_LEVEL = ("custom_script", "require_comment_on_skip", "show_unused_data_columns_to_annotators")
-#: What belongs to one project and is not handed on by a template.
+#: Fields that belong to one project and are not copied by a template.
 OWN_TO_A_PROJECT = ("title", "pinned_at", "is_published", "is_draft", "assignment_settings", "review_settings")
 
 CREATE_PROJECT = Schema(

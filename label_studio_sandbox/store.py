@@ -1,7 +1,7 @@
-"""The sandbox's memory: projects, templates, workspaces, imports and tokens in one SQLite file.
+"""The sandbox's database: projects, templates, workspaces, imports and tokens in one SQLite file.
 
-One connection serves everything, from one thread at a time, so that a statement needs no lock. The write-ahead log
-without syncing keeps every committed write when the process is killed, though not when the machine loses power.
+There is one connection, which one thread uses at a time, so statements need no lock. The write-ahead log
+without syncing keeps every committed write if the process is killed, but not if the machine loses power.
 """
 
 import sqlite3
@@ -42,7 +42,7 @@ _FROM = "FROM projects p LEFT JOIN workspaces w ON w.id = p.workspace"
 
 @dataclass(slots=True)
 class Project:
-    """A stored project; `settings` holds what differs from the defaults."""
+    """A stored project; `settings` holds the values that differ from the defaults."""
 
     title: str | None = ""
     description: str | None = ""
@@ -57,7 +57,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which projects, in which order: SQL conditions with their values, and an `ORDER BY`."""
+    """A query of projects: SQL conditions with their values, and an `ORDER BY`."""
 
     conditions: Sequence[str] = ()
     values: Sequence[str | int] = ()
@@ -69,14 +69,14 @@ class Query:
 
 
 class Store:
-    """The SQLite file behind a sandbox, or memory where `path` is None.
+    """The SQLite file of a sandbox, or a database in memory if `path` is None.
 
     Raises:
         sqlite3.Error: the file cannot be opened, or is not a database.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        # The server's thread is another one than that which opened the file; they never use it at once.
+        # Another thread than the server's opened the file; they never use it at the same time.
         self._db = sqlite3.connect(
             path or ":memory:", isolation_level=None, check_same_thread=False, cached_statements=512
         )
@@ -106,7 +106,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A span whose writes are committed together at its end, or not at all where it raises."""
+        """Commit the writes of a block together at its end, or roll them back if it raises."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -116,12 +116,12 @@ class Store:
         self._db.execute("COMMIT")
 
     def keep_past(self, seconds: float) -> None:
-        """Keep the past of projects for so long, for `rewound` to show."""
+        """Keep earlier states of projects for some seconds, for `rewound`."""
         self._past = self._past or Past(self._db, seconds)
 
     @contextmanager
     def rewound(self, seconds: float) -> Iterator[None]:
-        """A span in which the projects are read as they were that many seconds ago, as far as the past is kept."""
+        """Show the projects in a block as they were some seconds ago, as far as their past is kept."""
         if self._past is None:
             yield
             return
@@ -136,7 +136,7 @@ class Store:
     # projects
 
     def reserve_project_id(self) -> int:
-        """The next project id. Ids rise in the order in which they are given out, not in that of the commits."""
+        """The next project id. Ids rise in the order in which they are assigned, not in that of the commits."""
         self._last_project_id += 1
         return self._last_project_id
 
@@ -162,25 +162,25 @@ class Store:
         return _project(row) if row else None
 
     def delete_project(self, project_id: int) -> bool:
-        """Whether there was a project of that id; it is gone now."""
+        """Delete a project. Returns whether it existed."""
         return self._db.execute("DELETE FROM projects WHERE id = ?", (project_id,)).rowcount > 0
 
     def count_projects(self, query: Query) -> int:
-        """How many projects fit the query."""
-        # No join where nothing asks for the workspace's own columns: a page is counted on every look.
+        """Count the projects that match a query."""
+        # No join unless the workspace's columns are needed, because every look counts a page.
         source = _FROM if "w." in query.where() else "FROM projects p"
         sql = f"SELECT count(*) {source} {query.where()}"
         return int(self._db.execute(sql, query.values).fetchone()[0])
 
     def projects(self, query: Query, *, limit: int = -1, offset: int = 0) -> list[Project]:
-        """The projects that fit the query, in its order."""
+        """The projects that match a query, in its order."""
         sql = f"SELECT {_COLUMNS} {_FROM} {query.where()} ORDER BY {query.order} LIMIT ? OFFSET ?"
         return [_project(row) for row in self._db.execute(sql, (*query.values, limit, offset))]
 
     # templates, workspaces and imports
 
     def add(self, table: str, body: Object) -> int:
-        """The id of the new row of `templates`, `workspaces` or `imports`."""
+        """Add a row to `templates`, `workspaces` or `imports`, and return its id."""
         if table == "workspaces":
             values: tuple[object, ...] = (str(body["title"]), dumps(body).decode())
             sql = "INSERT INTO workspaces (title, body) VALUES (?, ?)"
@@ -205,7 +205,7 @@ class Store:
         return [{"id": row_id} | load_object(body) for row_id, body in rows]
 
     def delete(self, table: str, row_id: int) -> bool:
-        """Whether there was such a row; it is gone now, and a workspace's projects are in none."""
+        """Delete a row. Returns whether it existed. A workspace's projects are left without one."""
         if table == "workspaces":
             self._db.execute("UPDATE projects SET workspace = NULL WHERE workspace = ?", (row_id,))
         return self._db.execute(f"DELETE FROM {table} WHERE id = ?", (row_id,)).rowcount > 0  # noqa: S608
@@ -213,12 +213,12 @@ class Store:
     # tasks
 
     def add_tasks(self, import_id: int, tasks: Iterable[JSON]) -> None:
-        """Keep the tasks that an import holds; they are the project's once it is completed."""
+        """Keep the tasks of an import; they belong to the project once it is completed."""
         rows = ((import_id, dumps(task).decode()) for task in tasks)
         self._db.executemany("INSERT INTO tasks (import, body) VALUES (?, ?)", rows)
 
     def count_tasks(self, project_id: int) -> int:
-        """How many tasks were imported into a project."""
+        """Number of tasks that were imported into a project."""
         return int(self._db.execute(f"SELECT count(*) {_IMPORTED}", (project_id,)).fetchone()[0])
 
     def tasks(self, project_id: int, *, limit: int, offset: int) -> list[tuple[int, JSON]]:
@@ -227,7 +227,7 @@ class Store:
         return [(number, loads(body)) for number, body in self._db.execute(sql, (project_id, limit, offset))]
 
     def project_counts(self) -> dict[int, int]:
-        """How many projects each workspace holds, by its id."""
+        """Number of projects in each workspace, by its id."""
         sql = "SELECT workspace, count(*) FROM projects WHERE workspace IS NOT NULL GROUP BY workspace"
         return dict(self._db.execute(sql).fetchall())
 
@@ -242,7 +242,7 @@ class Store:
         return [row[0] for row in self._db.execute("SELECT token FROM tokens WHERE revoked = 0")]
 
     def token_state(self, jti: str) -> bool | None:
-        """True for a token that may be used, False for a revoked one, None for one never given out."""
+        """True for a valid token, False for a revoked one, None for an unknown one."""
         row = self._db.execute("SELECT revoked FROM tokens WHERE jti = ?", (jti,)).fetchone()
         return None if row is None else not row[0]
 
@@ -261,7 +261,7 @@ class Store:
 
 
 def fold(text: str | None) -> str:
-    """The text as searches compare it: without case, as Postgres does it for every alphabet."""
+    """The text as searches compare it: without case, for every alphabet as in Postgres."""
     return (text or "").upper()
 
 

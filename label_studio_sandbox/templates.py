@@ -1,7 +1,7 @@
 """Project templates, and the projects made from them.
 
-The calls and their fields are the vendor's OpenAPI. What it leaves open is decided here and said where it is decided:
-which settings a template keeps of its project, what description a project gets, and that it starts unpublished.
+The calls and their fields are those of the vendor's OpenAPI. The code says where the sandbox decides what the OpenAPI leaves
+open: which settings a template keeps of its project, which description a project gets, and that it starts unpublished.
 """
 
 from label_studio_sandbox import spec
@@ -29,7 +29,7 @@ _BLANK: Object = {
 
 
 def list_templates(call: Call) -> Answer:
-    """Every template, as a bare list."""
+    """All templates, as a list without pages."""
     return Answer(sort(call.store.all("templates"), call.query.get("ordering", "")))
 
 
@@ -99,7 +99,7 @@ def new_template(values: Object) -> Object:
 
 
 def _handed_on(template: Object) -> Object:
-    """The settings that a project gets; what no project would take is left out, as unknown fields are anywhere."""
+    """The settings that a project gets; fields that projects don't have are left out, as everywhere."""
     settings = template["project_settings"]
     values, _ = _SETTINGS.sift(settings if isinstance(settings, dict) else {})
     for name in spec.TEMPLATE_LEVEL:
@@ -115,7 +115,7 @@ def _handed_on(template: Object) -> Object:
 def _taken_from(project: Project) -> Object:
     body = render(project)
     settings: Object = {name: body[name] for name in spec.ON_UPDATE if name not in spec.OWN_TO_A_PROJECT}
-    # A password is one project's own; the description is what the project says of itself, and is handed on.
+    # A password belongs to one project; the description is copied.
     settings.pop("task_data_password", None)
     taken: Object = {"project_settings": settings}
     for name in ("assignment_settings", "review_settings"):
@@ -133,7 +133,7 @@ def _without_ids(nested: JSON) -> JSON:
 
 
 def _save(call: Call, template: Object, values: Object) -> Answer:
-    # Where a template comes from is written once and never shown.
+    # The source project of a template is stored once and never shown.
     values.pop("project_id", None)
     body = template | values | {"updated_at": now()}
     del body["id"]

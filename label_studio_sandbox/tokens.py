@@ -1,6 +1,6 @@
-"""Who asks: the legacy token, and the personal access token with the short-lived access tokens that it gets.
+"""Authentication by the legacy token, or by the personal access token and its short-lived access tokens.
 
-Forms, lifetimes and every refusal's words are measured on Label Studio Community 1.23.2.
+Forms, lifetimes and messages were measured on Label Studio Community 1.23.2.
 """
 
 import base64
@@ -19,7 +19,7 @@ from label_studio_sandbox.errors import Refusal, Rejected, Unauthenticated
 from label_studio_sandbox.fields import stamp
 from label_studio_sandbox.store import Store
 
-#: The legacy token of a sandbox that is not given another: public, and of use nowhere else.
+#: The default legacy token of a sandbox: public, and useless elsewhere.
 DEFAULT_TOKEN = "57e9c115a9db0c057e9c115a9db0c057e9c115a9"  # noqa: S105
 #: A personal access token of the real server lives for two hundred years.
 _PERSONAL_SECONDS = 200 * 365 * 86_400
@@ -30,8 +30,8 @@ class Tokens:
     """The tokens of one sandbox.
 
     Attributes:
-        legacy: the key that `Authorization: Token` carries.
-        access_seconds: how long an access token lives.
+        legacy: The key in `Authorization: Token`.
+        access_seconds: Lifetime of an access token in seconds.
     """
 
     store: Store

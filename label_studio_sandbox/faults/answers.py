@@ -1,8 +1,8 @@
-"""Answers that no server gives on purpose.
+"""Answers of a server that fails.
 
-The ones that break the connection are responses too: an interceptor returns them, and they do their damage as they are
-sent. They need the `Connection` under the request, which the server leaves in the scope's state under `CONNECTION`, and the
-one that is refused needs the `Edge`, under `EDGE`.
+Those that break the connection are responses too: an interceptor returns them, and they break it when they are
+sent. They find the request's `Connection` in the scope's state under `CONNECTION`; `Refused` also needs the `Edge` under
+`EDGE`.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from label_studio_sandbox.faults.model import Fault
 CONNECTION = "connection"
 #: Where the server leaves its `Edge` in the state of a scope.
 EDGE = "edge"
-#: What nginx calls the states that it answers with a page of its own.
+#: Names of the statuses that nginx answers with a page of its own.
 _NAMES = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable", 504: "504 Gateway Time-out"}
 _PAGE = (
     "<html>\r\n<head><title>{name}</title></head>\r\n<body>\r\n<center><h1>{name}</h1></center>\r\n"
@@ -33,16 +33,16 @@ _SIGN_IN = (
     '<!DOCTYPE html>\n<html lang="en"><head><title>Sign in</title></head><body><h1>Your session has ended</h1>\n'
     '<form method="post" action="/sso/login"><button>Sign in again</button></form></body></html>\n'
 )
-#: Pieces of a slow answer.
+#: Number of pieces of a slow answer.
 _PIECES = 8
 
 
 @dataclass(slots=True)
 class Connection:
-    """What a request came by.
+    """The connection of a request.
 
     Attributes:
-        held: an answer waits for the client or the clock alone; a server that stops closes the connection.
+        held: Whether its answer only waits for the client or the clock, so that a server that stops may close the connection.
     """
 
     transport: asyncio.Transport
@@ -50,10 +50,10 @@ class Connection:
 
 
 class Edge(Protocol):
-    """Where connections come in."""
+    """The socket that accepts connections."""
 
     def refuse(self, seconds: float) -> None:
-        """Nothing listens for that long, and all connections end."""
+        """Stop listening for some seconds, and close all connections."""
 
 
 class Lost(Response):
@@ -154,11 +154,11 @@ class Trickle(Response):
 
 
 def answer_of(fault: Fault, skew: float = 0) -> Response:
-    """What the client of a request gets to see that has this fault.
+    """Return the answer for a request with this fault.
 
     Args:
-        fault: that it has.
-        skew: seconds by which the server's clock is ahead.
+        fault: The fault.
+        skew: Seconds by which the server's clock is ahead.
     """
     match fault.answer:
         case "refused":

@@ -29,11 +29,11 @@ HEADER = b"x-sandbox-fault"
 
 
 class Injector:
-    """Carries out the faults of one sandbox, and those that requests ask for themselves.
+    """Carries out the faults of one sandbox, and those that requests ask for in their headers.
 
     Args:
-        faults: of the sandbox.
-        keeps_past: whether its store can tell what it held some seconds ago.
+        faults: The faults of the sandbox.
+        keeps_past: Whether its store keeps earlier states.
     """
 
     def __init__(self, faults: Faults, *, keeps_past: bool) -> None:
@@ -55,7 +55,7 @@ class Injector:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, call: Call, proceed: Proceed) -> Response:
-        """The answer, spoilt where this request's turn has come."""
+        """Answer a request, with the faults that it gets."""
         route = route_of(call.method, call.path)
         self._seen[route] += 1
         now = asyncio.get_running_loop().time()
@@ -79,7 +79,7 @@ class Injector:
         return await proceed()
 
     def settle(self, seconds: float) -> bool:
-        """Whether, within that time, no write is left that a client does not wait for any more; from any thread."""
+        """Wait until no late write is left. Returns False if the time was too short. May be called from any thread."""
         return self._writes.none_left(seconds)
 
     def recover(self) -> None:

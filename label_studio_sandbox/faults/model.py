@@ -1,6 +1,6 @@
 """Kinds of faults, the requests that they apply to, and the decision which of these get one.
 
-A kind is an answer and a moment: what the client gets to see, and when the write is carried out all the same.
+A kind combines an answer, which the client gets, with a moment at which the write is carried out or not.
 
     ANSWER  lost    the connection is closed without an answer
             held    no answer, and the connection stays open until the client gives up
@@ -13,7 +13,7 @@ A kind is an answer and a moment: what the client gets to see, and when the writ
             late    it is carried out some seconds after the client got its answer, or none
             down    neither this request nor those that follow reach the application, for a while
 
-and some stand for themselves: those of `OTHERS`. `lost`, `502`, `503` and `504` have every moment, `refused` only `down`.
+The kinds of `OTHERS` are not combined. `lost`, `502`, `503` and `504` have every moment, `refused` only `down`.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 _ANSWERS = ("lost", "held", "500", "502", "503", "504", "429", "html")
 _MOMENTS = ("before", "after", "late", "down")
-#: What an edge answers for an application that is down.
+#: Answers of a proxy whose application is down.
 _OF_AN_EDGE = ("refused", "lost", "502", "503", "504")
 _OF_A_MOMENT: Mapping[str, Mapping[str, float]] = {
     "before": {},
@@ -35,7 +35,7 @@ _OF_AN_ANSWER: Mapping[str, Mapping[str, float]] = {
     "429": {"retry_after": 1, "date": 0, "header": 1},
     "503": {"retry_after": -1, "date": 0},
 }
-#: Kinds that are no answer and moment, with the parameters that they take and their defaults.
+#: Kinds that don't combine answer and moment, with their parameters and defaults.
 OTHERS: Mapping[str, Mapping[str, float | str]] = {
     "401": {"count": 0},
     "truncated": {},
@@ -52,7 +52,7 @@ OTHERS: Mapping[str, Mapping[str, float | str]] = {
     "import-failed": {"error": "the import was stopped"},
     "rate-limit": {"rate": 15.0, "header": 1},
 }
-#: Every kind, with the parameters that it takes and their defaults.
+#: All kinds, with their parameters and defaults.
 KINDS: Mapping[str, Mapping[str, float | str]] = {
     **{
         f"{answer}-{moment}": {**_OF_A_MOMENT[moment], **_OF_AN_ANSWER.get(answer, {})}
@@ -61,7 +61,7 @@ KINDS: Mapping[str, Mapping[str, float | str]] = {
     },
     **OTHERS,
 }
-#: Names for groups of routes; a route may be given as itself too.
+#: Names of groups of routes; a single route may be given too.
 ROUTES: Mapping[str, tuple[str, ...]] = {
     "create": ("POST /api/project-templates/{id}/create-project", "POST /api/projects"),
     "update": ("PATCH /api/projects/{id}", "PUT /api/projects/{id}"),
@@ -105,7 +105,7 @@ _MOST = {
     "rate": 10_000.0,
 }
 _TEXTS = ("keys", "order", "error")
-#: Kinds that are about more than one request, so that no request can ask for them.
+#: Kinds that concern more than one request, so that a request's header can't ask for them.
 OF_MANY = frozenset({"cached", "rate-limit", *(f"{answer}-down" for answer in _OF_AN_EDGE)})
 
 
@@ -118,34 +118,35 @@ class Fault:
     """One kind of fault, and the requests that get it.
 
     Attributes:
-        kind: one of `KINDS`; for `ANSWER-before`, `ANSWER` alone will do.
-        probability: of a request's getting it, decided by the seed and the request's number on its route.
-        requests: the numbers, counted on each route from 1, of the requests that get it, instead of a probability.
-        on: which requests are meant: names of `GROUPS`, or `"METHOD /path"` with `{id}` for ids and no slash at the
-            end; by default the writes, all for `-down`, `clock` and `rate-limit`, and for the others those that they are about.
-        limit: how many requests get it at most.
-        seconds: until a late write or import, of a slow answer, between two copies or two bytes, by which the list lags
-            or the clock is ahead (behind where negative), for which a list is kept or the application is down.
-        copies: of a replayed create, besides the one that is answered.
-        count: requests that a token's expiry refuses (0 refuses until another token comes) or that find the application
-            down, and questions for the state of an import before it is done; 0 leaves it to `seconds`.
-        after: requests that are answered before the application goes down.
-        at: seconds from the first request until then, instead.
-        retry_after: seconds in the header `Retry-After`; -1 leaves it out.
-        date: whether `Retry-After` is an HTTP date.
-        header: whether there is a `Retry-After` at all; else the wait stands in the body's sentence alone.
-        stripped: whether a cache goes by the parameters that the API knows, so that no other one keeps it from answering.
-        order: by which a list is ordered whatever is asked for: a field, `-` before it for descending; `pinned` is the
+        kind: One of `KINDS`; `ANSWER` is short for `ANSWER-before`.
+        probability: Probability that a request gets it, decided by the seed and the request's number on its route.
+        requests: Numbers of the requests that get it, counted on each route from 1, instead of a probability.
+        on: Requests that may get it: names of `GROUPS`, or `"METHOD /path"` with `{id}` for ids and no slash at the end. The
+            default is the writes; for `-down`, `clock` and `rate-limit` it is all, and for kinds about lists, changes or
+            imports it is those.
+        limit: Most requests that get it.
+        seconds: Delay of a late write or import, duration of a slow answer, an outage or a cache, time between two copies or
+            two bytes, age of a list, or how far the clock is ahead (behind if negative).
+        copies: Copies of a replayed create, besides the one that is answered.
+        count: Number of requests that an expired token refuses (0 refuses until another token comes), that an outage lasts, or
+            that ask for the state of an import before it is done; 0 leaves the last two to `seconds`.
+        after: Number of requests that are answered before the application goes down.
+        at: Seconds from the first request until the application goes down, instead of `after`.
+        retry_after: Seconds in the header `Retry-After`; -1 leaves it out.
+        date: Whether `Retry-After` is an HTTP date.
+        header: Whether there is a `Retry-After`; without it, only the body's message says how long to wait.
+        stripped: Whether a cache ignores parameters that the API doesn't know.
+        order: Order of a list, whatever the request asks for: a field, with `-` in front for descending, or `pinned` for the
             server's own.
-        keys: that are left out of the answer, or of a list's items.
-        rate: requests a second of one token, above which all that are meant together are refused with 429.
-        share: of a list's items that lack them, chosen by the seed and the project's id.
-        error: that Label Studio gives for an import that failed.
-        reserve: whether a late create gets its id as it arrives, as in a slow transaction, instead of as it is carried
-            out: then ids do not rise in the order of the commits.
+        keys: Keys that are left out of the answer, or of a list's items.
+        rate: Requests a second of one token, above which its requests are refused with 429.
+        share: Share of a list's items that lack the keys, chosen by the seed and the project's id.
+        error: Label Studio's reason for a failed import.
+        reserve: Whether a late create gets its id on arrival, as in a slow transaction, and not when it is carried out. Then
+            ids don't rise in the order of the commits.
 
     Raises:
-        BadFaults: no such kind, or a value that it can't have.
+        BadFaults: The kind is unknown, or a value is invalid.
     """
 
     kind: str
@@ -254,18 +255,18 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Faults that are each decided on by themselves, the first outermost, so that two may meet on one request.
+    """Faults that are decided independently, the first outermost. A request may get several.
 
     Attributes:
-        faults: in this order; `500-after` before `replay` answers 500 to a create that was carried out several times.
-        seed: two sandboxes with one seed treat the n-th request of a route alike.
+        faults: The faults. `500-after` before `replay` answers 500 to a create that was carried out several times.
+        seed: Two sandboxes with one seed treat the n-th request of a route alike.
     """
 
     faults: tuple[Fault, ...] = ()
     seed: int = 0
 
     def hits(self, route: str, number: int) -> list[int]:
-        """The positions of the faults that the `number`-th request of this route gets."""
+        """Return the positions of the faults that the `number`-th request of this route gets."""
         return [
             position
             for position, fault in enumerate(self.faults)
@@ -279,9 +280,9 @@ class Faults:
         return self.draws(position, f"{route} {number}", fault.probability)
 
     def draws(self, position: int, what: str, probability: float) -> bool:
-        """Whether a fault befalls something, by the seed alone."""
+        """Decide by the seed whether a fault occurs."""
         fault = self.faults[position]
-        # Counted among its own kind, so that adding a fault leaves what the others do.
+        # Counted among its own kind, so that adding a fault doesn't change the others.
         twin = sum(other.kind == fault.kind for other in self.faults[:position])
         drawn = hashlib.blake2b(f"{self.seed} {fault.kind} {twin} {what}".encode(), digest_size=8).digest()
         return int.from_bytes(drawn) < probability * 2**64
@@ -298,6 +299,6 @@ def route_of(method: str, path: str) -> str:
 def _check_route(kind: str, name: str) -> None:
     if name not in GROUPS and not re.fullmatch(r"[A-Z]+ /\S*[^/\s]", name):
         raise BadFaults(
-            f"{kind}: {name!r} is no route: give one of {', '.join(GROUPS)}, or a method and a path as in "
+            f"{kind}: {name!r} is not a route: give one of {', '.join(GROUPS)}, or a method and a path as in "
             "'GET /api/projects/{id}', without a slash at its end"
         )

@@ -19,20 +19,20 @@ from label_studio_sandbox.faults.model import KINDS, OF_MANY, BadFaults, Fault, 
 
 _T = TypeVar("_T")
 _OF_MANY = frozenset({"probability", "requests", "on", "limit"})
-#: What a header may say of the fault of its own request: not which requests get it.
+#: Parameters that the header of a request may set; it can't choose other requests.
 _OF_ONE = frozenset(
     {"seconds", "copies", "count", "retry-after", "date", "header", "reserve", "order", "keys", "share", "error"}
 )
 _WHOLE = ("limit", "copies", "count", "after", "retry-after")
-#: Parameters of kinds that are about many requests.
+#: Parameters of kinds that concern many requests.
 _OF_KINDS = frozenset({"after", "at", "stripped", "rate"})
 
 
 def from_argument(argument: str) -> Faults:
-    """The faults that an argument names: the path of a file that exists or ends in `.json`, else the text itself.
+    """Read faults from an argument: the path of a file that exists or ends in `.json`, or else the text itself.
 
     Raises:
-        BadFaults: the file can't be read, or something in it or in the text is not valid.
+        BadFaults: The file can't be read, or something in it or in the text is not valid.
     """
     path = Path(argument)
     try:
@@ -43,10 +43,10 @@ def from_argument(argument: str) -> Faults:
 
 
 def from_file(path: Path) -> Faults:
-    """The faults of a file of JSON.
+    """Read faults from a JSON file.
 
     Raises:
-        BadFaults: the file can't be read, or something in it is not valid; the sentence begins with the file's name.
+        BadFaults: The file can't be read, or something in it is not valid; the sentence begins with the file's name.
     """
     try:
         content = loads(path.read_bytes())
@@ -63,10 +63,10 @@ def from_file(path: Path) -> Faults:
 
 
 def from_text(text: str) -> Faults:
-    """The faults of one line of text, as in the module's own words.
+    """Read faults from one line of text.
 
     Raises:
-        BadFaults: a part of it is not valid; the sentence begins with that part.
+        BadFaults: A part of it is not valid; the sentence begins with that part.
     """
     faults: list[Fault] = []
     seed = 0
@@ -84,10 +84,10 @@ def from_text(text: str) -> Faults:
 
 
 def from_header(text: str) -> Faults:
-    """The faults that one request asks for itself; `none` is none.
+    """Read the faults in the header of a request; `none` means none.
 
     Raises:
-        BadFaults: as for `from_text`, and where a part says which requests are meant.
+        BadFaults: As for `from_text`, or a part chooses requests.
     """
     if text.strip() == "none":
         return Faults()

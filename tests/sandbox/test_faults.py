@@ -623,7 +623,7 @@ def test_text_and_file_say_the_same(tmp_path: Path) -> None:
         pytest.param("list-lag:seconds=3601", "its seconds is 3601: give 0 to 3600", id="a past too long ago"),
         pytest.param("replay:copies=1.5", "copies is '1.5': give a whole number", id="half a copy"),
         pytest.param("lost:requests=0", "requests are counted from 1", id="request 0"),
-        pytest.param("lost:on=everything", "'everything' is no route: give one of create, update", id="route"),
+        pytest.param("lost:on=everything", "'everything' is not a route: give one of create, update", id="route"),
         pytest.param("lost:limit=-1", "its limit is -1: give a number of requests", id="limit"),
         pytest.param("replay:twice=yes", "'twice' means nothing: give probability, requests, on, limit", id="word"),
         pytest.param("429:date=soon", "date is 'soon': give yes or no", id="flag"),
@@ -659,7 +659,7 @@ def test_a_bad_specification_is_one_sentence_and_exit_code_2(
         pytest.param('{"faults": [{"kind": "502"}, {}]}', "in fault 2, it has no kind", id="no kind"),
         pytest.param('{"faults": [{"kind": "502", "limit": true}]}', "limit is True: give a number", id="a flag"),
         pytest.param(
-            '{"faults": [{"kind": "502", "on": [[1]]}]}', "in fault 1, 502-before: '[1]' is no route", id="on"
+            '{"faults": [{"kind": "502", "on": [[1]]}]}', "in fault 1, 502-before: '[1]' is not a route", id="on"
         ),
     ],
 )
