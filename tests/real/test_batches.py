@@ -65,8 +65,8 @@ def test_among_three_thousand_projects_rows_are_made_once_and_looked_for_in_a_pa
         count = client.get("/api/projects/", params={"page_size": 1, "include": "id"}).json()["count"]
         again = made(url, token, sheet)
         assert outcomes(again) == {"exists": 60}
-        # The pages, the newest once more, the edition.
-        assert again.requests <= count // 100 + 3
+        # The pages, the newest once more, the edition, and a read or two that had to be sent again.
+        assert again.requests <= count // 100 + 6
         assert_exactly_once(client, "Late", 60, again.to_json())
         # Told apart from one that was there before.
         there = [{"title": "Archive 00017", "label_config": "<View/>"}]

@@ -30,16 +30,16 @@ GUIDE = "# Rules\n\nRead **twice**.\n\n- First\n- Second\n"
 TASKS = "text\nThe weather is fine\nIt rains\n"
 SOURCE = '<View><Text name="t" value="$text"/><Labels name="l" toName="t"><Label value="Person"/></Labels></View>'
 SHEET = """title,template,label_config,expert_instruction,show_instruction
-Of a file,moods.yaml,,,
-Of the gallery,gallery:Named Entity Recognition,,@guide.md,yes
+Page of a file,moods.yaml,,,
+Page of the gallery,gallery:Named Entity Recognition,,@guide.md,yes
 Of a project,project:Source of pages,,,
 Of its own,,"<View><Text name=""t"" value=""$text""/><Rating name=""stars"" toName=""t"" maxRating=""4""/></View>",,
 Of an answer,saved.json,,,
 """
 #: By title: what the interface shows, and whether there are instructions.
 SHOWN = {
-    "Of a file": (("Glad", "Sad"), True),
-    "Of the gallery": (("PER", "ORG", "LOC", "MISC"), True),
+    "Page of a file": (("Glad", "Sad"), True),
+    "Page of the gallery": (("PER", "ORG", "LOC", "MISC"), True),
     "Of a project": (("Person",), False),
     "Of its own": ((), False),
     "Of an answer": (("Person",), False),
@@ -95,6 +95,6 @@ def test_an_annotator_sees_interface_instructions_and_tasks(pages: dict[str, int
 
 
 def test_the_tasks_of_a_project_are_listed(pages: dict[str, int], page: Page) -> None:
-    page.goto(f"/projects/{pages['Of a file']}/data")
+    page.goto(f"/projects/{pages['Page of a file']}/data")
     for text in ("The weather is fine", "It rains"):
         expect(page.get_by_text(text).first).to_be_visible()
