@@ -111,7 +111,9 @@ class LabelStudioCredentials(CredentialsBlock):
         except ValidationError as error:
             # Not chained: it repeats values.
             fields = ", ".join(sorted({str(each["loc"][0]) for each in error.errors() if each["loc"]}))
-            raise CredentialsUnusable(f"credentials: the block {short!r} lacks or garbles: {fields}.") from None
+            raise CredentialsUnusable(
+                f"credentials: the block {short!r} has missing or invalid fields: {fields}."
+            ) from None
         if not block.token.get_secret_value().strip():
             raise CredentialsUnusable(f"credentials: the block {short!r} has an empty token.")
         return block

@@ -41,7 +41,9 @@ async def about_run(report: Report) -> str:
         async with get_client() as client, asyncio.timeout(LONGEST_CALL):
             difference = await _difference(client, run, report)
     except Exception as error:  # noqa: BLE001 - the summary is worth more than this line of it
-        logger.warning("Prefect's server does not say what the run before came to: %r", error)
+        logger.warning(
+            "The summary can't be compared with the previous run, because Prefect's server gave no answer: %r", error
+        )
         return again
     return f"{again}\n\n{difference}" if difference else again
 

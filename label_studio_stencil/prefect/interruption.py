@@ -1,7 +1,8 @@
 """The end of task runs whose flow run is interrupted: as cancelled ones, without errors in the log.
 
-A worker's signal makes Prefect raise wherever the process is, and cancels everything that waits. A task that lets that pass
-counts as crashed, with two errors in the log for each of its runs. So the tasks of a batch catch it, and the flow raises it.
+A worker's signal makes Prefect raise at any point of the process, and cancels everything that waits. A task that doesn't
+catch it counts as crashed, with two errors in the log for each of its runs. So the tasks of a batch catch it, and the flow
+raises it.
 """
 
 import asyncio

@@ -43,8 +43,8 @@ _earlier: dict[str, Report] = {}
 def without_tags(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """Run the body of a flow so that its task runs do not inherit the run's tags.
 
-    Prefect asks its server for a slot of each tag before a task run begins: one request for each, and an endless wait where the
-    server is gone.
+    Prefect requests a slot of each tag from its server before a task run begins: one request for each tag, and an endless wait
+    if the server is gone.
     """
 
     @functools.wraps(body)
@@ -61,9 +61,9 @@ def without_tags(body: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corou
 async def until_done(batch: Batch, carry_out: _Work) -> None:
     """Carry out a batch. The first cancellation completes placeholders; the second leaves them to a rerun.
 
-    A local run learns of a cancellation in the UI only by asking Prefect's server. Ctrl-C cancels this task alone, and the work
-    goes on to its end. A worker's SIGTERM makes Prefect raise wherever the process is, and its loop then cancels every task, so
-    the placeholders have to be completed by new ones.
+    A local run notices a cancellation in the UI only by asking Prefect's server. Ctrl-C cancels only this task, and the work
+    continues to its end. A worker's SIGTERM makes Prefect raise at any point of the process, and its loop then cancels every
+    task, so new tasks have to complete the placeholders.
 
     Args:
         batch: The batch.
@@ -130,14 +130,16 @@ async def _cut_off(work: "asyncio.Future[None]") -> bool:
 async def says_it_lives(client: PrefectClient, run: FlowRun) -> bool:
     """Set a run back to Running that Prefect counts as crashed although its process lives; return whether it did.
 
-    An automation counts a run as crashed when nothing was heard of it for long (`deployments/automations`), as after an outage
-    of Prefect's server, or on a laptop that slept.
+    An automation counts a run as crashed if it has sent no heartbeat for a while (`deployments/automations`), as after an
+    outage of Prefect's server, or on a laptop that slept.
     """
     if run.state is None or not run.state.is_crashed():
         return False
     message = "The process is alive and goes on: Prefect had not heard of it for a while."
     await client.set_flow_run_state(run.id, Running(message=message), force=True)
-    logger.warning("Prefect counted this run as crashed because it had not heard of it for a while. The run goes on.")
+    logger.warning(
+        "Prefect counted this run as crashed because it had received no heartbeat for a while. The run continues."
+    )
     return True
 
 

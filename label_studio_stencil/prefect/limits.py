@@ -42,9 +42,10 @@ class Share:
     """The slots that this run has fetched and not used yet.
 
     A refusal slows down all runs: the server counts decayed slots from its last answer, a refusal included, and forgets earlier
-    ones (read in Prefect 3.8.8, `bulk_update_denied_slots`). So a run asks as seldom as its own rate allows, which falls with
-    each refusal and grows with each grant. In a simulation of that server, one run reaches the whole limit and two together 70
-    to 85 % of it; with Prefect's own `rate_limit`, which asks on a schedule of the server's, two runs reached 40 %.
+    ones (according to the code of Prefect 3.8.8, `bulk_update_denied_slots`). So a run asks as rarely as its own rate allows,
+    which falls with each refusal and grows with each grant. In a simulation of that server, one run reaches the whole limit and
+    two together 70 to 85 % of it. With Prefect's own `rate_limit`, which asks on a schedule of the server's, two runs reached
+    40 %.
 
     Attributes:
         per_second: Slots a second for all runs together.
@@ -158,7 +159,7 @@ async def _read_limit(client: PrefectClient, name: str, *, warn: bool) -> Global
     except ObjectNotFound:
         if warn:
             logger.warning(
-                "There is no global concurrency limit %r, so nothing holds the joint rate of several runs: "
+                "There is no global concurrency limit %r, so nothing limits the joint rate of several runs: "
                 "`prefect gcl create %s --limit 10 --slot-decay-per-second 10` makes one.",
                 name,
                 name,
@@ -168,8 +169,8 @@ async def _read_limit(client: PrefectClient, name: str, *, warn: bool) -> Global
         return None
     if limit.slot_decay_per_second <= 0:
         logger.warning(
-            "The global concurrency limit %r has no slot decay and so is no rate; it is not used. "
-            "`prefect gcl update %s --slot-decay-per-second 10` makes it one.",
+            "The global concurrency limit %r has no slot decay, so it sets no rate and is not used. "
+            "`prefect gcl update %s --slot-decay-per-second 10` adds one.",
             name,
             name,
         )
@@ -181,8 +182,8 @@ async def _read_limit(client: PrefectClient, name: str, *, warn: bool) -> Global
 async def alone_at(inbox: "Inbox") -> AsyncIterator[None]:
     """Keep other runs away from an inbox with a global concurrency limit, which is created if it is missing.
 
-    A run that is killed gives the inbox back when its lease ends. One that only loses touch with Prefect's server goes on: two
-    runs of a sheet at the same time still create each project once.
+    After a run was killed, its lease ends and frees the inbox. A run that only loses its connection to Prefect's server
+    continues: two runs of a sheet at the same time still create each project once.
 
     Raises:
         InboxTaken: Another run is processing it.

@@ -82,10 +82,10 @@ def _send_library_to_runs() -> None:
 
 
 def _set_up_consoles() -> None:
-    """Have Prefect's consoles show names as they are, and outlive whoever reads them.
+    """Make Prefect's consoles print names unchanged, and survive the end of their reader.
 
-    Rich replaces words such as `:x:` in titles with pictures. And it ends the process where nobody reads its output any more: a
-    run whose worker was killed would die of its next line (Prefect 3.9.1).
+    Rich replaces words such as `:x:` in titles with emojis. It also ends the process if nobody reads its output any more: a
+    run whose worker was killed would end at its next line (Prefect 3.9.1).
     """
     for name in ("", *logging.root.manager.loggerDict):
         for handler in logging.getLogger(name).handlers:

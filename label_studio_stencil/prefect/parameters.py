@@ -149,8 +149,8 @@ _Refused = Callable[[StencilError, Mapping[str, Any]], Awaitable[None]]
 def checked_parameters(*, refused: _Refused | None = None) -> Callable[[_Body[P, R]], _Body[P, R]]:
     """Check the parameters of a flow in its body, for a flow with `validate_parameters=False`, and turn errors into states.
 
-    A parameter that can't be taken ends the run in a failed state that names it, with its value. So does a `StencilError`, with
-    its sentence. A field of the form that was emptied counts as its default.
+    An invalid parameter ends the run in a failed state that names it and its value. A `StencilError` ends it in one with the
+    error's message. A field of the form that was emptied counts as its default.
 
     Prefect's own check would print all parameters to the worker's log, and with them the passwords in pasted rows. The check is
     in the body, and not in a subclass of `Flow`, because `Flow.with_options` returns a plain `Flow`.

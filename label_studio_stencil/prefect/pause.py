@@ -1,8 +1,9 @@
 """The pause of a flow run: Pause in the UI holds its batch, and Resume continues with the rest.
 
-Prefect tells a run of a deployment of its pause at the next start or end of a task, and a local run not at all (3.9.1). So
+Prefect pauses a run of a deployment only at the next start or end of a task, and a local run not at all (3.9.1). So
 the batch asks Prefect's server itself, starts no further row, and completes its placeholders. The process of a deployment's
-run then ends, and Resume starts another, which sees on Label Studio what is done. A local run waits in its own process.
+run then ends, and Resume starts another one, which finds the finished projects on Label Studio. A local run waits in its own
+process.
 """
 
 import asyncio

@@ -105,8 +105,8 @@ class _Progress:
 async def _update(artifact: UUID, *, data: object, description: str) -> None:
     """Update an artifact without an event.
 
-    Prefect's own client sends an event with each update, data included, which its server keeps for a week: one a second, for as
-    long as a batch takes (measured on Prefect 3.8.8: 5 KB each).
+    Prefect's own client sends an event with each update, with all its data, and the server keeps it for a week. That would be
+    one a second for the whole batch (measured on Prefect 3.8.8: 5 KB each).
     """
     body = ArtifactUpdate(data=data, description=description).model_dump(mode="json", exclude_unset=True)
     async with get_client() as client:

@@ -70,14 +70,14 @@ async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) 
     """
     if not PREFECT_API_URL.value():
         raise PrefectUnusable(
-            "PREFECT_API_URL names no Prefect server, and a run needs one that stays.",
+            "PREFECT_API_URL is not set: a submitted run needs a Prefect server that keeps running.",
             hint="Start one with `prefect server start`. `stencil create` needs none.",
         )
     async with get_client() as client:
         if (problem := await client.api_healthcheck()) is not None:
             raise PrefectUnusable(
                 f"Prefect's server at {PREFECT_API_URL.value()} does not answer: {problem!r}.",
-                hint="Is PREFECT_API_URL the address of a server that runs, with /api at its end?",
+                hint="Check that PREFECT_API_URL is the address of a running server and ends in /api.",
             )
         try:
             found = await client.read_deployment_by_name(deployment)
@@ -91,11 +91,11 @@ async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) 
         except (ObjectNotFound, ValueError):
             raise PrefectUnusable(
                 f"Prefect's server at {PREFECT_API_URL.value()} has no deployment {deployment}.",
-                hint="`prefect deploy --all` makes the project's own; `prefect deployment ls` lists those that are there.",
+                hint="`prefect deploy --all` makes this project's deployments; `prefect deployment ls` lists existing ones.",
             ) from None
         except PrefectHTTPStatusError as error:
             raise PrefectUnusable(
-                f"Prefect's server at {PREFECT_API_URL.value()} does not take the run: {shown(error.response.text)}"
+                f"Prefect's server at {PREFECT_API_URL.value()} refused the run: {shown(error.response.text)}"
             ) from None
     return run, url_for("flow-run", run.id) or str(run.id)
 

@@ -1,7 +1,7 @@
 """The tasks: each is a policy for Prefect (name, retries, no cache) and one call to the library.
 
-The engine makes one attempt at a row and keeps its outcome. The next attempt, at the rows that have none, is a retry by
-Prefect, where a person sees it.
+The engine makes one attempt at a row and keeps its outcome. The next attempt at rows without an outcome is a retry by
+Prefect, which is visible in the UI.
 """
 
 import asyncio
@@ -145,7 +145,7 @@ _OF_ROWS: dict[str, Any] = {
 async def create_group(group: Group, batch: Batch) -> State[None]:
     """Create the projects of a group of rows; a retry takes up those that have no outcome yet.
 
-    The batch's report has the outcomes. The state and its message are for the people who watch.
+    The batch's report has the outcomes. The state and its message are only for the UI.
 
     Raises:
         RowsNeedAttention: Some of the rows do.

@@ -108,7 +108,7 @@ def test_a_prefect_server_that_is_not_there_exits_2(environment: dict[str, str],
     command = [sys.executable, "-m", "label_studio_stencil", "submit", str(sheet)]
     done = subprocess.run(command, env=named, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False)
     assert done.returncode == 2
-    assert (f"at {url} does not answer" if url else "PREFECT_API_URL names no Prefect server") in done.stderr
+    assert (f"at {url} does not answer" if url else "PREFECT_API_URL is not set") in done.stderr
     assert "Traceback" not in done.stderr
 
 

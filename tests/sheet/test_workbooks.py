@@ -267,7 +267,9 @@ def test_a_packed_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest
     ],
     ids=["an array", "an array with lines", "objects with lines", "lines"],
 )
-def test_json_of_any_layout_gives_rows_with_the_lines_they_start_on_or_a_number_each(text: str, lines: list[int]) -> None:
+def test_json_of_any_layout_gives_rows_with_the_lines_they_start_on_or_a_number_each(
+    text: str, lines: list[int]
+) -> None:
     sheet = read_sheet(text.encode())
     assert (titles(sheet), [row.line for row in sheet.rows]) == (["abc", "def"], lines)
 
