@@ -80,6 +80,9 @@ _MADE = frozenset({Outcome.CREATED, Outcome.RESUMED})
 #: Outcomes of rows whose project was compared with the whole row.
 _COMPARED = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
 
+#: What Label Studio counts of the labels in a project.
+_LABELS = ("total_annotations_number", "total_predictions_number", "skipped_annotations_number")
+
 _GO_ON = "run the sheet again to continue"
 
 
@@ -537,6 +540,8 @@ class StepRunner:
         if reading.project.tasks:
             if reading.project.task_count != tasks.count:
                 raise StepFailed(_other_count(reading.project.task_count, tasks.count))
+            if _lacks_labels(reading.project, tasks):
+                raise StepFailed(_without_labels(reading.project, tasks))
             return reading, "were there"
         return await self._imported(ticket, reading, tasks) or reading, "imported"
 
@@ -558,6 +563,8 @@ class StepRunner:
         reading, answer, lost = sending
         self._sent[reading.project.id] = Sent(tasks.digest[:8], answer.number if answer else None)
         if answer is None or answer.number is None:
+            if answer is not None and _labels_lost(tasks, answer.annotation_count, answer.prediction_count):
+                raise StepFailed(_without_labels(reading.project, tasks))
             known = answer is not None and answer.task_count == tasks.count
             return reading if known else await self._counted(ticket, reading, tasks, lost)
         reading = await self._soon_counted(ticket, reading, tasks)
@@ -776,7 +783,7 @@ class StepRunner:
             await self._sleep(seconds, _COUNTING, waited=waited)
             waited += seconds
             reading = await self._still_ours(ticket)
-            if reading.project.task_count >= tasks.count:
+            if reading.project.task_count >= tasks.count and not _lacks_labels(reading.project, tasks):
                 break
         counted = reading.project.task_count
         if counted != tasks.count:
@@ -785,6 +792,8 @@ class StepRunner:
                 f"{tasks.count} tasks{lost}; it is never sent a second time. Check project {reading.project.id}: if tasks are "
                 f"missing, import them by hand or delete the project; then {_GO_ON}"
             )
+        if _lacks_labels(reading.project, tasks):
+            raise StepFailed(_without_labels(reading.project, tasks))
         return reading
 
     async def _add_members(self, project: Project, ticket: Ticket) -> str:
@@ -857,6 +866,26 @@ class StepRunner:
 
 def _other_count(there: int, expected: int) -> str:
     return f"it holds {counted(there, 'task')}, and the file has {expected}: check it"
+
+
+def _lacks_labels(project: Project, tasks: TaskFile) -> bool:
+    """Whether the project has none of the annotations and predictions of its tasks, as far as Label Studio says."""
+    return _labels_lost(tasks, *(project.settings.get(name) for name in _LABELS))
+
+
+def _labels_lost(tasks: TaskFile, *counts: JSON) -> bool:
+    """Whether none of a file's annotations and predictions were imported.
+
+    Community on SQLite tries an import again when its database is locked, and has taken them off the tasks by then (1.23.2).
+    """
+    return bool(tasks.labelled.annotations or tasks.labelled.predictions) and all(count == 0 for count in counts)
+
+
+def _without_labels(project: Project, tasks: TaskFile) -> str:
+    return (
+        f"Label Studio imported the tasks of {file_name(tasks.where)} without their annotations and predictions, as it does on "
+        f"SQLite while others write: delete project {project.id}; then {_GO_ON}"
+    )
 
 
 def _is_plain(ticket: Ticket) -> bool:

@@ -95,10 +95,14 @@ class Imported(Resource):
     Attributes:
         number: Id of the import on Enterprise; `None` on Community, which has carried it out.
         task_count: Tasks that were imported, if that is known.
+        annotation_count: Their annotations, if that is known.
+        prediction_count: Their predictions, if that is known.
     """
 
     number: int | None = Field(default=None, alias="import")
     task_count: int | None = None
+    annotation_count: int | None = None
+    prediction_count: int | None = None
 
 
 class ImportState(Resource):

@@ -455,6 +455,37 @@ async def test_more_predictions_than_tasks_are_no_more_tasks(
     assert (await row_of(label_studio, sheet, options=OPTIONS.model_copy(update={"mode": "update"}))).outcome.ok
 
 
+async def labels_lost(call: Call, proceed: Proceed) -> Response:
+    """Community on SQLite tries again when its database is locked, without the labels."""
+    await proceed()
+    project = call.store.project(1)
+    assert project is not None
+    for counter in ("total_annotations_number", "total_predictions_number", "skipped_annotations_number"):
+        project.settings[counter] = 0
+    call.store.save_project(project)
+    return JSONResponse({"task_count": 5, "annotation_count": 0, "prediction_count": 0}, 201)
+
+
+async def answer_lost_with_labels(call: Call, proceed: Proceed) -> Response:
+    await labels_lost(call, proceed)
+    return JSONResponse({"detail": "gone"}, 502)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("spoiler", [labels_lost, answer_lost_with_labels])
+async def test_tasks_that_lost_their_labels_need_attention_and_go_on_needing_it(
+    label_studio: Instance, spoilt: Spoilt, sheet: Path, spoiler: Spoiler
+) -> None:
+    result = [{"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": ["Positive"]}}]
+    predicted = [{**task, "predictions": [{"result": result}]} for task in TASKS]
+    (sheet.parent / "tasks.json").write_text(json.dumps(predicted), encoding="utf-8")
+    spoilt.spoil["import"] = [spoiler]
+    for _ in range(2):
+        row = await row_of(label_studio, sheet)
+        assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+        assert "without their annotations and predictions" in row.error
+
+
 def skipping(status: int) -> Spoiler:
     """Label Studio takes all but the second person."""
 
