@@ -1,5 +1,6 @@
 """The log of a run tells its story in a few lines, and its artifacts tell the rest."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from label_studio_sandbox import Call, Proceed, Sandbox
 from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.prefect.logs import set_up_logs
-from tests.prefect.deployed import run_of
+from tests.prefect.deployed import SECONDS, run_of
 from tests.prefect.test_create_projects import artifacts, latest_run
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -27,8 +28,12 @@ async def log_of(run: FlowRun) -> list[str]:
     """All lines of a run's log, task runs' lines included, once they are sent."""
     APILogWorker.drain_all(at_exit=False)
     of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
-    async with get_client() as client:
-        return [log.message for log in await client.read_logs(of_run, limit=200)]
+    async with get_client() as client, asyncio.timeout(SECONDS):
+        while True:
+            found = [log.message for log in await client.read_logs(of_run, limit=200)]
+            if any(line.startswith("Finished in state") for line in found):
+                return found
+            await asyncio.sleep(0.2)
 
 
 class AsksForPauses:
