@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 
 import pytest
 
@@ -80,6 +81,18 @@ def test_a_message_is_wrapped_between_words_on_a_terminal_and_not_at_all_in_a_pi
     lines = terminal.getvalue().splitlines()
     assert max(map(len, lines)) <= 37
     assert " ".join(line.strip() for line in lines) == text.strip()
+
+
+@pytest.mark.parametrize("width", [20, 50, 80])
+def test_nothing_of_a_table_is_left_out_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(width))
+    cells = ["12345", "would-be-updated", "evaluate_predictions_automatically"]
+    Display().table(("line", "outcome", "details"), [cells])
+    shown = Counter(terminal.getvalue())
+    assert "…" not in shown
+    assert all(shown[letter] >= many for letter, many in Counter("".join(cells)).items())
 
 
 def test_the_hint_of_many_problems_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:

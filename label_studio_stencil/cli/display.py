@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import rich.progress
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from label_studio_stencil.codes import CODES
 from label_studio_stencil.problems import MOST_SHOWN, Problem, StencilError, counted, grouped
@@ -117,7 +117,9 @@ class Display:
             for row in (columns, *rows):
                 sys.stdout.write("\t".join(map(_one_line, row)) + "\n")
             return
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        # A word that is wider than its column goes on in the next line: half a code or name is none.
+        headers = (Column(name, overflow="fold") for name in columns)
+        table = Table(*headers, box=None, pad_edge=False, header_style="bold")
         for row in rows[:most]:
             table.add_row(*(_one_line(cell) for cell in row))
         self._out.print(table, soft_wrap=False)
