@@ -41,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 #: Reason of a batch that was cancelled.
 CANCELLED = "cancelled"
-#: Reason of a batch that was paused.
-PAUSED = "paused"
 
 
 class BatchFailed(StencilError):

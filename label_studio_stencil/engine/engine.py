@@ -125,6 +125,7 @@ class Engine:
             self.waits,
             batch=self.batch,
             turns=self._turns,
+            stopping=self.stopping,
             list_lag=lambda: self._looks.lag,
         )
         self._context = Context(

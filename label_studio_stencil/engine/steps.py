@@ -31,6 +31,7 @@ from typing import NamedTuple
 
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.engine.look import Stale
+from label_studio_stencil.engine.stop import Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.engine.turns import Turns
 from label_studio_stencil.engine.waits import Waits
@@ -62,6 +63,8 @@ _DECISIVE = {"title", "description", "tasks"}
 _AHEAD = 19
 #: Most projects that are read together with those because their tasks are being imported; a page has 100.
 _IMPORTING_AT_ONCE = 80
+#: Seconds after which a row that waits for another batch notices that its own is to stop.
+_A_WHILE = 2.0
 #: How often a row waits for a turn to have its tasks imported right after its settings.
 _MOST_WAITS = 4
 #: How often a write is sent that was not carried out, or that is safe to repeat.
@@ -168,6 +171,7 @@ class StepRunner:
         waits: Announces waits.
         batch: Name of this batch, 8 hex digits.
         turns: Limits how many rows have their tasks imported at the same time.
+        stopping: Whether the batch is to stop.
         list_lag: Returns the longest time, in seconds, by which lists were behind the writes.
     """
 
@@ -181,13 +185,14 @@ class StepRunner:
         *,
         batch: str,
         turns: Turns,
+        stopping: Stopping,
         list_lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._list_lag = list_lag
         self._label_studio, self._people, self._clock, self._patience = label_studio, people, clock, patience
         self._batch, self._waits = batch, waits
         # A reading must not wait long for the write that follows from it, and files of tasks are large.
-        self._turns = turns
+        self._turns, self._stopping = turns, stopping
         # Rows to which nothing unusual happened, in their order, and the projects of these that were read ahead.
         self._ahead: dict[int, Ticket] = {}
         self._seen: dict[int, _Reading] = {}
@@ -357,6 +362,8 @@ class StepRunner:
             wait, what = self._wait(ticket, reading.project, reading.pending), _OTHERS
             if wait is None:
                 return reading
+            if self._stopping.for_good:
+                raise StepFailed(f"the batch was stopped while another one may do them; {_GO_ON}")
             over = await self._is_over(reading)
             try:
                 if over or not wait:
@@ -375,7 +382,11 @@ class StepRunner:
                 if tries == _MOST_TRIES:
                     raise
                 wait, what = self._again_in(error), "Label Studio did not take a change, which is sent again"
-            await self._sleep(wait, what)
+            if wait > self._waits.shortest:
+                self._waits.say(what)
+            until = self._clock.now() + wait
+            while (left := until - self._clock.now()) > 0 and not self._stopping.for_good:
+                await self._clock.sleep(min(left, _A_WHILE))
 
     async def _is_over(self, reading: _Reading) -> bool:
         """Whether the tasks that another batch sent were refused, or their import has failed."""

@@ -1,5 +1,8 @@
 """The flag that stops a batch before its end."""
 
+#: Reason of a batch that goes on later.
+PAUSED = "paused"
+
 
 class Stopping:
     """A flag that stops the batch, with the reason. Rows for which nothing was sent yet stay unprocessed."""
@@ -14,6 +17,11 @@ class Stopping:
     def go_on(self) -> None:
         """Clear the flag, so that the batch continues."""
         self.reason = ""
+
+    @property
+    def for_good(self) -> bool:
+        """Whether the flag is set, and not because of a pause."""
+        return bool(self.reason) and self.reason != PAUSED
 
     def __bool__(self) -> bool:
         """Whether the flag is set."""

@@ -16,9 +16,10 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel, BeforeValidator, Field
 
-from label_studio_stencil.batch import PAUSED, Batch, Group, groups_at_once
+from label_studio_stencil.batch import Batch, Group, groups_at_once
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.engine.context import RowsWaiting
+from label_studio_stencil.engine.stop import PAUSED
 from label_studio_stencil.options import Options, RunOptions
 from label_studio_stencil.prefect.artifacts import show_problems, show_what_is_known
 from label_studio_stencil.prefect.events import announce, announce_projects, announce_refusal

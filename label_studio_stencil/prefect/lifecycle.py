@@ -15,7 +15,8 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Running
 
-from label_studio_stencil.batch import CANCELLED, PAUSED, Batch
+from label_studio_stencil.batch import CANCELLED, Batch
+from label_studio_stencil.engine.stop import PAUSED
 from label_studio_stencil.prefect.names import name_waiting_runs
 from label_studio_stencil.prefect.pause import is_paused
 from label_studio_stencil.report.report import Report

@@ -622,6 +622,25 @@ async def left_half_done(label_studio: Instance, sheet: Path) -> None:
         await batch.engine.attempt(batch.engine.tickets)
 
 
+async def test_a_batch_that_waits_for_another_ones_steps_can_be_stopped(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path
+) -> None:
+    """The other one's lease takes an hour here."""
+    await left_half_done(label_studio, sheet)
+    patient = replace(QUICK, lease=3600.0, rivals=3600.0)
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio, patience=patient)
+    waits = asyncio.Event()
+    batch.tell, batch.engine.waits.shortest = lambda _: waits.set(), 0.02
+    run = asyncio.ensure_future(batch.run())
+    await waits.wait()
+    batch.stopping.stop("Ctrl-C")
+    await run
+    (row,) = batch.report().rows
+    assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+    assert "the batch was stopped while another one may do them" in row.error
+    assert imports(sandbox) == 0
+
+
 @pytest.mark.usefixtures("after_the_sweep")
 async def test_of_two_reruns_that_find_steps_left_one_does_them(
     label_studio: Instance, sandbox: Sandbox, sheet: Path
