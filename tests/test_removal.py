@@ -622,3 +622,12 @@ def test_a_person_sees_which_projects_are_kept_and_why(
     assert "maximum_annotations" in printed
     assert "2 rows: 1 kept (line 2), 1 would be removed" in printed
     assert "--yes deletes the projects that would be removed" in printed
+
+
+def test_the_reason_for_a_kept_project_names_the_flag_to_give(
+    label_studio: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = label_studio.batch({**ROW, "workspace": "Customer Feedback"})
+    Path(results).write_text(Path(results).read_text().replace("Customer Feedback", ""))
+    assert main(["remove", results]) == 0
+    assert "give `--workspace NAME`" in " ".join(capsys.readouterr().out.split())

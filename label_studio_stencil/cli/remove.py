@@ -5,7 +5,7 @@ import asyncio
 
 from label_studio_stencil.api import PlanOptions, label_studio_of
 from label_studio_stencil.cli.commands import chosen_options
-from label_studio_stencil.cli.display import MOST_ROWS, Display
+from label_studio_stencil.cli.display import MOST_ROWS, Display, as_typed
 from label_studio_stencil.cli.interrupts import INTERRUPTED, Interrupts
 from label_studio_stencil.problems import counted
 from label_studio_stencil.removal.removal import STOPPED, Removal
@@ -63,5 +63,7 @@ def _show(report: RemovalReport, display: Display, *, files_elsewhere: bool) -> 
 
 def _cells(row: RemovalRow) -> tuple[str, ...]:
     project = "" if row.project_id is None else str(row.project_id)
-    why = f"{row.why} [{row.code}]" if row.why else f"with {counted(row.tasks, 'imported task')}" if row.tasks else ""
+    why = f"with {counted(row.tasks, 'imported task')}" if row.tasks else ""
+    if row.why:
+        why = as_typed(f"{row.why} [{row.code}]")
     return (str(row.line), row.outcome.value, row.title, project, why)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from label_studio_stencil.cli.commands import chosen_options
-from label_studio_stencil.cli.display import MOST_ROWS, Display, Progress
+from label_studio_stencil.cli.display import MOST_ROWS, Display, Progress, as_typed
 from label_studio_stencil.cli.interrupts import INTERRUPTED
 from label_studio_stencil.files import PERSON, STANDARD_INPUT, read
 from label_studio_stencil.options import RunOptions
@@ -97,10 +97,18 @@ async def _submit(
         bad = {outcome.value for outcome in Outcome if not outcome.ok}
         rows = report.problems or [row for row in report.rows if row.get("outcome") in bad]
         if rows:
-            display.table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows], most=MOST_ROWS)
-        display.say(f"{report.state}: {report.message}")
+            display.table(tuple(rows[0]), [_cells(row) for row in rows], most=MOST_ROWS)
+        display.say(f"{report.state}: {as_typed(report.message)}")
     if report.counts:
         completed = report.state in ("Completed", "CompletedWithFailures")
         return int(not (completed and all(outcome.ok for outcome in report.counts)))
     # Without a report, a failed run has written nothing; a crashed or cancelled one may have.
     return 2 if report.state == "Failed" else 1
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    return [as_typed(str(value)) if name in _MESSAGES else str(value) for name, value in row.items()]
+
+
+#: Columns of a run's tables that hold messages of Stencil, not cells of the sheet.
+_MESSAGES = frozenset({"error", "what to do"})
