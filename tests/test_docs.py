@@ -116,8 +116,12 @@ def test_the_first_steps_print_what_they_are_shown_to_print(
     monkeypatch.setattr("sys.stdout", Terminal(sys.stdout))
     for command, output in shown:
         printed = carried_out(command, output, capfd)
+        lines, wanted = unvarying(printed), unvarying(output)
+        if command.endswith("--help"):
+            # Python 3.13 indents it in another way.
+            lines, wanted = " ".join(lines).split(), " ".join(wanted).split()
         # A table at a terminal fills its columns with blanks.
-        assert [line.rstrip() for line in unvarying(printed)] == unvarying(output), command
+        assert [line.rstrip() for line in lines] == wanted, command
 
 
 class Terminal:

@@ -81,7 +81,8 @@ async def test_a_local_run_waits_while_it_is_paused_and_goes_on_where_it_was(san
         await logged(run, "Paused")
         made = await until_no_more_is_created(sandbox)
         assert made < ROWS
-        assert (await artifacts(run))["stencil-progress"].description.startswith(f"{made} of {ROWS} rows")
+        while not (await artifacts(run))["stencil-progress"].description.startswith(f"{made} of {ROWS} rows"):  # noqa: ASYNC110 - the server
+            await asyncio.sleep(0.2)
         await press_resume(run.id)
         report = await running
     assert report.counts[Outcome.CREATED] == ROWS
