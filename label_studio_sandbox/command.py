@@ -11,17 +11,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=_port, default=8095, metavar="P", help="port; 0 picks one (default: 8095)")
     parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="SQLite file to keep its projects in (default: none are kept)"
+        "--data", type=Path, metavar="FILE", help="SQLite file to keep projects in (default: memory only)"
     )
-    parser.add_argument("--token", metavar="T", help="the token that it accepts (default: a fixed one, printed)")
+    parser.add_argument("--token", metavar="T", help="the token to accept (default: a fixed one, which is printed)")
     parser.add_argument(
-        "--latency-ms", type=_milliseconds, default=0.0, metavar="L", help="wait before each answer (default: 0)"
+        "--latency-ms",
+        type=_milliseconds,
+        default=0.0,
+        metavar="L",
+        help="milliseconds to wait before each response (default: 0)",
     )
     parser.add_argument(
         "--faults",
         metavar="SPEC",
-        help="what goes wrong, for trials: a file of JSON, or for example 'lost-after=0.2,429=0.05,seed=7' "
-        "(docs/sandbox.md)",
+        help="faults to simulate: a JSON file, or a text such as 'lost-after=0.2,429=0.05,seed=7' (docs/sandbox.md)",
     )
 
 

@@ -77,13 +77,13 @@ class PlanOptions(Options):
             "`LABEL_STUDIO_HEADERS`.",
         ),
     ] = {}
-    sandbox: Annotated[bool, Field(description="Try it on the embedded sandbox, without a Label Studio.")] = False
+    sandbox: Annotated[bool, Field(description="Run on the embedded sandbox, without a Label Studio.")] = False
 
 
 class CheckOptions(PlanOptions):
     """Options of `check`."""
 
-    offline: Annotated[bool, Field(description="Ask no Label Studio.")] = False
+    offline: Annotated[bool, Field(description="Check without asking a Label Studio.")] = False
 
 
 class CreateOptions(PlanOptions):

@@ -49,7 +49,7 @@ class Options(BaseModel):
     title: Annotated[
         str,
         Field(
-            description="Pattern for the titles of rows that have none, over the sheet's columns: "
+            description="Pattern that makes the titles of rows that have none from the sheet's columns, such as "
             "`{customer} {year}-{batch:02d}`."
         ),
     ] = ""
@@ -63,11 +63,11 @@ class Options(BaseModel):
         Mode,
         Field(
             description="What to do with a project that exists: `create` leaves it alone, `update` applies "
-            "what row and template say."
+            "the row and its template."
         ),
     ] = "create"
     lines: Annotated[
-        str, Field(description="Lines of the sheet to process, such as `2-500`; the header is line 1. Empty is all.")
+        str, Field(description="Lines of the sheet to process, such as `2-500`; the header is line 1. Empty means all.")
     ] = ""
     max_concurrency: Annotated[
         int,
@@ -75,7 +75,7 @@ class Options(BaseModel):
             ge=0,
             le=MOST_AT_ONCE,
             description=f"Requests at the same time, at most {MOST_AT_ONCE}; "
-            "0 uses the edition's default (4; Community 1, reads 4).",
+            "0 uses the default (Enterprise 4; Community 1, or 4 for reads).",
         ),
     ] = 0
     requests_per_second: Annotated[
@@ -83,14 +83,14 @@ class Options(BaseModel):
         Field(
             ge=0,
             le=FASTEST,
-            description="Highest rate of all requests together; 0 uses the default (10 on the vendor's cloud hosts, where "
-            "imports are limited to 1 besides; no limit elsewhere).",
+            description="Highest rate of all requests together; 0 uses the default (10 on the vendor's cloud; no limit "
+            "elsewhere). Imports on the vendor's cloud are always limited to 1.",
         ),
     ] = 0
     max_failures: Annotated[
         str,
         Field(
-            description="Stop once more rows than this have failed: a number (`10`) or a share (`5%`); empty never stops."
+            description="Stop once more rows than this have failed: a number (`10`) or a share (`5%`). Empty means never."
         ),
     ] = ""
     longest_outage: Annotated[
@@ -139,7 +139,7 @@ class RunOptions(Options):
     project_events: Annotated[
         bool, Field(description="Send an event for each project that is created, for automations (none above 5,000).")
     ] = False
-    sandbox: Annotated[bool, Field(description="Try it on the embedded sandbox, without a Label Studio.")] = False
+    sandbox: Annotated[bool, Field(description="Run on the embedded sandbox, without a Label Studio.")] = False
 
 
 class BadOption(StencilError):

@@ -25,9 +25,9 @@ def parser() -> Parser:
     """The parser of the command `stencil`."""
     top = Parser(
         prog="stencil",
-        description="Label Studio projects in bulk from templates: one project per row of a sheet, exactly one.",
-        epilog="`stencil init` writes an example to start with. Label Studio is the one that LABEL_STUDIO_URL and "
-        "LABEL_STUDIO_API_KEY name, in the environment or in .env; --sandbox needs neither. "
+        description="Create Label Studio projects in bulk from templates: exactly one project per row of a sheet.",
+        epilog="`stencil init` writes an example to start with. LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, in the "
+        "environment or in .env, set which Label Studio to use; --sandbox needs neither. "
         "Exit codes: 0 all rows are ok, 1 some need attention, 2 nothing was done, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"stencil {__version__}")
@@ -72,7 +72,7 @@ def parser() -> Parser:
         verbs,
         "check",
         commands.check,
-        "find the problems of a sheet, also against Label Studio if one is named",
+        "find the problems of a sheet; also ask Label Studio if one is configured",
         "stencil check sheet.csv --offline",
     )
     _sheet(check)
@@ -107,7 +107,7 @@ def parser() -> Parser:
     remove.add_argument("--yes", action="store_true", help="delete them, instead of showing what would be deleted")
     _label_studio(remove)
     for name in ("template", "workspace"):
-        remove.add_argument(f"--{name}", default="", metavar="REF", help="as the batch had it")
+        remove.add_argument(f"--{name}", default="", metavar="REF", help=f"the --{name} of the batch, if it had one")
     remove.add_argument(
         "--folder",
         default="",
@@ -185,7 +185,7 @@ def _template(parser: Parser) -> None:
     )
     _reference(preview)
     _variables(preview)
-    preview.add_argument("--sheet", default="", metavar="SHEET", help="the sheet that --row is of")
+    preview.add_argument("--sheet", default="", metavar="SHEET", help="the sheet that has the line --row")
     preview.add_argument("--row", type=int, default=0, metavar="N", help="line of the sheet; the header is line 1")
     _label_studio(preview)
 
@@ -203,12 +203,12 @@ def _template(parser: Parser) -> None:
         verbs,
         "publish",
         templating.publish,
-        "make a project template of a template file (Enterprise)",
+        "make a project template from a template file (Enterprise)",
         "stencil template publish ner.yaml --workspace 'Legal Documents'",
     )
-    publish.add_argument("reference", metavar="FILE", help="a template file without variables that need a value")
+    publish.add_argument("reference", metavar="FILE", help="a template file; --var sets its variables")
     publish.add_argument(
-        "--workspace", required=True, metavar="REF", help="where the project that it is taken from is made"
+        "--workspace", required=True, metavar="REF", help="workspace for the project that the template is made from"
     )
     _variables(publish)
     _label_studio(publish)

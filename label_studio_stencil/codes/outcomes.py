@@ -29,23 +29,23 @@ OUTCOMES = (
     Code(
         code="gave-up",
         title="Every attempt at the row failed.",
-        why="Stencil repeats a row a limited number of times. If the outcome is `ambiguous`, the message names "
+        why="Stencil tries a row a limited number of times. If the outcome is `ambiguous`, the message names "
         "projects that may be the row's.",
         example="Label Studio answered 502 for minutes to requests of this row, but not to others.",
-        remedy="Run the sheet again. It takes up what is there and makes no duplicates.",
+        remedy="Run the sheet again. It continues from what exists and makes no duplicates.",
     ),
     Code(
         code="unanswered",
         title="A request was sent, and Label Studio did not answer.",
-        why="The project may exist. Label Studio was still away when `--longest-outage` was over, so Stencil "
+        why="The project may exist. Label Studio was still unavailable when `--longest-outage` was over, so Stencil "
         "couldn't look. "
-        "`stencil remove` has this code for a deletion without an answer.",
+        "`stencil remove` reports this code for a deletion that was not answered.",
         example="Label Studio was restarted in the middle of the batch and stayed away.",
         remedy="Run the sheet, or the removal, again once Label Studio answers.",
     ),
     Code(
         code="never-seen",
-        title="Creates were sent, none was answered, and no project appeared.",
+        title="Creates were sent, but none was answered and no project appeared.",
         why="The creates may have been lost on their way, or Label Studio may carry them out later. More of them "
         "could make duplicates.",
         example="A proxy accepts requests and drops them.",
@@ -81,20 +81,20 @@ OUTCOMES = (
         title="A project has another title that looks the same.",
         why="The titles differ only in case, spacing, invisible characters or letters of other alphabets. The row "
         "probably means that project.",
-        example="`Reviews January` is there with a no-break space.",
+        example="There is a project `Reviews January` with a no-break space.",
         remedy="Rename the project, change the title of the row, or use `--allow-lookalikes`.",
     ),
     Code(
         code="renamed",
         title="The project was renamed or moved in the meantime.",
-        why="The project that the batch works on has another title or workspace than the row. Stencil leaves it alone.",
+        why="The project that the batch works on no longer has the title or workspace of the row. Stencil leaves it alone.",
         example="A colleague renamed a placeholder.",
-        remedy="Look at the project that the message names. Run the sheet again to make one of the row's title.",
+        remedy="Look at the project that the message names. Run the sheet again to make one with the row's title.",
     ),
     Code(
         code="removed",
         title="The project was deleted while the batch ran.",
-        why="Somebody, or another batch, deleted it after or while it was made.",
+        why="Somebody, or another batch, deleted it while or after the batch made it.",
         example="A colleague cleans up projects without tasks.",
         remedy="Ask who else works here, then run the sheet again.",
     ),
@@ -104,7 +104,7 @@ OUTCOMES = (
         why="A project that stands in the way of the row, or that is to be removed, was made by another user or "
         "changed by hand. "
         "Stencil deletes only what is provably its own.",
-        example="The results are removed with the token of another user.",
+        example="The removal uses a different user's token than the batch.",
         remedy="Look at the project, and delete it by hand if nobody needs it. For a removal, use the token that "
         "made the batch.",
     ),
@@ -145,9 +145,9 @@ REMOVAL = (
         code="younger",
         title="The project was created after the results were written.",
         why="It has the id and the title of the row, but it can't be the batch's: Label Studio was reset, or the "
-        "results are of another one.",
+        "results are from another one.",
         example="A test server was set up anew.",
-        remedy="Check which Label Studio the results are of.",
+        remedy="Check which Label Studio the results are from.",
     ),
     Code(
         code="has-work",
@@ -167,7 +167,7 @@ REMOVAL = (
     Code(
         code="work-unknown",
         title="Label Studio doesn't say how many tasks the project holds.",
-        why="Without the number, Stencil can't exclude that there is work in it.",
+        why="Without the number, Stencil can't rule out that there is work in it.",
         example="A proxy removes fields from answers.",
         remedy="Look at the project, and delete it by hand.",
     ),
@@ -176,7 +176,7 @@ REMOVAL = (
         title="The project is a placeholder.",
         why="It is not set up yet, and another batch may be about to complete it.",
         example="The batch was killed, and its sheet was not run again.",
-        remedy="Run the sheet again, then remove the results of that run too.",
+        remedy="Run the sheet again, then run `stencil remove` with the results of that run too.",
     ),
     Code(
         code="description-unknown",
@@ -188,14 +188,14 @@ REMOVAL = (
     Code(
         code="changed",
         title="The project was changed, or its template was.",
-        why="A setting or the description is not what the row and its template say. Somebody may have worked on it.",
+        why="A setting or the description differs from the row and its template. Somebody may have worked on it.",
         example="A lead wrote instructions.",
         remedy="Delete it by hand if nobody needs the change.",
     ),
     Code(
         code="throttled",
         title="Label Studio kept the removal waiting.",
-        why="It answered 429 each time, or other requests took so long that what was read of the project was out of "
+        why="It answered 429 each time, or other requests took so long that Stencil's reading of the project was out of "
         "date.",
         example="Another batch uses up the rate limit.",
         remedy="Run the removal again later.",

@@ -48,10 +48,10 @@ TITLES = (
     Code(
         code="title-unseen-letter",
         title="The title holds an invisible character.",
-        why="A zero-width space or a direction mark makes two titles differ that look the same, and so makes "
+        why="With a zero-width space or a direction mark, two titles look the same but differ, which leads to "
         "duplicates.",
         sheet="title\nReviews\u200b January",
-        remedy="Type the title anew instead of pasting it. The message names the position of the character.",
+        remedy="Type the title again instead of pasting it. The message names the position of the character.",
     ),
     Code(
         code="duplicate-row",
@@ -148,21 +148,21 @@ TEMPLATES = (
     ),
     Code(
         code="enterprise-only-template",
-        title="The template exists in Label Studio Enterprise only.",
+        title="Only Label Studio Enterprise has this template.",
         why="Community has no project templates, and some entries of its gallery need tags that only Enterprise has.",
         example="The row names the project template `Sentiment Analysis`, and the server is Community.",
         remedy="Use `gallery:NAME`, a template file or `project:ID`.",
     ),
     Code(
         code="enterprise-only-workspace",
-        title="Workspaces exist in Label Studio Enterprise only.",
+        title="Only Label Studio Enterprise has workspaces.",
         why="Community would ignore the workspace, and the project would not be where the row wants it.",
         example="The row names a workspace, and the server is Community.",
         remedy="Empty the column `workspace`.",
     ),
     Code(
         code="enterprise-only-field",
-        title="The setting or step exists in Label Studio Enterprise only.",
+        title="Only Label Studio Enterprise has this setting or step.",
         why="Community would ignore the setting without an error.",
         example="The row sets `review_settings` or names `members`, and the server is Community.",
         remedy="Leave the column out.",
@@ -170,7 +170,7 @@ TEMPLATES = (
     Code(
         code="variable-unknown",
         title="The template has no such variable.",
-        why="A typing error would otherwise leave a placeholder with its default value.",
+        why="A typing error would otherwise leave the variable at its default value.",
         sheet="title,template,var.year,var.customer\nContracts Alder,ner.yaml,2026,Alder",
         files=_FILES,
         remedy="Correct the name of the column. `stencil template show FILE` lists the variables.",
@@ -197,7 +197,7 @@ TEMPLATES = (
         why="Before the first write, Stencil asks Label Studio to validate each distinct interface. The message "
         "quotes its reason.",
         sheet='title,label_config\nReviews January,"<View><Choices name=""c"" toName=""text""/></View>"',
-        remedy="Correct the interface; `stencil template preview` prints it as the row fills it. A firewall in front "
+        remedy="Correct the interface; `stencil template preview` prints it with the row's values. A firewall in front "
         "of Label Studio may also be the "
         "one that rejects it.",
     ),
@@ -206,7 +206,7 @@ TEMPLATES = (
 STEPS = (
     Code(
         code="bad-step",
-        title="A step can't be carried out as the row asks for it.",
+        title="A step can't be carried out as the row specifies it.",
         why="The cell of `members`, `tasks`, `publish` or `pin` is wrong: no e-mail address, an unknown role, a file "
         "without tasks, or tasks that "
         "lack a field which the labelling interface shows.",
@@ -246,7 +246,7 @@ STEPS = (
         title="The file that a cell names is larger than 10 MB.",
         why="A setting is text that people read; a larger file is usually the wrong one.",
         example="`@tasks.json` in the column `description`.",
-        remedy="Name the right file. Tasks belong into the column `tasks`.",
+        remedy="Name the right file. Tasks belong in the column `tasks`.",
     ),
     Code(
         code="file-not-text",
@@ -257,9 +257,9 @@ STEPS = (
     ),
     Code(
         code="outside-folder",
-        title="The file that a cell names is outside of what rows may open.",
-        why="Rows may open files in the folder of the sheet and below it. Otherwise any sheet could read the files "
-        "of the machine.",
+        title="The file that a cell names is outside the folders that rows may open.",
+        why="Rows may open files in the folder of the sheet and below it. Otherwise any sheet could read any file "
+        "on the machine.",
         sheet="title,expert_instruction\nReviews January,@/etc/hostname",
         remedy="Move the file beside the sheet, or allow its folder with `STENCIL_ALLOW`.",
     ),

@@ -16,7 +16,7 @@ SETTINGS = (
         title="Label Studio computes this field, so it can't be set.",
         why="Ids, counts and dates of creation come from the server.",
         sheet="title,task_number\nReviews January,100",
-        remedy="Remove the column or key. To keep the value for yourself, start the name of the column with `_`.",
+        remedy="Remove the column or key. To keep the value as a note, start the name of the column with `_`.",
     ),
     Code(
         code="row-field",
@@ -71,21 +71,21 @@ SETTINGS = (
     Code(
         code="not-text",
         title="The value is not text.",
-        why="JSON has a list, an object or a null where Label Studio expects a text.",
+        why="The JSON has a list, an object or a null where Label Studio expects text.",
         sheet='title,overrides\nReviews January,"{""description"": [1]}"',
         remedy="Write the text in quotes.",
     ),
     Code(
         code="too-long",
         title="The text is too long.",
-        why="Label Studio accepts as many characters as the message says.",
+        why="The message says how many characters Label Studio accepts.",
         example="A `task_data_login` of 300 characters.",
         remedy="Shorten the text.",
     ),
     Code(
         code="control-character",
         title="The text holds a character that can't be sent.",
-        why="NUL and half of a surrogate pair are no valid text in JSON and PostgreSQL.",
+        why="NUL and half of a surrogate pair are not valid text in JSON or PostgreSQL.",
         sheet=r'[{"title": "Reviews January", "description": "a\u0000b"}]',
         remedy="Remove the character.",
     ),
@@ -99,7 +99,7 @@ SETTINGS = (
     Code(
         code="not-a-colour",
         title="The value is not a colour of the form #RRGGBB.",
-        why="Label Studio accepts no names of colours, and no short form.",
+        why="Label Studio doesn't accept colour names or the short form.",
         sheet="title,color\nReviews January,red",
         remedy="Write six hexadecimal digits, for example `#FF8800`.",
     ),

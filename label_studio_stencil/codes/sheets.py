@@ -57,24 +57,24 @@ SHEETS = (
     Code(
         code="extra-cell",
         title="A row has more cells than the header.",
-        why="A separator inside of a cell that is not quoted moves all cells after it into the wrong columns.",
+        why="A separator inside an unquoted cell moves all cells after it into the wrong columns.",
         sheet="title,description\nReviews January,good, bad and ugly",
-        remedy='Put cells that hold separators into quotes: `"good, bad and ugly"`. If the column lacks a name, add '
-        "one.",
+        remedy='Put cells that contain separators into quotes: `"good, bad and ugly"`. If a column name is missing, add '
+        "it.",
     ),
     Code(
         code="unclosed-quote",
         title="A quoted cell has no closing quote.",
         why="Everything after the quote, line breaks included, would belong to the cell.",
         sheet='title,description\nReviews January,"good\nReviews February,bad',
-        remedy="Add the closing quote. A quote inside of a quoted cell is written twice.",
+        remedy="Add the closing quote. Write a quote inside a quoted cell twice.",
     ),
     Code(
         code="bad-quote",
         title="A quoted cell continues after its closing quote.",
         why="The cell can be read in more than one way.",
         sheet='title,description\nReviews January,"good" reviews',
-        remedy='Write a quote inside of a quoted cell twice: `"""good"" reviews"`.',
+        remedy='Write a quote inside a quoted cell twice: `"""good"" reviews"`.',
     ),
     Code(
         code="nul-character",
