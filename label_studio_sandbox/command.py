@@ -53,5 +53,5 @@ def _milliseconds(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of milliseconds, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of milliseconds, 0 or more")
     return number

@@ -273,7 +273,7 @@ class Asker:
             return
         raise NotAllowed(
             where.label,
-            f"its server is at {address}, which is no public address.",
+            f"its server is at {address}, which is not a public address.",
             hint=f"To open it, list it: {ALLOW}={address}.",
         )
 

@@ -190,7 +190,7 @@ def most_failures(text: str, rows: int) -> float:
         number = -1.0
     if not (0 <= number < math.inf) or (share and number > 100) or (not share and number != int(number)):
         raise BadOption(
-            f"`max_failures={words}` is no number.", hint="Give a number of rows (10) or a share of them (5%)."
+            f"`max_failures={words}` is not a number.", hint="Give a number of rows (10) or a share of them (5%)."
         )
     return rows * number / 100 if share else number
 

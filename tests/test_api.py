@@ -166,7 +166,7 @@ async def test_headers_go_with_each_request_and_are_in_no_repr() -> None:
         ({"templat": "1"}, "there is no option 'templat'. Did you mean template"),
         ({"mode": "upsert"}, "mode: "),
         ({"max_concurrency": 65}, "max_concurrency: "),
-        ({"max_failures": "some"}, "`max_failures=some` is no number"),
+        ({"max_failures": "some"}, "`max_failures=some` is not a number"),
         ({"lines": "9-2"}, "`lines=9-2` names no lines"),
     ],
     ids=["no such option", "no such choice", "too many", "no share", "no lines"],
@@ -183,7 +183,7 @@ async def test_an_option_that_can_not_be_taken_is_named(sandbox: Sandbox, option
         (pd.DataFrame([["One", "Two"]], columns=["title", "title"]), "duplicate-column"),
         (pd.DataFrame({"title": []}), "empty-sheet"),
         (pd.Series(["One"]), "The Series can't be read"),
-        (7, "A int is no source of a sheet"),
+        (7, "can't be read from a value of type int"),
     ],
     ids=["bytes", "twice", "empty", "no frame", "a number"],
 )

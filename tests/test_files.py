@@ -402,7 +402,7 @@ def test_an_address_that_is_not_public_is_refused_unless_it_is_listed(
 ) -> None:
     resolve(monkeypatch, {"evil.example": [address]})
     monkeypatch.setenv("STENCIL_ALLOW", "http://evil.example")
-    with pytest.raises(NotAllowed, match=r"no public address.*STENCIL_ALLOW="):
+    with pytest.raises(NotAllowed, match=r"not a public address.*STENCIL_ALLOW="):
         read("http://evil.example/x", DEPLOYMENT.rows(), most=MB)
 
 
@@ -462,7 +462,7 @@ def test_a_redirect_leads_a_row_to_what_it_may_open_alone(
 
 def test_a_redirect_leads_nobody_from_another_server_to_this_machine(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     web.answers["/a/away"] = (302, {"location": f"http://localhost:{web.port}/secret"}, b"")
-    with pytest.raises(NotAllowed, match="no public address"):
+    with pytest.raises(NotAllowed, match="not a public address"):
         read(f"{web.url}/a/away", PERSON, most=MB)
     assert len(web.asked) == 1
 
@@ -555,7 +555,7 @@ def test_behind_a_proxy_a_listed_name_is_the_proxys_to_look_up_and_an_address_is
     web.answers["http://files.example/x"] = (200, {}, b"by the proxy")
     assert read("http://files.example/x", DEPLOYMENT.rows(), most=MB) == b"by the proxy"
     for where in ("http://10.0.0.7/x", "http://2130706433/x"):
-        with pytest.raises(NotAllowed, match="no public address"):
+        with pytest.raises(NotAllowed, match="not a public address"):
             read(where, DEPLOYMENT.rows(), most=MB)
     assert [path for _, path in web.asked] == ["http://files.example/x"]
 

@@ -174,7 +174,7 @@ class Fault:
         kind = f"{self.kind}-before" if self.kind in _ANSWERS else self.kind
         if kind not in KINDS:
             raise BadFaults(
-                f"{self.kind!r} is no kind of fault: give one of {', '.join(_ANSWERS)}, each with -before, -after or "
+                f"{self.kind!r} is not a kind of fault: give one of {', '.join(_ANSWERS)}, each with -before, -after or "
                 f"-late, one of {', '.join(_OF_AN_EDGE)} with -down, or one of {', '.join(OTHERS)}"
             )
         object.__setattr__(self, "kind", kind)

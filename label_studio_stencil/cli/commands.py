@@ -166,7 +166,7 @@ def workspace_list(chosen: argparse.Namespace, display: Display) -> int:
     async def rows(label_studio: Instance) -> list[dict[str, object]]:
         if label_studio.edition is Edition.COMMUNITY:
             raise StencilError(
-                f"{label_studio.name} is Label Studio Community, and workspaces exist in Enterprise alone.",
+                f"{label_studio.name} is Label Studio Community, and only Enterprise has workspaces.",
                 hint="Leave out the column `workspace` of your sheets.",
             )
         return [

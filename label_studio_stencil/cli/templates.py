@@ -182,9 +182,7 @@ async def _published(chosen: argparse.Namespace, template: Template, display: Di
     options = chosen_options(PlanOptions, chosen, display).model_copy(update={"template": chosen.reference})
     async with label_studio_of(options) as label_studio:
         if label_studio.edition is Edition.COMMUNITY:
-            raise TemplateUnusable(
-                "Project templates exist in Label Studio Enterprise alone, and this Label Studio is Community."
-            )
+            raise TemplateUnusable("Only Label Studio Enterprise has project templates, and this is Community.")
         taken = [each.id for each in await label_studio.client.project_templates() if each.name == template.name]
         if taken:
             raise TemplateUnusable(

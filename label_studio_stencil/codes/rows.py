@@ -211,7 +211,7 @@ STEPS = (
         "without tasks, or tasks that "
         "lack a field which the labelling interface shows.",
         sheet="title,publish\nReviews January,maybe",
-        remedy="Read the message, which says what is expected.",
+        remedy="Correct the cell or the file; the message says what is expected.",
     ),
     Code(
         code="member-unknown",

@@ -224,8 +224,9 @@ def _advice(detail: str) -> str:
             "or REQUESTS_CA_BUNDLE."
         )
     # A server without TLS answers a TLS handshake with text.
-    scheme = ", and http:// rather than https://" if "WRONG_VERSION_NUMBER" in detail else ""
-    return f"Is LABEL_STUDIO_URL the address of a server that runs{scheme}?"
+    if "WRONG_VERSION_NUMBER" in detail:
+        return "The server does not speak TLS: should LABEL_STUDIO_URL begin with http:// rather than https://?"
+    return "Is LABEL_STUDIO_URL right, and is that server running?"
 
 
 def unsure(

@@ -220,7 +220,7 @@ async def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if hasattr(value, "to_json") and hasattr(value, "columns"):
             raise BadParameters(
-                f"{name} is a DataFrame, which is no parameter of a run: `await label_studio_stencil.create(df, ...)` takes it."
+                f"{name} is a DataFrame, which a run can't take: `await label_studio_stencil.create(df, ...)` takes it."
             )
         if isinstance(value, dict) and "$ref" in value:
             given[name] = await _block(name, value["$ref"])

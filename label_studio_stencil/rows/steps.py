@@ -113,12 +113,12 @@ def members_in(cell: str) -> tuple[Member, ...]:
             continue
         if not _EMAIL.fullmatch(address):
             raise BadStep(
-                f"{shown(address)!r} is no e-mail address", hint="Write a@example.com, or a@example.com: reviewer."
+                f"{shown(address)!r} is not an e-mail address", hint="Write a@example.com, or a@example.com: reviewer."
             )
         code = role.upper() if role.upper() in _CODES else ROLES.get(role.lower(), "")
         if role and not code:
             raise BadStep(
-                f"{shown(role)!r} is no role; there are {', '.join(name for name in ROLES if name != 'admin')}"
+                f"{shown(role)!r} is not a role; the roles are {', '.join(name for name in ROLES if name != 'admin')}"
             )
         found[address.lower()] = Member(address.lower(), code)
     return tuple(found.values())

@@ -105,7 +105,7 @@ def table_of(content: bytes, label: str, given: str, *, encoding: str = "", work
         return read(content, worksheet)
     if worksheet.strip():
         raise SheetUnreadable(
-            f"A worksheet is named, {shown(worksheet)!r}, and this is no workbook.", hint="Leave it out."
+            f"The worksheet {shown(worksheet)!r} is named, but this is not a workbook.", hint="Leave it out."
         )
     return tables.read_parquet(content) if kind == "parquet" else _text_table(content, kind, encoding)
 

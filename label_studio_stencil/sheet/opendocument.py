@@ -85,7 +85,7 @@ def _layout(table: bytes) -> Layout:
             if size > MOST_UNPACKED:
                 raise SheetUnreadable(
                     f"The worksheet repeats rows or cells to more than {MOST_UNPACKED // 10**6} MB.",
-                    hint="Remove what is no row.",
+                    hint="Remove everything that is not a row.",
                 )
             if _HIDDEN.search(found[1]):
                 layout.hidden_rows.update(range(line, line + count))

@@ -110,7 +110,7 @@ def _read(source: Source, where: str, how: _How, asker: Asker) -> Sheet:
     if hasattr(source, "collect"):
         raise SheetUnreadable(f"A {type(source).__name__} holds no rows yet.", hint="Give what its collect() returns.")
     raise SheetUnreadable(
-        f"A {type(source).__name__} is no source of a sheet.",
+        f"A sheet can't be read from a value of type {type(source).__name__}.",
         hint="Give a path, a DataFrame, or a list of dicts, one for each row.",
     )
 

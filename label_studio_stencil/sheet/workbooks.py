@@ -104,7 +104,7 @@ class _Measure:
         if self._size > MOST_UNPACKED:
             raise SheetUnreadable(
                 f"The workbook unpacks to more than {MOST_UNPACKED // 10**6} MB, and no more are read.",
-                hint="Remove what is no row, or save the sheet as CSV.",
+                hint="Remove everything that is not a row, or save the sheet as CSV.",
             )
         if self._marks > MOST_MARKS or since_row > MOST_BETWEEN_ROWS:
             raise SheetUnreadable(

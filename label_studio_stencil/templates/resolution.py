@@ -93,5 +93,5 @@ def _for_edition(template: Template | Problem, edition: Edition) -> Template | P
 
 def community_problem(field: str, *, line: int | None = None) -> Problem:
     """The problem of a field that Community ignores (measured on 1.23.2)."""
-    message = f"{field} exists in Label Studio Enterprise alone; Community would drop it without a word."
+    message = f"only Label Studio Enterprise has {field}; Community would ignore it without an error."
     return Problem("enterprise-only-field", message, line=line, column=field, hint="Leave it out.")

@@ -110,7 +110,7 @@ def test_a_missing_setting_exits_2_and_names_both(
         pytest.param(["create", str(EXAMPLE), "--max-concurrency", "65"], "--max-concurrency", id="bad number"),
         pytest.param(
             ["create", str(EXAMPLE), "--max-failures", "some"],
-            "error: `--max-failures some` is no number.\nhint: Give a number of rows (10)",
+            "error: `--max-failures some` is not a number.\nhint: Give a number of rows (10)",
             id="bad share",
         ),
         pytest.param(["create", str(EXAMPLE), "--output", "/proc/nowhere"], "/proc/nowhere", id="bad output"),
@@ -121,7 +121,7 @@ def test_a_missing_setting_exits_2_and_names_both(
         pytest.param(["plan", "a.csv", "--tempalte", "1"], "hint: Did you mean --template?", id="no such option"),
         pytest.param(["template", "preview", "1", "--row", "two"], "--row: 'two' is not a whole number", id="no line"),
         pytest.param(
-            ["sandbox", "--latency-ms", "slow"], "--latency-ms: 'slow' is no number of milliseconds", id="no number"
+            ["sandbox", "--latency-ms", "slow"], "--latency-ms: 'slow' is not a number of milliseconds", id="no number"
         ),
         pytest.param(["sandbox", "--port", "1.5"], "--port: '1.5' is not a port", id="no whole number"),
         pytest.param(
@@ -149,7 +149,7 @@ def test_a_label_studio_that_does_not_answer_exits_2(stencil: Stencil, monkeypat
     done = stencil("plan", str(EXAMPLE))
     assert done.code == 2
     assert done.stderr.startswith("error: GET http://127.0.0.1:1/api/version/: no connection")
-    assert "\nhint: Is LABEL_STUDIO_URL the address of a server that runs?" in done.stderr
+    assert "\nhint: Is LABEL_STUDIO_URL right, and is that server running?" in done.stderr
 
 
 async def community(call: Call, proceed: Proceed) -> Any:

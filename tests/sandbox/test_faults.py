@@ -507,7 +507,7 @@ def test_a_header_works_on_a_sandbox_without_faults() -> None:
     ("header", "detail"),
     [
         pytest.param("lost", "", id="valid, for contrast"),
-        pytest.param("lots", "'lots' is no kind of fault", id="no such kind"),
+        pytest.param("lots", "'lots' is not a kind of fault", id="no such kind"),
         pytest.param("lost=0.5", "the header is about its own request", id="a probability"),
         pytest.param("lost:on=list", "the header is about its own request", id="routes"),
         pytest.param("list-lag", "start it with the fault list-lag=0", id="a past that is not kept"),
@@ -613,12 +613,12 @@ def test_text_and_file_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        pytest.param("lots=0.2", "in 'lots=0.2', 'lots' is no kind of fault: give one of lost, held", id="kind"),
+        pytest.param("lots=0.2", "in 'lots=0.2', 'lots' is not a kind of fault: give one of lost, held", id="kind"),
         pytest.param("lost=2", "its probability is 2: give a number from 0 to 1", id="probability"),
         pytest.param("lost=often", "probability is 'often': give a number", id="no number"),
         pytest.param("lost=", "probability is '': give a number", id="nothing"),
         pytest.param("lost:seconds=3", "lost-before has no parameter seconds: it takes none", id="parameter"),
-        pytest.param("late", "'late' is no kind of fault", id="a moment alone"),
+        pytest.param("late", "'late' is not a kind of fault", id="a moment alone"),
         pytest.param("lost-late:seconds=-1", "its seconds is -1: give 0 to 3600", id="bounds"),
         pytest.param("list-lag:seconds=3601", "its seconds is 3601: give 0 to 3600", id="a past too long ago"),
         pytest.param("replay:copies=1.5", "copies is '1.5': give a whole number", id="half a copy"),
@@ -628,7 +628,7 @@ def test_text_and_file_say_the_same(tmp_path: Path) -> None:
         pytest.param("replay:twice=yes", "'twice' means nothing: give probability, requests, on, limit", id="word"),
         pytest.param("429:date=soon", "date is 'soon': give yes or no", id="flag"),
         pytest.param("502-down:requests=3", "502-down begins once: give after or at", id="an outage at a request"),
-        pytest.param("429-down", "'429-down' is no kind of fault", id="an edge that throttles"),
+        pytest.param("429-down", "'429-down' is not a kind of fault", id="an edge that throttles"),
         pytest.param("rate-limit=0.5", "rate-limit holds for every request", id="a limit for some"),
         pytest.param("rate-limit:rate=0", "rate-limit holds for every request", id="a limit that takes nothing"),
         pytest.param("clock:seconds=-4000", "its seconds is -4000: give -3600 to 3600", id="a clock"),

@@ -165,8 +165,8 @@ def test_periods_which_arrow_keeps_as_bare_numbers_are_refused(form: Any) -> Non
     ("source", "said"),
     [
         (pd.Series(["One"]), "The Series can't be read"),
-        ({"title": ["One"]}, "A dict is no source of a sheet"),
-        (object(), "A object is no source of a sheet"),
+        ({"title": ["One"]}, "can't be read from a value of type dict"),
+        (object(), "can't be read from a value of type object"),
     ],
     ids=["series", "dict", "object"],
 )

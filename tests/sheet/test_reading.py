@@ -304,7 +304,7 @@ def test_a_file_open_for_text_says_how_to_open_it() -> None:
 
 
 def test_what_is_no_source_is_unreadable() -> None:
-    with pytest.raises(SheetUnreadable, match="int is no source"):
+    with pytest.raises(SheetUnreadable, match="from a value of type int"):
         read_sheet(3)  # type: ignore[arg-type]
 
 

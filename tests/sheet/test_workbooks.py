@@ -95,7 +95,7 @@ def test_a_file_whose_name_has_the_mark_is_a_file(tmp_path: Path) -> None:
 
 
 def test_a_worksheet_of_a_file_that_is_not_a_workbook_is_refused() -> None:
-    with pytest.raises(SheetUnreadable, match="this is no workbook"):
+    with pytest.raises(SheetUnreadable, match="this is not a workbook"):
         read_sheet(b"title\nabc\n", worksheet="Projects")
 
 

@@ -25,7 +25,9 @@ def test_members_are_addresses_with_roles(cell: str, members: list[Member]) -> N
     assert list(members_in(cell)) == members
 
 
-@pytest.mark.parametrize(("cell", "reason"), [("ann", "no e-mail address"), ("a@x.org: boss", "'boss' is no role")])
+@pytest.mark.parametrize(
+    ("cell", "reason"), [("ann", "not an e-mail address"), ("a@x.org: boss", "'boss' is not a role")]
+)
 def test_what_is_no_member_is_told(cell: str, reason: str) -> None:
     with pytest.raises(BadStep, match=reason):
         members_in(cell)
