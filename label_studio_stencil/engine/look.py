@@ -385,6 +385,7 @@ class Looks:
         """
         async with self._quiet:
             first, readings, pause = self._clock.now(), 0, self._patience.lag
+            since = missed = first
             ever: set[int] = set()
             while True:
                 began, readings = self._clock.now(), readings + 1
@@ -393,9 +394,14 @@ class Looks:
                 due = await self._still_there(missing) if missing and readings >= _BY_ID else missing
                 ever = (ever - missing) | due
                 if not due:
-                    self.lag = max(self.lag, 0.0, *(began - answered[number] for number in ever if number in answered))
+                    # If Label Studio was away since the reading that missed them, the list was not behind for all that time.
+                    seen = min(began, missed + self._patience.rivals)
+                    self.lag = max(self.lag, 0.0, *(seen - answered[number] for number in ever if number in answered))
                     return Look(began, shown)
-                await self._wait_for_list(first, pause, len(due))
+                missed = began
+                if self._clock.now() - began > self._patience.rivals:
+                    since = self._clock.now()
+                await self._wait_for_list(since, pause, len(due))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _wait_for_list(self, first: float, pause: float, missing: int) -> None:

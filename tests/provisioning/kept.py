@@ -190,4 +190,20 @@ KEPT: tuple[Scene, ...] = (
         steps=True,
         imports=Imports(slowest=40.0, fails=0.3, counted=2.0, seed=37167),
     ),
+    # 2981649069: an outage between two readings of a list counted as its lag, and the batch stopped.
+    Scene(
+        rows=120,
+        starts=(
+            Start("a", at=40.0, at_once=4),
+            Start("b", at=0.005, stops_for=70.0, at_once=1000),
+            Start("c", at=0.0, stops_at=176, stops_for=70.0, color="#445566", at_once=1000),
+        ),
+        faults=(),
+        share=0.5,
+        seed=8190,
+        visits=(Visit(1698, "move", 3),),
+        lag=1.0,
+        older=25,
+        down=(Down(2.0, 48.0, "504"), Down(0.5, 500.0, "refused")),
+    ),
 )
