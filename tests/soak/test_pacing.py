@@ -41,8 +41,8 @@ class Case:
 
 CASES = {
     "a rate that was named": Case(300),
-    "a limit that nobody named": Case(300, rate=-1, ratio=1.15, refused=0.02),
-    "a limit that nobody named, without headers": Case(300, rate=-1, header=False, ratio=1.15, refused=0.02),
+    "a limit that nobody named": Case(300, rate=0, ratio=1.15, refused=0.02),
+    "a limit that nobody named, without headers": Case(300, rate=0, header=False, ratio=1.15, refused=0.02),
     "imports on the vendor's cloud": Case(40, tasks=True, cloud=True, ratio=1.1),
     "imports whose limit nobody named": Case(40, tasks=True, ratio=1.15),
     "imports whose limit nobody named, without headers": Case(40, tasks=True, header=False, ratio=1.15),
