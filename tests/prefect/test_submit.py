@@ -122,7 +122,12 @@ def test_an_interrupt_says_that_the_run_goes_on_and_how_to_cancel_it(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("label_studio_stencil.cli.submit.Progress", interrupt)
-    assert main(["submit", str(sheet)]) == 130
+    # A shell that starts tests in the background has them ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["submit", str(sheet)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     run = asyncio.run(runs_of(DEPLOYMENT))[0]
     assert f"prefect flow-run cancel {run.id}" in capsys.readouterr().err
     assert run.state is not None
