@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock, patch
+from unittest.mock import AsyncMock, Mock, patch
 
 import httpx
 import pytest
@@ -22,6 +22,7 @@ from label_studio_stencil.engine import steps
 from label_studio_stencil.engine.steps import StepRunner
 from label_studio_stencil.files import Asker
 from label_studio_stencil.options import Mode, Options
+from label_studio_stencil.plans.pending import Sent
 from label_studio_stencil.plans.targets import check
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.problems import InvalidSheet
@@ -620,6 +621,20 @@ async def left_half_done(label_studio: Instance, sheet: Path) -> None:
     batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio, patience=QUICK)
     with patch.object(StepRunner, "early", AsyncMock(return_value=None)):
         await batch.engine.attempt(batch.engine.tickets)
+
+
+async def test_an_import_that_failed_is_not_written_into_the_line_again(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another batch that has seen it fail has taken it out of the line, and may have sent the tasks."""
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio, patience=QUICK)
+    with patch.object(StepRunner, "early", AsyncMock(return_value=None)):
+        await batch.engine.attempt(batch.engine.tickets)
+    line = project(sandbox)["description"]
+    batch.engine.steps._sent[1] = Sent("0" * 8, 7)
+    monkeypatch.setattr(label_studio.client, "import_state", AsyncMock(return_value=Mock(failed=True)))
+    await batch.engine.steps._read(batch.engine.tickets[0])
+    assert project(sandbox)["description"] == line
 
 
 async def test_a_batch_that_waits_for_another_ones_steps_can_be_stopped(
