@@ -141,7 +141,7 @@ def add_flag(parser: Parser, model: type[Options], name: str, *, default: object
         action = argparse.BooleanOptionalAction if field.default else "store_true"
         parser.add_argument(flag, action=action, default=default, help=words)
         return
-    if field.default and field.default != -1:
+    if field.default:
         words = f"{words.removesuffix('.')} (default: {field.default})"
     if get_origin(field.annotation) is Literal:
         parser.add_argument(flag, choices=get_args(field.annotation), default=default, help=words)
