@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from prefect.client.schemas.filters import (
     DeploymentFilterId,
 )
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.prefect.credentials import LabelStudioCredentials
@@ -44,9 +46,20 @@ def command(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+async def _without_pool() -> None:
+    async with get_client() as client:
+        with suppress(ObjectNotFound):
+            await client.delete_work_pool("stencil")
+
+
 def deploy(environment: dict[str, str]) -> None:
-    """The work pool and the deployments of prefect.yaml, without bootstrap."""
-    command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process", "--overwrite")
+    """The work pool and the deployments of prefect.yaml, without bootstrap.
+
+    The pool is a new one: a run that an earlier test has left without a worker would occupy a slot of the old one's queues.
+    """
+    with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+        asyncio.run(_without_pool())
+    command(environment, "prefect", "work-pool", "create", "stencil", "--type", "process")
     command(environment, "prefect", "--no-prompt", "deploy", "--all")
 
 
