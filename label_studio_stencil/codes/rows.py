@@ -251,7 +251,7 @@ STEPS = (
     Code(
         code="file-not-text",
         title="The file that a cell names is not UTF-8 text.",
-        why="Settings are text. A Word document or a file in another encoding can't be one.",
+        why="Settings are text. Files are read as UTF-8, as UTF-16, or in the encoding that their XML declaration names.",
         example="`@guide.docx` in the column `expert_instruction`.",
         remedy="Save the file as text in UTF-8.",
     ),

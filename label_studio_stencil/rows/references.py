@@ -8,6 +8,7 @@ from label_studio_stencil.problems import shown
 from label_studio_stencil.rows.markup import html_of_markdown, is_markdown
 from label_studio_stencil.rows.steps import BadStep, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
+from label_studio_stencil.sheet.encodings import text_of
 
 #: Largest file that a cell may refer to, in bytes.
 MOST_IN_TEXT = 10_000_000
@@ -114,6 +115,6 @@ class References:
     def _content(self, path: str) -> Text:
         content = read(path, self._asker, most=MOST_IN_TEXT)
         try:
-            return Text(content.decode("utf-8-sig"))
+            return Text(text_of(content))
         except UnicodeDecodeError:
             return Text(f"{file_name(path)} is not UTF-8 text", "file-not-text", "Save it as UTF-8.")

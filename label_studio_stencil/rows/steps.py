@@ -10,6 +10,7 @@ from label_studio_stencil.files import NOBODY, Asker
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.problems import shown
 from label_studio_stencil.rows.predictions import NOTHING, Labelled
+from label_studio_stencil.sheet.encodings import text_of
 
 #: Largest file of tasks in bytes, by Label Studio's documentation.
 MOST_IN_TASK_FILE = 200_000_000
@@ -131,7 +132,7 @@ def tasks_in(content: bytes, name: str) -> list[JSON]:
         BadStep: The file holds no tasks, or something else.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = text_of(content)
     except UnicodeDecodeError:
         raise BadStep(f"{name} is not UTF-8 text") from None
     try:

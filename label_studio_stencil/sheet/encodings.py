@@ -9,6 +9,7 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ _WITHOUT_MARK = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 #: A multi-byte character in UTF-8, which hardly ever occurs in text of another encoding.
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_XML_ENCODING = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z][\w.-]*)["']""")
 #: Bytes of a file that are examined to distinguish encodings.
 _SAMPLE = 200_000
 
@@ -49,7 +51,7 @@ def decoded(content: bytes, encoding: str = "") -> Decoded:
     Raises:
         SheetUnreadable: The encoding is unknown, doesn't fit the content, or can't be detected.
     """
-    marked = next((name for mark, name in _BOMS if content.startswith(mark)), "")
+    marked = _marked(content)
     if encoding.strip():
         return Decoded(_named(content, encoding.strip(), marked))
     found = marked or _unmarked(content) or "utf-8"
@@ -76,11 +78,34 @@ def decoded(content: bytes, encoding: str = "") -> Decoded:
     return Decoded(text, (f"{note} If that is wrong, name its encoding: `encoding=NAME`.",))
 
 
+def text_of(content: bytes) -> str:
+    """The text of a file that is no sheet: UTF-8, or the encoding that its byte order mark or its XML declaration names.
+
+    Raises:
+        UnicodeDecodeError: The content is something else.
+    """
+    marked = _marked(content)
+    try:
+        return content.decode(marked or _unmarked(content) or "utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        declared = _XML_ENCODING.match(content)
+        if marked or declared is None:
+            raise
+        with suppress(SheetUnreadable):
+            return _named(content, declared[1].decode("ascii"), "")
+        raise
+
+
+def _marked(content: bytes) -> str:
+    return next((name for mark, name in _BOMS if content.startswith(mark)), "")
+
+
 def _named(content: bytes, encoding: str, marked: str) -> str:
     try:
         info = codecs.lookup(encoding)
+        name = info.name.replace("_", "-")
         # Codecs such as `hex` are not text encodings; only this attribute distinguishes them.
-        known = info._is_text_encoding and info.name not in ("idna", "punycode", "unicode_escape", "raw-unicode-escape")
+        known = info._is_text_encoding and name not in ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
     except (LookupError, ValueError):
         known = False
     if not known:
@@ -88,7 +113,6 @@ def _named(content: bytes, encoding: str, marked: str) -> str:
             f"There is no encoding {shown(encoding)!r}.",
             hint="Some are utf-8, utf-16, windows-1252, windows-1251, shift_jis, gb18030.",
         )
-    name = info.name.replace("_", "-")
     if marked and not name.startswith(marked):
         raise SheetUnreadable(f"The text starts with the mark of {marked.upper()}, so it is not {encoding}.")
     try:

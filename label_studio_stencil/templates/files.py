@@ -16,6 +16,7 @@ from label_studio_stencil.files import PERSON, Asker, Unusable, read
 from label_studio_stencil.problems import Problem, shown
 from label_studio_stencil.rows.payload import IF_KNOWN_THERE, parse_overrides
 from label_studio_stencil.rows.references import MOST_IN_TEXT
+from label_studio_stencil.sheet.encodings import text_of
 from label_studio_stencil.templates.model import Template, values_digest
 from label_studio_stencil.templates.rendering import (
     FIELDS,
@@ -265,7 +266,7 @@ _YAML_ADVICE = {
 
 def _text(where: str, asker: Asker, most: int) -> str:
     try:
-        return read(where, asker, most=most).decode("utf-8-sig")
+        return text_of(read(where, asker, most=most))
     except Unusable as error:
         raise BadFile(str(error).rstrip("."), code="template-unknown") from None
     except UnicodeDecodeError:

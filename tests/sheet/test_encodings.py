@@ -4,6 +4,7 @@ import codecs
 
 import pytest
 
+from label_studio_stencil.sheet.encodings import text_of
 from label_studio_stencil.sheet.model import Sheet, SheetUnreadable
 from label_studio_stencil.sheet.sources import read_sheet
 
@@ -171,3 +172,32 @@ def test_nothing_is_quoted_of_a_text_that_has_no_titles() -> None:
     assert "секрет" not in str(caught.value)
     [note] = read_sheet("user,password\nJosé,señal\n".encode("cp1252")).notes
     assert "señal" not in note
+
+
+# Files that are no sheets
+
+_XML = '<?xml version="1.0" encoding="{}"?>\n<View><Header value="Привет, Zürich, 東京"/></View>\n'
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoding", "said"),
+    [
+        ("windows-1251", "cp1251", "Привет"),
+        ("ISO-8859-1", "latin-1", "Zürich"),
+        ("Shift_JIS", "shift_jis", "東京"),
+        ("UTF-16", "utf-16", "Привет, Zürich, 東京"),
+        ("UTF-16", "utf-16-le", "Привет, Zürich, 東京"),
+        ("UTF-8", "utf-8-sig", "Привет, Zürich, 東京"),
+        # Many programs copy a declaration and write UTF-8.
+        ("windows-1251", "utf-8", "Привет, Zürich, 東京"),
+    ],
+)
+def test_xml_is_read_in_the_encoding_that_it_declares(declared: str, encoding: str, said: str) -> None:
+    text = _XML.format(declared).replace("Привет, Zürich, 東京", said)
+    assert text_of(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize("declared", ["", "nonsense", "idna", "unicode_escape", "hex", "ascii", "UTF-8"])
+def test_text_in_no_encoding_that_it_declares_is_refused(declared: str) -> None:
+    with pytest.raises(UnicodeDecodeError):
+        text_of(_XML.format(declared).replace(", 東京", "").encode("cp1251", "replace"))

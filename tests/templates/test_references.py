@@ -130,7 +130,7 @@ async def test_what_does_not_resolve_is_a_problem_that_names_it(
     (tmp_path / "bomb.yaml").write_text("a: &a [x, x]\nb: &b [*a, *a]\nname: [*b, *b]\n")
     (tmp_path / "tag.yaml").write_text("name: !!python/object/apply:os.system ['true']\n")
     (tmp_path / "deep.yaml").write_text("review_settings: " + "[" * 5000 + "]" * 5000)
-    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "bytes.yaml").write_bytes(b"\x89PNG\x00\x81")
     found = await resolved(label_studio, reference, tmp_path)
     assert isinstance(found, Problem)
     assert (found.code, found.column) == (code, "template")
