@@ -90,7 +90,7 @@ def _counting_tasks(checked: Checked) -> Checked:
             sum(file.labelled.predictions for file in files), sum(file.labelled.annotations for file in files)
         )
         rows, tasks = counted(len(files), "row"), counted(sum(file.count for file in files), "task")
-        _note(checked.sheet, f"{rows} {'imports' if len(files) == 1 else 'import'} {tasks}{total.told}.")
+        _note(checked.sheet, f"{rows} {'has' if len(files) == 1 else 'have'} {tasks}{total.told}.")
     return checked
 
 

@@ -257,7 +257,7 @@ def test_results_that_the_interface_does_not_know_are_noted(
     noun = key[:-1]
     place = f"first result 2 in {noun} 2 of task 2: "
     assert problems == []
-    assert notes[0] == f"1 row imports 2 tasks with 2 {key}."
+    assert notes[0] == f"1 row has 2 tasks with 2 {key}."
     assert [note.split(place)[0] for note in notes[1:]] == ([f"t.json: 2 results {doubt}, "] if doubt else [])
     assert "private" not in str(notes)
 
@@ -296,7 +296,7 @@ def test_the_tasks_of_all_rows_are_counted_in_a_note_of_the_chosen_lines(tmp_pat
     (tmp_path / "s.csv").write_text("title,tasks\nabc,t.json\nabd,t.json\nabe,\n")
     sheet = read_sheet(tmp_path / "s.csv")
     noted = [check(sheet, Options(template="1", lines=lines)).sheet.notes for lines in ("3", "")]
-    assert noted == [["1 row imports 2 tasks with 1 annotation."], ["2 rows import 4 tasks with 2 annotations."]]
+    assert noted == [["1 row has 2 tasks with 1 annotation."], ["2 rows have 4 tasks with 2 annotations."]]
 
 
 def test_how_a_file_of_tasks_was_read_is_a_note_of_the_sheet(tmp_path: Path) -> None:
