@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from label_studio_stencil.labelstudio.pace import FEW
 from label_studio_stencil.labelstudio.pacing import IMPORT, Pacer, SystemClock, Turn
 from tests.labelstudio.virtual import VirtualClock
 
@@ -470,6 +471,31 @@ async def test_a_first_refusal_that_says_nothing_about_our_rate_only_pauses(cloc
     async with pacer.slot():
         pacer.pause(2)
     assert (await send_all(pacer, clock, 50, latency=0.1))[-1] == pytest.approx(1002 + 12 * 0.1)
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(10, 10), (0, FEW)])
+async def test_a_refusal_at_the_start_or_after_a_pause_hardly_slows_down_unless_the_next_comes_as_early(
+    rate: float, kept: float, clock: VirtualClock
+) -> None:
+    pacer = Pacer(requests_per_second=rate, clock=clock)
+    await send_all(pacer, clock, 2)
+    pacer.pause(1)
+    assert pacer.rate == pytest.approx(0.95 * kept, rel=0.05)
+    await send_all(pacer, clock, 2)
+    pacer.pause(1)
+    assert pacer.rate == pytest.approx(0.95 * 3)
+
+
+@pytest.mark.parametrize("limit", [SlidingLimit, FixedLimit, BucketLimit])
+async def test_a_batch_that_starts_while_another_uses_the_limit_up_is_hardly_slower(
+    limit: type[Limit], clock: VirtualClock
+) -> None:
+    shared = limit()
+    while shared.take(clock.now()):
+        pass
+    refused, _ = await outlast(shared, Pacer(max_concurrency=4, requests_per_second=10, clock=clock), clock, rows=100)
+    assert clock.now() - 1000 <= 1.1 * 200 / 10 + 1
+    assert refused <= 4
 
 
 async def test_a_refusal_is_forgotten_in_time_but_never_the_rate_that_was_set(clock: VirtualClock) -> None:

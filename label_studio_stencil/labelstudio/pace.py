@@ -25,6 +25,8 @@ JITTER = 0.03
 LATELY = 10.0
 #: Sends whose times are remembered.
 REMEMBERED = 1024
+#: A refusal within a second of the start or of a pause, after fewer requests than this, says little about the rate.
+FEW = 5
 
 
 class Pace:
@@ -33,10 +35,12 @@ class Pace:
     They leave evenly spaced. A late timer is made up for, but never more than the limit leave in any second and a little, so
     neither a sliding nor a fixed window of one second on the server overflows. After a refusal they leave at 95 % of the rate
     that was achieved, and then faster again, by 5 % over the first minute (or sixty requests), later by 2 % each second, never
-    above the rate that was set.
+    above the rate that was set. A refusal right after the start or a pause may be due to others who share the limit: the first
+    of these doesn't lower the rate below `few`, or, if there is a rate already, by more than those 5 %.
 
     Args:
         most: The highest rate, in requests per second; 0 is none.
+        few: Requests before which a refusal is one of these; 0 if refusals always count.
 
     Attributes:
         out: Requests that left and are not answered yet.
@@ -45,7 +49,7 @@ class Pace:
         ValueError: `most` is negative or not finite.
     """
 
-    def __init__(self, most: float = 0.0) -> None:
+    def __init__(self, most: float = 0.0, few: int = 0) -> None:
         if not 0 <= most < math.inf:
             raise ValueError(f"requests_per_second must be 0 (none) or more, not {most}")
         self.out = 0
@@ -54,6 +58,8 @@ class Pace:
         self._next_send = -math.inf
         self._resume_at = -math.inf
         self._learnt = math.inf
+        self._few = few
+        self._doubted = False
 
     def rate(self, now: float) -> float:
         """Present limit in requests per second: what was set, or less after refusals; infinite where none."""
@@ -100,12 +106,17 @@ class Pace:
         """Requests of the last second that the server took; infinite where that can't be told."""
         sent = sum(1 for at in self._sends if at > now - 1)
         present = self.rate(now)
-        if present < math.inf:
-            # One more, since a rate that is no whole number shows as the whole number below it.
-            return min(present, float(sent + 1))
-        # What is still out was sent beyond what the server takes, and will be refused as well. Where that is
-        # all, as when a batch begins on the heels of another, the refusal says nothing about our own rate.
-        return float(sent - self.out) if sent > self.out else math.inf
+        # One more, since a rate that is no whole number shows as the whole number below it. Without a rate, what is still out
+        # was sent beyond what the server takes, and will be refused as well. Where that is all, as when a batch begins on the
+        # heels of another, the refusal says nothing about our own rate.
+        taken = sent + 1 if present < math.inf else sent - self.out
+        if taken <= 0:
+            return math.inf
+        begun = not self._sends or now - max(self._sends[0], self._resume_at) < 1
+        self._doubted = begun and taken < self._few and not self._doubted
+        if self._doubted:
+            return float(self._few) if present == math.inf else present
+        return min(present, float(taken))
 
     def _grown(self, now: float) -> float:
         age = max(0.0, now - self._resume_at)

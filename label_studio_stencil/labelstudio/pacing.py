@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Protocol
 
-from label_studio_stencil.labelstudio.pace import Pace
+from label_studio_stencil.labelstudio.pace import FEW, Pace
 
 #: Paths that have a pace of their own (`*` is an id), because the vendor's cloud limits them separately.
 IMPORT = "/api/projects/*/import"
@@ -144,7 +144,7 @@ class Pacer:
         clock: Clock | None = None,
         toll: Toll | None = None,
     ) -> None:
-        self._pace = Pace(requests_per_second)
+        self._pace = Pace(requests_per_second, FEW)
         self._lanes = [_Lane(path, (path_rates or {}).get(path, 0.0)) for path in (IMPORT, ANNOTATIONS)]
         self.paused_for = 0.0
         self.pauses = 0
