@@ -1,4 +1,4 @@
-"""Asks the deployment on-demand for a batch, and waits for it: the batch runs on a worker, in its queue, at its rate.
+"""Starts a batch with the deployment on-demand, and waits for it: it runs on a worker, in its queue, at its rate.
 
 python deployment.py
 """
@@ -11,7 +11,7 @@ from prefect.deployments import arun_deployment
 
 @flow(log_prints=True)
 async def next_month(month: str) -> str:
-    """Return what became of the month's rows."""
+    """Run the batch of a month, and return its counts."""
     run = await arun_deployment(
         "create-projects/on-demand",
         parameters={
@@ -20,7 +20,7 @@ async def next_month(month: str) -> str:
             "workspace": "Customer Feedback",
         },
         flow_run_name=f"Reviews {month}",
-        # Another run of this flow for the same month waits for the same batch.
+        # If this flow runs again for the same month, it waits for the same batch instead of starting another one.
         idempotency_key=f"reviews-{month}",
     )
     if run.state is None or not run.state.is_completed():

@@ -8,14 +8,14 @@ from prefect.events import DeploymentEventTrigger
 
 CREATED = DeploymentEventTrigger(
     expect={"stencil.project.created"},
-    # Of one workspace: match={"stencil.workspace": "Customer Feedback"}
+    # To react only to one workspace, add match={"stencil.workspace": "Customer Feedback"}.
     parameters={name: f"{{{{ event.payload.{name} }}}}" for name in ("project_id", "project_url", "title")},
 )
 
 
 @flow(log_prints=True)
 def welcome(project_id: int, project_url: str, title: str) -> None:
-    """Greet a project; yours may fill it with tasks, or tell its team."""
+    """Print the new project. Your own flow might import tasks into it, or notify its team."""
     print(f"{title}: project {project_id} is at {project_url}")
 
 

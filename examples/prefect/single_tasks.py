@@ -1,4 +1,4 @@
-"""Creates one project between other tasks: `create_project` creates it exactly once, however often the flow is run again.
+"""Creates one project between tasks of your own. `create_project` creates it exactly once, however often the flow runs.
 
 python single_tasks.py
 """
@@ -12,7 +12,7 @@ from label_studio_stencil.prefect import create_project
 
 @task
 async def guidelines(customer: str) -> str:
-    """Return what annotators read first; yours may come from a database."""
+    """Return the instructions for annotators. Yours might come from a database."""
     return f"Mark every party of {customer}'s contracts."
 
 

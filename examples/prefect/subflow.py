@@ -1,4 +1,4 @@
-"""Creates a project for each customer, within a flow of your own: `create_projects` is a subflow with a page of its own.
+"""Creates a project for each customer in a flow of your own: `create_projects` is a subflow with a page of its own.
 
 python subflow.py
 """
