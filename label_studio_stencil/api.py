@@ -62,19 +62,19 @@ class PlanOptions(Options):
     """Options of `plan`: those of a batch, and the Label Studio."""
 
     url: Annotated[
-        str, Field(description="Address of Label Studio; without it `LABEL_STUDIO_URL` of the environment.")
+        str, Field(description="Address of Label Studio; by default the environment variable `LABEL_STUDIO_URL`.")
     ] = ""
     token: Annotated[
         SecretStr | str,
         BeforeValidator(_secret),
-        Field(description="A token for it; without it `LABEL_STUDIO_API_KEY` of the environment."),
+        Field(description="Token for this Label Studio; by default the environment variable `LABEL_STUDIO_API_KEY`."),
     ] = SecretStr("")
     headers: Annotated[
         Mapping[str, SecretStr | str],
         Field(
             repr=False,
-            description="More headers of each request, such as those of a sign-in proxy; without `url` those of "
-            "`LABEL_STUDIO_HEADERS`.",
+            description="Additional headers of each request, such as those of a sign-in proxy; without `url`, by default "
+            "those of `LABEL_STUDIO_HEADERS`.",
         ),
     ] = {}
     sandbox: Annotated[bool, Field(description="Run on the embedded sandbox, without a Label Studio.")] = False
@@ -83,7 +83,7 @@ class PlanOptions(Options):
 class CheckOptions(PlanOptions):
     """Options of `check`."""
 
-    offline: Annotated[bool, Field(description="Check without asking a Label Studio.")] = False
+    offline: Annotated[bool, Field(description="Check without contacting Label Studio.")] = False
 
 
 class CreateOptions(PlanOptions):

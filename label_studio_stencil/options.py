@@ -11,11 +11,11 @@ from label_studio_stencil.names import or_listed
 from label_studio_stencil.problems import StencilError, shown
 from label_studio_stencil.report.outcomes import Outcome
 
-#: Requests at once of one process, at most.
+#: Most requests at once in one process.
 MOST_AT_ONCE = 64
-#: Requests per second, at most.
+#: Most requests per second.
 FASTEST = 1000
-#: Seconds that an outage of Label Studio may be waited for at most.
+#: Most seconds to wait for the end of an outage of Label Studio.
 LONGEST_OUTAGE = 86_400
 
 Mode: TypeAlias = Literal["create", "update"]
@@ -29,7 +29,7 @@ O = TypeVar("O", bound="Options")  # noqa: E741 - the customary letter
 class Options(BaseModel):
     """Options of a batch."""
 
-    # Numbers: an id of a template or a workspace. Inputs: a token may be among them.
+    # An id of a template or workspace may be a number. Errors don't show inputs, because a token may be among them.
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, hide_input_in_errors=True)
 
     template: Annotated[
@@ -49,7 +49,7 @@ class Options(BaseModel):
     title: Annotated[
         str,
         Field(
-            description="Pattern that makes the titles of rows that have none from the sheet's columns, such as "
+            description="Pattern for the titles of rows that have none, with columns of the sheet in braces, such as "
             "`{customer} {year}-{batch:02d}`."
         ),
     ] = ""
@@ -83,8 +83,8 @@ class Options(BaseModel):
         Field(
             ge=0,
             le=FASTEST,
-            description="Highest rate of all requests together; 0 uses the default (10 on the vendor's cloud; no limit "
-            "elsewhere). Imports on the vendor's cloud are always limited to 1.",
+            description="Most requests per second, imports included; 0 uses the default (10 on the vendor's cloud; no limit "
+            "elsewhere). Imports on the vendor's cloud are always limited to 1 per second.",
         ),
     ] = 0
     max_failures: Annotated[
@@ -98,17 +98,20 @@ class Options(BaseModel):
         Field(
             ge=0,
             le=LONGEST_OUTAGE,
-            description="Seconds to wait for a Label Studio that does not answer, before the batch stops; 0 does not wait.",
+            description="Seconds to wait for a Label Studio that does not answer before the batch stops; 0 means no wait.",
         ),
     ] = 600
     skip_invalid: Annotated[
-        bool, Field(description="Create the valid rows of a sheet that also has invalid ones, instead of nothing.")
+        bool, Field(description="Create the projects of valid rows even if other rows are invalid.")
     ] = False
-    allow_unknown_fields: Annotated[bool, Field(description="Pass on settings that Stencil does not know yet.")] = False
+    allow_unknown_fields: Annotated[
+        bool, Field(description="Send settings that Stencil does not know, instead of rejecting them.")
+    ] = False
     allow_lookalikes: Annotated[
         bool,
         Field(
-            description="Create a project even if an existing title differs only in case, blanks or invisible characters."
+            description="Create a project even if an existing title looks the same: it differs only in case, blanks, invisible "
+            "characters or forms of letters."
         ),
     ] = False
     encoding: Annotated[
@@ -127,13 +130,13 @@ class RunOptions(Options):
     ] = ""
     fail_when: Annotated[
         FailWhen,
-        Field(description="When the run counts as failed: `any` row needs attention, `all` rows do, or `never`."),
+        Field(description="When the run counts as failed: if `any` row needs attention, if `all` rows do, or `never`."),
     ] = "any"
     credentials: Annotated[
         str,
         Field(
             description="Name of the `Label Studio Credentials` block, such as `label-studio` (in the UI: Blocks); empty uses "
-            "the worker's environment. Not the token itself: others can read parameters."
+            "the worker's environment. Never enter the token itself: others can read parameters."
         ),
     ] = ""
     project_events: Annotated[
@@ -175,7 +178,7 @@ def _told(error: ValidationError, known: Sequence[str]) -> list[tuple[str, str]]
 
 
 def most_failures(text: str, rows: int) -> float:
-    """The number of rows that may fail, from `10` or `5%`; empty is no limit.
+    """The number of rows that may fail, from `10` or `5%`; empty means no limit.
 
     Raises:
         BadOption: The text is neither.

@@ -20,32 +20,32 @@ from label_studio_stencil.problems import StencilError
 URL_VARIABLE = "LABEL_STUDIO_URL"
 TOKEN_VARIABLE = "LABEL_STUDIO_API_KEY"  # noqa: S105
 
-#: Every variable of the environment that Stencil reads, for the reference page.
+#: Every environment variable that Stencil reads, for the reference page.
 VARIABLES: dict[str, str] = {
     URL_VARIABLE: "Address of your Label Studio.",
     TOKEN_VARIABLE: "A personal access token, or a legacy token.",
-    HEADERS_VARIABLE: "More headers of each request, for sign-in proxies: a JSON object, or lines of `Name: value`.",
+    HEADERS_VARIABLE: "Additional headers of each request, for sign-in proxies: a JSON object, or lines of `Name: value`.",
     "STENCIL_ALLOW": "What rows, template files and events may open besides the folder of the sheet.",
-    "STENCIL_SANDBOX_DATA": "File of the embedded sandbox (default: `.stencil/sandbox.sqlite3`).",
+    "STENCIL_SANDBOX_DATA": "SQLite file of the embedded sandbox (default: `.stencil/sandbox.sqlite3`).",
     "STENCIL_TRACEBACK": "`1` shows the traceback of an unexpected error.",
-    "SSL_CERT_FILE": "File of the certificates to trust.",
-    "SSL_CERT_DIR": "Folder of more certificates to trust.",
-    "REQUESTS_CA_BUNDLE": "File or folder of more certificates to trust.",
-    "HTTPS_PROXY": "Proxy for addresses that begin with `https://`.",
-    "HTTP_PROXY": "Proxy for addresses that begin with `http://`.",
+    "SSL_CERT_FILE": "File of CA certificates to trust.",
+    "SSL_CERT_DIR": "Folder of further CA certificates to trust, prepared by `openssl rehash`.",
+    "REQUESTS_CA_BUNDLE": "File or folder of further CA certificates to trust.",
+    "HTTPS_PROXY": "Proxy for URLs that begin with `https://`.",
+    "HTTP_PROXY": "Proxy for URLs that begin with `http://`.",
     "ALL_PROXY": "Proxy for both, where the other two are not set.",
     "NO_PROXY": "Hosts, domains and networks (`10.0.0.0/8`) that are reached without a proxy.",
-    "PREFECT_API_URL": "The Prefect server of `stencil submit`.",
+    "PREFECT_API_URL": "API URL of the Prefect server that `stencil submit` uses.",
 }
 
 #: The vendor's own cloud.
 CLOUD_DOMAINS = ("humansignal.com", "humansignal.eu", "heartex.com")
-#: Requests per second there: the vendor documents 15 for each user, and people at their screens need some.
+#: Requests per second there. The vendor documents a limit of 15 for each user; this leaves some for people at their screens.
 CLOUD_REQUESTS_PER_SECOND = 10.0
-#: Those of paths that it limits apart.
+#: Requests per second of paths that have a limit of their own.
 CLOUD_PATH_RATES = {IMPORT: 1.0, ANNOTATIONS: 5.0}
 
-#: Requests at once; one on Community, whose SQLite makes duplicates by itself when asked concurrently.
+#: Requests at once. Only one on Community, which makes duplicates under concurrent requests on SQLite.
 MAX_CONCURRENCY = 4
 COMMUNITY_MAX_CONCURRENCY = 1
 
@@ -106,7 +106,7 @@ def default_requests_per_second(url: str) -> float:
 
 
 def default_path_rates(url: str) -> Mapping[str, float]:
-    """The highest rates of paths that the server at `url` limits apart, as `Pacer` takes them."""
+    """The highest rates of paths for which the server at `url` has separate limits, as `Pacer` takes them."""
     return CLOUD_PATH_RATES if _is_cloud(url) else {}
 
 

@@ -171,8 +171,8 @@ def settings() -> Iterator[str]:
     """Every project setting that a row may override."""
     yield "# Project settings"
     yield (
-        "Each setting is a column of the sheet, a key of the column `overrides`, and a key of a template file. The "
-        "settings without `yes` exist in Label Studio Enterprise only; on Community, a row that sets one is an error."
+        "Each setting is a column of the sheet, a key of the column `overrides`, and a key of a template file. Settings "
+        "without `yes` exist only in Label Studio Enterprise; on Community, a row that sets one is an error."
     )
     rows = []
     for facts in FIELDS.values():
@@ -201,14 +201,14 @@ def outcomes() -> Iterator[str]:
     yield "## Outcomes of rows"
     yield _outcomes(Outcome)
     yield "## Columns of results.csv"
-    yield "The columns of the sheet come first, with passwords masked. `failed.csv` has the columns of the sheet only."
+    yield "The columns of the sheet come first, with passwords masked. `failed.csv` has only the columns of the sheet."
     meanings = attributes(RowReport)
     meanings[FOLDER_COLUMN] = attributes(Report)["folder"]
     yield table(
         ("column", "meaning"), [(f"`{name}`", meanings.get(name, "")) for name in (*ADDED_COLUMNS, FOLDER_COLUMN)]
     )
     yield "## Outcomes of a removal"
-    yield "`stencil remove` gives each row of the results one of these."
+    yield "`stencil remove` gives each row of the results one of these outcomes."
     yield _outcomes(RemovalOutcome)
 
 
@@ -229,11 +229,14 @@ def event_examples() -> Iterator[str]:
     """What an event may set, and an example of each event that is sent."""
     yield "# Events"
     yield "## stencil.sheet.ready"
-    yield "Starts a run of the flow on-event. Its payload has one source of rows, and may set the other fields."
+    yield (
+        "This event starts a run of the flow on-event. Its payload has one source of rows: `sheet`, `csv_text` or `rows`. It "
+        "may have the other fields too."
+    )
     rows = [(f"`{name}`", text) for name, text in attributes(Payload).items()]
     yield table(("field of the payload", "meaning"), rows)
     yield "## Events that are sent"
-    yield "They are sent when the batch is over. A dry run sends none, and so does a run that crashed."
+    yield "Stencil sends events when the batch is over. A dry run sends none, and a run that crashes sends none either."
     for name, event in asyncio.run(_events()).items():
         yield f"### {name}"
         yield explained(_EVENTS.get(name, ""), name)
@@ -244,8 +247,8 @@ _EVENTS = {
     events.PROJECT_CREATED: "One for each project that was created, unless `project_events` is off or there are more than "
     f"{events.MOST_PROJECT_EVENTS:,}.",
     events.BATCH_COMPLETED: "All rows are ok.",
-    events.BATCH_FAILED: "Some rows need attention. If no row was taken up, the resource is `stencil.batch.none`, and "
-    "`sentence` says why.",
+    events.BATCH_FAILED: "Some rows need attention. If the batch ended before its first row, the resource is "
+    "`stencil.batch.none`, and `sentence` says why.",
 }
 
 

@@ -51,7 +51,7 @@ def parser() -> Parser:
     )
     _sheet(create)
     add_option_flags(create, CreateOptions, without=_NO_FLAGS | {"fail_when"})
-    create.add_argument("--verbose", action="store_true", help="show the log, every request included")
+    create.add_argument("--verbose", action="store_true", help="show the log, including every request")
 
     plan = add_command(
         verbs,
@@ -64,7 +64,7 @@ def parser() -> Parser:
     plan.add_argument(
         "--detailed-exitcode",
         action="store_true",
-        help="exit with 0 if there is nothing to do, 2 if there is, and 1 if rows need attention or on any error",
+        help="exit with 0 if nothing would change, 2 if something would, and 1 if rows need attention or on any error",
     )
     add_option_flags(plan, PlanOptions, without=_NO_FLAGS | _OF_WRITING)
 
@@ -72,7 +72,7 @@ def parser() -> Parser:
         verbs,
         "check",
         commands.check,
-        "find the problems of a sheet; also ask Label Studio if one is configured",
+        "find the problems of a sheet; also ask Label Studio, if one is configured",
         "stencil check sheet.csv --offline",
     )
     _sheet(check)
@@ -82,7 +82,7 @@ def parser() -> Parser:
         verbs,
         "submit",
         submitting.submit,
-        "have a Prefect server create the projects of a sheet, and follow the run",
+        "start a run on a Prefect server that creates the projects, and follow it",
         "stencil submit sheet.csv --credentials label-studio",
     )
     _sheet(submit)
@@ -104,7 +104,7 @@ def parser() -> Parser:
         "stencil remove results/results.csv --yes",
     )
     remove.add_argument("results", metavar="RESULTS", help="the results.csv of the batch: a path or a URL")
-    remove.add_argument("--yes", action="store_true", help="delete them, instead of showing what would be deleted")
+    remove.add_argument("--yes", action="store_true", help="delete the projects, instead of only showing them")
     _label_studio(remove)
     for name in ("template", "workspace"):
         remove.add_argument(f"--{name}", default="", metavar="REF", help=f"the --{name} of the batch, if it had one")
@@ -112,7 +112,7 @@ def parser() -> Parser:
         "--folder",
         default="",
         metavar="DIR",
-        help="folder of the batch's sheet, for the files that its rows name (default: that of RESULTS)",
+        help="folder of the batch's sheet, for files that its rows name (default: the one in RESULTS, or that of RESULTS)",
     )
     for name in ("max_concurrency", "requests_per_second"):
         add_flag(remove, Options, name)
@@ -132,11 +132,15 @@ def parser() -> Parser:
         verbs,
         "explain",
         explaining.explain,
-        "explain the code of a problem or row, such as twins",
+        "explain a problem or error code, such as twins",
         "stencil explain title-too-long",
     )
     explain.add_argument(
-        "code", nargs="?", default="", metavar="CODE", help="the code in brackets; without it, all are listed"
+        "code",
+        nargs="?",
+        default="",
+        metavar="CODE",
+        help="the code that a message shows in brackets; without it, all codes are listed",
     )
     explain.add_argument("--json", action="store_true", help="print JSON")
 
@@ -185,8 +189,10 @@ def _template(parser: Parser) -> None:
     )
     _reference(preview)
     _variables(preview)
-    preview.add_argument("--sheet", default="", metavar="SHEET", help="the sheet that has the line --row")
-    preview.add_argument("--row", type=int, default=0, metavar="N", help="line of the sheet; the header is line 1")
+    preview.add_argument("--sheet", default="", metavar="SHEET", help="sheet with the row to preview")
+    preview.add_argument(
+        "--row", type=int, default=0, metavar="N", help="line of the row in the sheet; the header is line 1"
+    )
     _label_studio(preview)
 
     export = add_command(
@@ -196,7 +202,7 @@ def _template(parser: Parser) -> None:
         "print a project as a template file",
         "stencil template export 'Contracts North' > contracts.yaml",
     )
-    export.add_argument("project", metavar="PROJECT", help="id or title")
+    export.add_argument("project", metavar="PROJECT", help="id or title of the project")
     _label_studio(export)
 
     publish = add_command(
@@ -219,7 +225,9 @@ def _reference(parser: Parser) -> None:
 
 
 def _variables(parser: Parser) -> None:
-    parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
+    parser.add_argument(
+        "--var", action="append", default=[], metavar="NAME=VALUE", help="a variable of the template; may be repeated"
+    )
 
 
 def _sheet(parser: Parser) -> None:

@@ -15,7 +15,7 @@ OUTCOMES = (
         title="The project was made, but Label Studio did not keep a setting.",
         why="Stencil reads the project back and compares it with the row. A server that ignores or changes a value "
         "is an error, not a success.",
-        example="A plan of the vendor's cloud doesn't include the setting `review_settings`.",
+        example="Your subscription to the vendor's cloud doesn't include the setting `review_settings`.",
         remedy="Set it by hand, or remove it from the row and run the sheet again with `--mode update`.",
     ),
     Code(
@@ -24,7 +24,7 @@ OUTCOMES = (
         why="Members, tasks, publication and pins follow once the project is set up. The message quotes the reason "
         "of the first one that failed.",
         example="Label Studio could not import the file of tasks.",
-        remedy="Correct the cause and run the sheet again: the batch continues with the steps that are missing.",
+        remedy="Correct the cause and run the sheet again. The run continues with the missing steps.",
     ),
     Code(
         code="gave-up",
@@ -37,17 +37,16 @@ OUTCOMES = (
     Code(
         code="unanswered",
         title="A request was sent, and Label Studio did not answer.",
-        why="The project may exist. Label Studio was still unavailable when `--longest-outage` was over, so Stencil "
-        "couldn't look. "
-        "`stencil remove` reports this code for a deletion that was not answered.",
-        example="Label Studio was restarted in the middle of the batch and stayed away.",
+        why="The project may exist. Label Studio was still unavailable after `--longest-outage` seconds, so Stencil "
+        "couldn't check. `stencil remove` reports this code for a deletion that was not answered.",
+        example="Label Studio was shut down in the middle of the batch.",
         remedy="Run the sheet, or the removal, again once Label Studio answers.",
     ),
     Code(
         code="never-seen",
-        title="Creates were sent, but none was answered and no project appeared.",
-        why="The creates may have been lost on their way, or Label Studio may carry them out later. More of them "
-        "could make duplicates.",
+        title="Stencil asked for the project several times, but got no answer and saw no project.",
+        why="The requests may have been lost on their way, or Label Studio may carry them out later. Another one could "
+        "make a duplicate.",
         example="A proxy accepts requests and drops them.",
         remedy="Search for the title in Label Studio. If there is no such project after some minutes, run the sheet "
         "again.",
@@ -56,16 +55,15 @@ OUTCOMES = (
         code="stopped",
         title="The batch stopped before the row was done.",
         why="It was cancelled or interrupted, `--max-failures` was reached, the token was rejected, or Label Studio "
-        "stayed away. "
-        "The message says which, and whether a placeholder was left.",
+        "stayed unavailable. The message says which of these happened, and whether a placeholder was left.",
         example="Somebody pressed Ctrl-C.",
         remedy="Run the sheet again. Placeholders are completed, and the other rows follow.",
     ),
     Code(
         code="twins",
         title="Several projects have the title and workspace of the row.",
-        why="Stencil deletes surplus projects only if it can prove that it made them and that they are equal. "
-        "Otherwise it doesn't choose.",
+        why="Stencil deletes a surplus project only if it can prove that it made the project and that another one is "
+        "equal. Otherwise, it leaves the choice to you.",
         example="Somebody made two projects of the same title by hand.",
         remedy="Keep one, and delete or rename the others. Then run the sheet again.",
     ),
@@ -78,10 +76,10 @@ OUTCOMES = (
     ),
     Code(
         code="lookalike",
-        title="A project has another title that looks the same.",
-        why="The titles differ only in case, spacing, invisible characters or letters of other alphabets. The row "
-        "probably means that project.",
-        example="There is a project `Reviews January` with a no-break space.",
+        title="An existing project has a different title that looks the same.",
+        why="The titles differ only in case, spacing, invisible characters or forms of letters. The row probably means "
+        "that project.",
+        example="The title of an existing project `Reviews January` has a no-break space.",
         remedy="Rename the project, change the title of the row, or use `--allow-lookalikes`.",
     ),
     Code(
@@ -101,12 +99,11 @@ OUTCOMES = (
     Code(
         code="not-ours",
         title="Stencil can't prove that the project is its own.",
-        why="A project that stands in the way of the row, or that is to be removed, was made by another user or "
-        "changed by hand. "
-        "Stencil deletes only what is provably its own.",
+        why="A project that would have to be deleted was made by another user or changed by hand. Stencil deletes only "
+        "what is provably its own.",
         example="The removal uses a different user's token than the batch.",
-        remedy="Look at the project, and delete it by hand if nobody needs it. For a removal, use the token that "
-        "made the batch.",
+        remedy="Look at the project, and delete it by hand if nobody needs it. For a removal, use the token of "
+        "the batch.",
     ),
     Code(
         code="mark-not-kept",
@@ -145,15 +142,15 @@ REMOVAL = (
         code="younger",
         title="The project was created after the results were written.",
         why="It has the id and the title of the row, but it can't be the batch's: Label Studio was reset, or the "
-        "results are from another one.",
+        "results are from another Label Studio.",
         example="A test server was set up anew.",
         remedy="Check which Label Studio the results are from.",
     ),
     Code(
         code="has-work",
         title="The project holds somebody's work.",
-        why="`stencil remove` deletes no annotations, drafts, comments or tasks but those that the batch imported.",
-        example="Somebody annotated a task, or imported tasks into a project whose row names none.",
+        why="`stencil remove` deletes no annotations, drafts, comments or tasks except those that the batch imported.",
+        example="Somebody annotated a task, or imported tasks into a project whose row names no tasks.",
         remedy="Delete it by hand if nobody needs the work.",
     ),
     Code(

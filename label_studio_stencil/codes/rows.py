@@ -19,7 +19,7 @@ TITLES = (
     Code(
         code="title-too-short",
         title="The title has fewer than 3 characters.",
-        why="Label Studio requires at least 3 characters, blanks at both ends not counted.",
+        why="Label Studio requires at least 3 characters, not counting blanks at either end.",
         sheet="title\nab",
         remedy="Write a longer title.",
     ),
@@ -33,7 +33,7 @@ TITLES = (
     Code(
         code="title-not-text",
         title="The title is neither text nor a number.",
-        why="Spreadsheets and JSON also have booleans, lists and dates. None of them is a title.",
+        why="Spreadsheets and JSON also have booleans, lists and dates. None of these can be a title.",
         sheet='[{"title": true}]',
         remedy="Write the title as text.",
     ),
@@ -48,8 +48,7 @@ TITLES = (
     Code(
         code="title-unseen-letter",
         title="The title holds an invisible character.",
-        why="With a zero-width space or a direction mark, two titles look the same but differ, which leads to "
-        "duplicates.",
+        why="Titles that differ only in a zero-width space or a direction mark look the same, which leads to duplicates.",
         sheet="title\nReviews\u200b January",
         remedy="Type the title again instead of pasting it. The message names the position of the character.",
     ),
@@ -95,11 +94,10 @@ TEMPLATES = (
     Code(
         code="template-unknown",
         title="There is no template with this id or name.",
-        why="Label Studio doesn't show such a template to the owner of the token, or the template file can't be "
-        "opened.",
+        why="The owner of the token can't see such a template in Label Studio, or the template file can't be opened.",
         sheet="title,template\nReviews January,Sentimental Analysis",
-        remedy="`stencil template list` shows all templates. Check the name, or the path of the file, which starts "
-        "at the folder of the sheet.",
+        remedy="`stencil template list` shows all templates. Check the name, or the path of the file, which is "
+        "relative to the folder of the sheet.",
     ),
     Code(
         code="template-ambiguous",
@@ -112,8 +110,7 @@ TEMPLATES = (
         code="template-invalid",
         title="The template file has an error.",
         why="The file is not YAML, has an unknown key, a wrong setting or a placeholder that can't be filled, or "
-        "sets a field that "
-        "Community doesn't have.",
+        "sets a field that Community doesn't have.",
         sheet="title,template\nReviews January,ner.yaml",
         files={"ner.yaml": "maximum_annotations: many"},
         remedy="Read the message, which names the key. `stencil template show FILE` checks a file by itself.",
@@ -142,7 +139,7 @@ TEMPLATES = (
     Code(
         code="workspace-archived",
         title="The workspace is archived.",
-        why="Nobody would look for new projects there.",
+        why="Nobody would find a new project there.",
         example="The row names a workspace that was archived after the sheet was written.",
         remedy="Name another workspace, or restore this one in Label Studio first.",
     ),
@@ -156,7 +153,7 @@ TEMPLATES = (
     Code(
         code="enterprise-only-workspace",
         title="Only Label Studio Enterprise has workspaces.",
-        why="Community would ignore the workspace, and the project would not be where the row wants it.",
+        why="Community would ignore the workspace without an error.",
         example="The row names a workspace, and the server is Community.",
         remedy="Empty the column `workspace`.",
     ),
@@ -170,7 +167,7 @@ TEMPLATES = (
     Code(
         code="variable-unknown",
         title="The template has no such variable.",
-        why="A typing error would otherwise leave the variable at its default value.",
+        why="Otherwise, a typing error would leave the variable at its default value.",
         sheet="title,template,var.year,var.customer\nContracts Alder,ner.yaml,2026,Alder",
         files=_FILES,
         remedy="Correct the name of the column. `stencil template show FILE` lists the variables.",
@@ -197,9 +194,8 @@ TEMPLATES = (
         why="Before the first write, Stencil asks Label Studio to validate each distinct interface. The message "
         "quotes its reason.",
         sheet='title,label_config\nReviews January,"<View><Choices name=""c"" toName=""text""/></View>"',
-        remedy="Correct the interface; `stencil template preview` prints it with the row's values. A firewall in front "
-        "of Label Studio may also be the "
-        "one that rejects it.",
+        remedy="Correct the interface; `stencil template preview` prints it with the row's values. If the interface "
+        "is correct, a firewall in front of Label Studio may have rejected it.",
     ),
 )
 
@@ -207,9 +203,8 @@ STEPS = (
     Code(
         code="bad-step",
         title="A step can't be carried out as the row specifies it.",
-        why="The cell of `members`, `tasks`, `publish` or `pin` is wrong: no e-mail address, an unknown role, a file "
-        "without tasks, or tasks that "
-        "lack a field which the labelling interface shows.",
+        why="The cell of `members`, `tasks`, `publish` or `pin` is wrong: not an e-mail address, an unknown role, a file "
+        "without tasks, or tasks that lack a field which the labelling interface shows.",
         sheet="title,publish\nReviews January,maybe",
         remedy="Correct the cell or the file; the message says what is expected.",
     ),
@@ -222,15 +217,15 @@ STEPS = (
     ),
     Code(
         code="file-reference",
-        title="A cell names a file, and the source has no folder.",
-        why="`@path` starts at the folder of the sheet. Pasted rows, standard input and DataFrames have none.",
+        title="A cell names a file, but the sheet has no folder.",
+        why="`@path` is relative to the folder of the sheet. Pasted rows, standard input and DataFrames have none.",
         example="`cat sheet.csv | stencil create -` with a cell `@guide.md`.",
         remedy="Save the sheet to a folder, or put the text into the cell. To start a text with `@`, write `@@`.",
     ),
     Code(
         code="file-not-found",
         title="The file that a cell names doesn't exist.",
-        why="`@path` starts at the folder of the sheet.",
+        why="`@path` is relative to the folder of the sheet.",
         sheet="title,expert_instruction\nReviews January,@guide.md",
         remedy="Correct the path, or put the file there. To start a text with `@`, write `@@`.",
     ),
@@ -261,6 +256,6 @@ STEPS = (
         why="Rows may open files in the folder of the sheet and below it. Otherwise any sheet could read any file "
         "on the machine.",
         sheet="title,expert_instruction\nReviews January,@/etc/hostname",
-        remedy="Move the file beside the sheet, or allow its folder with `STENCIL_ALLOW`.",
+        remedy="Move the file to the folder of the sheet, or allow its folder with `STENCIL_ALLOW`.",
     ),
 )

@@ -6,7 +6,7 @@ SETTINGS = (
     Code(
         code="unknown-field",
         title="There is no project setting with this name.",
-        why="A typing error would otherwise leave the setting out.",
+        why="Otherwise, a typing error would leave the setting out.",
         sheet='title,overrides\nReviews January,"{""colour"": ""#1F6FEB""}"',
         remedy="Correct the name. If your Label Studio has a setting that Stencil doesn't know, use "
         "`--allow-unknown-fields`.",
@@ -14,7 +14,7 @@ SETTINGS = (
     Code(
         code="read-only-field",
         title="Label Studio computes this field, so it can't be set.",
-        why="Ids, counts and dates of creation come from the server.",
+        why="Ids, counts and creation dates come from the server.",
         sheet="title,task_number\nReviews January,100",
         remedy="Remove the column or key. To keep the value as a note, start the name of the column with `_`.",
     ),
@@ -28,8 +28,8 @@ SETTINGS = (
     Code(
         code="conflicting-field",
         title="A column and the JSON object of the row disagree.",
-        why="The same setting has one value in its own column and another in `overrides`; or a variable in "
-        "`var.NAME` and `vars`.",
+        why="A setting has one value in its own column and another in `overrides`, or a variable has one value in "
+        "`var.NAME` and another in `vars`.",
         sheet='title,color,overrides\nReviews January,#1F6FEB,"{""color"": ""#000000""}"',
         remedy="Keep one of the two values.",
     ),
@@ -49,7 +49,7 @@ SETTINGS = (
     ),
     Code(
         code="not-a-number",
-        title="The value is not a number, or not a whole one.",
+        title="The value is not a number, or not a whole number.",
         why="Percent signs, thousands separators and decimal commas can be read in more than one way.",
         sheet="title,maximum_annotations\nReviews January,many",
         remedy="Write digits, with a point for decimals.",
@@ -85,13 +85,13 @@ SETTINGS = (
     Code(
         code="control-character",
         title="The text holds a character that can't be sent.",
-        why="NUL and half of a surrogate pair are not valid text in JSON or PostgreSQL.",
+        why="PostgreSQL can't store a NUL, and an unpaired surrogate can't be encoded as UTF-8.",
         sheet=r'[{"title": "Reviews January", "description": "a\u0000b"}]',
         remedy="Remove the character.",
     ),
     Code(
         code="not-a-choice",
-        title="The value is not one of the choices.",
+        title="The value is not one of those that the setting takes.",
         why="Label Studio accepts only the values that the message lists. Case doesn't matter.",
         sheet="title,sampling\nReviews January,Uniform",
         remedy="Choose one of the listed values.",
@@ -142,7 +142,7 @@ SETTINGS = (
     Code(
         code="unknown-key",
         title="A settings object has an unknown key.",
-        why="A typing error would otherwise leave the setting out.",
+        why="Otherwise, a typing error would leave the setting out.",
         sheet='title,review_settings\nReviews January,"{""show_instructions"": true}"',
         remedy="Correct the key. If your Label Studio has a key that Stencil doesn't know, use "
         "`--allow-unknown-fields`.",

@@ -13,16 +13,15 @@ SHEETS = (
     Code(
         code="unreadable",
         title="The file can't be read as a sheet.",
-        why="`problems.csv` of an inbox has this code for a file that is no sheet: its format, encoding or size is not "
-        "supported. `stencil remove` has it for a row of the results that can't be read.",
+        why="In an inbox, `problems.csv` has this code for a file that Stencil can't read as a sheet, because its format, "
+        "encoding or size is not supported. `stencil remove` reports it for a row of the results that can't be read.",
         example="A PDF was uploaded to the inbox.",
         remedy="Read the message, which names the cause. Save the sheet as CSV in UTF-8, or as `.xlsx`.",
     ),
     Code(
         code="too-many-problems",
         title="The sheet has more than 100,000 problems.",
-        why="Stencil stops checking at that point. The cause is usually a single one, such as the wrong file or "
-        "separator.",
+        why="Stencil stops checking at that point. There is usually a single cause, such as the wrong file or separator.",
         example="A sheet of 200,000 rows has a word in each cell of `maximum_annotations`.",
         remedy="Fix the problems that are listed, then check the sheet again.",
     ),
@@ -30,8 +29,7 @@ SHEETS = (
         code="column-missing",
         title="A required column is missing.",
         why="Each row needs a title. It comes from the column `title`, from the pattern `--title`, or from a "
-        "template file "
-        "with a title. The code also names a column that the pattern uses and the sheet doesn't have.",
+        "template file with a title. Stencil also reports this code if the pattern uses a column that the sheet doesn't have.",
         sheet="name,color\nReviews January,#1F6FEB",
         remedy="Add the column or correct its name. If there are headings above the header, remove them.",
     ),
@@ -45,13 +43,11 @@ SHEETS = (
     ),
     Code(
         code="unknown-column",
-        title="A column is neither a column of Stencil's nor a project setting.",
-        why="A typing error would otherwise leave a setting out of all projects. Columns of a report (`outcome`, "
-        "`error`) and the "
-        "index of a DataFrame are rejected too.",
+        title="A column is neither one of Stencil's columns nor a project setting.",
+        why="Otherwise, a typing error would leave a setting out of all projects. Stencil also rejects columns of a report "
+        "(`outcome`, `error`) and the index of a DataFrame.",
         sheet="title,colour\nReviews January,#1F6FEB",
-        remedy="Correct the name. Start the name with `_` to carry the column through to the results. If your Label "
-        "Studio has a "
+        remedy="Correct the name. To copy the column to the results, start its name with `_`. If your Label Studio has a "
         "setting that Stencil doesn't know, use `--allow-unknown-fields`.",
     ),
     Code(

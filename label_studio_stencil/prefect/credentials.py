@@ -60,7 +60,7 @@ class LabelStudioCredentials(CredentialsBlock):
     headers: SecretStr = Field(
         default=SecretStr(""),
         title="Headers",
-        description="More headers of each request, such as those of a sign-in proxy: a line `Name: value` for each.",
+        description="Additional headers of each request, such as those of a sign-in proxy: one `Name: value` per line.",
     )
 
     def get_client(self) -> LabelStudio:

@@ -67,8 +67,8 @@ class _Source(BaseModel):
     sheet: Annotated[
         str,
         Field(
-            description="Path or URL of the sheet, such as `s3://sheets/january.csv` (CSV, TSV, JSON lines, Excel, Parquet). "
-            "Give this, or `csv_text`."
+            description="Path or URL of the sheet, such as `s3://sheets/january.csv` (CSV, TSV, JSON, Excel, OpenDocument, "
+            "Parquet). Give this, or `csv_text`."
         ),
     ] = ""
     csv_text: Annotated[
@@ -83,8 +83,8 @@ class Parameters(RunOptions, _Source):
         list[dict[str, Any]],
         BeforeValidator(from_json),
         Field(
-            description="The sheet from a program, instead of `sheet` or `csv_text`: an object for each row, with `title`, "
-            "`workspace`, `template` and overrides."
+            description="The rows, if a program starts the run, instead of `sheet` or `csv_text`: an object for each row, with "
+            "`title`, `workspace`, `template` and overrides."
         ),
     ] = []
 

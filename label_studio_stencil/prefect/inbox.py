@@ -1,4 +1,4 @@
-"""Runs the new sheets of an inbox, once each, and puts them away with their results; to be run on a schedule.
+"""Runs each new sheet in an inbox once, and moves it away with its results; meant for a schedule.
 
 Requires, for each sheet, what `create_projects` requires.
 """
@@ -58,13 +58,16 @@ _FOR_SHEETS = (
 class _Own(BaseModel):
     """The parameters that only this flow has."""
 
-    inbox: Annotated[str, Field(description="Folder or bucket that sheets are put into: a path, or a URL of a store.")]
+    inbox: Annotated[
+        str, Field(description="Folder or bucket in which to look for sheets: a path, or the URL of a store.")
+    ]
     quiet_seconds: Annotated[
         int,
         Field(
             ge=0,
             le=86_400,
-            description="Leave a sheet to the next run if it changed less than so many seconds ago: it may still be written.",
+            description="Leave a sheet to the next run if it changed less than this many seconds ago, because it may still "
+            "be written.",
         ),
     ] = 10
 

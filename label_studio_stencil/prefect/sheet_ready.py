@@ -32,13 +32,13 @@ class Payload(BaseModel):
 
     Attributes:
         sheet: Path or URL of the sheet, below what `STENCIL_ALLOW` on the worker or `folders` of the deployment lists.
-        csv_text: The sheet itself.
-        rows: The rows themselves.
+        csv_text: The sheet itself, as CSV text.
+        rows: The rows themselves: an object for each.
         template: Template for rows that name none, by id or name.
         workspace: Workspace for rows that name none, by id or name.
         title: Pattern for the titles of rows that have none.
         mode: What to do with a project that exists.
-        dry_run: Whether nothing is written.
+        dry_run: Whether to plan only, and write nothing.
         encoding: Encoding of a text file.
         worksheet: Worksheet of a workbook.
         output: Where to write results; only if the deployment allows it.
@@ -91,7 +91,7 @@ async def on_event(
             `dry_run`, `encoding` and `worksheet`, and what `may_set` allows. The deployment's trigger fills it.
         folders: Folders and URLs in which an event may name sheets, besides those that `STENCIL_ALLOW` lists on the worker.
         may_set: What else an event may set: `credentials`, `output`.
-        pinned: Parameters of `create_projects` that this deployment sets, and that no event can.
+        pinned: Parameters of `create_projects` that this deployment sets and events can't.
         credentials: Name of the credentials block for events that name none; empty uses the worker's environment.
     """
     given = _payload(event, may_set)
@@ -110,7 +110,7 @@ def _payload(event: object, may_set: list[Allowed]) -> dict[str, Any]:
         BadParameters: It sets parameters that it may not set, or invalid values; the message names each.
     """
     if not isinstance(event, dict):
-        raise BadParameters("event: an object with sheet, csv_text or rows is needed.")
+        raise BadParameters("event: the payload must be an object with sheet, csv_text or rows.")
     try:
         payload = Payload.model_validate(event)
     except ValidationError as error:

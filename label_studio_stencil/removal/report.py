@@ -16,11 +16,11 @@ class RemovalOutcome(StrEnum):
     Attributes:
         REMOVED: The project was deleted.
         WOULD_BE_REMOVED: The project is provably the batch's. Nothing was deleted, as `--yes` was not given.
-        GONE: The project did not exist any more.
+        GONE: The project no longer existed.
         KEPT: The results say that the batch made the project, but it can't be proven, or somebody changed it since.
         FAILED: Label Studio refused to delete the project, or did not answer.
-        UNPROCESSED: The removal stopped before the row.
-        LEFT_ALONE: The results don't say that the batch made a project.
+        UNPROCESSED: The removal stopped before it reached the row.
+        LEFT_ALONE: The results don't say that the batch made this project.
     """
 
     FAILED = "failed"
@@ -44,12 +44,12 @@ class RemovalRow:
     Attributes:
         line: Line of the row in the batch's sheet.
         title: Title of the project, as the results have it.
-        project_id: Its number, where it is known.
-        project_url: Its address; empty where there is none.
+        project_id: Its id, if it is known.
+        project_url: Its address; empty if there is none.
         outcome: Its outcome.
-        code: Code of the reason why it is still there; empty if it is not.
+        code: Code of the reason why it was not deleted; empty if it was.
         why: The reason as a sentence.
-        tasks: Number of imported tasks that go with it.
+        tasks: Number of imported tasks that are deleted with it.
     """
 
     line: int
@@ -72,9 +72,9 @@ class RemovalReport:
         sandbox: Whether it was the embedded sandbox.
         dry_run: Whether nothing was deleted.
         rows: One for each row of the results, in the order of their lines.
-        seconds: How long it took.
-        requests: Requests sent.
-        stopped: Why it stopped early; empty if it did not.
+        seconds: How long the removal took.
+        requests: Number of requests sent.
+        stopped: Why the removal stopped early; empty if it did not.
     """
 
     results: str

@@ -19,10 +19,10 @@ class Outcome(StrEnum):
         UPDATED: The project existed, and `--mode update` changed it.
         UNCHANGED: The project existed, and had everything that the row asks for.
         EXISTS: The project existed and was left alone.
-        INVALID: The row has problems; nothing was sent for it.
+        INVALID: The row has problems, so nothing was sent for it.
         FAILED: Label Studio rejected the row, or every attempt failed.
         AMBIGUOUS: It is uncertain whether the project exists, or which one is the row's; the error names what to check.
-        UNPROCESSED: The batch stopped before the row.
+        UNPROCESSED: The batch stopped before the row was done.
     """
 
     CREATED = "created"
@@ -81,7 +81,7 @@ class RowReport:
         seconds: Time spent on the row, waits included.
         error_code: Code of the error; empty if the row is ok. `stencil explain CODE` explains it.
         error: The error as a sentence; empty if the row is ok.
-        steps: What was done about its members, tasks and publication.
+        steps: What was done about the row's members, tasks, publication and pin.
         changes: The fields that an update has changed; in a dry run, those that it would change.
         cells: The input columns as they were read.
         again: The input columns for a sheet in another folder; `None` if they are the same.

@@ -205,25 +205,25 @@ class Overrides(BaseModel):
         "Most tasks that one annotator may label, in percent of all tasks.", nullable=True
     )
     annotator_evaluation_continuous_tasks: Count | None = _setting(
-        "Tasks that each continuous evaluation of an annotator takes.", server=0
+        "Number of tasks in each continuous evaluation of an annotator.", server=0
     )
     annotator_evaluation_enabled: Boolean | None = _setting(
         "Evaluate all annotators against ground truth.", server=False, community=True
     )
     annotator_evaluation_metric: Annotated[Metric, Kind.CHOICE, _one_of(Metric)] | None = _setting(
-        "What annotators are evaluated by.", nullable=True
+        "Measure by which annotators are evaluated.", nullable=True
     )
     annotator_evaluation_minimum_score: Percent | None = _setting(
         "Score that an annotator needs to pass the evaluation, in percent.", server="95.00", nullable=True
     )
     annotator_evaluation_minimum_tasks: Count | None = _setting(
-        "Tasks that an evaluation takes.", server=10, nullable=True
+        "Number of tasks in an evaluation.", server=10, nullable=True
     )
     annotator_evaluation_onboarding_tasks: Count | None = _setting(
-        "Tasks that the evaluation at the start takes.", server=0
+        "Number of tasks in the evaluation at the start.", server=0
     )
     assignment_settings: Assignment | None = _setting(
-        "Who gets tasks: label_stream_task_distribution auto_distribution or assigned_only."
+        "Who gets tasks: `label_stream_task_distribution` is `auto_distribution` or `assigned_only`."
     )
     color: Colour | None = _setting("Colour of the project's card.", nullable=True, community=True)
     comment_classification_config: Text | None = _setting("Labelling configuration for comments.")
@@ -254,15 +254,15 @@ class Overrides(BaseModel):
     )
     input_schema: Anything | None = _setting("Schema of the data that the interface takes.", nullable=True)
     internal_description: Anything | None = _setting("Description for the organization's own use.", nullable=True)
-    is_draft: Boolean | None = _setting("The project is still being set up.", community=True)
-    is_published: Boolean | None = _setting("Annotators can see the project.", community=True)
+    is_draft: Boolean | None = _setting("Mark the project as a draft.", community=True)
+    is_published: Boolean | None = _setting("Publish the project, so that annotators can see it.", community=True)
     label_config: Xml | None = _setting("Labelling configuration, as XML.", nullable=True, community=True)
     max_additional_annotators_assignable: Integer | None = _setting(
-        "Annotators that may be added to a task whose agreement is low.", nullable=True
+        "Number of annotators that may be added to a task whose agreement is low.", nullable=True
     )
-    maximum_annotations: Positive | None = _setting("Annotations that a task needs.", community=True)
+    maximum_annotations: Positive | None = _setting("Number of annotations that a task needs.", community=True)
     min_annotations_to_start_training: Count | None = _setting(
-        "Annotations after which model training starts.", community=True
+        "Number of annotations after which model training starts.", community=True
     )
     model_version: Line | None = _setting(
         "Version of the model whose predictions are shown.", nullable=True, community=True
@@ -272,29 +272,33 @@ class Overrides(BaseModel):
     )
     output_schema: Anything | None = _setting("Schema of the interface's results.", nullable=True)
     overlap_cohort_percentage: WholePercent | None = _setting(
-        "Part of the tasks that more than one annotator gets, in percent.", community=True
+        "Share of the tasks that more than one annotator gets, in percent.", community=True
     )
     pause_on_failed_annotator_evaluation: Boolean | None = _setting(
         "Pause an annotator who fails the evaluation.", server=False, nullable=True
     )
-    pinned_at: Moment | None = _setting("Since when the project is pinned to the top.", nullable=True, community=True)
-    require_comment_on_skip: Boolean | None = _setting("Skipping a task needs a comment.", server=False)
+    pinned_at: Moment | None = _setting(
+        "Date since which the project is pinned to the top.", nullable=True, community=True
+    )
+    require_comment_on_skip: Boolean | None = _setting("Require a comment when a task is skipped.", server=False)
     reveal_preannotations_interactively: Boolean | None = _setting(
         "Show predictions step by step, as regions are drawn.", community=True
     )
     review_settings: Review | None = _setting("How annotations are reviewed.")
     sampling: Annotated[Sampling, Kind.CHOICE, _one_of(Sampling)] | None = _setting(
-        "In which order tasks are handed out.", nullable=True, community=True
+        "Order in which tasks are handed out.", nullable=True, community=True
     )
-    show_annotation_history: Boolean | None = _setting("Show annotators the history.", community=True)
+    show_annotation_history: Boolean | None = _setting("Show annotators the annotation history.", community=True)
     show_collab_predictions: Boolean | None = _setting(
-        "Label tasks in advance with predictions; false clears model_version too.", community=True
+        "Pre-label tasks with predictions; false also clears `model_version`.", community=True
     )
     show_ground_truth_first: Boolean | None = _setting(
         "Show tasks with ground truth first (deprecated by the vendor).", community=True
     )
     show_instruction: Boolean | None = _setting("Show instructions before labelling.", community=True)
-    show_overlap_first: Boolean | None = _setting("Hand out tasks with overlap first.", community=True)
+    show_overlap_first: Boolean | None = _setting(
+        "Hand out tasks with overlap (several annotators) first.", community=True
+    )
     show_skip_button: Boolean | None = _setting("Allow annotators to skip tasks.", community=True)
     show_unused_data_columns_to_annotators: Boolean | None = _setting(
         "Show all data columns to annotators; false shows only those that the configuration uses.",

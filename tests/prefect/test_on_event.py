@@ -62,7 +62,7 @@ async def test_a_number_is_an_id_of_a_template(sandbox: Sandbox) -> None:
             {"csv_text": "title\nabc\n", "workspace": 2},
             "workspace: an event can't set it here, since the deployment pins",
         ),
-        ([SECRET], "event: an object"),
+        ([SECRET], "event: the payload must be an object"),
         (f"{{{SECRET}", "event: .*not JSON"),
     ],
     ids=str,
