@@ -2,7 +2,7 @@
 
 A person, a deployment's parameters and a Python caller open what they name. Rows, template files and events are untrusted: they
 open files below the sheet's folder or URL, and what the operator lists in `STENCIL_ALLOW`. docs/security.md explains what this
-protects, and what not.
+protects, and what it doesn't.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ _REASON_LENGTH = 300
 #: The parts of a URL's host, with user and password in front.
 _NETLOC = re.compile(r"(?:(?P<user>[^\s\\/?#]*)@)?(?P<host>[^\s\\/?#@]*)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-#: Networks of IPv6 whose addresses contain one of IPv4 in their last 32 bits.
+#: IPv6 network whose addresses contain an IPv4 address in their last 32 bits.
 _MAPPED = ipaddress.ip_network("64:ff9b::/96")
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -90,7 +90,7 @@ class Location:
     Attributes:
         given: The original text.
         scheme: One of `PROTOCOLS`; `file` for a path.
-        host: The part before the first slash of a URL: user, host and port, or a bucket.
+        host: The part of a URL between the protocol and the first slash: user, host and port, or a bucket.
         path: The rest; for a file its path on this machine.
     """
 
@@ -137,7 +137,7 @@ def locate(where: str) -> Location:
         return Location(where, "file", "", where)
     scheme = scheme.lower()
     if scheme not in PROTOCOLS:
-        raise Unusable(name, "this protocol is not opened.", hint=f"These are: {', '.join(PROTOCOLS)}.")
+        raise Unusable(name, "Stencil does not open this protocol.", hint=f"It opens {', '.join(PROTOCOLS)}.")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     path = rest[len(host) :]
     if scheme == "file":
@@ -180,7 +180,7 @@ class Place:
         return cls(where.scheme, _host(where), where.path.partition("?")[0].rstrip("/"))
 
     def holds(self, where: Location) -> bool:
-        """Whether a location lies here, by its text; resolve the links of a file before."""
+        """Whether a location lies here, judged by its text; resolve the links of a file first."""
         if self.scheme != where.scheme or (self.host and self.host != _host(where)):
             return False
         path = where.path.partition("?")[0] if where.is_web else where.path
@@ -228,7 +228,7 @@ class Asker:
         places, networks = allowed()
         own = [Place.of(locate(beside).above())] if beside and beside != STANDARD_INPUT else []
         if self.at_home:
-            # It may have been deleted.
+            # The working folder may have been deleted.
             with contextlib.suppress(OSError):
                 own.append(Place.of(locate(os.curdir)))
         return Asker("a row or a template file", (*own, *places), networks + _addresses(own))
@@ -255,7 +255,7 @@ class Asker:
         return where
 
     def root(self, where: Location) -> Path:
-        """The folder by which a file may be opened."""
+        """The allowed folder below which a file lies."""
         found = next(Path(place.path) for place in self.places or () if place.holds(where))
         # A single file may be allowed too.
         return found.parent if str(found) == where.path else found
@@ -279,13 +279,13 @@ class Asker:
 
     def _places(self) -> str:
         places = [visible(redact(str(place))) for place in dict.fromkeys(self.places or ())]
-        return f"{', '.join(places)} and below" if places else f"what {ALLOW} lists: nothing"
+        return f"{', '.join(places)} and below" if places else f"nothing: {ALLOW} lists no folder or URL"
 
 
 def _to_allow(where: Location, *, folder: bool) -> str:
-    # The target of its links, because listing the folder of the links would not help.
+    # The folder of the target, because listing the folder of a link would not help.
     listed = visible(redact(str(Place.of(where if folder else where.above()))))
-    return f"Move it there, or list its folder where it is opened: {ALLOW}={listed}"
+    return f"Move it there, or allow its folder in the environment of the process that opens it: {ALLOW}={listed}"
 
 
 #: The person at a command, or a Python caller.
@@ -350,7 +350,7 @@ def _network(entry: str) -> Network | None:
 
 
 def _addresses(places: Sequence[Place]) -> tuple[Network, ...]:
-    """The addresses that URLs contain, which are allowed by that; a host name allows no address."""
+    """The addresses in URLs, which are thereby allowed; a host name allows no address."""
     found: list[Network] = []
     for place in places:
         host = _bare(place.host) if place.scheme != "file" else ""
@@ -365,7 +365,7 @@ def _bare(host: str) -> str:
 
 
 def _meant(address: Address) -> Address:
-    """The address of IPv4 in one of IPv6, if there is one."""
+    """The IPv4 address that an IPv6 address contains, if any; otherwise the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _MAPPED:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -403,7 +403,7 @@ def read(where: str, asker: Asker, *, most: int) -> bytes:
     """
     if where == STANDARD_INPUT:
         if not asker.at_home:
-            raise NotAllowed(where, "there is no standard input where this is read.", hint="Give a path or a URL.")
+            raise NotAllowed(where, "there is no standard input here.", hint="Give a path or a URL.")
         return drained(sys.stdin.buffer, "<stdin>", most)
     found = asker.check(locate(where))
     with _usable(found, doing="can't be read: ", kind="file"):
@@ -419,7 +419,7 @@ def read(where: str, asker: Asker, *, most: int) -> bytes:
 
 
 def modified(where: str) -> datetime | None:
-    """The time of the last change of a file on this machine; stores have no common way for this.
+    """When a file on this machine last changed; `None` for any other, since stores have no common way to tell.
 
     Raises:
         Unusable: It can't be accessed.
@@ -478,10 +478,12 @@ def drained(file: Readable, label: str, most: int) -> bytes:
     content = io.BytesIO()
     while piece := file.read(_PIECE):
         if not isinstance(piece, bytes):
-            raise Unusable(label, "this is open for text.", hint="Open it with 'rb', so that its encoding can be seen.")
+            raise Unusable(
+                label, "this is open in text mode.", hint="Open it with 'rb', so that its encoding can be detected."
+            )
         content.write(piece)
         if content.tell() > most:
-            raise TooLarge(label, f"it has more than {_size(most)}; at most those are read.", hint="Split it.")
+            raise TooLarge(label, f"it has more than {_size(most)}, and Stencil reads at most that.", hint="Split it.")
     return content.getvalue()
 
 
@@ -490,7 +492,7 @@ def _size(count: int) -> str:
 
 
 def _local_file(where: Location, asker: Asker, most: int) -> BinaryIO:
-    """Open a file. If its name was checked, no link on the way is followed any more."""
+    """Open a file. If its path was checked, follow no link on the way any more."""
     folder: int | None = None
     if asker.places is not None and _opens_in_folders():
         folder = _descend(asker.root(where), Path(where.path).parent)
@@ -534,7 +536,9 @@ def _check_kind(found: os.stat_result, where: Location, most: int, *, pipes: boo
     if stat.S_ISFIFO(found.st_mode) and not pipes:
         raise Missing(where.label, "this is a pipe, not a file.")
     if found.st_size > most:
-        raise TooLarge(where.label, f"it has {_size(found.st_size)}; at most {_size(most)} are read.", hint="Split it.")
+        raise TooLarge(
+            where.label, f"it has {_size(found.st_size)}, and Stencil reads at most {_size(most)}.", hint="Split it."
+        )
 
 
 def _descend(root: Path, path: Path, *, make: bool = False) -> int:
@@ -544,7 +548,7 @@ def _descend(root: Path, path: Path, *, make: bool = False) -> int:
         OSError: It is not there, or a part of the path has become a link.
     """
     if make:
-        # The author of the list may create it.
+        # A listed folder is created if it is missing.
         root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for part in path.relative_to(root).parts:
@@ -627,7 +631,7 @@ def _from_web(where: Location, asker: Asker, most: int) -> bytes:
                 return drained(_Stream(answer.iter_bytes()), where.label, most)
             target = locate(urljoin(where.given, answer.headers["location"]))
         if not target.is_web or (where.scheme, target.scheme) == ("https", "http"):
-            raise NotAllowed(where.label, f"it redirects to {target.label}, which is not followed.")
+            raise NotAllowed(where.label, f"it redirects to {target.label}, and Stencil does not follow that.")
         where = asker.check(target)
     raise Unusable(named.label, f"it redirects more than {_MOST_REDIRECTS} times.")
 
@@ -739,7 +743,7 @@ class Folder:
         self._asker = asker
         self.name = self._where.label
         if self._where.is_web:
-            raise Unusable(self.name, "nothing can be written to a web server.", hint="Name a folder or a bucket.")
+            raise Unusable(self.name, "Stencil can't write to a web server.", hint="Name a folder or a bucket.")
         self.is_local = self._where.is_local
         with self._usable():
             _check_host(self._where, asker)
@@ -763,8 +767,8 @@ class Folder:
     def write(self, name: str, content: bytes) -> str:
         """Write a file, and return its path or URL.
 
-        On a disk it is replaced as a whole, so that nobody reads half of it, and only its owner may read it, because it may
-        hold passwords. The folder is created if it is missing.
+        On this machine, the file is replaced as a whole, so that nobody reads half of it, and only its owner may read it,
+        because it may hold passwords. The folder is created if it is missing.
 
         Args:
             name: Its name, with the folders below this one.
@@ -813,7 +817,7 @@ class Folder:
                 raise Missing(self.name, f"there is no such folder{looked}.") from None
         files = [entry["name"] for entry in listed if entry["type"] == "file"]
         if path in files:
-            raise Unusable(self.name, "this is a file.", hint="Name the folder that sheets are put into.")
+            raise Unusable(self.name, "this is a file, not a folder.", hint="Name the folder that sheets are put into.")
         return [name.rpartition("/")[2] for name in files]
 
     def entry(self, name: str) -> Entry | None:
@@ -865,7 +869,9 @@ class Folder:
                 return
         copy = self.entry(target)
         if size is None or copy is None or copy.size != size.size:
-            raise Unusable(self.name, f"the copy of {visible(name)} is not as large as the file.")
+            raise Unusable(
+                self.name, f"the copy of {visible(name)} has a different size, so the file was left where it is."
+            )
         self.remove(name)
 
     def _at(self, name: str) -> str:
@@ -875,7 +881,7 @@ class Folder:
         return _usable(self._where)
 
     def _may_be_empty(self) -> bool:
-        """Whether a folder that is not there may be one without files: where all are in buckets, there are no others."""
+        """Whether a missing folder may just have no files: in a bucket, a folder exists only as long as it has some."""
         bucket = self.path.partition("/")[0]
         return bool(bucket) and not self.is_local and bool(self._system.exists(bucket))
 
@@ -913,19 +919,19 @@ class Folder:
         finally:
             if descriptor is not None:
                 os.close(descriptor)
-        # As it was given, not as its links lead.
+        # As it was given, with its links not resolved.
         start = Path(self._where.given if "://" not in self._where.given else self.path)
         return str(start.expanduser() / folder / name)
 
 
 #: Where file systems keep the time of a file's last change.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified")
-#: What stores know of a file's content beside its size and time.
+#: Keys by which stores identify a file's content, besides its size and time.
 _TAGS = ("ETag", "etag", "generation")
 
 
 def _seconds(moment: object) -> float | None:
-    """Unix time of what a file system gives as a time, in whole seconds: some stores cut the rest from one answer of two."""
+    """A file system's time as Unix time in whole seconds: some stores leave out the fraction in one kind of answer."""
     if isinstance(moment, str):
         with contextlib.suppress(ValueError):
             moment = datetime.fromisoformat(moment)

@@ -114,7 +114,7 @@ def test_rows_of_a_person_open_the_working_folder_too_and_those_of_a_deployment_
 
 def test_rows_without_a_sheet_open_only_listed_folders(sheets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = str(sheets / "below" / "inside.txt")
-    with pytest.raises(NotAllowed, match="lists: nothing"):
+    with pytest.raises(NotAllowed, match="nothing: STENCIL_ALLOW lists no folder"):
         read(inside, DEPLOYMENT.rows(), most=MB)
     monkeypatch.setenv("STENCIL_ALLOW", f"https://example.org/x, {sheets}")
     assert read(inside, DEPLOYMENT.rows(), most=MB) == b"inside"

@@ -273,7 +273,7 @@ def test_a_copy_that_fell_short_keeps_the_sheet(memory: MemoryFileSystem, monkey
     put("memory://in", "a.csv")
     inbox = Inbox("memory://in")
     monkeypatch.setattr(memory, "cp_file", lambda _, target: memory.pipe_file(target, b"tit"))
-    with pytest.raises(InboxUnusable, match="not as large"):
+    with pytest.raises(InboxUnusable, match="has a different size"):
         inbox.put_away(only(inbox), OK, AT)
     assert content("memory://in", "a.csv") == "title\nabc\n"
 

@@ -206,7 +206,7 @@ def test_settings_objects_are_read_from_json_text_and_from_dicts() -> None:
         ({"s": 1}, "bad-object", "control_weights.s"),
         ({"s": {"overall": 0, "type": "Choices"}}, "all-weights-zero", "not zero"),
         ({}, "all-weights-zero", "not zero"),
-        ({1: 2}, "not-json", "JSON can't say"),
+        ({1: 2}, "not-json", "JSON does not have"),
         ({"s": {1}}, "not-json", "set"),
         ({"s": float("nan")}, "not-json", "float"),
     ],

@@ -37,7 +37,7 @@ class Columns:
         fields: Column by project setting.
         variables: Column by variable.
         problems: Problems with the columns; if there are any, no row is used.
-        elsewhere: Whether rows may get their titles from a pattern or their template.
+        elsewhere: Whether rows may get their titles from a pattern or from their template.
     """
 
     own: dict[str, str] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def columns_of(
     for name in names:
         meaning = _meaning(name)
         if meaning in seen:
-            same = "is there twice" if seen[meaning] == name else f"means what {shown(seen[meaning])!r} means"
+            same = "appears twice" if seen[meaning] == name else f"means the same as {shown(seen[meaning])!r}"
             message = f"the column {same}."
             found.problems.append(
                 Problem("duplicate-column", message, line=line, column=shown(name), hint="Keep one of them.")
@@ -102,20 +102,20 @@ def _place_stranger(found: Columns, name: str, meaning: str, line: int | None, a
     if not name or _INDEX.fullmatch(name):
         message, hint = "the column has no name.", _OF_A_FRAME
     elif len(name) > MOST_IN_NAME or CONTROL.search(" ".join(name.split())):
-        message, hint = "no setting has such a long name, or a control character in its name.", "Rename the column."
+        message, hint = "the name is too long, or holds a control character.", "Rename the column."
     elif meaning in READ_ONLY_FIELDS:
         code = "read-only-field"
-        message, hint = "the server computes it, so it can't be set.", "Remove the column."
+        message, hint = "Label Studio computes this field, so it can't be set.", "Remove the column."
     elif name.casefold() in _REPORT_COLUMNS:
         message, hint = "this is a column of a report.", "Run failed.csv instead, or remove the column."
     elif allow_unknown:
         found.fields[meaning] = name
         return
     else:
-        message = "this is neither a column of Stencil's nor a setting of a project."
+        message = "this is neither one of Stencil's columns nor a project setting."
         near = meant(re.sub(r"[\s\-]+", "_", name), (*OWN_COLUMNS, *FIELDS))
         hint = f"Did you mean {near}?" if near else f"{IF_KNOWN_THERE} {CARRIED}"
     found.problems.append(Problem(code, message, line=line, column=shown(name), hint=hint))
 
 
-_OF_A_FRAME = "Is this the index of a DataFrame? Leave it out (index=False), or name what it holds."
+_OF_A_FRAME = "Is this the index of a DataFrame? Leave it out (index=False), or give it a name."

@@ -56,7 +56,7 @@ def _held(name: str, wanted: JSON, actual: JSON) -> bool:
 
 
 def _same(wanted: JSON, actual: JSON) -> bool:
-    # For Python 2 and 2.0 are equal, as in JSON, but so are true and 1.
+    # In Python, as in JSON, 2 equals 2.0; but True also equals 1.
     if isinstance(wanted, bool) or isinstance(actual, bool):
         return wanted is actual
     if isinstance(wanted, dict) and isinstance(actual, dict):

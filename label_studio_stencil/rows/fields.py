@@ -109,10 +109,10 @@ FIELDS: Mapping[str, FieldFacts] = MappingProxyType(
 ENTERPRISE_ONLY_FIELDS = frozenset(name for name, facts in FIELDS.items() if facts.enterprise_only)
 TEXT_FIELDS = frozenset(name for name, facts in FIELDS.items() if facts.text)
 
-#: Columns of the row itself, which are no overrides.
+#: Columns of the row itself, which can't be overrides.
 ROW_FIELDS = frozenset({"title", "workspace", "workspace_id", "template"})
 
-#: Fields that the server computes. `duplication_*` are among them: the OpenAPI has them in answers, but in no request.
+#: Fields that the server computes. They include `duplication_*`, which the OpenAPI has in answers, but in no request.
 READ_ONLY_FIELDS = frozenset(
     {
         "allow_stream",

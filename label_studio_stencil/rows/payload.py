@@ -147,14 +147,14 @@ def _stranger(name: str, value: object, allow_unknown: bool) -> Parsed:
         return Parsed(None, (Fault(error.type, f"{name} {error.message()}"),))
 
 
-#: What to do about a setting that nobody here knows.
+#: Hint for an unknown setting.
 IF_KNOWN_THERE = "If your Label Studio has it, use `allow_unknown_fields=True`."
-#: What else to do about such a column.
-CARRIED = "To carry the column through to the results, start its name with _."
+#: Further hint for an unknown column.
+CARRIED = "To copy the column to the results, start its name with _."
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """The known name that is probably meant; empty where none is near."""
+    """The known name that is probably meant; empty if none is near."""
     names = list(known)
     alias = _ALIASES.get(name.casefold())
     near = [alias] if alias in names else nearest(name, names, most=1)
@@ -208,7 +208,7 @@ def _fault(facts: FieldFacts, error: ErrorDetails) -> Fault:
 
 
 _NESTED = {
-    "unknown-key": "is not a setting that is known",
+    "unknown-key": "is not a known setting",
     "missing-key": "is missing",
 }
 
@@ -220,7 +220,7 @@ def _sentence(message: str) -> str:
 
 
 def _with_strangers(facts: FieldFacts, value: object, errors: list[ErrorDetails]) -> Parsed:
-    """A settings object that is checked without its unknown keys, and then gets them back."""
+    """A settings object, checked without its unknown keys, which are then put back."""
     known = deepcopy(cast("dict[str, object]", anything(value)))
     strangers = [(each["loc"], cast("JSON", each["input"])) for each in errors]
     for loc, _ in strangers:

@@ -1,8 +1,8 @@
 """Counts the predictions and annotations within tasks, and checks them against the labelling interface.
 
-A problem is what Label Studio rejects, and predictions to which it answers 500 after importing their tasks (measured on
-Community 1.23.2). It accepts results of any name, type and value, so doubts about those are notes. Messages name places
-and quote nothing.
+What Label Studio rejects is a problem, and so are predictions that make it answer 500 after it imported their tasks (measured
+on Community 1.23.2). It accepts results with any name, type and value, so doubts about these are only notes. Messages name
+places, and quote nothing from the file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ _TYPED = frozenset(
         "timeserieslabels",
     )
 )
-_SHOWN_BY_NOBODY = "Label Studio may refuse them, and shows nothing of them where it does not"
+_SHOWN_BY_NOBODY = "Label Studio may refuse them, and does not show them if it accepts them"
 
 
 class BadLabels(ValueError):
@@ -111,7 +111,7 @@ def labelled(tasks: Sequence[JSON]) -> Labelled:
                 continue
             if "data" not in task:
                 notes.setdefault(
-                    key, f"Task {number} has {key} and no data: Label Studio takes them as data of the task."
+                    key, f"Task {number} has {key} but no data: Label Studio treats them as part of its data."
                 )
                 continue
             listed = task[key]
@@ -191,8 +191,8 @@ def unknown_annotators(found: Labelled, users: Mapping[str, int]) -> list[str]:
         return []
     number = counted(sum(seen.number for seen in unknown), "annotation")
     return [
-        f"{number} of users that Label Studio does not list, first {unknown[0].place}: it refuses files with completed_by of "
-        "unknown users, so invite them first, or remove completed_by."
+        f"{number} by users that Label Studio does not list (first: {unknown[0].place}). It refuses a file whose completed_by "
+        "names an unknown user: invite these users first, or remove completed_by."
     ]
 
 
@@ -208,7 +208,7 @@ def doubts(found: Labelled, interface: str) -> list[str]:
             before = faults.get(fault)
             faults[fault] = Seen(before.number + seen.number, before.place) if before else seen
     return [
-        f"{counted(seen.number, 'result')} {fault}, first {seen.place}: {_SHOWN_BY_NOBODY}."
+        f"{counted(seen.number, 'result')} {fault} (first: {seen.place}): {_SHOWN_BY_NOBODY}."
         for fault, seen in faults.items()
     ]
 
@@ -220,13 +220,13 @@ def _fault(kind: ResultKind, names: Mapping[str, str]) -> str:
     if kind.to_name not in names:
         return "with a to_name that nothing in the labelling interface has"
     if tag in _TYPED and kind.type.lower() != tag:
-        return "with a type that is not that of the control"
-    return "" if kind.has_value else "without an object as the value"
+        return "with another type than the control's"
+    return "" if kind.has_value else "whose value is not an object"
 
 
 @lru_cache(maxsize=4)
 def _named_in(interface: str) -> dict[str, str]:
-    """The names in an interface, of controls with their tag in lower case. Empty if names are made for each task."""
+    """The names in an interface, each with the tag of its control in lower case; empty if names are generated for each task."""
     try:
         elements = list(ElementTree.fromstring(interface).iter())  # noqa: S314  # one with a document type was refused
     except ElementTree.ParseError:

@@ -46,7 +46,7 @@ class References:
         self.notes: list[str] = []
 
     def instructions(self, cell: str) -> Text:
-        """Like `resolved`, and converts Markdown to HTML, which Label Studio shows."""
+        """Like `resolved`, but Markdown is converted to HTML, which Label Studio shows."""
         found = self.resolved(cell)
         if found.code or cell.strip().startswith("@@") or not is_markdown(cell):
             return found
@@ -88,7 +88,7 @@ class References:
     def _task_file(self, where: str) -> TaskFile:
         if "://" not in where:
             if self._folder is None:
-                raise BadStep("tasks names a file, and this source has no folder to read from", hint="Give a URL.")
+                raise BadStep("tasks names a file, but this sheet has no folder to read it from", hint="Give a URL.")
             where = str(self._folder / where)
         try:
             found = open_tasks(where, self._asker)
@@ -99,8 +99,8 @@ class References:
 
     def _file(self, reference: str) -> Text:
         if self._folder is None:
-            message = "@ names a file, and this source has no folder to read from"
-            return Text(message, "file-reference", "For the text itself write @@.")
+            message = "@ names a file, but this sheet has no folder to read it from"
+            return Text(message, "file-reference", "To start a text with @, write @@.")
         try:
             found = self._asker.check(locate(str(self._folder / reference))).path
             if found not in self._contents:
@@ -108,7 +108,7 @@ class References:
                 self._contents[found] = self._content(found)
             return self._contents[found]
         except Unusable as error:
-            hint = "For a text that starts with @ write @@." if isinstance(error, Missing) else error.hint
+            hint = "To start a text with @, write @@." if isinstance(error, Missing) else error.hint
             message = f"{shown(reference)} can't be read: {error.reason.rstrip('.')}"
             return Text(message, _CODES.get(type(error), "file-unreadable"), hint)
 

@@ -42,7 +42,7 @@ def requests_of(
     cut_titles: bool = False,
     titled_by: Callable[[str], bool] = lambda template: False,
 ) -> tuple[list[Request], list[Problem]]:
-    """The requests of the valid rows, and all problems: of reading, then of columns, then of rows.
+    """The requests of the valid rows, and all problems: those of reading, then of columns, then of rows.
 
     A row with a problem has no request. If the columns have a problem, or there are too many problems, no row has one. Problems
     can be printed, whatever the sheet holds.
@@ -55,7 +55,7 @@ def requests_of(
         workspaces_required: Whether a row without a workspace is a problem.
         titles: Pattern for the titles of rows that have none.
         cut_titles: Whether to cut titles that are too long and add a hash; otherwise they are problems.
-        titled_by: Whether a template may give a title to a row that has none. The request has no title yet then.
+        titled_by: Whether a template may give a title to a row that has none. If so, the request has no title yet.
     """
     if not sheet.columns:
         # It may not be a sheet at all, so nothing of it is quoted.
@@ -71,8 +71,8 @@ def requests_of(
         return [], _told([_no_title(sheet)])
     for name in titles.names if titles else ():
         if name not in in_pattern:
-            message = f"the pattern of the titles names the column {shown(name)}, and the sheet has none of this name."
-            hint = f"These are its columns: {listed([shown(each) for each in sheet.columns], most=20)}."
+            message = f"the title pattern uses the column {shown(name)}, which the sheet doesn't have."
+            hint = f"The sheet's columns are {listed([shown(each) for each in sheet.columns], most=20)}."
             columns.problems.append(Problem("column-missing", message, line=sheet.header_line, hint=hint))
     references = References(sheet.folder, sheet.rows_asker)
     checker = _Checker(
@@ -117,7 +117,9 @@ def _beside(unread: Set[str], row: Row, checker: "_Checker") -> tuple[Request, l
 def _no_title(sheet: Sheet) -> Problem:
     """The problem of a file without a title column. It may not be a sheet, so nothing is quoted, not even names of columns."""
     near = [number for number, name in enumerate(sheet.columns, 1) if meant(name.strip(), OWN_COLUMNS) == "title"]
-    hint = f"Is it column {near[0]}?" if near else 'Add it, or build titles from other columns: `title="{column}"`.'
+    hint = (
+        f"Is column {near[0]} the title?" if near else 'Add it, or build titles from other columns: `title="{column}"`.'
+    )
     for row in sheet.rows[:_MOST_ABOVE_HEADER]:
         if any(isinstance(cell, str) and cell.strip().casefold() == "title" for cell in row.cells.values()):
             hint = f"Line {row.line} looks like the header: remove what is above it."
@@ -130,9 +132,9 @@ _MOST_ABOVE_HEADER = 30
 
 
 def _told(problems: list[Problem]) -> list[Problem]:
-    """The problems, printable, and no more than anybody reads."""
+    """The problems, made printable, and at most `MOST_PROBLEMS` of them."""
     if len(problems) > MOST_PROBLEMS:
-        message = f"the sheet has more than {MOST_PROBLEMS:,} problems, and the rest of it was not looked at."
+        message = f"the sheet has more than {MOST_PROBLEMS:,} problems, and the rest of it was not checked."
         problems = [Problem("too-many-problems", message), *problems[:MOST_PROBLEMS]]
     return [_printable(problem) for problem in problems]
 
@@ -181,7 +183,7 @@ def _any_titled_by_template(sheet: Sheet, default: str, titled_by: Callable[[str
 
 
 def no_reference(kind: str) -> tuple[str, str]:
-    """What is wrong with a row that names no template or no workspace, and what to do about it."""
+    """The message and the hint about a row that names no template or no workspace."""
     return f"the row names no {kind}, and there is no default.", f"Fill the cell, or give `{kind}=NAME`."
 
 
@@ -270,8 +272,8 @@ class _Checker:
             and is_missing(cell, MISSING_IN_SETTINGS)
         }
         for name in found:
-            message = "programs write this where there is no value."
-            hint = "Empty the cell, or set such a text in the column overrides."
+            message = "this usually stands for a missing value."
+            hint = "Empty the cell. If you mean the text itself, set it in the column overrides."
             problems.append(Problem("missing-value", message, row.line, name, str(cells[name]).strip(), hint))
         return Row(row.line, {**cells, **found}) if found else row
 
@@ -284,7 +286,7 @@ class _Checker:
         if title is None or (len(title) < 6 and title.casefold() in ("true", "false")):
             fault = ("title-not-text", "the title must be text.", "")
         elif is_missing(title, MISSING_IN_TITLES):
-            fault = ("title-missing", "programs write this where there is no value.", "Give the row a title.")
+            fault = ("title-missing", "this usually stands for a missing value.", "Give the row a title.")
         elif not title and self._titles.pattern and self._titles.columns.keys() < set(self._titles.pattern.names):
             # That is a problem of the whole sheet.
             return ""
@@ -361,9 +363,7 @@ class _Checker:
         word = _word(cell)
         word = without_unseen(word).strip() if word else word
         if word is None or len(word) > MOST_IN_NAME or CONTROL.search(word):
-            message = (
-                f"a {kind} is named by its id or its name, without line breaks and in {MOST_IN_NAME:,} characters."
-            )
+            message = f"a {kind} is given by its id or name, on one line of at most {MOST_IN_NAME:,} characters."
             value = shown(cell)
             problems.append(Problem("bad-reference", message, line=row.line, column=column, value=value))
             return ""
@@ -456,10 +456,10 @@ def _has_parts(overrides: Mapping[str, JSON]) -> bool:
 def _fault_of_names(names: Sequence[str]) -> str:
     """The fault of the names in an overrides object, apart from unknown names; empty if there is none."""
     if len(names) > MOST_COLUMNS:
-        return f"overrides names {len(names):,} fields, and at most {MOST_COLUMNS:,} are read."
+        return f"overrides has {len(names):,} fields, and at most {MOST_COLUMNS:,} are allowed."
     strange = next((name for name in names if len(name) > MOST_IN_NAME or CONTROL.search(name)), None)
     if strange is not None:
-        return f"no field has a name like {shown(strange)!r}: so long, or with a control character."
+        return f"no field can be named {shown(strange)!r}: the name is too long, or holds a control character."
     return ""
 
 

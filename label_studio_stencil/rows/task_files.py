@@ -80,7 +80,7 @@ def read_tasks(content: bytes, name: str, worksheet: str = "") -> Tasks:
     try:
         more = labelled(found.tasks)
     except BadLabels as error:
-        raise BadStep(f"{name}: {error}; Label Studio refuses such a file, or imports its tasks alone") from None
+        raise BadStep(f"{name}: {error}; Label Studio refuses such a file, or imports only its tasks") from None
     return found._replace(keys=_keys_of_all(found.tasks), labelled=more, notes=(*found.notes, *more.notes))
 
 
@@ -98,23 +98,23 @@ def _refuse_large(tasks: list[JSON], name: str) -> None:
             text = json.dumps(task, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
             if _NUL.search(text):
                 raise BadStep(
-                    f"task {number} of {name} holds a NUL, which Label Studio on PostgreSQL can't keep: remove it"
+                    f"task {number} of {name} holds a NUL, which Label Studio on PostgreSQL can't store: remove it"
                 )
             try:
                 size += len(text.encode()) + 1
             except UnicodeEncodeError:
-                # Community 1.23.2 on SQLite takes it, and answers 500 to whoever looks at the project's tasks from then on.
+                # Community 1.23.2 on SQLite accepts it, and from then on answers 500 to anybody who opens the project's tasks.
                 raise BadStep(
-                    f"task {number} of {name} holds half a character, which can't be shown: remove it"
+                    f"task {number} of {name} holds an unpaired surrogate, which Label Studio can't show: remove it"
                 ) from None
             if size > MOST_SENT:
-                raise BadStep(f"{name} comes to more than {MOST_SENT // 1_000_000} MB as it is sent: split it")
+                raise BadStep(f"{name} is more than {MOST_SENT // 1_000_000} MB of JSON: split it")
     except RecursionError:
         raise BadStep(f"{name} is nested too deeply") from None
     except ValueError as error:
         if isinstance(error, BadStep):
             raise
-        raise BadStep(f"{name} holds NaN or Infinity, which JSON does not have: write null") from None
+        raise BadStep(f"{name} holds NaN or Infinity, which JSON does not have: write null instead") from None
 
 
 def _of_table(content: bytes, name: str, worksheet: str) -> Tasks:

@@ -24,7 +24,7 @@ _SPEC = re.compile(r"(?:.?[<>=^])?[ +-]?0?\d{0,2}[,_]?(?:\.\d{1,2})?[bdefgnosxEF
 
 
 def folded(title: str) -> str:
-    """The title folded for comparison: without case, kinds of blanks, forms of letters and invisible characters."""
+    """The title folded for comparison: case, kinds of blanks, forms of letters and invisible characters don't count."""
     if title.isascii():
         return " ".join(title.lower().split())
     title = INVISIBLE.sub("", title)
@@ -36,7 +36,7 @@ class BadPattern(StencilError):
 
 
 class TitleUnmade(ValueError):
-    """The pattern makes no title of a row; the text says why."""
+    """The pattern can't make a title from a row; the text says why."""
 
 
 def fault_of_title(title: str) -> tuple[str, str, str] | None:
@@ -51,14 +51,14 @@ def fault_of_title(title: str) -> tuple[str, str, str] | None:
     if "\ufffd" in title:
         return (
             "title-control-character",
-            "the title holds \ufffd in the place of a letter that was lost.",
+            "the title holds \ufffd in place of a lost letter.",
             "Write the letter, or export the sheet again as UTF-8.",
         )
     if len(title) < SHORTEST_TITLE:
         message = f"the title has {counted(len(title), 'character')}, and at least {SHORTEST_TITLE} are needed."
         return "title-too-short", message, "Write a longer title."
     if len(title) > LONGEST_TITLE:
-        message = f"the title has {len(title)} characters, and at most {LONGEST_TITLE} are taken."
+        message = f"the title has {len(title)} characters, and at most {LONGEST_TITLE} are allowed."
         return "title-too-long", message, 'Shorten it, or use `long_titles="cut"`.'
     return None
 
@@ -85,14 +85,14 @@ class TitlePattern:
         try:
             self._parts = list(Formatter().parse(pattern))
         except ValueError as error:
-            raise BadPattern(f"title {shown(pattern)!r}: {error}; a brace itself is written twice.") from None
+            raise BadPattern(f"title {shown(pattern)!r}: {error}; to write a brace itself, write it twice.") from None
         for _, name, spec, conversion in self._parts:
             if name is not None and not name.strip():
                 raise BadPattern(f"title {shown(pattern)!r}: {{}} names no column; write {{column}}.")
             if conversion or (spec and not _SPEC.fullmatch(spec)):
                 end = f"!{conversion}" if conversion else f":{shown(spec)}"
                 raise BadPattern(
-                    f"title {shown(pattern)!r}: {{{name}{end}}} has a format that is not known; one is :02d."
+                    f"title {shown(pattern)!r}: {{{name}{end}}} has an unknown format; a known one is :02d."
                 )
         self.names = tuple(dict.fromkeys(name.strip() for _, name, _, _ in self._parts if name is not None))
 
@@ -125,7 +125,7 @@ class TitlePattern:
 
 def _formatted(name: str, cell: object, spec: str) -> str:
     if is_blank(cell):
-        raise TitleUnmade(f"the title needs {name}, and its cell is blank")
+        raise TitleUnmade(f"the title needs {name}, but that cell is blank")
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     try:
@@ -135,8 +135,6 @@ def _formatted(name: str, cell: object, spec: str) -> str:
             return format(float(number(cell)), spec)
         return format(str(cell).strip(), spec)
     except PydanticCustomError as error:
-        raise TitleUnmade(
-            f"the title needs {name} as a number, and it {error.message()}, not {shown(cell)!r}"
-        ) from None
+        raise TitleUnmade(f"the title needs {name} as a number: it {error.message()}, not {shown(cell)!r}") from None
     except (ValueError, OverflowError) as error:
         raise TitleUnmade(f"{name} can't be formatted as {spec!r}: {error}") from None

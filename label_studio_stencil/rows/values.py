@@ -69,7 +69,7 @@ def boolean(value: object) -> bool:
 
 
 def number(value: object) -> Decimal:
-    """Parse a number exactly; of a float, the 15 digits count that spreadsheets keep."""
+    """Parse a number exactly; a float is read to the 15 digits that spreadsheets keep."""
     if isinstance(value, Decimal) and value.is_finite():
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -78,7 +78,7 @@ def number(value: object) -> Decimal:
         return Decimal(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise fault("not-a-number", "takes a number that is finite")
+            raise fault("not-a-number", "takes a finite number")
         return Decimal(format(value, ".15g"))
     text = without_unseen(value).strip()
     if _NUMBER.fullmatch(text):
@@ -94,7 +94,7 @@ def _number_hint(text: str) -> str:
         return f" with a point for decimals: write {text.replace(',', '.')}"
     if _GROUPED.fullmatch(text):
         digits = re.sub("[^0-9+-]", "", text)
-        return f" without separators of thousands: write {digits}"
+        return f" without thousands separators: write {digits}"
     return ""
 
 
@@ -133,7 +133,7 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise fault("not-text", "takes text")
     if _UNSENDABLE.search(value):
-        raise fault("control-character", "holds a NUL or half a character, which no server takes", "Remove it.")
+        raise fault("control-character", "holds a NUL or an unpaired surrogate, which can't be stored", "Remove it.")
     return value
 
 
@@ -169,7 +169,7 @@ def moment(value: object) -> datetime:
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
-        raise fault("not-a-date", "takes a date and time of the years 1 to 9999") from None
+        raise fault("not-a-date", "takes a date and time in the years 1 to 9999") from None
 
 
 def xml(value: object) -> str:
@@ -192,7 +192,7 @@ def xml(value: object) -> str:
 
 
 def _refuse_doctype(*_: object) -> None:
-    raise fault("bad-xml", "takes XML without <!DOCTYPE>, which the server refuses", "Remove the declaration.")
+    raise fault("bad-xml", "takes XML without <!DOCTYPE>, which Label Studio refuses", "Remove the declaration.")
 
 
 def json_object(value: object) -> object:
@@ -233,4 +233,4 @@ def sendable(value: object, depth: int = 0) -> JSON:
         return {text(name): sendable(part, depth + 1) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [sendable(part, depth + 1) for part in value]
-    raise fault("not-json", f"holds a value that JSON can't say ({type(value).__name__})")
+    raise fault("not-json", f"holds a value that JSON does not have ({type(value).__name__})")

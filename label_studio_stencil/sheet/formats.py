@@ -222,7 +222,7 @@ def _is_clutter(name: str) -> bool:
 def _refuse_large(unpacked: bytes) -> None:
     if len(unpacked) > MOST_BYTES:
         raise SheetUnreadable(
-            f"It unpacks to more than {MOST_BYTES // 1000000} MB; at most those are read.", hint="Split it."
+            f"It unpacks to more than {MOST_BYTES // 1000000} MB, and Stencil reads at most that.", hint="Split it."
         )
 
 

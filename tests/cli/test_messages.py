@@ -169,7 +169,7 @@ async def community(call: Call, proceed: Proceed) -> Any:
         ),
         pytest.param(
             "title,template,zork\nOne of one,gallery:Text Classification,1\n",
-            "  hint: Community ignores settings that it does not know. To carry the column through to the results, start its "
+            "  hint: Community ignores settings that it does not know. To copy the column to the results, start its "
             "name with _.",
             id="unknown column",
         ),

@@ -204,7 +204,7 @@ def test_checking_the_output_makes_the_folder_and_touches_nothing_in_it(tmp_path
         ("{file}", "is a file and not a folder"),
         ("{file}/below", "Not a directory|is a file"),
         ("/proc/nowhere", "no such folder"),
-        ("nowhere://bucket/x", "protocol is not opened"),
+        ("nowhere://bucket/x", "does not open this protocol"),
         ("out\0put", "null"),
     ],
     ids=["file", "below a file", "no folder", "no protocol", "no path"],

@@ -655,7 +655,7 @@ def test_a_file_with_many_names_is_in_memory_once(folder: Path, monkeypatch: pyt
         ("/dev/zero", "is a device, not a file"),
         ("/dev/null", "is a device, not a file"),
         ("zero.txt", "is a device, not a file"),
-        ("sparse.txt", "1000 MB; at most 500 MB"),
+        ("sparse.txt", "1000 MB, and Stencil reads at most 500 MB"),
         ("pipe.txt", "is empty"),
         ("out", "is a folder"),
         ("x/" * 3000, "more than 4,096 characters"),

@@ -169,7 +169,7 @@ def test_a_problem_with_a_column_leaves_no_request() -> None:
         ("template id", "Did you mean template?"),
         ("Maximum anotations", "Did you mean maximum_annotations?"),
         ("outcome", "failed.csv"),
-        ("zork", "`allow_unknown_fields=True`. To carry the column through to the results, start its name with _."),
+        ("zork", "`allow_unknown_fields=True`. To copy the column to the results, start its name with _."),
     ],
 )
 def test_an_unknown_column_says_what_may_be_meant(column: str, words: str) -> None:

@@ -100,7 +100,7 @@ def test_tasks_that_are_larger_as_they_are_sent_are_refused(monkeypatch: pytest.
     assert len(read_tasks(content, "t.csv").tasks) == 1
     # As JSON, with braces and quotes.
     monkeypatch.setattr(task_files_module, "MOST_SENT", len(content))
-    with pytest.raises(BadStep, match="as it is sent: split it"):
+    with pytest.raises(BadStep, match="of JSON: split it"):
         read_tasks(content, "t.csv")
 
 
@@ -109,7 +109,7 @@ def test_tasks_that_are_larger_as_they_are_sent_are_refused(monkeypatch: pytest.
     [
         (r'[{"text":"fine"},{"text":"a\u0000b"}]', "task 2 of t.json holds a NUL"),
         (r'[{"te\u0000xt":"fine"}]', "task 1 of t.json holds a NUL"),
-        (r'[{"text":"fine"},{"text":["a\ud83d"]}]', "task 2 of t.json holds half a character"),
+        (r'[{"text":"fine"},{"text":["a\ud83d"]}]', "task 2 of t.json holds an unpaired surrogate"),
     ],
 )
 def test_text_that_a_label_studio_can_not_keep_is_refused(content: str, words: str) -> None:
@@ -190,7 +190,7 @@ def test_predictions_as_label_studio_takes_them_are_counted(result: object) -> N
 
 def test_predictions_beside_no_data_are_noted_and_not_counted() -> None:
     found = read_tasks(b'[{"text": "private", "predictions": [{"result": []}]}]', "t.json")
-    assert found.notes == ("Task 1 has predictions and no data: Label Studio takes them as data of the task.",)
+    assert found.notes == ("Task 1 has predictions but no data: Label Studio treats them as part of its data.",)
     assert found.labelled.predictions == 0
 
 
@@ -239,8 +239,8 @@ def test_tasks_lack_nothing_that_the_interface_shows(tmp_path: Path, tasks: list
         ({"from_name": "text"}, "with a from_name that no control of the labelling interface has"),
         ({"from_name": ["private"]}, "with a from_name that no control of the labelling interface has"),
         ({"to_name": "private"}, "with a to_name that nothing in the labelling interface has"),
-        ({"type": "private"}, "with a type that is not that of the control"),
-        ({"value": "private"}, "without an object as the value"),
+        ({"type": "private"}, "with another type than the control's"),
+        ({"value": "private"}, "whose value is not an object"),
     ],
 )
 @pytest.mark.parametrize("key", ["predictions", "annotations"])
@@ -255,10 +255,10 @@ def test_results_that_the_interface_does_not_know_are_noted(
     (tmp_path / "s.csv").write_text("title,tasks\nabc,t.json\n")
     problems, notes = resolved(tmp_path)
     noun = key[:-1]
-    place = f"first result 2 in {noun} 2 of task 2: "
+    place = f"(first: result 2 in {noun} 2 of task 2): "
     assert problems == []
     assert notes[0] == f"1 row has 2 tasks with 2 {key}."
-    assert [note.split(place)[0] for note in notes[1:]] == ([f"t.json: 2 results {doubt}, "] if doubt else [])
+    assert [note.split(place)[0] for note in notes[1:]] == ([f"t.json: 2 results {doubt} "] if doubt else [])
     assert "private" not in str(notes)
 
 
@@ -279,7 +279,7 @@ def test_annotations_of_users_that_label_studio_does_not_list_are_noted(
     (tmp_path / "t.json").write_bytes(within("annotations", *[{"result": [RESULT], "completed_by": by}] * 3))
     (tmp_path / "s.csv").write_text("title,tasks\nabc,t.json\nabd,t.json\n")
     problems, notes = resolved(tmp_path)
-    said = "t.json: 3 annotations of users that Label Studio does not list, first annotation 1 of task 2: "
+    said = "t.json: 3 annotations by users that Label Studio does not list (first: annotation 1 of task 2). "
     assert problems == []
     assert [note.startswith(said) for note in notes[1:]] == ([] if known else [True])
     assert "private" not in str(notes)
