@@ -36,7 +36,7 @@ def remove(chosen: argparse.Namespace, display: Display) -> int:
 
 
 #: Message after the first Ctrl-C.
-_ENDING = "Interrupted: deletions under way are ended first; Ctrl-C once more ends at once."
+_ENDING = "Interrupted: finishing the deletions under way; press Ctrl-C again to end at once."
 
 
 async def _remove(results: Results, options: PlanOptions, removals: list[Removal], *, dry_run: bool) -> RemovalReport:
@@ -54,7 +54,9 @@ def _show(report: RemovalReport, display: Display, *, files_elsewhere: bool) -> 
     if rows:
         display.table(("line", "outcome", "title", "project", "why"), [_cells(row) for row in rows], most=MOST_ROWS)
     if files_elsewhere and any(row.code in _FILE_CODES for row in report.rows):
-        display.say("Files that rows name were searched beside the results: --folder names the folder of the sheet.")
+        display.say(
+            "Files that rows name were searched in the folder of the results. Give the folder of the sheet with --folder."
+        )
     display.say(f"{report.sentence} ({report.seconds:.1f} s, {report.requests} requests, {report.label_studio})")
     if report.dry_run and report.counts[RemovalOutcome.WOULD_BE_REMOVED]:
         tasks = " and their imported tasks" if any(row.tasks for row in report.rows) else ""

@@ -54,8 +54,8 @@ async def apply_settings(context: Context, ticket: Ticket, project: Project, loo
 
 async def _apply(context: Context, ticket: Ticket, project: Project, look: Look, early: Early | None) -> bool:
     settings = {**ticket.target.settings, **({"description": early.description} if early else {})}
-    # Label Studio may apply a template after it answered the create, so only the settings that the create itself carried
-    # are taken for granted.
+    # Label Studio may apply a template after it answered the create, so only the settings in the create itself are taken
+    # for granted.
     granted = project.settings if ticket.target.template.id is None else {}
     fields = differing(settings, granted)
     ticket.bound = project.id

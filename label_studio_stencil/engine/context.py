@@ -70,7 +70,7 @@ class Outcomes:
         self._done(ticket)
 
     def take_over(self, ticket: Ticket) -> None:
-        """Give a row that needs no write its outcome. The sweep removes placeholders beside a complete project."""
+        """Give a row that needs no write its outcome. If it also has placeholders, the sweep removes them."""
         projects = ticket.planned.projects
         ticket.odd = len(projects) > 1 and ticket.planned.action is not Action.AMBIGUOUS
         match ticket.planned.action:
@@ -86,15 +86,15 @@ class Outcomes:
                 pass
 
     def twins(self, ticket: Ticket, ids: Sequence[int]) -> None:
-        """Decide that several projects are the row's, none of which this batch may choose."""
+        """Decide that several projects have the row's title and workspace, and this batch may not choose one."""
         reason = "more than one project of this workspace and title exists, or a placeholder was changed by hand"
         self.decide(ticket, Outcome.AMBIGUOUS, ids[0], "twins", with_ids(reason, ids))
 
     def lookalike(self, ticket: Ticket, project: Project) -> None:
         """Decide that no project has the row's title, but one has a title that looks the same."""
         reason = (
-            f"project {project.id} has another title that looks the same ({shown(project.title)!a}): rename one of them, or "
-            "run the row with `allow_lookalikes=True`"
+            f"project {project.id} has a different title that looks the same ({shown(project.title)!a}): rename one of them, "
+            "or run the row with `allow_lookalikes=True`"
         )
         self.decide(ticket, Outcome.AMBIGUOUS, project.id, "lookalike", reason)
 
@@ -119,7 +119,7 @@ class Outcomes:
         self.decide(ticket, Outcome.UNPROCESSED, _placeholder_of(ticket), "stopped", error)
 
     def away(self, ticket: Ticket) -> None:
-        """Like `stopped`, because Label Studio is away; a row whose create was not answered is ambiguous."""
+        """Like `stopped`, because Label Studio is unavailable; a row whose create was not answered is ambiguous."""
         if not ticket.known and any(send.lost for send in ticket.sends):
             reason = f"{self._stopping.reason}, and a create of this row was not answered: {_left(ticket)}"
             self.decide(ticket, Outcome.AMBIGUOUS, None, "unanswered", reason)
@@ -127,18 +127,18 @@ class Outcomes:
             self.stopped(ticket)
 
     def give_up(self, tickets: Iterable[Ticket]) -> None:
-        """Give rows that still have no outcome after the last attempt one."""
+        """Give an outcome to rows that still have none after the last attempt."""
         for ticket in tickets:
             if not ticket.done:
                 self.leave(ticket, f"given up after {ticket.attempts} attempts: {ticket.waiting_for}")
 
     def leave(self, ticket: Ticket, reason: str) -> None:
-        """Give up a row: it is ambiguous if it may have a project, else failed."""
+        """Give up a row: it is ambiguous if it may have a project, otherwise failed."""
         if not ticket.may_exist:
             self.decide(ticket, Outcome.FAILED, code="gave-up", error=reason)
             return
         ids = tuple(sorted(ticket.known))
-        said = with_ids(f"{reason}; a rerun settles it", ids)
+        said = with_ids(f"{reason}; run the sheet again to resolve it", ids)
         self.decide(ticket, Outcome.AMBIGUOUS, ids[0] if ids else None, "gave-up", said)
 
 

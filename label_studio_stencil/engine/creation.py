@@ -30,7 +30,7 @@ async def send(context: Context, ticket: Ticket) -> None:
     Raises:
         Halted: The batch was stopped before the create left.
         NotYet: The answer was lost.
-        LabelStudioError: The create was not sent, the token was rejected, or Label Studio is away for too long.
+        LabelStudioError: The create was not sent, the token was rejected, or Label Studio is unavailable for too long.
     """
     send = Send(new_id(), floor=context.looks.covered, at=context.clock.wall())
     ticket.sends = (*ticket.sends, send)
@@ -135,7 +135,7 @@ def _unmarked(context: Context, ticket: Ticket, project: Project) -> None:
         f"Label Studio did not keep the description of project {project.id}, which marks projects that are not set up yet: "
         "delete the project before you run the sheet again"
     )
-    # It won't keep others either.
+    # It won't keep other descriptions either.
     context.stopping.stop("Label Studio does not keep the description of a new project")
     context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "mark-not-kept", reason)
 

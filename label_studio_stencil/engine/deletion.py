@@ -2,7 +2,7 @@
 
 It deletes only projects that are provably ours: placeholders, by their marker, and projects that this process completed itself
 and that have an equal twin. Each is read again by its id just before, and kept if anything has changed or if another user
-made it. The outcome of a row names a project that is kept although it is in the row's way. (`label_studio_stencil.removal`
+made it. If a project is kept although it is in a row's way, the row's outcome names it. (`label_studio_stencil.removal`
 undoes whole batches.)
 """
 
@@ -37,7 +37,7 @@ async def clear(context: Context, ticket: Ticket, decision: Abandoned | Twins, p
         return True
     if removed:
         return False
-    reason = f"project {project.id} is in the way and is not provably Stencil's: check it, then delete it by hand"
+    reason = f"project {project.id} would have to be deleted, but is not provably Stencil's: check it, then delete it by hand"
     context.outcomes.decide(ticket, Outcome.AMBIGUOUS, project.id, "not-ours", reason)
     return True
 

@@ -3,7 +3,7 @@
 Each row takes three steps: create a *placeholder*, whose description is the marker; *look* at the newest projects; and *apply
 settings*, one PATCH that writes settings and final description, and so removes the marker. No create is sent again
 without a look that began after the last one failed. The engine makes one attempt at a row. If some rows have to wait, it raises
-`RowsWaiting`, and the loop around it (Prefect's task retries, or `provision`) tries the rows without an outcome again.
+`RowsWaiting`, and the loop around it (Prefect's task retries, or that of `batch`) tries the rows without an outcome again.
 
 This module has the order of the steps. `protocol` decides what follows from a look; `creation`, `look`, `completion`,
 `deletion` and `sweep` each hold one step, and give rows their outcomes through `context`.
@@ -88,7 +88,7 @@ class Engine:
             clock: The clock of the batch.
             patience: Waits and counts.
             stopping: The flag that stops the batch; callers may set it.
-            longest_outage: Seconds for which Label Studio may be away before the batch stops; 0 waits for no outage.
+            longest_outage: Seconds for which Label Studio may be unavailable before the batch stops; 0 means no wait.
             people: User ids by e-mail address in lower case, for all people that rows name.
         """
         self.batch = new_id()
@@ -194,7 +194,7 @@ class Engine:
             self._outcomes.stopped(ticket)
 
     def give_up(self, tickets: Iterable[Ticket]) -> None:
-        """Give rows that still have no outcome after the last attempt one."""
+        """Give an outcome to rows that still have none after the last attempt."""
         self._outcomes.give_up(tickets)
 
     async def sweep(self) -> None:

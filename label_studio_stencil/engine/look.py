@@ -1,4 +1,4 @@
-"""Looks at Label Studio's newest projects, shared by all rows that wait for one.
+"""Takes looks at Label Studio's newest projects; all rows that wait share one.
 
 Rows whose create was answered share one listing, as transactions that commit together share one write to disk. A row asks for
 a look that begins after its create, gives up its place, and is woken with the others.
@@ -77,7 +77,7 @@ class OutOfOrder(Exception):
 
 
 class Stale(Exception):
-    """The look behind the decision to write is too old by now: look again."""
+    """The look behind a decision to write is too old by now: look again."""
 
 
 class Looks:
@@ -377,7 +377,7 @@ class Looks:
             self._start_last()
 
     async def _read(self, floor: float) -> Look:
-        """Read until the list shows all projects that our creates were answered with: else it may lack those of others too.
+        """Read until the list shows all projects that our creates returned; otherwise, it may lack those of others too.
 
         Raises:
             ListUnusable: The list is too far behind.
@@ -394,7 +394,7 @@ class Looks:
                 due = await self._still_there(missing) if missing and readings >= _BY_ID else missing
                 ever = (ever - missing) | due
                 if not due:
-                    # If Label Studio was away since the reading that missed them, the list was not behind for all that time.
+                    # If Label Studio was unavailable since the reading that missed them, the list was not behind all that time.
                     seen = min(began, missed + self._patience.rivals)
                     self.lag = max(self.lag, 0.0, *(seen - answered[number] for number in ever if number in answered))
                     return Look(began, shown)
@@ -424,7 +424,7 @@ class Looks:
             await self._clock.sleep(min(left, _SLICE))
 
     async def _still_there(self, missing: set[int]) -> set[int]:
-        """Those of the missing that the list ought to show: they are neither gone nor archived nor unreadable."""
+        """Those of the missing projects that the list ought to show: they are neither gone nor archived nor unreadable."""
         found = await together(self._is_there(number) for number in missing)
         there = {number for number, is_there in zip(missing, found, strict=True) if is_there}
         # Later looks must not wait for the others.
@@ -441,7 +441,7 @@ class Looks:
 
     async def _read_once(self, floor: float, began: float, *, answered_by: float) -> tuple[set[int], set[int]]:
         """Read the list down to a floor. Returns the ids that it showed, and our ids that it should have shown."""
-        # At least down to the last look: else a rival's project between the two would never be seen.
+        # At least down to the last look, or a rival's project between the two would never be seen.
         due = {number for number, answered in self._ours.items() if answered <= answered_by}
         floor = min(floor, self.covered, *due) - self._patience.overlap
         created = None if self._creating else self._created
@@ -456,7 +456,7 @@ class Looks:
         return seen, due - seen
 
     async def _read_unknown(self, number: int) -> None:
-        # It may not be ours, and then it doesn't matter that it can't be read.
+        # If it is not ours, it doesn't matter that it can't be read.
         with contextlib.suppress(Rejected):
             await self.read(number)
         if number not in self._seen:

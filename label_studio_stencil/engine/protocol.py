@@ -1,4 +1,4 @@
-"""Decides what to do about a row, given the projects of its key that a look showed; a pure function.
+"""Decides, as a pure function, what to do about a row, given the projects of its key that a look showed.
 
 The order of the cases is the protocol: a project that somebody may have worked on is never touched, a complete project
 stands for the row, and of several placeholders every batch picks the same one by the same rule.
@@ -125,12 +125,12 @@ def _twins(ticket: Ticket, siblings: Siblings, at: Circumstances) -> Decision:
     """Two complete projects of one key: remove ours if it is provably the duplicate, else give the other batch time to act."""
     if ticket.twins_since is None:
         ticket.twins_since, ticket.odd = at.now, True
-        return Wait(at.patience.rivals, "two finished projects were seen")
+        return Wait(at.patience.rivals, "a row has two complete projects")
     for project in reversed(siblings.complete[1:]):
         if (project.id in at.proven or project.id in ticket.patched) and not project.tasks:
             return Twins(project)
     if at.now - ticket.twins_since < 3 * at.patience.rivals:
-        return Wait(at.patience.rivals, "two finished projects were seen, and neither is provably ours")
+        return Wait(at.patience.rivals, "a row has two complete projects, and neither is provably surplus")
     reason = (
         f"{len(siblings.complete)} projects of this workspace and title exist: keep one, delete or rename the others"
     )
@@ -200,7 +200,8 @@ def _nothing(ticket: Ticket, at: Circumstances) -> Decision:
         ticket.looks += 1
         if ticket.looks < len(at.patience.unanswered):
             return Wait(
-                at.patience.unanswered[ticket.looks], "the create's answer was lost and nothing is seen of it yet"
+                at.patience.unanswered[ticket.looks],
+                "the answer to a create was lost, and its project has not appeared yet",
             )
     if ticket.sends_counted < at.patience.most_sends:
         return CreatePlaceholder()
@@ -208,7 +209,7 @@ def _nothing(ticket: Ticket, at: Circumstances) -> Decision:
         reason = f"its project was removed {len(ticket.sends)} times while it was being made: ask who else works here"
         return Unclear("removed", reason, ())
     reason = (
-        f"{len(ticket.sends)} creates were sent, none was answered, and no project of this title is seen: "
-        "look for it by title before you run the row again"
+        f"{len(ticket.sends)} creates were sent, none was answered, and no project of this title appeared: "
+        "search for the title before you run the row again"
     )
     return Unclear("never-seen", reason, ())

@@ -1,22 +1,22 @@
 """Carries out the steps of rows once their projects are made: members, tasks, publication and pins.
 
-While a project's steps are not done, its description ends in a line that says so. The line is removed last, together with
-publication and pin. Tasks are imported only into an empty project, and their number must be right afterwards. Before they
-are sent, the line says so. A batch that finds only this note waits a while for Label Studio to count the tasks, and never
-sends any.
+While a project's steps are not done, its description ends in a line that says so. The line is removed last, by the request
+that also publishes and pins. Tasks are imported only into an empty project, and their number must be right afterwards. Before
+they are sent, the line says that they are. A batch that finds only this note waits a while for Label Studio to count the tasks,
+and never sends any.
 
 If nothing unusual happened to a row, its steps follow right after its settings: the PATCH of the settings already writes that
 the tasks are sent, and then they are. The steps of other rows follow after the sweep.
 
-Enterprise answers an import with an id and carries it out later. The id is written into the line only if the tasks are not
-counted shortly after the answer. With the id, any batch can ask about the import, and tasks are sent again only if Label Studio
-says that it failed. A batch that dies before it wrote the id leaves a line without one: at worst a person has to check the row,
-but tasks are never imported twice.
+Enterprise answers an import with an id and carries it out later. The id is written into the line only if Label Studio doesn't
+count the tasks shortly after the answer. With the id, any batch can ask about the import, and tasks are sent again only if
+Label Studio says that it failed. A batch that dies before it wrote the id leaves a line without one: at worst a person has to
+check the row, but tasks are never imported twice.
 
-A batch does the steps of its own projects at once. It claims those that another batch left once the lease is over; until
-then the other batch may still be working on them. A claim is a batch's name in the line, and it is valid if it is still
-there a minute later: by then a rival's claim would have been written, and an import that began before it would be counted. A
-batch that finds a claim on its own project waits as the others do.
+A batch does the steps of its own projects at once. Steps that another batch left are claimed once the lease is over; until
+then the other batch may still be working on them. A claim is a batch's name in the line, and is valid if it is still there a
+minute later: by then a rival's claim would have been written, and an import that began before it would be counted. A batch that
+finds another's claim on its own project waits as other batches do.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ from label_studio_stencil.rows.task_files import open_tasks
 
 #: Seconds before tasks are counted, or the state of an import is read, again; the last value is repeated.
 _COUNTS_AGAIN = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-#: The tasks of all imports under way are counted together, once every so many seconds.
+#: Seconds between two counts of the tasks of all imports under way, which are counted together.
 _TOGETHER = 2.0
 #: Number of counts before the id of an import is written.
 _BEFORE_ITS_ID = 2
@@ -67,15 +67,15 @@ _IMPORTING_AT_ONCE = 80
 _A_WHILE = 2.0
 #: How often a row waits for a turn to have its tasks imported right after its settings.
 _MOST_WAITS = 4
-#: How often a write is sent that was not carried out, or that is safe to repeat.
+#: How often a write is sent if it was not carried out, or is safe to repeat.
 _MOST_TRIES = 8
 
 #: Reasons for waiting.
-_TAKING = "Label Studio did not take tasks, which are sent again"
+_TAKING = "Label Studio did not accept tasks, which will be sent again"
 _OTHERS = "another batch may be working on the steps of a row"
 _IMPORTING = "an import is under way in Label Studio"
 _LANDING = "a change to a project was not answered and may still be carried out"
-_COUNTING = "Label Studio does not count all tasks yet that were sent to it"
+_COUNTING = "Label Studio does not yet count all tasks that were sent to it"
 
 #: Outcomes of rows whose project this batch completed.
 _MADE = frozenset({Outcome.CREATED, Outcome.RESUMED})
@@ -320,7 +320,7 @@ class StepRunner:
 
     def _failed(self, ticket: Ticket, reason: str, known: str = "") -> None:
         ticket.steps = reason
-        text = f"project {ticket.project} is made, and its steps are not{known} done: {reason}"
+        text = f"project {ticket.project} was made, but its steps are not{known} done: {reason}"
         ticket.decide(Outcome.FAILED, ticket.project, "step-failed", text)
 
     async def _done(self, ticket: Ticket, early: Early | None) -> str:
@@ -352,7 +352,7 @@ class StepRunner:
         return "; ".join(told)
 
     async def _ours(self, ticket: Ticket) -> _Reading | None:
-        """Wait until no other batch can be working on the steps. Returns the project, or None if the steps are done."""
+        """Wait until no other batch can be working on the steps. Returns the project; None if the steps are done."""
         tries = 0
         while True:
             reading = await self._read(ticket)
@@ -363,11 +363,11 @@ class StepRunner:
             if wait is None:
                 return reading
             if self._stopping.for_good:
-                raise StepFailed(f"the batch was stopped while another one may do them; {_GO_ON}")
+                raise StepFailed(f"the batch was stopped while another batch may be doing them; {_GO_ON}")
             over = await self._is_over(reading)
             try:
                 if over or not wait:
-                    # After a failed import, a claim is that of a batch that has given up.
+                    # After a failed import, any claim is that of a batch that has given up.
                     await self._claim(ticket, reading, reading.pending, None if over else reading.sent)
                     # Its batch writes nothing more, and the claim of another batch that saw it fail is written by then.
                     wait = self._patience.read + self._patience.unanswered[0] if over else self._patience.late
@@ -381,7 +381,7 @@ class StepRunner:
                 tries += 1
                 if tries == _MOST_TRIES:
                     raise
-                wait, what = self._again_in(error), "Label Studio did not take a change, which is sent again"
+                wait, what = self._again_in(error), "Label Studio did not accept a change, which will be sent again"
             if wait > self._waits.shortest:
                 self._waits.say(what)
             until = self._clock.now() + wait
@@ -519,7 +519,7 @@ class StepRunner:
         final = ticket.target.final_settings["description"]
         unpublished = ticket.target.request.steps.publish and project.settings.get("is_published") is False
         if ticket.outcome in _MADE and (project.description != final or unpublished):
-            raise StepFailed("somebody changed its description first: check it, and do the steps by hand")
+            raise StepFailed("somebody changed its description meanwhile: check it, and do the steps by hand")
         tasks = ticket.target.request.steps.tasks
         if tasks and ticket.outcome in _COMPARED and project.task_count != tasks.count:
             raise StepFailed(
@@ -544,9 +544,7 @@ class StepRunner:
             state = await self._carried_out(ticket, reading.project, sent.number)
         if sent is not None and not sent.refused and not (state is not None and state.failed):
             if sent.digest != digest:
-                raise StepFailed(
-                    f"the tasks of another version of {file_name(tasks.where)} were sent into it: check it"
-                )
+                raise StepFailed(f"the tasks of another version of {file_name(tasks.where)} were sent to it: check it")
             return await self._counted(ticket, reading, tasks), "were there"
         if reading.project.tasks:
             if reading.project.task_count != tasks.count:
@@ -774,8 +772,8 @@ class StepRunner:
                 return state
             if waited >= _LONGEST_IMPORT:
                 raise StepFailed(
-                    f"import {number} is still {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio goes on with "
-                    "it: run the sheet again later"
+                    f"import {number} is still {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio is still "
+                    "working on it: run the sheet again later"
                 )
             await self._sleep(seconds, _IMPORTING, waited=waited)
             waited += seconds
@@ -857,7 +855,7 @@ class StepRunner:
                 if reading.pending is None:
                     await self._check_count(ticket, reading, pending)
                     return
-        raise StepFailed(f"Label Studio did not carry out the last of them; {_GO_ON}")
+        raise StepFailed(f"Label Studio did not accept the last of them; {_GO_ON}")
 
     async def _check_count(self, ticket: Ticket, reading: _Reading, pending: Pending | None) -> None:
         """Restore the line if the project has more or fewer tasks than were sent: a server may carry an import out twice."""

@@ -1,6 +1,6 @@
-"""Checks a batch's odd rows at its end: their writes may have been carried out late, twice, or beside those of others.
+"""Checks a batch's odd rows at its end: their writes may have been carried out late, twice, or while others wrote too.
 
-While a batch runs, answers get lost, ids are given before commits, and others work on the same Label Studio. The effects
+While a batch runs, answers get lost, ids are assigned before the commit, and others work on the same Label Studio. The effects
 show only later, so the sweep waits for requests that may still be carried out, and repeats until two looks agree.
 """
 
@@ -86,7 +86,7 @@ class Sweeper:
             before = now
             await self._wait(self._patience.rivals, "a second look at rows to which anything unusual happened")
         if not agreed:
-            self.notes.append(f"The sweep did not come to an end{_because(self._stopping)}: {_RUN_AGAIN}")
+            self.notes.append(f"The sweep did not finish{_because(self._stopping)}: {_RUN_AGAIN}")
         self._outcomes.give_up(self.odd())
         self.notes += [_unseen(ticket, send) for ticket in self.odd() for send in ticket.sends if send.lost]
 
@@ -130,7 +130,7 @@ class Sweeper:
             return None
 
     def _notice(self) -> None:
-        """Find rows of which another project appeared later: ids are given before commits."""
+        """Find rows for which another project appeared later: ids are assigned before the commit."""
         for ticket in self._tickets:
             if ticket.outcome is not None and ticket.outcome.ok:
                 found = {project.id for project in self._looks.remembered(ticket.target.key)}
@@ -170,7 +170,7 @@ class Sweeper:
         return siblings.ids
 
     async def _still_complete(self, survivor: Project) -> bool:
-        """Whether the project still exists beside which placeholders are removed: a list may lag behind its deletion."""
+        """Whether the complete project still exists, before placeholders are removed: a list may lag behind its deletion."""
         current = await self._looks.read(survivor.id)
         return current is not None and current.title == survivor.title and standing(current) is Standing.COMPLETE
 
@@ -180,7 +180,7 @@ class Sweeper:
         updates = ticket.planned.action is Action.UPDATE and survivor.id == ticket.planned.projects[0].id
         # A refused row has failed, unless it had the project of another batch, which may be gone by now.
         refused = bool(ticket.refusal) and not (ticket.outcome is not None and ticket.outcome.ok)
-        # A project that existed before the batch says nothing about the result of its update.
+        # That a project existed before the batch says nothing about the result of its update.
         if named or refused or updates:
             return
         if survivor.id in self._looks.proven or survivor.id in ticket.patched:
@@ -189,7 +189,7 @@ class Sweeper:
             self._outcomes.decide(ticket, Outcome.EXISTS, survivor.id)
 
     async def _again(self, ticket: Ticket, siblings: Siblings) -> None:
-        """Take up a row once more that has no or several complete projects."""
+        """Attempt a row once more that has no complete project, or several."""
         if ticket.planned.action in (Action.UPDATE, Action.UNCHANGED, Action.EXISTS) and siblings.complete:
             # This batch made none of these projects, so it doesn't choose one.
             self._outcomes.twins(ticket, siblings.ids)

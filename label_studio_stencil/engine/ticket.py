@@ -17,7 +17,7 @@ class Answer(Enum):
 
     OPEN = "open"
     """Under way, or cut off by a cancellation."""
-    CREATED = "staked"
+    CREATED = "created"
     """201 with an id."""
     REFUSED = "refused"
     """Not carried out, and may be sent again after a look: a 429, a 401, or it never left."""

@@ -1,4 +1,4 @@
-"""Limits how many rows have their tasks imported at the same time, so that the readings of their projects stay fresh."""
+"""Limits how many rows import their tasks at the same time, so that what was read about their projects stays fresh."""
 
 import asyncio
 import contextlib
@@ -9,18 +9,19 @@ from label_studio_stencil.labelstudio.pacing import IMPORT, Pacer
 
 #: Most rows whose tasks are imported at the same time. If the batch is killed, at most so many rows are left uncertain.
 MOST = 8
-#: Seconds that a row with its turn waits for the pace of imports.
+#: Most seconds for which a row that has its turn waits for the rate of imports.
 _SECONDS = 2.0
 #: Requests that a row with tasks sends.
 _REQUESTS = 4
 #: If imports limit the batch, no more rows are created while more than this many wait for a turn.
 _FEW = 8
-#: Rows that are created before a look, for each import or four requests a second: they have their turns while it is fresh.
+#: Rows that are created before a look, for each import (or four requests) a second, so that they get their turns while the look
+#: is fresh.
 _WINDOW = 14
 
 
 class Turns:
-    """Gives rows their turns in the order in which they ask, at most as many at a time as can be imported within two seconds.
+    """Gives rows their turns in the order in which they ask, at most as many at a time as can import within two seconds.
 
     Args:
         pacer: How fast requests and imports may leave.
@@ -75,7 +76,7 @@ class Turns:
             self.give_back()
 
     async def few_wait(self) -> None:
-        """Return once few rows wait for a turn: rows that are created before would only wait too."""
+        """Return once few rows wait for a turn; a row that is created earlier would only wait with them."""
         await self._short.wait()
 
     def _note(self) -> None:

@@ -35,7 +35,7 @@ class Waits:
         self._said: dict[str, float] = {}
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Announce a wait of so many seconds if it is long."""
+        """Announce a wait if it is long."""
         if seconds > self.shortest:
             self.say(reason, f" (up to {seconds:.0f} s)")
 
@@ -47,7 +47,7 @@ class Waits:
             times: Number of pauses so far, this one included.
         """
         again = f", {_ordinal(times)} time" if times > 1 else ""
-        reason = "Label Studio was asked too fast, and asks for a pause"
+        reason = "Label Studio got too many requests, and asks for a pause"
         self.say(reason, f" ({seconds:.0f} s{again})", short=seconds <= self.shortest)
 
     def say(self, reason: str, detail: str = "", *, short: bool = False) -> None:

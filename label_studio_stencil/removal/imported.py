@@ -1,4 +1,4 @@
-"""Whether the tasks of a project are those that the batch imported, and nobody has worked on them."""
+"""Decides whether a project's tasks are exactly those that the batch imported, with nobody's work in them."""
 
 import asyncio
 import hashlib
@@ -16,15 +16,15 @@ from label_studio_stencil.removal.proof import Doubt
 from label_studio_stencil.rows.steps import BadStep, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
 
-#: Up to here a decimal has all digits of a whole number.
+#: Up to here a float holds whole numbers exactly.
 _EXACT = 2**53
 _LARGEST = sys.float_info.max
-#: One task in a form that two equal ones share.
+#: The digest of a task; equal tasks have equal ones.
 Print = bytes
 
 
 async def doubt_about_tasks(label_studio: LabelStudio, project: int, tasks: TaskFile) -> Doubt | None:
-    """Why a project's tasks may not be those that the batch imported, untouched; `None` where nothing speaks for that.
+    """Why a project's tasks may not be exactly those that the batch imported; `None` if there is no doubt.
 
     Args:
         label_studio: An open client.
@@ -53,17 +53,17 @@ async def doubt_about_tasks(label_studio: LabelStudio, project: int, tasks: Task
 
 
 def prints_of_file(tasks: Iterable[JSON]) -> Counter[Print]:
-    """The tasks of a file, in the form that they are compared in."""
+    """The digests of the tasks in a file."""
     return Counter(_print(*_parts(task)) for task in tasks)
 
 
 def print_of(task: Task) -> Print:
-    """A task of Label Studio's, in the form that it is compared in."""
+    """The digest of a task in Label Studio."""
     return _print(task.data, task.meta, _results(task.annotations), _results(task.predictions))
 
 
 def work_on(task: Task) -> Doubt | None:
-    """What a person has done to a task since it was imported, as far as Label Studio says; `None` where it says nothing."""
+    """What somebody has done to a task since it was imported, as far as Label Studio says; `None` if it says nothing."""
     if task.drafts or task.draft_exists:
         return Doubt("has-work", f"task {task.id} holds a draft")
     if task.comment_count:
@@ -74,14 +74,14 @@ def work_on(task: Task) -> Doubt | None:
 
 
 def differing(of_file: Counter[Print], found: Counter[Print]) -> Doubt | None:
-    """Why a project's tasks are not those of the file; `None` where they are."""
+    """Why a project's tasks are not those of the file; `None` if they are."""
     others, missing = (found - of_file).total(), (of_file - found).total()
     if not others and not missing:
         return None
     return Doubt(
         "other-tasks",
-        f"{others} of its {found.total()} tasks, with their annotations and predictions, are not as the file has them now, and "
-        f"{missing} of the file's {of_file.total()} are not there",
+        f"{others} of its {found.total()} tasks, annotations and predictions included, are not as the file has them now, and "
+        f"{missing} of the file's {of_file.total()} are missing",
     )
 
 
@@ -98,7 +98,7 @@ def _results(several: JSON | list[dict[str, JSON]]) -> list[JSON]:
 
 
 def _print(data: JSON, meta: JSON, annotations: list[JSON], predictions: list[JSON]) -> Print:
-    # Their order is Label Studio's.
+    # Label Studio may list them in another order.
     labels = (sorted(map(_text, several)) for several in (annotations, predictions))
     text = json.dumps([_text(data), _text(meta or {}), *labels])
     return hashlib.sha256(text.encode()).digest()[:16]

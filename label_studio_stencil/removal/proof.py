@@ -1,7 +1,7 @@
 """Decides, as a pure function, whether a project is exactly what the batch made.
 
 It can't see settings that came from an Enterprise template, except the two that people write by hand (`WRITTEN_BY_HAND`);
-passwords, which results never hold; and members, storages, webhooks and models, which are not part of a project's answer.
+passwords, which results never hold; and members, storages, webhooks and models, which the answer about a project doesn't have.
 """
 
 from collections.abc import Mapping
@@ -51,8 +51,8 @@ class Doubt:
 def doubt(expected: Expected, project: Project) -> Doubt | None:
     """Why the project may differ from what the batch made; `None` if it is provably the same.
 
-    A field that is missing from the answer counts as a doubt.
-    Of tasks, only the number is compared here; `label_studio_stencil.removal.imported` compares their content.
+    A field that is missing from the answer is a doubt. Only the number of tasks is compared here;
+    `label_studio_stencil.removal.imported` compares their content.
     """
     return _other_project(expected, project) or _work(expected, project) or _changed(expected, project)
 
@@ -91,5 +91,7 @@ def _changed(expected: Expected, project: Project) -> Doubt | None:
     differs = differing(expected.settings, {**project.settings, "description": project.description}, whole=True)
     if differs:
         names = ", ".join(sorted(differs))
-        return Doubt("changed", f"it, or its template, was changed since: {names} is not as row and template say")
+        return Doubt(
+            "changed", f"it or its template was changed since: it differs from the row and its template in {names}"
+        )
     return None

@@ -42,7 +42,7 @@ STOPPED = "interrupted"
 
 
 class Settled(NamedTuple):
-    """What became of a project, why, and how many imported tasks are in it or were."""
+    """What happened to a project, why, and how many imported tasks are or were in it."""
 
     outcome: RemovalOutcome
     code: str = ""
@@ -73,7 +73,7 @@ class Removal:
         """
         self.under_way, self.stopped = False, ""
         self._results, self._label_studio, self._dry_run = results, label_studio, dry_run
-        # Fields that the batch passed on without knowing them are compared too.
+        # Unknown fields that the batch passed on are compared too.
         self._options = options.model_copy(update={"allow_unknown_fields": True})
         self._clock = label_studio.pacer.clock
         self._began = self._clock.now()
@@ -98,7 +98,7 @@ class Removal:
         places = asyncio.Semaphore(self._label_studio.pacer.max_concurrency)
 
         async def carry_out(row: Result) -> None:
-            # A row is read only when it has a place, so that its deletion doesn't wait for the reads of other rows.
+            # A row's project is read only when it has a place, so that its deletion doesn't wait for other rows' reads.
             async with places:
                 if row.line in expected and not self.stopped:
                     await self._carry_out(row, expected[row.line])
@@ -121,7 +121,7 @@ class Removal:
         )
 
     def _row(self, row: Result) -> RemovalRow:
-        interrupted = f"the removal stopped first: {self.stopped or 'cancelled'}; run it again to see the rest"
+        interrupted = f"the removal stopped before this row: {self.stopped or 'cancelled'}; run it again"
         settled = self._settled.get(row.line, Settled(RemovalOutcome.UNPROCESSED, "stopped", interrupted))
         return RemovalRow(row.sheet_line, row.title, row.project_id, row.project_url, *settled)
 
@@ -137,7 +137,7 @@ class Removal:
                 why = f"its outcome is {row.outcome or 'empty'}: only projects that the batch created are removed"
                 self._settled[row.line] = Settled(RemovalOutcome.LEFT_ALONE, "not-created", why)
             elif row.project_id is None:
-                self._keep(row, Doubt("no-project", "its project_id and project_url do not name one project"))
+                self._keep(row, Doubt("no-project", "its project_id and project_url do not name the same project"))
             else:
                 rows.append(row)
         return rows
@@ -228,7 +228,7 @@ class Removal:
             if found is None and expected.tasks is not None and project.tasks and compared != counts:
                 found = await doubt_about_tasks(self._label_studio.client, project.id, expected.tasks)
                 if found is None and not self._dry_run:
-                    # Read once more: their comparison took a while.
+                    # Read it once more, because the comparison took a while.
                     compared = counts
                     continue
             if found is not None:
@@ -256,7 +256,7 @@ class Removal:
             LabelStudioError: Label Studio refused it.
         """
         pacer = self._label_studio.pacer
-        # Every place may have a request that is sent before ours.
+        # Every place may hold a request that is sent before ours.
         fresh = max(FRESH, 2 * pacer.max_concurrency / pacer.rate)
 
         def check_fresh() -> None:
@@ -281,7 +281,7 @@ class Removal:
         await self._clock.sleep(SETTLE)
         if await self._read(number) is None:
             return Settled(RemovalOutcome.REMOVED)
-        why = f"{error}; it was still there {SETTLE:.0f} seconds later, and may yet go: run the removal again to see"
+        why = f"{error}; the project was still there {SETTLE:.0f} seconds later, but may yet be deleted: run the removal again"
         return Settled(RemovalOutcome.FAILED, "unanswered", why)
 
     def _keep(self, row: Result, why: Doubt) -> None:

@@ -1,4 +1,4 @@
-"""The results that a batch wrote, read back: which projects it says that it made, on which Label Studio, from which rows."""
+"""Reads back the results of a batch: which projects it made, on which Label Studio, and from which rows."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -16,7 +16,7 @@ from label_studio_stencil.report.report import ADDED_COLUMNS, FOLDER_COLUMN
 from label_studio_stencil.sheet.model import Row, Sheet
 from label_studio_stencil.sheet.sources import read_sheet
 
-#: Columns without which a file tells nothing about projects.
+#: Columns that every results file has.
 _NEEDED = ("outcome", "project_id", "project_url")
 _REPORTED = frozenset({*ADDED_COLUMNS, FOLDER_COLUMN})
 #: A spreadsheet or pandas may have written the id as a decimal.
@@ -29,7 +29,7 @@ Site = tuple[str, int | None, str]
 
 
 class NotResults(StencilError):
-    """The file is not the results of a batch on this Label Studio, so nothing can be deleted by it."""
+    """The file has no results of a batch on this Label Studio, so nothing is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class Result:
     """What one row of the results says.
 
     Attributes:
-        line: Number in the results' own file, which names the row within it.
-        sheet_line: Number in the sheet of the batch, for people.
+        line: Line in the results file, which identifies the row.
+        sheet_line: Line in the sheet of the batch, for messages.
         title: Title of the project.
-        outcome: What became of the row, as written.
-        project_id: Number of the project; `None` where there is none, or where id and address do not agree.
+        outcome: Outcome of the row, as written.
+        project_id: Id of the project; `None` if there is none, or if id and address do not agree.
         project_url: Address of the project.
     """
 
@@ -54,7 +54,7 @@ class Result:
 
     @property
     def created(self) -> bool:
-        """Whether the batch says that it made the project."""
+        """Whether the batch reported that it made the project."""
         return self.outcome == Outcome.CREATED
 
 
@@ -63,11 +63,11 @@ class Results:
     """The results of a batch.
 
     Attributes:
-        name: What messages call the file.
+        name: Name of the file, for messages.
         rows: All rows.
-        made: The sheet again, of the rows that say `created` alone, without the columns that the report added.
-        unreadable: Rows that could not be read, by line, with the reason.
-        written: When the file was written last; `None` where that is not known.
+        made: The original sheet, with only the rows whose outcome is `created`.
+        unreadable: Reason by line, for rows that can't be read.
+        written: When the file was last written; `None` if that is not known.
     """
 
     name: str
@@ -82,8 +82,8 @@ def read_results(source: str, *, folder: str = "") -> Results:
 
     Args:
         source: Path or URL of a `results.csv`.
-        folder: Folder of the batch's sheet, where `@path` cells and template files are; empty takes the one that a file on this
-            machine names, else the file's own.
+        folder: Folder of the batch's sheet, to which `@path` cells and template files are relative; empty takes the one that a
+            file on this machine names, or else the file's own.
 
     Raises:
         SheetUnreadable: The file can't be read at all.
@@ -95,7 +95,7 @@ def read_results(source: str, *, folder: str = "") -> Results:
     if missing:
         raise NotResults(
             f"{sheet.name} has no column {', '.join(missing)}.",
-            hint="Give a results.csv that a batch wrote: `output=DIR`.",
+            hint="Give the results.csv that a batch wrote with `output=DIR`.",
         )
     general = [problem for problem in sheet.problems if problem.line in (None, sheet.header_line)]
     if general:
@@ -116,13 +116,13 @@ def read_results(source: str, *, folder: str = "") -> Results:
 
 
 def check_label_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: bool = False) -> None:
-    """Returns where all projects that a batch says it made are on this Label Studio.
+    """Check that all projects that the results call created are on this Label Studio.
 
-    `localhost`, `127.0.0.1` and `[::1]` are one host. The embedded sandbox has another port each time, so that an address
-    on this machine is all that can be asked for there.
+    `localhost`, `127.0.0.1` and `[::1]` count as one host. The embedded sandbox has another port each time, so for the sandbox
+    any address on this machine will do.
 
     Args:
-        name: What messages call the file.
+        name: Name of the file, for messages.
         rows: The rows of its results.
         url: Label Studio's address.
         sandbox: Whether it is the embedded sandbox.
@@ -140,11 +140,11 @@ def check_label_studio(name: str, rows: Iterable[Result], url: str, *, sandbox: 
     if elsewhere:
         label_studios = ", ".join(list(elsewhere)[:_MOST_NAMED_LABEL_STUDIOS])
         asked = "the embedded sandbox" if sandbox else url
-        raise NotResults(f"{name} is of Label Studio {label_studios}, and this is {asked}: nothing was deleted.")
+        raise NotResults(f"{name} is about projects on {label_studios}, but this is {asked}: nothing was deleted.")
 
 
 def label_studio_of(project_url: str) -> str:
-    """Address of Label Studio that a project's address is on; empty where it is no such address."""
+    """The Label Studio in a project's address; empty if it is no such address."""
     try:
         return base_address(project_url)
     except InvalidAddress:
@@ -152,7 +152,7 @@ def label_studio_of(project_url: str) -> str:
 
 
 def _site(url: str) -> Site:
-    """What two addresses of one Label Studio have in common: host, port and the path it is served under."""
+    """What two addresses of one Label Studio have in common: host, port and base path."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return "localhost" if host in _LOOPBACK else host, parts.port or _PORTS.get(parts.scheme), parts.path
@@ -175,7 +175,7 @@ def _result(row: Row) -> Result:
 
 
 def _recorded(sheet: Sheet, lines: Collection[int]) -> str:
-    """The folder that these rows name as that of their sheet; empty where it is not there, or they name several."""
+    """The sheet's folder according to these rows; empty if it does not exist, or if they name several."""
     folders = {_text(row, FOLDER_COLUMN) for row in sheet.rows if row.line in lines}
     folder = folders.pop() if len(folders) == 1 else ""
     return folder if folder and Path(folder).is_absolute() and Path(folder).is_dir() else ""

@@ -221,7 +221,7 @@ async def test_while_an_import_goes_on_no_other_is_sent(
     for _ in range(2):
         row = await row_of(label_studio, sheet)
         assert (row.outcome.value, imports(sandbox)) == ("failed", 1)
-        assert "Label Studio goes on with it: run the sheet again later" in row.error
+        assert "Label Studio is still working on it: run the sheet again later" in row.error
     sandbox.finish_imports()
     row = await row_of(label_studio, sheet)
     assert (row.outcome.value, row.steps) == ("resumed", "5 tasks were there; 2 members; published; pinned")
@@ -652,7 +652,7 @@ async def test_a_batch_that_waits_for_another_ones_steps_can_be_stopped(
     await run
     (row,) = batch.report().rows
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
-    assert "the batch was stopped while another one may do them" in row.error
+    assert "the batch was stopped while another batch may be doing them" in row.error
     assert imports(sandbox) == 0
 
 
