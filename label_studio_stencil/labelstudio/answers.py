@@ -96,11 +96,11 @@ class Call:
 
     @property
     def of_url(self) -> str:
-        """Method and URL, for what is wrong with the connection."""
+        """Method and URL, for errors of the connection."""
         return f"{self.method} {self.base}{self.path}"
 
     def withholds(self, field: str) -> bool:
-        """Whether messages must not quote the server about a field; empty is about no field."""
+        """Whether messages must not quote the server about a field; an empty name stands for the whole body."""
         return (
             field in SECRET_FIELDS
             or field in self.withheld
@@ -156,13 +156,13 @@ def is_throttled(answer: httpx.Response) -> bool:
 
 
 def is_json(answer: httpx.Response) -> bool:
-    """Whether the application itself answered, not a proxy before it."""
+    """Whether the application itself answered, not a proxy in front of it."""
     kind = _content_type(answer)
     return kind == "application/json" or kind.endswith("+json")
 
 
 def is_from_the_edge(answer: httpx.Response) -> bool:
-    """Whether a proxy answered that Label Studio is away."""
+    """Whether a proxy answered that Label Studio is unavailable."""
     return answer.status_code in FROM_THE_EDGE and not (is_throttled(answer) and is_json(answer))
 
 
@@ -203,7 +203,7 @@ def failed(call: Call, error: httpx.HTTPError, timeout: float) -> Unsure:
     if isinstance(error, httpx.ConnectTimeout):
         reason = "the server took too long to accept a connection"
     elif isinstance(error, httpx.PoolTimeout):
-        reason = "no connection came free in time"
+        reason = "no connection became free in time"
     elif isinstance(error, Overdue):
         reason = str(error)
     elif isinstance(error, httpx.TimeoutException):
@@ -232,7 +232,7 @@ def _advice(detail: str) -> str:
 def unsure(
     call: Call, reason: str, *, status: int | None = None, sent: bool = True, may_pass: bool = True, hint: str = ""
 ) -> Unsure:
-    """The error of a call that may have been carried out, or, without `sent`, was not."""
+    """The error of a call that may have been carried out, or was not, if `sent` is false."""
     outcome = "" if call.method == "GET" else ("; it may have been carried out" if sent else "; it was not sent")
     return Unsure(
         f"{call.of_url}: {reason}{outcome}.",
@@ -250,7 +250,7 @@ def unauthorized(call: Call, answer: httpx.Response) -> Unauthorized:
     """The error of a refused token, with the reason and how to get another."""
     said = _said(call, answer) or "no reason given"
     return Unauthorized(
-        f"{call.of_url}: the server does not take the token (401): {said.rstrip('.')}.",
+        f"{call.of_url}: the server does not accept the token (401): {said.rstrip('.')}.",
         hint=ADVICE,
         method=call.method,
         path=call.path,
@@ -290,10 +290,10 @@ def _success(call: Call, answer: httpx.Response) -> JSON:
     if not answer.content:
         return None
     if not is_json(answer):
-        kind = _content_type(answer) or "something untyped"
+        kind = _content_type(answer) or "untyped content"
         reason = f"{call.base} answered {answer.status_code} with {kind} instead of JSON"
         hint = (
-            "Is LABEL_STUDIO_URL the address of Label Studio itself, and does something in front of it ask for a sign-in "
+            "Is LABEL_STUDIO_URL the address of Label Studio itself? Or does something in front of it ask for a sign-in "
             f"({SIGN_IN})?"
         )
         raise unsure(call, reason, status=answer.status_code, hint=hint)
@@ -331,7 +331,7 @@ def _redirect(call: Call, answer: httpx.Response) -> Unsure:
         hint = f"Does something in front of Label Studio ask for a sign-in ({SIGN_IN}), or is that its address?"
     else:
         hint = "Redirects are not followed: LABEL_STUDIO_URL should probably begin with https:// or name another path."
-    reason = f"{call.base} answered {answer.status_code}, which points to {call.quoted(where)}"
+    reason = f"{call.base} answered {answer.status_code}, which redirects to {call.quoted(where)}"
     return unsure(call, reason, status=answer.status_code, may_pass=False, hint=hint)
 
 
@@ -343,8 +343,8 @@ def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
             return _absent(call, status)
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return _too_large(call, answer)
-        kind = _content_type(answer) or "something untyped"
-        return unsure(call, f"something before the application answered {status} with {kind}", status=status)
+        kind = _content_type(answer) or "untyped content"
+        return unsure(call, f"something in front of Label Studio answered {status} with {kind}", status=status)
     body = _parsed(call, answer)
     detail, fields, reference = _words(call, body)
     said = "; ".join(f"{field}: {' '.join(messages)}" for field, messages in fields.items()) or detail
@@ -363,7 +363,7 @@ def _refused(call: Call, answer: httpx.Response) -> LabelStudioError:
 def _too_large(call: Call, answer: httpx.Response) -> Rejected:
     """The error of a request that is too large for a proxy, which passes nothing on."""
     size = answer.extensions[SENT_BYTES] / 1e6
-    detail = f"a proxy in front of Label Studio does not take a request of {size:.1f} MB"
+    detail = f"a proxy in front of Label Studio refuses a request of {size:.1f} MB"
     hint = "Raise its limit (nginx: client_max_body_size)."
     return Rejected(
         f"{call}: {detail} ({answer.status_code}).",
@@ -379,7 +379,7 @@ def _absent(call: Call, status: int) -> Rejected:
     enterprise = call.path.startswith(ENTERPRISE_PATHS)
     return Rejected(
         f"{call.of_url}: there is no such endpoint ({status}).",
-        hint="Project templates and workspaces are Enterprise."
+        hint="Only Label Studio Enterprise has project templates and workspaces."
         if enterprise
         else "Is LABEL_STUDIO_URL the address of Label Studio itself?",
         method=call.method,

@@ -115,20 +115,20 @@ def credentials(token: SecretStr, refresh: Refresh, clock: Clock) -> LegacyToken
     if not text:
         raise Unauthorized("The Label Studio token is empty.", hint=ADVICE)
     if not all("!" <= character <= "~" for character in text):
-        raise Unauthorized("The Label Studio token holds a space or a character no token has.", hint=ADVICE)
+        raise Unauthorized("The Label Studio token holds a space or another character that no token has.", hint=ADVICE)
     claims = _claims(text)
     if claims is None:
         return LegacyToken(SecretStr(text))
     if claims.get("token_type") != "refresh":
         raise Unauthorized(
-            "LABEL_STUDIO_API_KEY holds an access token, which lives for five minutes only; the personal "
-            "access token that it was made from is wanted.",
+            "LABEL_STUDIO_API_KEY holds an access token, which expires after five minutes. Use the personal "
+            "access token that it was made from.",
             hint=ADVICE,
         )
     if text.count(".") != 2:
         raise Unauthorized(
-            "LABEL_STUDIO_API_KEY holds a personal access token without its last part: lists of tokens leave "
-            "the signature out.",
+            "LABEL_STUDIO_API_KEY holds a personal access token without its last part, the signature, which "
+            "Label Studio's list of tokens leaves out.",
             hint=ADVICE,
         )
     return PersonalToken(SecretStr(text), refresh, clock, expires=_moment(claims.get("exp")))

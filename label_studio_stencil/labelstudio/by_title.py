@@ -1,6 +1,6 @@
-"""Looks titles up in the list of projects.
+"""Looks up titles in the list of projects.
 
-Label Studio lists all projects whose titles contain what was asked for, which may be thousands for a short title.
+Label Studio lists all projects whose titles contain a text, which may be thousands for a short one.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ async def by_title(
 ) -> list[Project] | None:
     """The projects whose titles contain one of these, or nothing if that would take more than `most` requests.
 
-    If all titles begin alike, and few projects have that in their titles, one look-up finds all of them. Else each title is
-    looked up, a few first: if they show that too many projects contain one, the others are not.
+    If all titles begin alike, and few projects have this beginning in their titles, one look-up finds all of them. Otherwise
+    each title is looked up, a few first: if these show that it would take too many requests, the others are not.
 
     Args:
         label_studio: An open client.
-        titles: What to look up.
-        fields: What to ask for of each project.
+        titles: Titles to look up.
+        fields: Fields to request.
         at_once: Requests at the same time.
-        most: Requests, at most, besides those that tell how many it would take.
+        most: Most requests, not counting those that show how many it would take.
 
     Raises:
         LabelStudioError: Label Studio did not answer, or the list changed each time that it was read.
@@ -76,7 +76,7 @@ async def by_title(
             f"projects whose titles contain {title!r} were made or deleted each time that they were listed: try again later"
         )
 
-    # The first and the last in order have in common what all have.
+    # All titles have in common what the first and the last in sorted order have.
     beginning = _beginning(min(titles), max(titles)).strip() if min(most, len(titles)) >= _SAMPLE else ""
     if len(beginning) >= _SHORTEST_BEGINNING and 1 + pages_of(await page_of(beginning)) <= min(most, len(titles)):
         return await whole(beginning)
@@ -87,7 +87,7 @@ async def by_title(
     for group in (titles[::step], titles):
         asked = [title for title in group if title not in firsts]
         firsts |= zip(asked, await together(page_of(title) for title in asked), strict=True)
-        # Whoever needs more than one page is read again from its first, which shows whether the list has changed.
+        # A title with more than one page is read again from its first page, which shows whether the list has changed.
         further = sum(1 + pages_of(first) for first in firsts.values() if first.has_next)
         if (len(titles) - len(firsts)) + further / len(firsts) * len(titles) > most:
             return None
@@ -97,7 +97,7 @@ async def by_title(
 
 
 def _beginning(one: str, other: str) -> str:
-    """What two titles begin with, both of them."""
+    """The common beginning of two titles."""
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
     return "".join(letter for letter, _ in same)
 

@@ -56,13 +56,13 @@ HEADERS = {
     "accept": "application/json",
     "accept-encoding": "gzip, deflate",
 }
-#: More headers of a read, so that caches on the way pass it on.
+#: Additional headers of a read, so that caches on the way pass it on.
 NO_CACHE = {"cache-control": "no-cache"}
 #: Seconds for a whole answer, by method. Otherwise a server that sends a byte now and then would block the batch forever.
 DEADLINES = {"GET": 60.0, "POST": 60.0, "PATCH": 25.0, "DELETE": 60.0}
 CREATE_DEADLINE = 90.0
 PROBE_DEADLINE = 30.0
-#: Bytes of a body for which the answer may take one second longer, as for an import.
+#: Bytes of a request's body for which its answer may take one second longer, as for an import.
 BYTES_A_SECOND = 100_000
 #: Most tries of a read, and the seconds before the second, which double from there.
 READ_TRIES = 4
@@ -110,7 +110,7 @@ class LabelStudio:
         url: Label Studio's base URL, without a slash at its end.
         pacer: Lets requests out.
         keep_alive: Whether connections are kept between requests; may be set at any time.
-        outage: Whether Label Studio is away; holds requests back only if it has a limit.
+        outage: Whether Label Studio is unavailable; holds requests back only if it has a limit.
         sent: Number of requests by method; exchanges of a token count as `refresh`.
         first_sent: When the first request left, by the clock; `None` before.
         last_answered: When the last answer came, by the clock; `None` before.
@@ -220,7 +220,7 @@ class LabelStudio:
         return (await self._once("POST", "/api/project-templates/", body=body)).parsed(ProjectTemplate.model_validate)
 
     async def users(self) -> list[OrganizationMember]:
-        """All users of the organisation."""
+        """All users of the organization."""
         return (await self._read("/api/users/")).parsed(_USERS.validate_python)
 
     async def add_members(self, project_id: int, users: Sequence[int], roles: Mapping[int, str]) -> list[int]:
@@ -242,7 +242,7 @@ class LabelStudio:
         try:
             reply = await self._repeated(lambda: self._once("POST", path, body=body))
         except Rejected as rejected:
-            # Of people whose identity is not verified, the vendor's contract says.
+            # According to the vendor's contract, these are people whose identity is not verified.
             skipped = [int(number) for number in rejected.fields.get("skipped_user_ids", ()) if number.isdecimal()]
             if not skipped:
                 raise
@@ -279,7 +279,7 @@ class LabelStudio:
             project_id: Its id.
             page: Its number, from 1.
         """
-        # Or addresses in storages would come signed, and not as they were imported.
+        # Otherwise URLs in storages would come signed, and not as they were imported.
         how: Params = {"page_size": PAGE_SIZE, "fields": "all", "resolve_uri": "false"}
         return (await self._read("/api/tasks/", {"project": project_id, "page": page, **how})).parsed(
             TaskPage.model_validate
@@ -302,7 +302,7 @@ class LabelStudio:
                 return []
             return list(rejected.fields.get("label_config") or [rejected.detail])
         except Unsure as unsure:
-            # This interface triggers a firewall or an error of the server; the other rows can be made.
+            # A firewall or an error of the server stops this interface; other rows can be made.
             if unsure.status is None or unsure.status in FROM_THE_EDGE:
                 raise
             return [unsure.reason]
@@ -468,7 +468,7 @@ class LabelStudio:
                     raise
                 if isinstance(error.__cause__, httpx.TimeoutException):
                     # It took a minute, so the log says why.
-                    logger.warning("%s It is asked again, %d more times at most.", error, READ_TRIES - tries)
+                    logger.warning("%s Trying again, at most %d more times.", error, READ_TRIES - tries)
                 await self._clock.sleep(spread(READ_BACKOFF * 2 ** (tries - 1), 0.25))
 
     async def _once(
@@ -525,7 +525,7 @@ class LabelStudio:
         return Call(method, path, (*self._credentials.secrets(), *headers, *secrets), withheld, self.url)
 
     async def _probe(self) -> None:
-        """Send a probe that only Label Studio itself can answer, past the pacer, whose places waiting requests hold."""
+        """Send a probe that only Label Studio itself can answer, bypassing the pacer, whose places waiting requests hold."""
         method, path = "GET", "/api/current-user/whoami"
         header = await self._authorization(method, path)
         call = self._call(method, path)
@@ -550,7 +550,7 @@ class LabelStudio:
             return (await self._repeated(attempt)).parsed(_access)
         except Rejected as error:
             raise Unauthorized(
-                f"The personal access token can't be exchanged. {error}",
+                f"The personal access token can't be exchanged for an access token. {error}",
                 method=call.method,
                 path=call.path,
                 status=error.status,
@@ -570,7 +570,7 @@ class LabelStudio:
         headers = {**HEADERS, "connection": "keep-alive" if self.keep_alive else "close"}
         headers |= {name: value.get_secret_value() for name, value in self._headers.items()}
         if call.method == "GET":
-            # Caches go by the URL, so each one is different. Label Studio ignores the parameter.
+            # Caches go by the URL, so each URL is different. Label Studio ignores the parameter.
             headers |= NO_CACHE
             params = {**(params or {}), "_": secrets.token_hex(4)}
         if header:
@@ -609,13 +609,13 @@ def _encoded(body: Body) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair, which a file of tasks may hold as an escape.
+        # An unpaired surrogate, which a file of tasks may hold as an escape.
         return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _version(body: JSON) -> Version:
     if not isinstance(body, dict) or "release" not in body:
-        raise ValueError("it names no release, so this is hardly Label Studio")
+        raise ValueError("it names no release, so this is probably not Label Studio")
     said = body.get("edition")
     # Releases without the key show their edition by the packages that they list.
     community = said == Edition.COMMUNITY if said else not any("enterprise" in key.lower() for key in body)

@@ -77,7 +77,7 @@ def _in_excepted_network(host: str) -> bool:
 
 
 def ssl_context() -> ssl.SSLContext:
-    """The trusted certificates: those of the environment, else certifi's.
+    """The trusted certificates: those that the environment names, or else certifi's.
 
     Raises:
         BadConnectionSetting: A file or folder that it names can't be used.
@@ -98,7 +98,7 @@ def _ssl_context(named: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
         try:
             context.load_verify_locations(capath=path) if where.is_dir() else context.load_verify_locations(path)
         except (OSError, ssl.SSLError) as error:
-            raise BadConnectionSetting(f"{name} names {path}, which holds no certificates in PEM ({error}).") from None
+            raise BadConnectionSetting(f"{name} names {path}, which holds no PEM certificates ({error}).") from None
     return context
 
 
@@ -121,7 +121,7 @@ def _pairs(text: str, source: str) -> Mapping[str, object]:
             found = json.loads(text)
         except ValueError:
             raise BadConnectionSetting(
-                f"{source} starts like a JSON object, and is none.", hint="Check its quotes."
+                f"{source} starts like a JSON object, but is not valid JSON.", hint="Check its quotes."
             ) from None
         return {str(name): value for name, value in found.items()}
     pairs = {}

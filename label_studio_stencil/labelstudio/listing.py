@@ -1,4 +1,4 @@
-"""Reads the whole list of projects in any order, and checks by their number that it is complete.
+"""Reads the whole list of projects, in any order, and checks by their number that it is complete.
 
 Looks and plans request an order, because they only need the newest projects. The contract doesn't say which orders a server
 supports, and a server that ignores the order would hide projects. A complete list needs no order: it has as many different
@@ -40,8 +40,8 @@ def never_held_still(what: str = "projects were made or deleted each time that t
 def incomplete(shown: Collection[int], count: int) -> ListUnusable:
     """The error of a list that shows fewer projects than it counts, read twice without a change."""
     return ListUnusable(
-        f"the project list of this Label Studio counts {count} projects and shows {len(shown)} different ones, each time that "
-        "it is read: what it hides would be made a second time. Ask who runs it, or whether a cache or proxy stands before it."
+        f"the project list of this Label Studio counts {count} projects, but shows {len(shown)} different ones each time that "
+        "it is read: Stencil would make the hidden ones a second time. Ask its operator about caches or proxies in front of it."
     )
 
 

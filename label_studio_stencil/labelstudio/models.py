@@ -18,8 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.reasons import reason_of
 
-#: Date of creation if the answer has none: later than any, so that nothing counts as
-#: old.
+#: Date of creation if the answer has none: later than any other, so that the project never counts as old.
 UNKNOWN_DATE = datetime(9999, 1, 1, tzinfo=UTC)
 
 #: Counters; any above zero means that somebody works in the project.
@@ -77,7 +76,7 @@ class User(Resource):
 
 
 class OrganizationMember(Resource):
-    """A user of the organisation, from `GET /api/users/`."""
+    """A user of the organization, from `GET /api/users/`."""
 
     id: int
     email: str = ""

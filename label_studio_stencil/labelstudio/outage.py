@@ -1,4 +1,4 @@
-"""Detects for a whole batch that Label Studio is away, and holds requests back until it answers again.
+"""Detects for a whole batch that Label Studio is unavailable, and holds requests back until it answers again.
 
 Otherwise each row would send its create to a dead server, and would not know afterwards whether it was carried out. Needs
 only a clock, which tests set by hand.
@@ -11,28 +11,28 @@ from contextlib import asynccontextmanager
 from label_studio_stencil.labelstudio.errors import LabelStudioError, Unsure
 from label_studio_stencil.labelstudio.pacing import Clock
 
-#: Failures in a row, of any requests, after which Label Studio counts as away.
+#: Failures in a row, of any requests, after which Label Studio counts as unavailable.
 MOST_FAILURES = 3
 #: Seconds between two probes: first and longest.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 #: Seconds that a stopping batch waits for the end of an outage.
 AT_STOP = 15.0
-#: Answers of proxies while Label Studio is away.
+#: Answers of proxies while Label Studio is unavailable.
 FROM_THE_EDGE = frozenset({502, 503, 504})
 
 _SLICE = 5.0
 
 
 class LongOutage(LabelStudioError):
-    """Label Studio was away for longer than the limit."""
+    """Label Studio was unavailable for longer than the limit."""
 
 
 class Outage:
-    """Whether Label Studio is away.
+    """Whether Label Studio is unavailable.
 
-    It counts as away after three failures in a row: no connection, no answer in time, or a 502, 503 or 504 of a proxy. Then
-    only one probe at a time is sent, 1 to 30 seconds apart. Once a probe is answered, requests other than creates go on, and
-    one create goes first: the others follow when it was answered.
+    It counts as unavailable after three failures in a row: no connection, no answer in time, or a 502, 503 or 504 of a proxy.
+    Then only probes are sent, one at a time and 1 to 30 seconds apart. Once a probe is answered, requests other than creates go
+    on, and one create goes first: the others follow when that is answered.
 
     Args:
         clock: The clock.
@@ -54,7 +54,7 @@ class Outage:
         self._since = 0.0
         self._pause = FIRST_PAUSE
         self._probing = asyncio.Lock()
-        # After an outage one create goes first, and the others wait for its end.
+        # After an outage, one create goes first, and the others wait until it is answered.
         self._trial = False
         self._first: asyncio.Future[None] | None = None
 
@@ -68,7 +68,7 @@ class Outage:
             create: Whether it is a create, which wait for the first one after an outage.
 
         Raises:
-            LongOutage: Label Studio was away for too long.
+            LongOutage: Label Studio was unavailable for too long.
         """
         first = await self._entered(create=create)
         try:
@@ -89,11 +89,11 @@ class Outage:
         if self._first is None:
             self._since, self._pause = self._clock.now(), FIRST_PAUSE
         self._away = True
-        self.tell(f"Label Studio is away ({reason}): nothing is sent until it answers again.")
+        self.tell(f"Label Studio is unavailable ({reason}): nothing is sent until it answers again.")
 
     def answered(self, *, create: bool = False) -> None:
         """Note that Label Studio itself answered a request."""
-        # While it is away, this is the answer to an earlier request.
+        # While it is unavailable, this is the answer to an earlier request.
         if not self._away:
             self._failures = 0
             self._trial = self._trial and not create
@@ -132,4 +132,4 @@ class Outage:
     def _check_limit(self) -> None:
         away = self._clock.now() - self._since
         if away >= (min(self.limit, AT_STOP) if self.is_hurried() else self.limit):
-            raise LongOutage(f"Label Studio was away for {away:.0f} s")
+            raise LongOutage(f"Label Studio was unavailable for {away:.0f} s")

@@ -1,27 +1,27 @@
-"""How fast requests that share a limit may leave: the rate that was set, and what refusals teach.
+"""Decides how fast requests that share a limit are sent, by the configured rate and by what refusals teach.
 
-Arithmetic on moments that it is given, without a clock.
+Pure arithmetic on times that it is given, without a clock.
 """
 
 import math
 from collections import deque
 
-#: Part of the achieved rate that is kept after a refusal.
+#: Share of the achieved rate that is kept after a refusal.
 DECREASE = 0.95
-#: Seconds after a pause, or requests where these take longer, in which the rate grows by `SLOW_GROWTH` in all; then by
-#: `FAST_GROWTH` a second, compounded.
+#: Seconds after a pause (or requests, if these take longer) in which the rate grows by `SLOW_GROWTH` in all; after that, it
+#: grows by `FAST_GROWTH` a second, compounded.
 CAUTIOUS_FOR = 60.0
 CAUTIOUS_REQUESTS = 60
 SLOW_GROWTH = 0.05
 FAST_GROWTH = 1.02
 #: Seconds without a refusal after which the last one is forgotten.
 FORGOTTEN_AFTER = 600.0
-#: Lowest rate that refusals can bring about, in requests per second; longer waits are the server's
-#: `Retry-After`.
+#: Lowest rate to which refusals slow requests down, in requests per second. For longer waits, the server has `Retry-After`.
 LOWEST_RATE = 0.5
-#: Seconds longer than one in which no more leave than a rate that was set allows in one: timers and networks jitter.
+#: Timers and networks jitter, so in a window this many seconds longer than one, no more requests are sent than the rate allows
+#: in one second.
 JITTER = 0.03
-#: Seconds that tell how fast it goes at present.
+#: Seconds over which the present rate is measured.
 LATELY = 10.0
 #: Sends whose times are remembered.
 REMEMBERED = 1024
@@ -32,18 +32,19 @@ FEW = 5
 class Pace:
     """The pace of requests that share a limit.
 
-    They leave evenly spaced. A late timer is made up for, but never more than the limit leave in any second and a little, so
-    neither a sliding nor a fixed window of one second on the server overflows. After a refusal they leave at 95 % of the rate
-    that was achieved, and then faster again, by 5 % over the first minute (or sixty requests), later by 2 % each second, never
-    above the rate that was set. A refusal right after the start or a pause may be due to others who share the limit: the first
-    of these doesn't lower the rate below `few`, or, if there is a rate already, by more than those 5 %.
+    Requests are evenly spaced. A late timer is made up for, but in any second and a little more, at most as many are sent as
+    the limit allows, so neither a sliding nor a fixed window of one second on the server overflows. After a refusal, requests
+    are sent at 95 % of the rate that was achieved. Then the rate grows again, by 5 % over the first minute (or sixty requests)
+    and later by 2 % each second, but never above the configured rate. A refusal right after the start or a pause may be due to
+    others who share the limit: the first such refusal doesn't lower the rate below `few` or, if there is a rate already, by
+    more than those 5 %.
 
     Args:
-        most: The highest rate, in requests per second; 0 is none.
-        few: Requests before which a refusal is one of these; 0 if refusals always count.
+        most: The highest rate, in requests per second; 0 for no limit.
+        few: Requests before which a refusal may be due to others; 0 if every refusal counts in full.
 
     Attributes:
-        out: Requests that left and are not answered yet.
+        out: Number of requests that were sent and are not answered yet.
 
     Raises:
         ValueError: `most` is negative or not finite.
@@ -62,11 +63,11 @@ class Pace:
         self._doubted = False
 
     def rate(self, now: float) -> float:
-        """Present limit in requests per second: what was set, or less after refusals; infinite where none."""
+        """Present limit in requests per second: the configured one, or less after refusals; infinite if there is none."""
         return min(self._most, self._grown(now))
 
     def due(self, now: float) -> float:
-        """When the next one may leave."""
+        """When the next request may be sent."""
         rate = self.rate(now)
         if rate == math.inf:
             return self._resume_at
@@ -76,18 +77,18 @@ class Pace:
         return max(self._resume_at, self._next_send, self._sends[-window] + window / rate)
 
     def leave(self, now: float) -> None:
-        """Count one that leaves."""
+        """Count a request that is sent."""
         interval = 1 / self.rate(now)
-        # A late timer is made up for; time in which nobody asked is not saved up.
+        # A late timer is made up for; time without requests is not saved up.
         on_time = now - self._next_send < interval
         self._next_send = (self._next_send if on_time else now) + interval
         self._sends.append(now)
         self.out += 1
 
     def refuse(self, now: float, seconds: float) -> float:
-        """Hold back for `seconds` whatever has not left yet; by how many seconds that is longer than before.
+        """Hold back requests for `seconds`, and return by how many seconds that extends the present pause.
 
-        Refusals that arrive during a pause are of the moment that brought it about: they slow nothing down once more.
+        Refusals that arrive during a pause have the same cause as the pause, so they don't lower the rate once more.
         """
         if now >= self._resume_at:
             self._learnt = max(LOWEST_RATE, DECREASE * self._achieved(now))
@@ -97,18 +98,18 @@ class Pace:
         return longer
 
     def lately(self, now: float) -> float:
-        """Requests per second that left in the last ten; 0 where none did."""
+        """Requests per second that were sent in the last ten seconds; 0 if there were none."""
         sent = sum(1 for at in self._sends if at > now - LATELY)
         began = max(self._sends[0], now - LATELY) if self._sends else now
         return sent / (now - began) if now > began else 0.0
 
     def _achieved(self, now: float) -> float:
-        """Requests of the last second that the server took; infinite where that can't be told."""
+        """Requests of the last second that the server accepted; infinite if that can't be told."""
         sent = sum(1 for at in self._sends if at > now - 1)
         present = self.rate(now)
-        # One more, since a rate that is no whole number shows as the whole number below it. Without a rate, what is still out
-        # was sent beyond what the server takes, and will be refused as well. Where that is all, as when a batch begins on the
-        # heels of another, the refusal says nothing about our own rate.
+        # One more, because a fractional rate shows as the whole number below it. Without a rate, requests that are still out
+        # exceed what the server accepts, and will be refused too. If there are no others, as when a batch begins right after
+        # another, the refusal says nothing about our own rate.
         taken = sent + 1 if present < math.inf else sent - self.out
         if taken <= 0:
             return math.inf

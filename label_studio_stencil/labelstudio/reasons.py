@@ -16,7 +16,7 @@ _WRONG_TYPE = re.compile(
 _OTHER = re.compile(_AT_ITEM)
 
 #: Replaces a reason that may quote tasks.
-WITHHELD = "the server's words are withheld, since they may quote what was sent"
+WITHHELD = "Label Studio's message is withheld, because it may quote what was sent"
 
 
 def reason_of(words: str) -> str:
@@ -29,5 +29,5 @@ def reason_of(words: str) -> str:
         return f'task {int(wrong[1]) + 1}: "{wrong[2]}" is of type {wrong[3]}, which <{wrong[4]}> does not show'
     other = _OTHER.match(words)
     if other:
-        return f"task {int(other[1]) + 1} was not taken ({WITHHELD})"
+        return f"task {int(other[1]) + 1} was not accepted ({WITHHELD})"
     return WITHHELD

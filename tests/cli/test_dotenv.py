@@ -91,7 +91,10 @@ def test_the_environment_wins(
     [
         ({"URL": "http://127.0.0.1:1"}, ".env does not say which Label Studio to use: LABEL_STUDIO_API_KEY is not set"),
         ({"API_KEY": TOKEN}, ".env does not say which Label Studio to use: LABEL_STUDIO_URL is not set"),
-        ({"URL": "http://127.0.0.1:1", "API_KEY": f"{TOKEN} {TOKEN}"}, "a space or a character no token has"),
+        (
+            {"URL": "http://127.0.0.1:1", "API_KEY": f"{TOKEN} {TOKEN}"},
+            "a space or another character that no token has",
+        ),
         ({"URL": "nonsense", "API_KEY": TOKEN}, "must begin with http"),
     ],
     ids=["no token", "no URL", "no token of any kind", "no address"],
@@ -157,7 +160,7 @@ def test_a_file_that_can_t_be_read_matters_only_where_the_environment_names_no_l
 ) -> None:
     (folder / ".env").write_bytes(b"#" * 200_000)
     assert main(["workspace", "list"]) == 2
-    assert ".env: it has 200 kB; at most 100 kB are read." in capsys.readouterr().err
+    assert ".env: it has 200 kB, and Stencil reads at most 100 kB." in capsys.readouterr().err
     monkeypatch.setenv("LABEL_STUDIO_URL", sandbox.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", sandbox.token)
     assert main(["workspace", "list"]) == 0

@@ -59,7 +59,7 @@ def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPat
     with pytest.raises(BadConnectionSetting, match=rf"^{name} names .*ca\.pem, which does not exist"):
         ssl_context()
     (tmp_path / "ca.pem").write_text("no certificate", encoding="utf-8")
-    with pytest.raises(BadConnectionSetting, match=rf"^{name} names .*ca\.pem, which holds no certificates"):
+    with pytest.raises(BadConnectionSetting, match=rf"^{name} names .*ca\.pem, which holds no PEM certificates"):
         ssl_context()
 
 

@@ -147,7 +147,9 @@ async def test_an_absent_endpoint_is_distinguished_from_an_absent_object(clock: 
     missing = await failure(answer(404, {"detail": "No Project matches the given query."}), clock)
     assert isinstance(missing, Rejected)
     assert not missing.absent
-    with pytest.raises(Rejected, match=r"no such endpoint .*Project templates and workspaces are Enterprise") as caught:
+    with pytest.raises(
+        Rejected, match=r"no such endpoint .*Only Label Studio Enterprise has project templates"
+    ) as caught:
         await Script(html(404)).label_studio(clock).workspaces()
     assert caught.value.absent
 
@@ -230,7 +232,7 @@ async def test_what_may_have_been_carried_out_says_so(shape: str, clock: Virtual
 
 
 async def test_a_redirect_names_the_host_it_points_to(clock: VirtualClock) -> None:
-    assert "points to https://other.test;" in str(await failure(SHAPES["redirect"][0], clock))
+    assert "redirects to https://other.test;" in str(await failure(SHAPES["redirect"][0], clock))
 
 
 async def test_a_timeout_says_how_long_was_waited(clock: VirtualClock) -> None:

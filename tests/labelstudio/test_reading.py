@@ -49,7 +49,7 @@ async def test_whoever_waits_for_a_server_that_does_not_answer_is_told(
 ) -> None:
     await Script(httpx.ReadTimeout(""), html(502), USER).label_studio(clock).whoami()
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "GET https://studio.test/api/current-user/whoami: no answer within 60 s. It is asked again, 3 more times at most."
+        "GET https://studio.test/api/current-user/whoami: no answer within 60 s. Trying again, at most 3 more times."
     ]
 
 
@@ -212,7 +212,7 @@ async def test_the_edition_is_read_without_the_token(
 
 
 async def test_a_server_that_names_no_release_is_hardly_label_studio(clock: VirtualClock) -> None:
-    with pytest.raises(Unsure, match="hardly Label Studio"):
+    with pytest.raises(Unsure, match="probably not Label Studio"):
         await Script(answer(200, {"status": "ok"})).label_studio(clock).version()
 
 
@@ -242,10 +242,10 @@ async def test_requests_are_counted_by_method_and_timed(clock: VirtualClock) -> 
     ("said", "fault"),
     [
         (answer(400, {"label_config": ["no"]}), "no"),
-        (html(403), "something before the application answered 403 with text/html"),
+        (html(403), "something in front of Label Studio answered 403 with text/html"),
         (
             html(413),
-            "a proxy in front of Label Studio does not take a request of 0.0 MB. "
+            "a proxy in front of Label Studio refuses a request of 0.0 MB. "
             "Raise its limit (nginx: client_max_body_size).",
         ),
         (answer(500, {"detail": "boom"}), "the server answered 500: boom"),
@@ -265,6 +265,6 @@ async def test_an_interface_is_not_blamed_for_an_outage(clock: VirtualClock) -> 
 
 
 async def test_a_request_that_is_too_large_for_a_proxy_was_refused_for_certain(clock: VirtualClock) -> None:
-    with pytest.raises(Rejected, match=r"does not take a request of 1\.4 MB \(413\)\. Raise its limit") as caught:
+    with pytest.raises(Rejected, match=r"refuses a request of 1\.4 MB \(413\)\. Raise its limit") as caught:
         await Script(html(413)).label_studio(clock).import_tasks(7, [{"data": {"text": "x" * 1_400_000}}])
     assert caught.value.status == 413

@@ -24,15 +24,17 @@ from label_studio_stencil.labelstudio.reasons import reason_of
             id="a wrong type",
         ),
         pytest.param(
-            "Error at item 2: SECRET is of type 'x', but the object tag y expects", "task 3 was not taken", id="an item"
+            "Error at item 2: SECRET is of type 'x', but the object tag y expects",
+            "task 3 was not accepted",
+            id="an item",
         ),
-        pytest.param('SECRET: "SECRET" key is expected in task data', "words are withheld", id="anything else"),
+        pytest.param('SECRET: "SECRET" key is expected in task data', "message is withheld", id="anything else"),
         pytest.param(
             "Task 0, prediction 1: 'SECRET' Error at item 1: \"SECRET\" key is expected in task data",
-            "words are withheld",
+            "message is withheld",
             id="known words that are not at the beginning",
         ),
-        pytest.param("", "words are withheld", id="nothing"),
+        pytest.param("", "message is withheld", id="nothing"),
     ],
 )
 def test_why_tasks_were_not_taken_is_told_without_the_tasks(words: str, told: str) -> None:

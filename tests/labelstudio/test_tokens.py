@@ -161,7 +161,7 @@ async def test_an_exchange_that_fails_for_a_moment_is_repeated(clock: VirtualClo
         ("abc def", "holds a space"),
         ("abc\ndef", "holds a space"),
         ("jeton-é", "no token has"),
-        (jwt("access"), "lives for five minutes only"),
+        (jwt("access"), "expires after five minutes"),
         (PERSONAL.rpartition(".")[0], "without its last part"),
     ],
     ids=["empty", "scheme only", "space", "newline", "not ASCII", "access token", "no signature"],

@@ -150,7 +150,7 @@ def test_a_list_that_counts_more_than_it_shows_is_refused_before_the_first_write
             return replace(shown, projects=[project for project in shown.projects if project.id != 2])
 
         server.page = hiding  # type: ignore[method-assign, assignment]
-        with pytest.raises(ListUnusable, match=f"counts {there} projects and shows {there - 1}"):
+        with pytest.raises(ListUnusable, match=f"counts {there} projects, but shows {there - 1}"):
             await batch(client, titles(200))
         assert set(client.sent) == {"LIST"}
 
@@ -269,7 +269,7 @@ def test_an_outage_that_lasts_too_long_stops_the_batch_and_only_lost_creates_are
         return report, client, len(lost), server.clock.now() - began
 
     report, client, lost, seconds = on_clock(run)
-    assert "Label Studio was away for 60" in report.stopped
+    assert "Label Studio was unavailable for 60" in report.stopped
     assert 0 < report.counts[Outcome.AMBIGUOUS] <= lost <= 5
     assert outcomes(report) <= {Outcome.CREATED, Outcome.AMBIGUOUS, Outcome.UNPROCESSED}
     # Probes, 1 to 30 seconds apart.
@@ -301,7 +301,7 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(caplog: p
     on_clock(run)
     said = [record.message for record in caplog.records if "Label Studio" in record.message]
     assert [line.partition(" (")[0].partition(",")[0] for line in said] == [
-        "Label Studio is away",
+        "Label Studio is unavailable",
         "Label Studio answers again",
     ]
 

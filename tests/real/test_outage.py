@@ -59,7 +59,7 @@ class Server:
         settings = LabelStudioSettings(self.instance.url, SecretStr(self.instance.token))
         async with open_label_studio(settings, options) as label_studio:
             batch = await prepare(check(read_sheet(sheet), options), options, label_studio)
-            batch.tell = lambda text: self.noticed.set() if "is away" in text else None
+            batch.tell = lambda text: self.noticed.set() if "is unavailable" in text else None
             await batch.carry_out()
             return batch.report()
 
