@@ -112,7 +112,7 @@ def parser() -> Parser:
         "--folder",
         default="",
         metavar="DIR",
-        help="folder of the batch's sheet, for files that its rows name (default: the one in RESULTS, or that of RESULTS)",
+        help="folder of the batch's sheet, for files that its rows name (default: the one that RESULTS names)",
     )
     for name in ("max_concurrency", "requests_per_second"):
         add_flag(remove, Options, name)

@@ -132,17 +132,22 @@ def add_option_flags(
             add_flag(parser, model, name, default=default)
 
 
+def _as_help(description: str) -> str:
+    """Write a description as argparse writes its own: it begins in lower case, and has no full stop at its end."""
+    return (description[:1].lower() + description[1:]).removesuffix(".").replace("%", "%%")
+
+
 def add_flag(parser: Parser, model: type[Options], name: str, *, default: object = None) -> None:
     """Add the flag of one option, with its description, its choices and its default."""
     field: FieldInfo = model.model_fields[name]
-    flag, words = f"--{name.replace('_', '-')}", str(field.description).replace("%", "%%")
+    flag, words = f"--{name.replace('_', '-')}", _as_help(str(field.description))
     default = field.default if default is None else default
     if field.annotation is bool:
         action = argparse.BooleanOptionalAction if field.default else "store_true"
         parser.add_argument(flag, action=action, default=default, help=words)
         return
     if field.default:
-        words = f"{words.removesuffix('.')} (default: {field.default})"
+        words = f"{words} (default: {field.default})"
     if get_origin(field.annotation) is Literal:
         parser.add_argument(flag, choices=get_args(field.annotation), default=default, help=words)
         return

@@ -66,4 +66,6 @@ def test_every_option_of_a_batch_is_a_flag_with_its_description(stencil: Stencil
     for name, field in CreateOptions.model_fields.items():
         if name not in ("url", "token", "headers", "fail_when"):
             assert f"--{name.replace('_', '-')}" in told
-            assert "".join(str(field.description).removesuffix(".").split()) in told
+            words = str(field.description).removesuffix(".")
+            # As argparse writes its own.
+            assert "".join(f"{words[0].lower()}{words[1:]}".split()) in told
