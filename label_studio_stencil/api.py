@@ -145,10 +145,10 @@ def _keywords(
 
 @_keywords(CreateOptions)
 async def create(source: Source, options: CreateOptions) -> Report:
-    """Create one Label Studio project per row of a sheet, exactly one, and report on every row.
+    """Create exactly one Label Studio project per row of a sheet, and report on every row.
 
-    Rows that need attention are in the report and raise no exception, unless `fail_when` says so. A cancellation completes the
-    placeholders first; running the same sheet again does the rest.
+    Rows that need attention are in the report and raise no exception, unless `fail_when` says so. If the call is cancelled, it
+    first finishes the projects that it has begun; another call with the same sheet does the rest.
 
     Args:
         source: A path or a URL, the content as bytes, a list of dicts, or a DataFrame of pandas, polars or pyarrow.

@@ -33,7 +33,7 @@ variables:
 """,
     ".env.example": """\
 # Which Label Studio `stencil` works on in this folder. Copy this file to .env, and keep .env out of version control.
-# The variables of the environment win: if one of them is set there, .env is ignored.
+# If the environment sets one of these variables, .env is ignored.
 LABEL_STUDIO_URL=http://localhost:8080
 # Account & Settings in Label Studio: a personal access token, or a legacy token.
 LABEL_STUDIO_API_KEY=

@@ -124,7 +124,7 @@ async def _refused(error: StencilError, parameters: Mapping[str, Any]) -> None:
 @with_quiet_tasks
 @flat(Parameters, FIRST)
 async def create_projects(given: Parameters) -> Report:
-    """Create one project per row of a sheet, exactly one, and report on every row."""
+    """Create exactly one project per row of a sheet, and report on every row."""
     set_up_logs()
     source = one_source(given.sheet, given.csv_text, given.rows)
     name = source_name({"sheet": given.sheet, "rows": given.rows})

@@ -15,7 +15,7 @@ class Outcome(StrEnum):
 
     Attributes:
         CREATED: This batch made the project.
-        RESUMED: An earlier run had left a placeholder or unfinished steps; this batch completed them.
+        RESUMED: An earlier run had left the project unfinished (a placeholder, or steps); this batch completed it.
         UPDATED: The project existed, and `--mode update` changed it.
         UNCHANGED: The project existed, and had everything that the row asks for.
         EXISTS: The project existed and was left alone.
