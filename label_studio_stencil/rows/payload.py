@@ -200,17 +200,28 @@ def _fault(facts: FieldFacts, error: ErrorDetails) -> Fault:
     place = f"{facts.name}{path}"
     if path:
         hint = f"Check its spelling. {IF_KNOWN_THERE}" if code == "unknown-key" else ""
-        return Fault(code, f"{place} {_NESTED.get(code) or _sentence(error['msg'])}", hint, path)
+        return Fault(code, f"{place} {_nested(error)}", hint, path)
     if code in ("out-of-range", "too-long"):
         length = f", not {len(str(error['input']))}" if code == "too-long" else ""
         return Fault(code, f"{place} takes {facts.allowed}{length}")
     return Fault(code, f"{place} {_sentence(error['msg'])}", error.get("ctx", {}).get("hint", ""))
 
 
+#: What messages say about a part of an object, by pydantic's error types; its own texts name classes.
 _NESTED = {
-    "unknown-key": "is not a known setting",
-    "missing-key": "is missing",
+    "extra_forbidden": "is not a known setting",
+    "missing": "is missing",
+    "model_type": "takes a JSON object",
+    "dict_type": "takes a JSON object",
+    "list_type": "takes a list",
+    "greater_than_equal": "takes a number of at least {ge:g}",
+    "less_than_equal": "takes a number of at most {le:g}",
 }
+
+
+def _nested(error: ErrorDetails) -> str:
+    words = _NESTED.get(error["type"])
+    return words.format(**error.get("ctx", {})) if words else _sentence(error["msg"])
 
 
 def _sentence(message: str) -> str:
