@@ -23,7 +23,7 @@ def json_at(source: str, start: int) -> tuple[JSON, int]:
     try:
         return _DECODER.raw_decode(source, start)
     except json.JSONDecodeError as error:
-        raise NotJSONError(f"{error.msg} at character {error.pos + 1}") from None
+        raise NotJSONError(_said(error)) from None
     except RecursionError:
         raise NotJSONError("it nests too deeply") from None
     except ValueError as error:
@@ -40,12 +40,16 @@ def json_of(source: str) -> JSON:
     try:
         found: JSON = _DECODER.decode(source)
     except json.JSONDecodeError as error:
-        raise NotJSONError(_hint(source, error.pos) or f"{error.msg} at character {error.pos + 1}") from None
+        raise NotJSONError(_hint(source, error.pos) or _said(error)) from None
     except RecursionError:
         raise NotJSONError("it nests too deeply") from None
     except ValueError as error:
         raise NotJSONError(str(error)) from None
     return found
+
+
+def _said(error: json.JSONDecodeError) -> str:
+    return f"{error.msg[:1].lower()}{error.msg[1:]} at character {error.pos + 1}"
 
 
 def _hint(source: str, at: int) -> str:

@@ -201,7 +201,11 @@ def test_settings_objects_are_read_from_json_text_and_from_dicts() -> None:
         ("[" * 100_000, "not-json", "nests too deeply"),
         ("[1]", "not-an-object", "JSON object"),
         ({"s": {"type": "Choices"}}, "missing-key", "control_weights.s.overall is missing"),
-        ({"s": {"overall": 2, "type": "Choices"}}, "out-of-range", "control_weights.s.overall takes a number of at most 1."),
+        (
+            {"s": {"overall": 2, "type": "Choices"}},
+            "out-of-range",
+            "control_weights.s.overall takes a number of at most 1.",
+        ),
         ({"s": {"overall": 1, "type": "Choices", "x": 1}}, "unknown-key", "control_weights.s.x"),
         ({"s": {"overall": -1, "type": "Choices"}}, "out-of-range", "takes a number of at least 0."),
         ({"s": 1}, "bad-object", "control_weights.s takes a JSON object."),

@@ -129,9 +129,9 @@ def description_problem(target: Target) -> Problem | None:
     description = str(target.description)
     if not resembles_mark(description):
         return None
-    message = "the description starts as Stencil's own mark of a placeholder does."
+    message = "the description starts like Stencil's own marker of a placeholder."
     return Problem(
-        "description-is-mark", message, target.request.line, "description", shown(description), "Choose another."
+        "description-is-mark", message, target.request.line, "description", shown(description), "Change its beginning."
     )
 
 

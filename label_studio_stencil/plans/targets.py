@@ -163,7 +163,7 @@ def _task_problems(target: Target) -> list[Problem]:
     if not lacking:
         return []
     message = f"not every task has {', '.join(lacking)} in its data, which the labelling interface shows."
-    where, hint = shown(file_name(tasks.where)), "Name the column of the tasks so."
+    where, hint = shown(file_name(tasks.where)), "Add it to the tasks, or rename the field that holds it."
     return [Problem("bad-step", message, target.request.line, "tasks", where, hint)]
 
 
@@ -216,7 +216,7 @@ async def _people(targets: Sequence[Target], label_studio: Instance) -> tuple[di
     for target in named:
         unknown = [member.email for member in target.request.steps.members if member.email not in people]
         if unknown:
-            message, hint = "Label Studio has no user with this e-mail address.", "Invite them first, or correct it."
+            message, hint = "Label Studio has no user with this e-mail address.", "Invite the person, or correct it."
             problems.append(Problem("member-unknown", message, target.request.line, "members", shown(unknown[0]), hint))
     return people, problems
 
@@ -300,7 +300,7 @@ def _refused(target: Target, said: str) -> Problem:
     if isinstance(target.settings.get("label_config"), FromFile):
         said = "its reason may quote the file and is not shown here; paste the file into a project's settings to see it"
     whose = "the row" if own else f"the template {shown(target.template.name)}"
-    message = f"Label Studio does not take the labelling interface of {whose}: {said}"
+    message = f"Label Studio rejects the labelling interface of {whose}: {said}"
     column = "label_config" if own else "template"
     return Problem("interface-refused", message, line=target.request.line, column=column)
 
@@ -404,6 +404,6 @@ async def _workspaces(references: set[str], label_studio: Instance) -> dict[str,
 def _open(found: Workspace | Problem, reference: str) -> Workspace | Problem:
     if isinstance(found, Workspace) and found.is_archived:
         message = f"workspace {found.title!r} (id {found.id}) is archived."
-        hint = "Name another, or take it out of the archive first."
+        hint = "Name another workspace, or restore this one in Label Studio first."
         return Problem("workspace-archived", message, column="workspace", value=shown(reference), hint=hint)
     return found

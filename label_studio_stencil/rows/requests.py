@@ -203,7 +203,7 @@ def _object_in(row: Row, column: str | None, name: str, example: str) -> Mapping
     try:
         value = json_of(cell) if isinstance(cell, str) else cell
     except NotJSONError as error:
-        code, reason, value = "not-json", f"{reason}; {error}", None
+        code, reason, value = "not-json", f"{reason}: {error}", None
     if isinstance(value, Mapping):
         return value
     return Problem(code, f"{reason}.", row.line, column, shown(cell), hint=f"For example {example}.")

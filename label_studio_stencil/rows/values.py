@@ -201,7 +201,7 @@ def json_object(value: object) -> object:
         try:
             value = json_of(value)
         except NotJSONError as error:
-            raise fault("not-json", f"takes a JSON object; {error}") from None
+            raise fault("not-json", f"takes a JSON object: {error}") from None
     if not isinstance(value, dict):
         raise fault("not-an-object", 'takes a JSON object, for example {"name": 1}')
     return sendable(value)

@@ -61,7 +61,7 @@ def decoded(content: bytes, encoding: str = "") -> Decoded:
         place = _place(content, error.start) if found == "utf-8" else f"byte {error.start + 1:,}"
         if found != "utf-8" or marked:
             raise SheetUnreadable(
-                f"The text starts as {found.upper()} and is none at {place}.", hint="Save it anew."
+                f"The text starts as {found.upper()}, but is invalid at {place}.", hint="Save it again."
             ) from None
     if _is_broken_utf8(content):
         # One bad byte must not turn all other letters into `Ã¼`.
@@ -119,7 +119,7 @@ def _named(content: bytes, encoding: str, marked: str) -> str:
         return content.decode(marked or name).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise SheetUnreadable(
-            f"The text is not {encoding}: it has other bytes at {_place(content, error.start)}."
+            f"The text is not {encoding}: it has invalid bytes at {_place(content, error.start)}."
         ) from None
 
 

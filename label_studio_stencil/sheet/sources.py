@@ -159,7 +159,7 @@ def _sheet(table: Table, name: str, *, folder: Path | None = None, digest: str =
         row.cells.update({column: marked(column, row.cells[column]) for column in secret if column in row.cells})
     problems = table.problems
     if not table.rows and not problems:
-        problems = [Problem("empty-sheet", "the sheet has no row.", hint="Add one below the header.")]
+        problems = [Problem("empty-sheet", "the sheet has no rows.", hint="Add one below the header.")]
     return Sheet(
         name=visible(name),
         columns=table.columns,

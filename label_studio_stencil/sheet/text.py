@@ -197,7 +197,7 @@ def _opening(lines: Sequence[str], begin: int, separator: str) -> int:
 def _broken_quote(record: int, opening: int, failure: int, content: str, *, last: bool) -> Problem:
     if opening == failure:
         code = "bad-quote"
-        message, hint = "the quoted cell goes on after its closing quote", 'Write a quote inside of it as "".'
+        message, hint = "the quoted cell continues after its closing quote", 'Write a quote inside it as "".'
     else:
         code = "unclosed-quote"
         message, hint = f"the quote that opens on line {opening} is not closed", 'Add the closing ".'

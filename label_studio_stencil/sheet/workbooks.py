@@ -114,7 +114,7 @@ class _Measure:
             )
         if any(mark in text for mark in _ENTITIES):
             raise SheetUnreadable(
-                "The workbook declares XML entities, which no spreadsheet program does.", hint="Save it anew."
+                "The workbook declares XML entities, which no spreadsheet program does.", hint="Save it again."
             )
 
 

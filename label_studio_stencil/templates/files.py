@@ -84,9 +84,7 @@ def read_template(reference: str, folder: Path | None, asker: Asker = PERSON) ->
             return Problem(
                 error.code, f"the template file can't be read: {error}.", column="template", value=shown(reference)
             )
-        return Problem(
-            error.code, f"the template file is not right: {error}", column="template", value=shown(reference)
-        )
+        return Problem(error.code, f"the template file is invalid: {error}", column="template", value=shown(reference))
 
 
 def _fault(problem: Problem) -> str:
@@ -159,7 +157,7 @@ def _extended(where: str, asker: Asker, faults: list[str], depth: int) -> dict[s
     Wrong values are added to `faults`.
     """
     if depth > _MOST_EXTENDED:
-        raise BadFile(f"`extends` goes more than {_MOST_EXTENDED} files deep, or round in a circle")
+        raise BadFile(f"`extends` goes more than {_MOST_EXTENDED} files deep, or in a circle")
     content = _mapping(where, asker, faults)
     if asker.places is None:
         asker = asker.rows(where)
@@ -204,7 +202,7 @@ def _check_placeholders(texts: Mapping[str, str], variables: Mapping[str, Variab
             names = names_in(text)
         except Unrenderable as error:
             faults.append(
-                f"{field}: {str(error).rstrip('.')}. Braces of the text's own go between {{% raw %}} and {{% endraw %}}"
+                f"{field}: {str(error).rstrip('.')}. Put literal braces between {{% raw %}} and {{% endraw %}}"
             )
             used |= variables.keys()
             continue

@@ -72,7 +72,7 @@ async def from_gallery(
             continue
         if item.type == "enterprise" and edition is Edition.COMMUNITY:
             # Community 1.23.2 takes them, and then can't open the project ("Not expecting tag").
-            message = f"the interface {item.title!r} works in Label Studio Enterprise only."
+            message = f"the interface {item.title!r} works only in Label Studio Enterprise."
             found[reference] = Problem(
                 "enterprise-only-template", message, None, "template", shown(reference), "Choose another."
             )
@@ -120,7 +120,7 @@ async def _project_with_id(wanted: int, label_studio: LabelStudio) -> Project | 
     except Rejected as rejected:
         if rejected.status != 404:
             raise
-        message, hint = f"Label Studio shows this token no project {wanted}.", "Its id stands in the project's address."
+        message, hint = f"the owner of the token sees no project {wanted}.", "A project's address contains its id."
         return Problem("template-unknown", message, None, "template", f"{PROJECT}{wanted}", hint)
 
 

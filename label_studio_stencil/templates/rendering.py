@@ -159,7 +159,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         whole = isinstance(left, int) and isinstance(right, int)
         if operator == "%" and isinstance(left, str):
             # `'%1000000000d' % 1` is a gigabyte.
-            raise Unrenderable("% does not fill texts: put placeholders side by side")
+            raise Unrenderable("% can't be used with texts: put placeholders next to each other")
         if operator == "+":
             _refuse(sum(len(value) for value in (left, right) if isinstance(value, Sized)))
             return super().call_binop(context, operator, left, right)
@@ -171,7 +171,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             sizes = [len(value) if isinstance(value, Sized) else value for value in (left, right)]
             large = not whole and all(isinstance(size, int) for size in sizes) and sizes[0] * sizes[1] > _LONGEST
         if large:
-            much = "a number beyond all measure" if whole else f"more than {_LONGEST:,} characters"
+            much = "a number that is too large" if whole else f"more than {_LONGEST:,} characters"
             raise Unrenderable(f"{operator} makes {much}")
         return super().call_binop(context, operator, left, right)
 

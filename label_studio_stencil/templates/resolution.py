@@ -87,7 +87,7 @@ def _for_edition(template: Template | Problem, edition: Edition) -> Template | P
         kept = {name: value for name, value in template.fields.items() if name not in unknown}
         return dataclasses.replace(template, fields=kept) if unknown else template
     reasons = "; ".join(f"{problem.column}: {problem.text}" for problem in problems)
-    message = f"the template file is not right: {reasons}"
+    message = f"the template file is invalid: {reasons}"
     return Problem("template-invalid", message, column="template", value=template.reference)
 
 

@@ -77,9 +77,7 @@ def variable(name: str, declared: object) -> Variable:
         return _checked(Variable(name, found.type, default=_taken(found, declared)))
     unknown = [str(key) for key in declared if key not in _KEYS]
     if unknown:
-        raise BadVariable(
-            f"variable {name}: there is no {shown(unknown[0])!r} in a declaration; there are {', '.join(_KEYS)}"
-        )
+        raise BadVariable(f"variable {name}: a declaration can't have {shown(unknown[0])!r}, only {', '.join(_KEYS)}")
     default, choices = declared.get("default"), declared.get("choices") or ()
     kind = declared.get("type") or _type_of(default if default is not None else next(iter(choices), ""))
     if kind not in _TYPES:

@@ -93,7 +93,7 @@ def test_a_sheet_makes_the_same_projects_on_the_sandbox_and_on_community(label_s
 
 
 def test_an_entry_that_only_enterprise_can_open_is_refused_before_the_first_write(label_studio: Instance) -> None:
-    with pytest.raises(InvalidSheet, match="works in Label Studio Enterprise only"):
+    with pytest.raises(InvalidSheet, match="works only in Label Studio Enterprise"):
         made(label_studio.url, label_studio.token, [{"title": "Chat", "template": "gallery:Chatbot Evaluation"}])
 
 

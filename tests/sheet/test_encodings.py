@@ -118,7 +118,7 @@ def test_a_named_encoding_is_taken_without_a_note() -> None:
         (b"title\nabc\n", "klingon", "no encoding 'klingon'"),
         (b"title\nabc\n", "rot13", "no encoding 'rot13'"),
         (b"title\nabc\n", "hex", "no encoding"),
-        ("title\nRésumé\n".encode("cp1252"), "utf-8", "not utf-8: it has other bytes at line 2"),
+        ("title\nRésumé\n".encode("cp1252"), "utf-8", "not utf-8: it has invalid bytes at line 2"),
         (codecs.BOM_UTF8 + b"title\nabc\n", "cp1251", "starts with the mark of UTF-8"),
     ],
     ids=["unknown", "no text", "no encoding", "wrong", "marked otherwise"],
@@ -141,7 +141,7 @@ def test_utf_16_and_utf_32_without_a_mark_prove_themselves_in_every_alphabet(enc
 
 
 def test_utf_16_that_is_cut_off_is_refused() -> None:
-    with pytest.raises(SheetUnreadable, match="starts as UTF-16 and is none at byte"):
+    with pytest.raises(SheetUnreadable, match="starts as UTF-16, but is invalid at byte"):
         read_sheet("title\nabc\n".encode("utf-16")[:-1])
 
 
