@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from label_studio_stencil.names import or_listed
-from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.problems import StencilError, shown, taken
 from label_studio_stencil.report.outcomes import Outcome
 
 #: Most requests at once in one process.
@@ -173,7 +173,7 @@ def _told(error: ValidationError, known: Sequence[str]) -> list[tuple[str, str]]
             close = difflib.get_close_matches(name, known, n=3)
             hint = f"Did you mean {or_listed(close)}?" if close else f"These are: {', '.join(known)}."
             reasons[name] = (f"there is no option {shown(name)!r}.", hint)
-        reasons.setdefault(name, (f"{name}: {each['msg']}", ""))
+        reasons.setdefault(name, (f"{name}: {taken(each)}", ""))
     return list(reasons.values())
 
 

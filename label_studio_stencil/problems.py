@@ -7,7 +7,7 @@ fixes the sheet once. A problem names its place, carries a stable code that scri
 import copyreg
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,3 +201,28 @@ def shortened(text: str, length: int) -> str:
     head = text[: length - 1]
     words = head if text[length - 1].isspace() else head.rpartition(" ")[0]
     return f"{(words if len(words) > length // 2 else head).rstrip()}…"
+
+
+#: What a value must be, by pydantic's error types. Pydantic's own texts name types of Python.
+_TAKES = {
+    "greater_than_equal": "takes a number of at least {ge:g}",
+    "less_than_equal": "takes a number of at most {le:g}",
+    "int_type": "takes a whole number",
+    "int_parsing": "takes a whole number",
+    "int_from_float": "takes a whole number",
+    "float_type": "takes a number",
+    "float_parsing": "takes a number",
+    "bool_type": "takes true or false",
+    "bool_parsing": "takes true or false",
+    "string_type": "takes text",
+    "literal_error": "takes {expected}",
+    "list_type": "takes a list",
+    "dict_type": "takes a JSON object",
+    "model_type": "takes a JSON object",
+}
+
+
+def taken(error: Mapping[str, Any]) -> str:
+    """What a value must be, by pydantic's error about it: `takes a number of at most 64`; or else pydantic's own text."""
+    words = _TAKES.get(error["type"])
+    return words.format(**error.get("ctx", {})) if words else str(error["msg"])

@@ -164,8 +164,8 @@ async def test_headers_go_with_each_request_and_are_in_no_repr() -> None:
     ("options", "said"),
     [
         ({"templat": "1"}, "there is no option 'templat'. Did you mean template"),
-        ({"mode": "upsert"}, "mode: "),
-        ({"max_concurrency": 65}, "max_concurrency: "),
+        ({"mode": "upsert"}, "mode: takes 'create' or 'update'"),
+        ({"max_concurrency": 65}, "max_concurrency: takes a number of at most 64"),
         ({"max_failures": "some"}, "`max_failures=some` is not a number"),
         ({"lines": "9-2"}, "`lines=9-2` names no lines"),
     ],

@@ -63,7 +63,8 @@ class Parser(argparse.ArgumentParser):
             names = [str(each) for each in action.choices]
             what = "command " if isinstance(action, argparse._SubParsersAction) else ""
             named = None if what else action
-            raise argparse.ArgumentError(named, f"there is no {what}{value!r}{_HINT}{_near(str(value), names)}")
+            hint = _near(str(value), names) or f"`{self.prog} --help` shows all {what.strip() or 'choice'}s."
+            raise argparse.ArgumentError(named, f"there is no {what}{value!r}{_HINT}{hint}")
 
 
 #: Separates the hint in a message of argparse, which has no separate place for one.
@@ -156,6 +157,6 @@ def add_flag(parser: Parser, model: type[Options], name: str, *, default: object
         try:
             return getattr(options_of(model, {name: text}), name)
         except BadOption as bad:
-            raise argparse.ArgumentTypeError(bad.message.partition(": ")[2]) from None
+            raise argparse.ArgumentTypeError(f"{text!r}: {bad.message.partition(': ')[2]}") from None
 
     parser.add_argument(flag, type=value, default=default, metavar=_METAVARS[name], help=words)

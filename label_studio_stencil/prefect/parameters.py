@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from label_studio_stencil.files import DEPLOYMENT, PERSON, Asker, file_name
 from label_studio_stencil.prefect.states import failed_state
-from label_studio_stencil.problems import StencilError, shown
+from label_studio_stencil.problems import StencilError, shown, taken
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -252,7 +252,7 @@ def validation_message(error: ValidationError, known: Sequence[str]) -> str:
             reasons[name] = _unknown(name, known)
         elif name not in reasons:
             value = "" if place and place[0] in _HIDDEN else f"{shown(each['input'])!r}: "
-            reasons[name] = f"{name}: {value}{each['msg']}"
+            reasons[name] = f"{name}: {value}{taken(each)}"
     return "; ".join(reasons.values())
 
 

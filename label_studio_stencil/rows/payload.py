@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.names import nearest
-from label_studio_stencil.problems import Problem, shown
+from label_studio_stencil.problems import Problem, shown, taken
 from label_studio_stencil.redaction import Secret
 from label_studio_stencil.rows.fields import FIELDS, READ_ONLY_FIELDS, ROW_FIELDS, FieldFacts
 from label_studio_stencil.rows.overrides import Overrides
@@ -200,33 +200,23 @@ def _fault(facts: FieldFacts, error: ErrorDetails) -> Fault:
     place = f"{facts.name}{path}"
     if path:
         hint = f"Check its spelling. {IF_KNOWN_THERE}" if code == "unknown-key" else ""
-        return Fault(code, f"{place} {_nested(error)}", hint, path)
+        return Fault(code, f"{place} {_NESTED.get(error['type']) or _sentence(error)}", hint, path)
     if code in ("out-of-range", "too-long"):
         length = f", not {len(str(error['input']))}" if code == "too-long" else ""
         return Fault(code, f"{place} takes {facts.allowed}{length}")
-    return Fault(code, f"{place} {_sentence(error['msg'])}", error.get("ctx", {}).get("hint", ""))
+    return Fault(code, f"{place} {_sentence(error)}", error.get("ctx", {}).get("hint", ""))
 
 
-#: What messages say about a part of an object, by pydantic's error types; its own texts name classes.
+#: What messages say about a part of an object that should not be there, or is not.
 _NESTED = {
     "extra_forbidden": "is not a known setting",
     "missing": "is missing",
-    "model_type": "takes a JSON object",
-    "dict_type": "takes a JSON object",
-    "list_type": "takes a list",
-    "greater_than_equal": "takes a number of at least {ge:g}",
-    "less_than_equal": "takes a number of at most {le:g}",
 }
 
 
-def _nested(error: ErrorDetails) -> str:
-    words = _NESTED.get(error["type"])
-    return words.format(**error.get("ctx", {})) if words else _sentence(error["msg"])
-
-
-def _sentence(message: str) -> str:
-    """Pydantic's sentence, changed to follow the field's name."""
-    message = message.removeprefix("Input ")
+def _sentence(error: ErrorDetails) -> str:
+    """What the value must be, to follow the field's name."""
+    message = taken(error).removeprefix("Input ")
     return message[:1].lower() + message[1:]
 
 

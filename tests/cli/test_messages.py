@@ -107,7 +107,11 @@ def test_a_missing_setting_exits_2_and_names_both(
     ("arguments", "said"),
     [
         pytest.param(["create", "no such file.csv"], "no such file.csv", id="no such sheet"),
-        pytest.param(["create", str(EXAMPLE), "--max-concurrency", "65"], "--max-concurrency", id="bad number"),
+        pytest.param(
+            ["create", str(EXAMPLE), "--max-concurrency", "65"],
+            "argument --max-concurrency: '65': takes a number of at most 64\n",
+            id="bad number",
+        ),
         pytest.param(
             ["create", str(EXAMPLE), "--max-failures", "some"],
             "error: `--max-failures some` is not a number.\nhint: Give a number of rows (10)",
@@ -115,6 +119,7 @@ def test_a_missing_setting_exits_2_and_names_both(
         ),
         pytest.param(["create", str(EXAMPLE), "--output", "/proc/nowhere"], "/proc/nowhere", id="bad output"),
         pytest.param(["crate"], "error: there is no command 'crate'\nhint: Did you mean create?", id="no such command"),
+        pytest.param(["nope"], "hint: `stencil --help` shows all commands.", id="no command like it"),
         pytest.param(
             ["template", "lst"], "there is no command 'lst'\nhint: Did you mean list?", id="no such subcommand"
         ),

@@ -138,7 +138,7 @@ async def test_an_event_asks_for_a_batch_with_options_that_keep_their_types(
             {"sheet": "a.csv", "dry_run": "maybe", "template": [1]},
             ["dry_run: 'maybe'", "template: '[1]'"],
         ),
-        ({"rows": "[{"}, ["rows: Input should be a valid list"]),
+        ({"rows": "[{"}, ["rows: takes a list"]),
         ({"csv_text": "title\nabc\n", "max_concurrency": 64}, ["there is no parameter 'max_concurrency'"]),
         ({"csv_text": "title\nabc\n", "output": "/tmp"}, ["output: an event can't set it here", "may_set"]),
         ({"sheet": "/etc/passwd"}, ["/etc/passwd", "an event may open", "STENCIL_ALLOW=/etc"]),
