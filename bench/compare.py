@@ -6,7 +6,7 @@ its peak memory; the Prefect server is asked for the task runs. The sandbox runs
 meanwhile, and takes its part of the processors from all alike. Ratios are of rows per second, medians of the repeats.
 
 Exits 1 where a goal is missed. Three times the mapped flow is a goal only as far as the table shows that it can be had: where
-the bare loop, which sends the same requests and does nothing else, is not three times as fast as the mapped flow either, 0.95
+the bare loop, which sends the same requests and does nothing else, is not three times as fast as the mapped flow either, 0.9
 of what it reaches is the goal, as it is against the bare loop itself.
 """
 
@@ -33,8 +33,10 @@ PREFECT = ("mapped", "flow")
 #: Rows that the SDK's loop is given: its rate does not depend on how many, and it is slow.
 SDK_ROWS = 100
 
-#: Goals at 1,000 rows, 16 at once and 20 ms: Stencil's rows per second over another's, at least.
-GOALS = {"bare": 0.95, "sdk": 12.0, "mapped": 3.0}
+#: Goals at 16 at once and 20 ms: Stencil's rows per second over the bare loop's, at least, by rows.
+BARE = {100: 0.85, 1000: 0.9, 10_000: 0.9}
+#: And over those of others, at 1,000 rows.
+OTHERS = {"sdk": 12.0, "mapped": 3.0}
 #: Requests a row at most, there; and seconds from the command to the first create.
 MOST_REQUESTS_A_ROW = 2.04
 LATEST_CREATE = 1.5
@@ -78,7 +80,7 @@ class Cell:
     contestants: Sequence[str]
 
 
-#: What `make bench` runs, in nine minutes. The first is the one that goals are about.
+#: What `make bench` runs, in nine minutes. The first is the one that most goals are about.
 CELLS: tuple[Cell, ...] = (
     Cell(20, 1000, 5, ("bare", "sdk", "mapped", "stencil", "flow")),
     Cell(0, 1000, 3, ("bare", "sdk", "mapped", "stencil")),
@@ -114,8 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for cell in cells:
             found = measured(cell, Path(folder), environment)
             show(cell, found)
-            if cell is CELLS[0]:
-                missed = missed_goals(found)
+            if cell in CELLS and cell.latency_ms == CELLS[0].latency_ms:
+                missed += missed_goals(cell, found)
     for each in missed:
         print(f"missed: {each}")
     return int(bool(missed))
@@ -195,16 +197,21 @@ def show(cell: Cell, found: dict[str, list[Run]]) -> None:
         )
 
 
-def missed_goals(found: dict[str, list[Run]]) -> list[str]:
-    """What falls short, in words."""
-    ours = found["stencil"]
+def missed_goals(cell: Cell, found: dict[str, list[Run]]) -> list[str]:
+    """What falls short, a line each."""
     rates = {name: median(runs, "rate") for name, runs in found.items()}
-    goals = {**GOALS, "mapped": min(GOALS["mapped"], GOALS["bare"] * rates["bare"] / rates["mapped"])}
+    goals = {"bare": BARE[cell.rows]}
+    if cell is CELLS[0]:
+        goals |= OTHERS
+        goals["mapped"] = min(OTHERS["mapped"], goals["bare"] * rates["bare"] / rates["mapped"])
     told = [
-        f"{rates['stencil'] / rates[name]:.2f} times the rate of {name}, and {goal:.3g} is the goal"
+        f"{cell.rows:,} rows: {rates['stencil'] / rates[name]:.2f} times the rate of {name}, and {goal:.3g} is the goal"
         for name, goal in goals.items()
         if rates["stencil"] / rates[name] < goal
     ]
+    if cell is not CELLS[0]:
+        return told
+    ours = found["stencil"]
     requests = ours[0].requests / ours[0].rows
     if requests > MOST_REQUESTS_A_ROW:
         told.append(f"{requests:.3f} requests a row, and {MOST_REQUESTS_A_ROW:g} is the goal")
