@@ -97,7 +97,7 @@ def _set_up_consoles() -> None:
 def log_plan(batch: Batch) -> None:
     """Say on which Label Studio, at which pace, and what the plan is."""
     place, pacer = batch.label_studio, batch.label_studio.pacer
-    rate = f", {pacer.rate:g} requests a second" if pacer.rate < float("inf") else ""
+    rate = f", {pacer.rate:.3g} requests a second" if pacer.rate < float("inf") else ""
     logger = get_run_logger()
     logger.info(
         "%s (%s), %s at once%s", place.name, place.edition.value, counted(pacer.max_concurrency, "request"), rate

@@ -19,7 +19,7 @@ from label_studio_stencil.prefect.flows import create_projects
 from label_studio_stencil.report.outcomes import Outcome
 from tests.prefect.deployed import SECONDS, ended, message_of, parent_of, pid_of, started
 from tests.prefect.test_create_projects import artifacts, latest_run
-from tests.soak.batches import amid_rows, projects
+from tests.soak.batches import amid_rows, placeholders, projects
 
 ON_DEMAND = "create-projects/on-demand"
 ROWS = 200
@@ -30,10 +30,6 @@ GIVEN: dict[str, Any] = {"csv_text": SHEET, "requests_per_second": 40, **ROW}
 
 def titles(sandbox: Sandbox) -> Counter[str]:
     return Counter(project["title"] for project in projects(sandbox))
-
-
-def placeholders(sandbox: Sandbox) -> list[dict[str, Any]]:
-    return [project for project in projects(sandbox) if "[stencil " in project["description"]]
 
 
 async def logs_of(run: FlowRun) -> list[Log]:

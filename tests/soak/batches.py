@@ -178,6 +178,11 @@ def projects(sandbox: Sandbox) -> list[dict[str, Any]]:
                 return found
 
 
+def placeholders(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """The projects that are not set up yet."""
+    return [project for project in projects(sandbox) if "[stencil " in project["description"]]
+
+
 def assert_exactly_once(sandbox: Sandbox, report: dict[str, Any], rows: int) -> None:
     """One project for each row, finished, with the settings of row and template, and the report names it."""
     made = projects(sandbox)

@@ -72,16 +72,35 @@ def submitted(page: Page) -> bool:
     return answer.value.ok
 
 
-def run_to_its_end(page: Page) -> str:
-    """The state in which the run ends that the form describes; its page is open then."""
+def run(page: Page) -> None:
+    """Start the run that the form describes, and open its page."""
     while not submitted(page):
         pass
     page.get_by_role("link", name="View run").click()
     # The page before shows the states of earlier runs.
     expect(page.get_by_role("tab", name="Job Variables")).to_be_visible()
-    state = page.get_by_role("main").get_by_text(ENDED)
-    expect(state).to_be_visible(timeout=RUN_MILLISECONDS)
-    return state.inner_text()
+
+
+def comes_to(page: Page, state: str | re.Pattern[str]) -> str:
+    """The state of the run whose page is open, once it is this one, or one of these."""
+    found = page.get_by_role("main").get_by_text(state, exact=True)
+    expect(found).to_be_visible(timeout=RUN_MILLISECONDS)
+    return found.inner_text()
+
+
+def run_to_its_end(page: Page) -> str:
+    """The state in which the run ends that the form describes; its page is open then."""
+    run(page)
+    return comes_to(page, ENDED)
+
+
+def press(page: Page, action: str) -> None:
+    """Choose an action from the menu of the run whose page is open, and confirm it."""
+    page.get_by_role("main").get_by_role("button").filter(has=page.locator("svg.lucide-ellipsis-vertical")).click()
+    page.get_by_role("menuitem", name=action, exact=True).click()
+    dialog = page.get_by_role("dialog").or_(page.get_by_role("alertdialog"))
+    dialog.get_by_role("button", name=re.compile(f"^{action}")).last.click()
+    expect(dialog).to_have_count(0)
 
 
 def state_message(page: Page) -> str:

@@ -11,16 +11,19 @@ from playwright.sync_api import Page, expect
 
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.prefect.flows import FIRST, create_projects
-from tests.soak.batches import projects
+from tests.soak.batches import placeholders, projects
 from tests.ui.person import (
     add_item,
     choices,
+    comes_to,
     field,
     open_form,
     open_summary,
     paste,
     picture,
     picture_of_run,
+    press,
+    run,
     run_to_its_end,
     state_message,
     submit,
@@ -132,3 +135,42 @@ def test_rows_are_typed_as_items(page: Page, label_studio: Sandbox) -> None:
         "Typed by hand": 5,
         "Typed as well": 3,
     }
+
+
+def test_a_run_is_paused_resumed_and_cancelled_in_the_ui(page: Page, label_studio: Sandbox) -> None:
+    titles = [f"Controlled {number}" for number in range(400)]
+
+    def made() -> list[dict[str, Any]]:
+        return [project for project in projects(label_studio) if project["title"] in titles]
+
+    def until_made(more_than: int) -> None:
+        while len(made()) <= more_than:
+            page.wait_for_timeout(200)
+
+    form = open_form(page)
+    paste(page, field(form, "csv_text"), "\n".join(["title", *titles]))
+    field(form, "template").fill("1")
+    field(form, "workspace").fill("1")
+    field(form, "requests_per_second").fill("10")
+    run(page)
+    until_made(10)
+    comes_to(page, "Running")
+
+    press(page, "Pause")
+    comes_to(page, "Suspended")
+    # The process ends once it has set up what it had created.
+    while placeholders(label_studio):
+        page.wait_for_timeout(200)
+    paused = len(made())
+    assert paused < len(titles) / 2
+
+    press(page, "Resume")
+    until_made(paused + 10)
+    comes_to(page, "Running")
+
+    press(page, "Cancel")
+    comes_to(page, "Cancelled")
+    assert paused < len(made()) < len(titles)
+    assert placeholders(label_studio) == []
+    assert len({project["title"] for project in made()}) == len(made())
+    expect(open_summary(page).get_by_role("heading", level=1)).to_contain_text(f"{paused} exist")
