@@ -22,11 +22,11 @@ class Problem:
     Attributes:
         code: Stable slug, such as `title-too-long`.
         message: One sentence that says what is wrong.
-        line: Number of the row in its file (the header is line 1), or `None` where the problem is the sheet's.
-        column: Name of the column, or `None` where the problem is the row's.
-        value: The cell as it was read, cut to `SHOWN_VALUE_LENGTH` characters and without line breaks; `None` where there is
-            none to show or where it must not be shown (passwords).
-        hint: What to do about it: a sentence with the value or option to use. Empty where the entry of the code says it all.
+        line: Line of the row in its file (the header is line 1); `None` if the problem is the sheet's.
+        column: Name of the column; `None` if the problem is the row's.
+        value: The cell as it was read, cut to `SHOWN_VALUE_LENGTH` characters and without line breaks; `None` if there is
+            none to show, or if it must not be shown (passwords).
+        hint: What to do about it: a sentence with the value or option to use; empty if the entry of the code says it all.
     """
 
     code: str
@@ -51,7 +51,7 @@ class ProblemGroup:
     """Problems that have one cause, shown as one.
 
     Attributes:
-        problems: All of them, at least one. They have one column and one code, and their messages differ in numbers alone.
+        problems: All of them, at least one. They have the same column and code, and their messages differ only in numbers.
     """
 
     problems: tuple[Problem, ...]
@@ -101,9 +101,9 @@ class ProblemGroup:
 
 
 def grouped(problems: Iterable[Problem]) -> list[ProblemGroup]:
-    """The problems by their cause, in the order of the first of each: a whole column may be wrong in one way.
+    """The problems by their cause, in the order of the first problem of each: a whole column may be wrong in the same way.
 
-    What a line has twice has two causes.
+    If a line has the same problem twice, these count as two causes.
     """
     groups: dict[object, list[Problem]] = {}
     times: Counter[object] = Counter()
@@ -122,7 +122,7 @@ class StencilError(Exception):
 
     Attributes:
         message: What happened.
-        hint: What to do about it: a sentence with the command or value to use; empty where there is nothing to say.
+        hint: What to do about it: a sentence with the command or value to use; empty if there is nothing to say.
     """
 
     hint = ""
@@ -142,7 +142,7 @@ class StencilError(Exception):
         return f"{self.message} {self.hint}".rstrip()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy without calling `__init__` again, which may take something else than the text."""
+        """Pickle and copy without calling `__init__` again, which may take other arguments than the text."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
@@ -151,7 +151,7 @@ class InvalidSheet(StencilError):
 
     Attributes:
         sheet: The sheet's name.
-        problems: All that is wrong with it.
+        problems: All problems of the sheet.
         notes: Sentences about how it was read, which may explain the problems.
     """
 
@@ -164,7 +164,7 @@ class InvalidSheet(StencilError):
         super().__init__(f"{sheet}: {counted(len(self.problems), 'problem')}; nothing was created.\n{shown}{noted}")
 
 
-#: Groups of problems that people are shown.
+#: Most groups of problems that are shown.
 MOST_SHOWN = 200
 
 
@@ -177,7 +177,7 @@ def problem_lines(problems: Iterable[Problem]) -> list[str]:
 
 
 def listed(items: Sequence[str], *, most: int) -> str:
-    """`a`, `a and b`, or `a, b, c and 597 more`: at most so many of them by name, or one more."""
+    """`a`, `a and b`, or `a, b, c and 597 more`: at most `most` of them by name, or one more if that is all."""
     if len(items) > most + 1:
         items = [*items[:most], f"{len(items) - most:,} more"]
     *head, last = items or [""]

@@ -3,10 +3,10 @@
     StencilError
     ├── InvalidAddress           the URL is not a server's; nothing was sent
     └── LabelStudioError
-        ├── Rejected             the application refused: don't send the same again
+        ├── Rejected             the application refused: don't send the same request again
         ├── Unauthorized         the token is not accepted: stop the batch
-        ├── Throttled            too many requests: all wait; a create may have been carried out
-        └── Unsure               anything else: it may have been carried out, so look before sending it again
+        ├── Throttled            too many requests: all requests wait; a create may have been carried out
+        └── Unsure               anything else: it may have been carried out, so look before you send it again
 
 Every error is one sentence for the user, names the request, quotes the server, and never contains a token. All can be
 pickled, because Prefect moves exceptions between processes.
@@ -18,9 +18,8 @@ from label_studio_stencil.problems import StencilError
 
 #: How to get a token, for every message about one.
 ADVICE = (
-    "Copy a token from Account & Settings in Label Studio, either the personal access token, as it was shown "
-    "when it was created, or the legacy token where the organization allows those, and set "
-    "LABEL_STUDIO_API_KEY to it."
+    "Set LABEL_STUDIO_API_KEY to a token from Account & Settings in Label Studio: a personal access token, which is "
+    "shown in full only when it is created, or a legacy token, if the organization allows it."
 )
 
 
@@ -53,7 +52,7 @@ class Rejected(LabelStudioError):
         detail: The server's sentence.
         fields: The server's sentences about single fields, by field.
         reference: The id under which the server logged the refusal; empty if it gave none.
-        absent: Whether the server doesn't have the endpoint, as Community has none for templates and
+        absent: Whether the server doesn't have the endpoint; Community has none for project templates and
             workspaces.
     """
 
@@ -106,8 +105,8 @@ class Unsure(LabelStudioError):
 
     Attributes:
         reason: What happened, in a few words.
-        sent: `False` if the request was certainly not carried out: it never left, or was refused before.
-            It may be sent again without a look.
+        sent: `False` if the request was certainly not carried out: it was not sent, or was refused before that. It may
+            be sent again without a look.
         may_pass: `False` if the next try will end the same way, as with a redirect.
     """
 
