@@ -181,8 +181,8 @@ def _what_is_known(run: FlowRun, ended: str, message: str, progress: str) -> str
     return (
         f"# {escape(name)}: the run {ended} before its report\n\n"
         f"Run `{run.id}` {ended}{why}\n\n"
-        f"- {last} More rows may be done than that.\n"
-        "- Placeholders of this run carry a marker in their description. Please leave them alone.\n"
-        "- **Run it again, with the same parameters:** finished projects are left as they are, placeholders are "
-        "completed, and missing projects are created. Nothing is created twice.\n"
+        f"- {last} More rows may be done by now.\n"
+        "- Projects that are not set up yet have a marker in their description. Please leave them alone.\n"
+        "- **Run it again with the same parameters:** finished projects are left as they are, projects that are not set up "
+        "yet are completed, and missing projects are created. Nothing is created twice.\n"
     )

@@ -1,4 +1,4 @@
-"""What the summary says of the run itself: how to run it again, and what the run before came to."""
+"""What the summary says about the run itself: how to run it again, and what changed since the previous run."""
 
 import asyncio
 import logging
@@ -36,7 +36,10 @@ async def about_run(report: Report) -> str:
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None:
         return ""
-    again = f"Run it again, with the sheet mended where it is: Retry in the Prefect UI, or `prefect flow-run retry {run.id}`."
+    again = (
+        "To run the sheet again, correct it where it is, then press Retry in the Prefect UI or run "
+        f"`prefect flow-run retry {run.id}`."
+    )
     try:
         async with get_client() as client, asyncio.timeout(LONGEST_CALL):
             difference = await _difference(client, run, report)
@@ -67,7 +70,7 @@ async def _difference(client: PrefectClient, run: FlowRun, report: Report) -> st
     now = Counter(report.counts)
     changes = [f"{name} {was} -> {is_}" for name, was, is_ in _pairs(counts, now) if was != is_]
     at = f", {before.start_time:%Y-%m-%d %H:%M} UTC" if before.start_time else ""
-    return f"Since the run before ({escape(before.name)}{at}): {', '.join(changes) or 'the same counts'}."
+    return f"Since the previous run ({escape(before.name)}{at}): {', '.join(changes) or 'the same counts'}."
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

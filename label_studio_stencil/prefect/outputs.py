@@ -64,11 +64,11 @@ async def show_failed_rows(report: Report, host: str) -> str:
     rows = counted(len(report.needs_attention), "row")
     text = shareable_failed_csv(report)
     if text is None:
-        return f"The cells of the {rows} hold passwords or signed addresses, so they are in `failed.csv` alone: set `output`."
+        return f"The {rows} hold passwords or signed URLs, and are only in `failed.csv`: set `output` to get it."
     if len(text.encode(errors="replace")) > MOST_BYTES:
-        return f"The {rows} are too many to copy from an artifact: set `output`, and they are in `failed.csv` there."
+        return f"The {rows} are too many to copy from an artifact: set `output` to get them as `failed.csv`."
     key = key_of(FAILED_KEY, host)
-    how = "Mend these rows where they are wrong, and paste them into `csv_text` of another run.\n\n"
+    how = "Correct these rows, and paste them into `csv_text` of another run.\n\n"
     title = described(f"{report.sheet}, {report.started:%Y-%m-%d %H:%M} UTC: failed.csv, {rows}")
     await acreate_markdown_artifact(f"{how}{fenced(text)}\n", key=key, description=title)
-    return f"The {rows} as a sheet to mend and to paste into `csv_text`: the artifact `{key}`."
+    return f"The artifact `{key}` has the {rows} as a sheet: correct it, and paste it into `csv_text`."

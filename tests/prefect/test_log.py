@@ -107,4 +107,4 @@ async def test_the_summary_of_a_deployments_run_compares_it_with_the_one_before(
     summary = (await artifacts(run))["stencil-summary"].data
     assert "rows 1 -> 2, exists 0 -> 1." in summary
     assert f"`prefect flow-run retry {run.id}`" in summary
-    assert "Since the run before" not in (await artifacts(before))["stencil-summary"].data
+    assert "Since the previous run" not in (await artifacts(before))["stencil-summary"].data
