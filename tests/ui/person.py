@@ -99,7 +99,12 @@ def press(page: Page, action: str) -> None:
     page.get_by_role("main").get_by_role("button").filter(has=page.locator("svg.lucide-ellipsis-vertical")).click()
     page.get_by_role("menuitem", name=action, exact=True).click()
     dialog = page.get_by_role("dialog").or_(page.get_by_role("alertdialog"))
-    dialog.get_by_role("button", name=re.compile(f"^{action}")).last.click()
+    while True:
+        with page.expect_response(re.compile(r"/flow_runs/[^/]+/(set_state|resume)$")) as answer:
+            dialog.get_by_role("button", name=re.compile(f"^{action}")).last.click()
+        if answer.value.ok:
+            break
+        assert answer.value.status == HTTPStatus.SERVICE_UNAVAILABLE, answer.value.text()
     expect(dialog).to_have_count(0)
 
 
