@@ -19,7 +19,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 
 from label_studio_stencil.prefect.artifacts import LONGEST_CALL, SUMMARY_KEY, artifacts_of, counts_in
-from label_studio_stencil.prefect.parameters import source_name
+from label_studio_stencil.prefect.parameters import given_to, source_name
 from label_studio_stencil.report.escaping import escape
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.report.report import Report
@@ -74,7 +74,8 @@ async def _difference(client: PrefectClient, run: FlowRun, report: Report) -> st
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return source_name(one) == source_name(other) and bool(one.get("dry_run")) == bool(other.get("dry_run"))
+    dry, other_dry = (bool(given_to(each).get("dry_run")) for each in (one, other))
+    return source_name(one) == source_name(other) and dry == other_dry
 
 
 def _pairs(before: Counter[Outcome], now: Counter[Outcome]) -> list[tuple[str, int, int]]:

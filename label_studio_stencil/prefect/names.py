@@ -2,23 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkQueueFilter,
-    WorkQueueFilterId,
-)
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.filters import WorkQueueFilter, WorkQueueFilterId
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
-from label_studio_stencil.prefect.parameters import source_name
+from label_studio_stencil.prefect.due import due_runs
+from label_studio_stencil.prefect.parameters import given_to, source_name
 from label_studio_stencil.report.escaping import cut
 
 #: Names that Prefect's server, command line and UI generate: `brave-otter`, `Gorgeous-Goat`, `nu-daled` (3.9.1).
@@ -27,8 +19,6 @@ _GENERATED = re.compile(r"[A-Za-z]+\d?(-[A-Za-z]+){1,2}")
 _SOURCES = ("sheet", "csv_text", "rows", "event")
 #: Longest name, in characters: a sheet that was pasted into `sheet` is no name.
 _LONGEST = 100
-#: Most waiting runs that are named at a time.
-_MOST_WAITING = 50
 
 
 def unless_named(name: str) -> str:
@@ -39,6 +29,7 @@ def unless_named(name: str) -> str:
 
 def name_of(parameters: Mapping[str, Any]) -> str:
     """Return a name for a run of a sheet, with what is special about it: `projects.csv dry run`."""
+    parameters = given_to(parameters)
     extras = [word.replace("_", " ") for word in ("dry_run", "sandbox") if parameters.get(word)]
     lines = str(parameters.get("lines") or "").strip()
     return cut(" ".join([source_name(parameters), *([f"lines {lines}"] if lines else []), *extras]), _LONGEST)
@@ -53,13 +44,9 @@ async def name_waiting_runs() -> None:
     run = context.flow_run if context else None
     if run is None or run.work_queue_id is None:
         return
-    waiting = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-        expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),  # type: ignore[arg-type]
-    )
     queue = WorkQueueFilter(id=WorkQueueFilterId(any_=[run.work_queue_id]))
     async with get_client() as client:
-        found = await client.read_flow_runs(flow_run_filter=waiting, work_queue_filter=queue, limit=_MOST_WAITING)
+        found = await due_runs(client, work_queue_filter=queue)
         for each in found:
             if _GENERATED.fullmatch(each.name) and any(map(each.parameters.get, _SOURCES)):
                 await client.update_flow_run(each.id, name=name_of(each.parameters))

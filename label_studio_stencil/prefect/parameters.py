@@ -64,15 +64,25 @@ def one_source(sheet: str, csv_text: str, rows: Sequence[Mapping[str, object]]) 
     return str(given["sheet"]) if "sheet" in given else rows
 
 
+def given_to(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a run gives `create_projects`: of an event's run, what the deployment pins and the event sets.
+
+    Args:
+        parameters: The parameters of the run, unchecked.
+    """
+    if "event" not in parameters:
+        return parameters
+    given = (parameters.get(name) for name in ("pinned", "event"))
+    return {name: value for each in given if isinstance(each, dict) for name, value in each.items()}
+
+
 def source_name(parameters: Mapping[str, Any]) -> str:
     """Return a short name for the source of a run: a file's name without its folder, and without a URL's secrets.
 
     Args:
-        parameters: The parameters of the run or event, as they were given.
+        parameters: The parameters of the run, as they were given.
     """
-    event = parameters.get("event")
-    if isinstance(event, dict):
-        parameters = event
+    parameters = given_to(parameters)
     sheet, rows = parameters.get("sheet"), parameters.get("rows")
     if isinstance(sheet, str) and sheet.strip():
         return file_name(sheet.strip())

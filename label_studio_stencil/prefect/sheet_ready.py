@@ -12,13 +12,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from label_studio_stencil.files import event as sender
 from label_studio_stencil.prefect.artifacts import show_what_is_known
 from label_studio_stencil.prefect.flows import create_projects
-from label_studio_stencil.prefect.names import unless_named
+from label_studio_stencil.prefect.names import name_of, unless_named
 from label_studio_stencil.prefect.parameters import (
     BadParameters,
     checked_parameters,
     from_json,
     named_by,
-    source_name,
     validation_message,
 )
 from label_studio_stencil.report.report import Report
@@ -63,9 +62,7 @@ class Payload(BaseModel):
 
 def _run_name() -> str:
     """Name a run by its source, and by what is special about it."""
-    event = flow_run.parameters.get("event")
-    known = event if isinstance(event, dict) else {}
-    return unless_named(" ".join([source_name(known), *(["dry run"] if known.get("dry_run") is True else [])]))
+    return unless_named(name_of(flow_run.parameters))
 
 
 @flow(

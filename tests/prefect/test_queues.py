@@ -37,12 +37,23 @@ def test_a_name_that_a_person_gave_stays(name: str) -> None:
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"sheet": "title\nA\nB" * 1000}, {"sheet": "s.csv", "lines": "2-\n\x1b[31m5" * 1000}, {"sheet": "a\u202eb"}],
+    [
+        {"sheet": "title\nA\nB" * 1000},
+        {"sheet": "s.csv", "lines": "2-\n\x1b[31m5" * 1000},
+        {"sheet": "a\u202eb"},
+        {"event": {"sheet": "title\nA\nB" * 1000}},
+        {"event": ["no object"], "pinned": "no object"},
+    ],
 )
 def test_a_name_of_a_run_is_one_short_line_whatever_was_typed(parameters: dict[str, Any]) -> None:
     name = names.name_of(parameters)
     assert len(name) <= 100
     assert name.isprintable()
+
+
+def test_a_run_of_an_event_is_named_by_what_the_event_sets_and_the_deployment_pins() -> None:
+    given = {"event": {"sheet": "s3://sheets/january.csv"}, "pinned": {"dry_run": True, "lines": "2-5"}}
+    assert names.name_of(given) == "january.csv lines 2-5 dry run"
 
 
 async def name_of(run: FlowRun) -> str:
