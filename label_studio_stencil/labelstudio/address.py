@@ -13,6 +13,8 @@ _PAGES = re.compile(
     r"|docs(?:/api)?|data/upload/.*|organization(?:/\w+)?|workspaces(?:/\d+)?|dashboard|home)/?\Z"
 )
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 def base_address(url: str) -> str:
     """Label Studio's base URL, without slash, page, query or fragment at its end.
@@ -30,14 +32,29 @@ def base_address(url: str) -> str:
             "The Label Studio URL must not carry a user name or password.", hint="The token is enough."
         )
     path = "".join(f"/{segment}" for segment in parts.path.split("/") if segment)
-    return f"{parts.scheme}://{parts.netloc.lower()}{_PAGES.sub('', path)}"
+    return f"{parts.scheme}://{_netloc(parts)}{_PAGES.sub('', path)}"
 
 
 def host_of(url: str) -> str:
-    """Host and port of a Label Studio, by which limits, events and artifacts name it: `labels.example.com`."""
-    parts = urlsplit(url)
-    usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-    return parts.netloc.lower().removesuffix(usual)
+    """Host and port of a Label Studio, by which limits, events and artifacts name it: `labels.example.com`.
+
+    The same for all spellings of its address. The zone of an IPv6 address is left out: it differs between machines, and
+    Prefect takes no name with a `%`.
+    """
+    return re.sub(r"%[^\]]*", "", _netloc(urlsplit(url)))
+
+
+def _netloc(parts: SplitResult) -> str:
+    """Host and port of a URL in one spelling: in lower case, an IPv6 address as short as possible, no port that is the default.
+
+    Raises:
+        ValueError: One of them is malformed.
+    """
+    # In lower case, but for the zone of an IPv6 address.
+    host, port = parts.hostname or "", parts.port
+    if ":" in host:
+        host = f"[{ipaddress.ip_address(host)}]"
+    return host if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port}"
 
 
 def is_loopback(url: str) -> bool:
@@ -61,8 +78,8 @@ def keep_alive_for(edition: Edition, url: str) -> bool:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        # Reading the port raises an error if it is wrong.
-        _ = parts.port
+        # Raises an error if host or port is wrong.
+        _netloc(parts)
     except ValueError as exc:
         raise InvalidAddress(f"The Label Studio URL can't be read: {exc}.") from exc
     return parts

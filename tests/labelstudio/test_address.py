@@ -1,6 +1,6 @@
 import pytest
 
-from label_studio_stencil.labelstudio.address import base_address, is_loopback, keep_alive_for
+from label_studio_stencil.labelstudio.address import base_address, host_of, is_loopback, keep_alive_for
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.errors import InvalidAddress
 from label_studio_stencil.labelstudio.models import Edition
@@ -17,6 +17,10 @@ from label_studio_stencil.labelstudio.models import Edition
         ("https://host.test/studio/projects", "https://host.test/studio"),
         ("http://[::1]:8080/", "http://[::1]:8080"),
         ("https://studio.test/#x", "https://studio.test"),
+        ("HTTPS://Studio.Test:443/", "https://studio.test"),
+        ("http://studio.test:080//", "http://studio.test"),
+        ("http://studio.test:443", "http://studio.test:443"),
+        ("http://[FE80:0:0:0::1%Eth0]:8080", "http://[fe80::1%Eth0]:8080"),
         # Paths that a Label Studio is served under, whatever their names.
         ("https://host.test/user/ada/proxy/8080", "https://host.test/user/ada/proxy/8080"),
         ("https://host.test/projects/label-studio/projects/7/data", "https://host.test/projects/label-studio"),
@@ -38,12 +42,31 @@ def test_whatever_is_pasted_the_studios_base_remains(url: str, base: str) -> Non
         ("https://me:secret@studio.test", "must not carry a user name"),
         ("https://studio.test:port", "can't be read"),
         ("https://[studio", "can't be read"),
+        ("https://[fe80::1::2]", "can't be read"),
     ],
 )
 def test_what_can_be_no_address_is_refused(url: str, sentence: str) -> None:
     with pytest.raises(InvalidAddress, match=sentence) as caught:
         base_address(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "urls"),
+    [
+        (
+            "studio.test",
+            ["http://studio.test", "HTTP://Studio.test:80/", "http://studio.test:/projects", "https://studio.test:443"],
+        ),
+        ("studio.test:8080", ["http://STUDIO.test:8080/", "http://studio.test:08080"]),
+        (
+            "[fe80::1]:8080",
+            ["http://[fe80::1]:8080", "http://[FE80:0::0001%eth0]:8080/", "http://[fe80::1%25eth0]:8080"],
+        ),
+    ],
+)
+def test_a_label_studio_has_one_name_however_its_address_is_written(host: str, urls: list[str]) -> None:
+    assert {host_of(url) for url in urls} == {host_of(base_address(url)) for url in urls} == {host}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from label_studio_sandbox import LoggedRequest, Sandbox
+from label_studio_stencil.labelstudio.address import base_address, host_of
+from label_studio_stencil.prefect.artifacts import SUMMARY_KEY, key_of
 from label_studio_stencil.prefect.limits import limit_of
 from tests.soak.batches import FLOW, reported, start
 
@@ -51,6 +54,19 @@ def rate(requests: Sequence[LoggedRequest]) -> float:
     """Requests per second, from the first write to the last."""
     writes = [request.received_at for request in requests if request.method in ("POST", "PATCH")]
     return sum(writes[0] < request.received_at <= writes[-1] for request in requests) / (writes[-1] - writes[0])
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[fe80::1%eth0]:8080", "http://[::1]", "https://studio.test/path", "http://b\u00fccher.test:8080"]
+)
+@pytest.mark.usefixtures("prefect_api")
+async def test_prefect_takes_the_names_that_belong_to_a_label_studio(url: str) -> None:
+    name = limit_of(base_address(url))
+    async with get_client() as client:
+        await client.upsert_global_concurrency_limit_by_name(name, 5, slot_decay_per_second=5)
+        assert (await client.read_global_concurrency_limit_by_name(name)).name == name
+        await client.delete_global_concurrency_limit_by_name(name)
+    assert re.fullmatch("[a-z0-9-]+", key_of(SUMMARY_KEY, host_of(base_address(url))))
 
 
 @pytest.mark.slow
