@@ -15,12 +15,29 @@ from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.problems import StencilError
 from label_studio_stencil.settings import LabelStudioSettings, default_requests_per_second
 
-#: A block's name. Label Studio's tokens have at least 40 characters, so no token matches.
-_NAME = re.compile("[a-z0-9-]{1,39}")
+_SLUG = "label-studio-credentials"
+#: Names that Prefect gives blocks, but for legacy tokens. Other tokens have upper-case letters and dots.
+_NAME = re.compile("(?![0-9a-f]{40}$)[a-z0-9-]+")
 
 
 class CredentialsUnusable(StencilError):
     """The block that was named does not exist, or does not hold what it should."""
+
+
+def block_name(credentials: str) -> str:
+    """Return the name of the block that a parameter `credentials` names; `staging` for `label-studio-credentials/staging` too.
+
+    Raises:
+        CredentialsUnusable: It is none, but perhaps a token, which goes nowhere then.
+    """
+    # With its type is how Prefect's own commands write it.
+    name = credentials.strip().removeprefix(f"{_SLUG}/")
+    if not _NAME.fullmatch(name):
+        raise CredentialsUnusable(
+            "credentials: this is not the name of a block; the Prefect UI shows the names under Blocks. If it was a token, "
+            "revoke it in Label Studio: others can read the parameters of a run."
+        )
+    return name
 
 
 class LabelStudioCredentials(CredentialsBlock):
@@ -33,7 +50,7 @@ class LabelStudioCredentials(CredentialsBlock):
     """
 
     _block_type_name = "Label Studio Credentials"
-    _block_type_slug = "label-studio-credentials"
+    _block_type_slug = _SLUG
     _description = "The address of a Label Studio server and a token for it."
     _logo_url = HttpUrl(
         "https://raw.githubusercontent.com/HumanSignal/label-studio/develop/label_studio/core/static/images/heidi.png"
@@ -91,19 +108,12 @@ class LabelStudioCredentials(CredentialsBlock):
         Raises:
             CredentialsUnusable: There is none, or it has no URL or no token.
         """
-        # `label-studio-credentials/production` is how Prefect's own commands write it.
-        short = name.strip().removeprefix(f"{cls._block_type_slug}/")
+        short = block_name(name)
         try:
             async with get_client() as client:
-                document = await client.read_block_document_by_name(short, str(cls._block_type_slug))
+                document = await client.read_block_document_by_name(short, _SLUG)
                 block: Self = cls._from_block_document(document)
         except ObjectNotFound:
-            if not _NAME.fullmatch(short):
-                # It may be a token, so it is not repeated.
-                raise CredentialsUnusable(
-                    "credentials: this is not the name of a block; the Prefect UI shows the names under Blocks. If it was a "
-                    "token, revoke it in Label Studio: others can read the parameters of a run."
-                ) from None
             raise CredentialsUnusable(
                 f"credentials: there is no block {short!r} of type Label Studio Credentials.",
                 hint="Make one in the Prefect UI (Blocks), or by `python -m deployments.bootstrap --credentials NAME`.",

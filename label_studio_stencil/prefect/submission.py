@@ -23,6 +23,7 @@ from label_studio_stencil.prefect.artifacts import (
     counts_in,
     sentence_in,
 )
+from label_studio_stencil.prefect.credentials import block_name
 from label_studio_stencil.prefect.limits import DRY_RUNS, queue_of
 from label_studio_stencil.prefect.names import name_of
 from label_studio_stencil.problems import StencilError, shown
@@ -67,6 +68,7 @@ async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) 
 
     Raises:
         PrefectUnusable: No server is named, or the run can't be started there.
+        CredentialsUnusable: The parameter `credentials` is not the name of a block.
     """
     if not PREFECT_API_URL.value():
         raise PrefectUnusable(
@@ -101,19 +103,23 @@ async def start_run(deployment: str, parameters: Mapping[str, Any], sheet: str) 
 
 
 async def _queue(client: PrefectClient, deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> str | None:
-    """Return the work queue of a dry run, or of another Label Studio than the deployment's where bootstrap made one."""
+    """Return the work queue of a dry run, or of another block than the deployment's where bootstrap made one.
+
+    Raises:
+        CredentialsUnusable: `credentials` is not the name of a block, but perhaps a token.
+    """
+    own, block = (str(each.get("credentials") or "").strip() for each in (deployment.parameters, parameters))
+    block = block and block_name(block)
     if parameters.get("dry_run"):
         # Prefect makes the queue if it is missing.
         return DRY_RUNS
-    credentials = parameters.get("credentials") or deployment.parameters.get("credentials") or ""
-    if not isinstance(credentials, str) or credentials == (deployment.parameters.get("credentials") or ""):
+    if not block or block == own:
         return None
-    queue = queue_of(credentials)
     try:
-        await client.read_work_queue_by_name(queue, deployment.work_pool_name)
+        await client.read_work_queue_by_name(queue_of(block), deployment.work_pool_name)
     except ObjectNotFound:
         return None
-    return queue
+    return queue_of(block)
 
 
 async def follow_run(run: FlowRun, tell: Callable[[float, str], None]) -> RunReport:

@@ -130,7 +130,10 @@ async def assert_artifacts_of(run: FlowRun, label_studio: Sandbox) -> None:
 
 
 @pytest.mark.usefixtures("both")
-@pytest.mark.parametrize(("credentials", "queue"), [("staging", "batches-staging"), ("nobody", "batches")])
+@pytest.mark.parametrize(
+    ("credentials", "queue"),
+    [("staging", "batches-staging"), ("label-studio-credentials/staging", "batches-staging"), ("nobody", "batches")],
+)
 async def test_a_submitted_sheet_waits_in_the_queue_of_its_label_studio(
     credentials: str, queue: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

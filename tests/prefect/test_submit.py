@@ -93,10 +93,14 @@ def test_what_can_not_be_submitted_starts_no_run_and_says_what_to_do(
         (["gone.csv"], "gone.csv"),
         (["fine.csv", "--deployment", "create-projects/elsewhere"], "no deployment create-projects/elsewhere"),
         (["fine.csv", "--deployment", "elsewhere"], "no deployment elsewhere"),
+        (["fine.csv", "--credentials", "f" * 40], "not the name of a block"),
+        (["fine.csv", "--credentials", "eyJh.eyJ0.c2ln", "--dry-run"], "not the name of a block"),
     ):
         monkeypatch.chdir(tmp_path)
         assert main(["submit", *arguments]) == 2
-        assert said in capsys.readouterr().err
+        errors = capsys.readouterr().err
+        assert said in errors
+        assert not [token for token in ("f" * 40, "eyJh.") if token in errors]
     assert len(asyncio.run(runs_of(DEPLOYMENT))) == before
 
 
