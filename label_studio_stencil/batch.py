@@ -131,8 +131,8 @@ class Batch:
         return any(ticket.target.request.steps for ticket in self.engine.tickets)
 
     async def carry_out_steps(self) -> None:
-        """Carry out the steps of all rows, after the sweep."""
-        if self.stopping:
+        """Carry out the steps of all rows, after the sweep; a pause does not stop them."""
+        if self.stopping.for_good:
             self.engine.steps.leave(self.engine.tickets, self.stopping.reason)
         else:
             await self.engine.steps.carry_out(self.engine.tickets)

@@ -179,13 +179,17 @@ async def _create(batch: Batch) -> None:
                 await batch.engine.attempt(group.tickets)
 
     async with progress_shown(batch):
-        await together(create(group) for group in batch.groups())
-        while batch.stopping.reason == PAUSED:
-            await wait_out(batch)
+        while True:
             await together(create(group) for group in batch.groups())
-        await uninterrupted(sweep(opaque(batch)))
+            if batch.stopping.reason != PAUSED:
+                await uninterrupted(sweep(opaque(batch)))
+            if batch.stopping.reason != PAUSED:
+                break
+            await wait_out(batch)
         if batch.has_steps:
             await uninterrupted(carry_out_steps(opaque(batch)))
+        if batch.stopping.reason == PAUSED:
+            await wait_out(batch)
 
 
 def _hand_over(batch: Batch, given: Parameters) -> None:

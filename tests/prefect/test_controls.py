@@ -16,6 +16,7 @@ from prefect.states import AwaitingRetry, Cancelling, Suspended
 
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.prefect.flows import create_projects
+from label_studio_stencil.prefect.tasks import sweep
 from label_studio_stencil.report.outcomes import Outcome
 from tests.prefect.deployed import SECONDS, ended, message_of, parent_of, pid_of, started
 from tests.prefect.test_create_projects import artifacts, latest_run
@@ -84,6 +85,36 @@ async def test_a_local_run_waits_while_it_is_paused_and_goes_on_where_it_was(san
     assert report.counts[Outcome.CREATED] == ROWS
     assert set(titles(sandbox).values()) == {1}
     assert message_of(await ended(run)) == f"Completed: {ROWS} rows: {ROWS} created"
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_a_local_run_that_is_paused_during_the_sweep_does_its_steps_after_resume(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = []
+
+    async def sweep_amid_a_pause(given: Any) -> None:
+        batch = given.unquote()
+        await sweep(batch)
+        swept.append(sum(titles(sandbox).values()))
+        if len(swept) == 1:
+            await press_pause((await latest_run()).id)
+            while not batch.stopping:  # noqa: ASYNC110 - it asks Prefect's server
+                await asyncio.sleep(0.1)
+
+    monkeypatch.setattr("label_studio_stencil.prefect.flows.sweep", sweep_amid_a_pause)
+    given: dict[str, Any] = {"csv_text": "title,publish\nOne row,yes\nTwo rows,yes\n", **ROW}
+    running = asyncio.ensure_future(create_projects(**given))
+    async with asyncio.timeout(SECONDS):
+        while not swept:  # noqa: ASYNC110 - the run
+            await asyncio.sleep(0.1)
+        run = await latest_run()
+        await logged(run, "Paused")
+        await press_resume(run.id)
+        report = await running
+    assert report.sentence == "2 rows: 2 created"
+    assert report.stopped == ""
+    assert [project["is_published"] for project in projects(sandbox)] == [True, True]
 
 
 @pytest.mark.slow
