@@ -5,7 +5,8 @@
     python -m deployments.automations react DEPLOYMENT                      run a deployment for each project that was created
 
 A file refers to a notification block or a deployment by its id, which only a Prefect server knows. An automation of the same
-name is replaced. `deployments.bootstrap` creates `silent.yaml` as well and, with `--alert BLOCK`, the first two.
+name is replaced. `deployments.bootstrap` creates `silent.yaml` and `unended.yaml` as well and, with `--alert BLOCK`, the first
+two.
 """
 
 import argparse
@@ -25,8 +26,9 @@ from label_studio_stencil.problems import StencilError
 
 FOLDER = Path(__file__).parent
 
-#: Name of the automation that counts silent runs as crashed.
+#: Names of the automations that end runs whose process is gone.
 SILENT = "stencil: a run that falls silent counts as crashed"
+UNENDED = "stencil: a run that nothing is left to cancel counts as cancelled"
 
 #: Shortest and longest period in which a run may be asked to complete. Prefect looks every five seconds.
 SHORTEST_PERIOD, LONGEST_PERIOD = timedelta(seconds=10), timedelta(days=366)
@@ -109,10 +111,23 @@ async def count_silent_as_crashed(longest: timedelta | None = None) -> bool:
     Args:
         longest: Since the last sign of life; ten minutes unless given.
     """
+    return await _made("silent", SILENT, longest)
+
+
+async def count_unended_as_cancelled(longest: timedelta | None = None) -> bool:
+    """Count runs as cancelled whose process and worker were gone when a person cancelled them; return whether it is new.
+
+    Args:
+        longest: Since the cancellation; ten minutes unless given.
+    """
+    return await _made("unended", UNENDED, longest)
+
+
+async def _made(file: str, name: str, longest: timedelta | None) -> bool:
     async with get_client() as client:
-        if await client.read_automations_by_name(SILENT):
+        if await client.read_automations_by_name(name):
             return False
-    automation = _from_file("silent")
+    automation = _from_file(file)
     if longest is not None:
         automation["trigger"]["within"] = longest.total_seconds()
         message = automation["actions"][0]["message"]

@@ -1,6 +1,6 @@
 """Creates what the deployments need on a Prefect server: `python -m deployments.bootstrap`, once or again.
 
-A work pool and an automation that counts silent runs as crashed; and for the Label Studio that `LABEL_STUDIO_URL` and
+A work pool, and automations that end runs whose process is gone; and for the Label Studio that `LABEL_STUDIO_URL` and
 `LABEL_STUDIO_API_KEY` name, once it has answered: a credentials block, a work queue that lets one batch run at a time, and the
 global concurrency limit `label-studio-HOST` that holds the rate of all runs together. What exists is left as it is, except for
 the block, which takes what the environment says now.
@@ -26,7 +26,15 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
-from deployments.automations import SILENT, alert, count_silent_as_crashed, period, watch
+from deployments.automations import (
+    SILENT,
+    UNENDED,
+    alert,
+    count_silent_as_crashed,
+    count_unended_as_cancelled,
+    period,
+    watch,
+)
 from deployments.command import exit_code
 from label_studio_stencil.access import open_label_studio
 from label_studio_stencil.files import ALLOW
@@ -76,7 +84,8 @@ async def bootstrap(
         told.append(await _queue(client, queue or queue_of(block), pool, "batch"))
         told.append(await _queue(client, POLLS, pool, "poll"))
         told.append(await _limit(client, settings.url, rate))
-    told.append(f"automation {SILENT!r}: {'made' if await count_silent_as_crashed() else 'is there'}")
+    for name, made in ((SILENT, await count_silent_as_crashed()), (UNENDED, await count_unended_as_cancelled())):
+        told.append(f"automation {name!r}: {'made' if made else 'is there'}")
     told.append(await _block(settings, block))
     told.append(_allow())
     if notify:

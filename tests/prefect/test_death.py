@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run
 from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Pending, Running
 
-from deployments.automations import SILENT, count_silent_as_crashed
+from deployments.automations import SILENT, UNENDED, count_silent_as_crashed, count_unended_as_cancelled
 from label_studio_sandbox import Sandbox
 from label_studio_stencil.prefect.artifacts import show_what_is_known
 from label_studio_stencil.prefect.flows import create_projects
@@ -137,17 +137,19 @@ async def test_a_run_of_any_flow_sets_itself_right_while_it_is_kept_alive() -> N
 
 @pytest.fixture
 async def impatient(prefect_api: str) -> AsyncIterator[None]:
-    """What counts silent runs as crashed, less patient."""
-    await forget_automation()
+    """What ends runs whose process is gone, less patient."""
+    await forget_automations()
     assert await count_silent_as_crashed(timedelta(seconds=30))
+    assert await count_unended_as_cancelled(timedelta(seconds=30))
     yield
-    await forget_automation()
+    await forget_automations()
 
 
-async def forget_automation() -> None:
+async def forget_automations() -> None:
     async with get_client() as client:
-        for automation in await client.read_automations_by_name(SILENT):
-            await client.delete_automation(automation.id)
+        for name in (SILENT, UNENDED):
+            for automation in await client.read_automations_by_name(name):
+                await client.delete_automation(automation.id)
 
 
 @pytest.mark.slow
@@ -164,6 +166,17 @@ async def test_a_run_that_never_starts_counts_as_crashed_and_one_that_waits_or_h
         assert message_of(found).startswith("Crashed: Nothing was heard of it for 30 s")
         states = [(await client.read_flow_run(run.id)).state for run in (waits, done)]
     assert [state.name for state in states if state] == ["AwaitingRetry", "Completed"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+async def test_a_run_that_nothing_is_left_to_cancel_counts_as_cancelled() -> None:
+    async with get_client() as client:
+        # Without the other automation's patience, which can't end it.
+        run = await client.create_flow_run(create_projects, parameters={"csv_text": "title\n"}, state=Running())
+        await client.set_flow_run_state(run.id, Cancelling())
+    found = await deployed_ended(run)
+    assert message_of(found).startswith("Cancelled: It was cancelled 30 s ago")
 
 
 async def set_amid_rows(

@@ -17,7 +17,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
-from deployments.automations import SILENT, NotThere, alert, react
+from deployments.automations import SILENT, UNENDED, NotThere, alert, react
 from label_studio_sandbox import Sandbox
 from scripts.servers import running
 from tests.prefect.deployed import (
@@ -84,6 +84,7 @@ async def test_bootstrap_again_changes_nothing_that_exists(environment: dict[str
     assert f"Label Studio: {label_studio.url} (Enterprise) answers" in told
     assert "work queue batches: is there, 1 at a time" in told
     assert f"automation {SILENT!r}: is there" in told
+    assert f"automation {UNENDED!r}: is there" in told
     assert f"export STENCIL_ALLOW={environment['STENCIL_ALLOW']}" in told
     assert label_studio.token not in told
 

@@ -11,7 +11,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.utilities.callables import cloudpickle_wrapped_call
 
 import label_studio_stencil.prefect as public
-from deployments.automations import FOLDER, SILENT, main, period
+from deployments.automations import FOLDER, SILENT, UNENDED, main, period
 from label_studio_stencil.prefect import create_in_parts, create_projects, on_event, watch_inbox
 from label_studio_stencil.prefect.events import BATCH_FAILED, PROJECT_CREATED
 
@@ -53,9 +53,10 @@ def test_the_automations_of_the_files_listen_to_the_events_that_are_sent() -> No
     assert automation("watch")[1].within.total_seconds() == 25 * 3600
 
 
-def test_silent_runs_of_every_flow_count_as_crashed() -> None:
-    silent, trigger = automation("silent")
-    assert silent.name == SILENT
+@pytest.mark.parametrize(("file", "name"), [("silent", SILENT), ("unended", UNENDED)])
+def test_runs_of_every_flow_are_ended_when_their_process_is_gone(file: str, name: str) -> None:
+    found, trigger = automation(file)
+    assert found.name == name
     flows = [each.name for each in (create_projects, create_in_parts, on_event, watch_inbox)]
     assert trigger.model_dump()["match_related"]["prefect.resource.name"] == flows
 
