@@ -283,6 +283,9 @@ class Asker:
 
 
 def _to_allow(where: Location, *, folder: bool) -> str:
+    if where.is_local and not Path(where.given).is_absolute() and Place.of(locate(os.curdir)).holds(where):
+        # A worker's, which it deletes with the run; a person may open what is in theirs.
+        return "Give a whole path, or a URL: the working folder of the run may not be opened."
     # The folder of the target, because listing the folder of a link would not help.
     listed = visible(redact(str(Place.of(where if folder else where.above()))))
     return f"Move it there, or allow its folder in the environment of the process that opens it: {ALLOW}={listed}"

@@ -13,6 +13,7 @@ from label_studio_stencil.prefect.parameters import BadParameters
 from label_studio_stencil.prefect.sheet_ready import Payload, on_event
 from label_studio_stencil.problems import InvalidSheet, StencilError
 from label_studio_stencil.report.report import Report
+from tests.prefect.test_create_projects import latest_run
 
 pytestmark = pytest.mark.prefect
 
@@ -72,6 +73,21 @@ async def test_what_an_event_may_not_set_is_named(event: Any, reason: str, sandb
         await run(event)
     assert SECRET not in str(refused.value)
     assert not sandbox.requests
+
+
+async def test_the_name_of_an_events_run_is_short_whatever_the_event_says(sandbox: Sandbox) -> None:
+    with pytest.raises(StencilError, match="more than 4,096 characters"):
+        await run({"sheet": "title\nabc\n" * 1000})
+    assert len((await latest_run()).name) <= 100
+
+
+async def test_an_event_that_names_a_file_of_the_working_folder_is_told_to_give_a_whole_path(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StencilError, match="Give a whole path") as refused:
+        await run({"sheet": "january.csv"}, folders=[str(tmp_path / "in")])
+    assert "STENCIL_ALLOW" not in str(refused.value)
 
 
 async def test_a_pinned_parameter_that_there_is_not_is_named(sandbox: Sandbox) -> None:
