@@ -17,7 +17,7 @@ from label_studio_stencil.access import Instance
 from label_studio_stencil.concurrency import together, until_stopped
 from label_studio_stencil.engine.context import RowsWaiting
 from label_studio_stencil.engine.engine import Engine
-from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.stop import CANCELLED, Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.labelstudio.pacing import spread
 from label_studio_stencil.options import Options, most_failures
@@ -37,10 +37,6 @@ from label_studio_stencil.sheet.model import Row
 from label_studio_stencil.templates.files import from_anywhere
 
 logger = logging.getLogger(__name__)
-
-
-#: Reason of a batch that was cancelled.
-CANCELLED = "cancelled"
 
 
 class BatchFailed(StencilError):
@@ -120,10 +116,9 @@ class Batch:
                 ticket.reopen()
 
     async def complete_placeholders(self) -> None:
-        """Complete the placeholders after a cancellation, and note for the other rows what is not done."""
+        """Complete the placeholders after a cancellation."""
         await self.engine.complete_placeholders()
         await self.engine.steps.take_back(self.engine.tickets)
-        self.engine.steps.leave(self.engine.tickets, self.stopping.reason)
 
     @property
     def has_steps(self) -> bool:
@@ -136,6 +131,7 @@ class Batch:
             self.engine.steps.leave(self.engine.tickets, self.stopping.reason)
         else:
             await self.engine.steps.carry_out(self.engine.tickets)
+        await self.engine.steps.take_back(self.engine.tickets)
 
     @property
     def failures(self) -> int:
@@ -268,7 +264,13 @@ class Batch:
             await self.engine.sweep()
             await self.carry_out_steps()
         finally:
-            self.engine.steps.cut()
+            await self.end()
+
+    async def end(self) -> None:
+        """End what is under way, and note for each row what is not done; after all of the work this changes nothing."""
+        under_way = self.engine.cut()
+        self.engine.stop_rows()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _until_done(self, group: Group, retries: Retries) -> None:
         for delay in retries.delays:

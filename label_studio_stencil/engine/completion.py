@@ -226,6 +226,9 @@ async def update(context: Context, ticket: Ticket) -> None:
         if unsure.sent:
             ticket.patched |= {project.id}
         raise NotYet(context.patience.unanswered[0], str(unsure)) from unsure
+    except asyncio.CancelledError:
+        ticket.patched |= {project.id}
+        raise
     if not _is_as_asked(echo, ticket.target.key, changes):
         ticket.patched |= {project.id}
         echo = await context.label_studio.project(project.id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from label_studio_stencil.engine.look import Looks
 from label_studio_stencil.engine.steps import StepRunner
-from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.stop import INTERRUPTED, Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.engine.waits import Waits
 from label_studio_stencil.labelstudio.client import LabelStudio
@@ -111,7 +111,7 @@ class Outcomes:
         """Mark a row without an outcome as unprocessed because the batch stops, and name its placeholder."""
         if ticket.done:
             return
-        reason = self._stopping.reason or "cancelled"
+        reason = self._stopping.reason or INTERRUPTED
         if not ticket.started or not ticket.may_exist:
             self.decide(ticket, Outcome.UNPROCESSED, code="stopped", error=f"the batch stopped first: {reason}")
             return

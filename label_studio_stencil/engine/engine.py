@@ -37,7 +37,7 @@ from label_studio_stencil.engine.protocol import (
     resolve,
 )
 from label_studio_stencil.engine.steps import StepRunner
-from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.stop import INTERRUPTED, Stopping
 from label_studio_stencil.engine.sweep import Sweeper
 from label_studio_stencil.engine.ticket import Siblings, Ticket
 from label_studio_stencil.engine.turns import Turns, window
@@ -126,6 +126,7 @@ class Engine:
             batch=self.batch,
             turns=self._turns,
             stopping=self.stopping,
+            decide=self._outcomes.decide,
             list_lag=lambda: self._looks.lag,
         )
         self._context = Context(
@@ -196,6 +197,16 @@ class Engine:
     def give_up(self, tickets: Iterable[Ticket]) -> None:
         """Give an outcome to rows that still have none after the last attempt."""
         self._outcomes.give_up(tickets)
+
+    def cut(self) -> "list[asyncio.Task[None]]":
+        """Cancel what is still under way, because the batch ends, and return it."""
+        return [*self.steps.cut(), *self._looks.cut()]
+
+    def stop_rows(self) -> None:
+        """Give rows that have no outcome theirs, because the batch ends, and fail those whose steps are not done."""
+        for ticket in self.tickets:
+            self._outcomes.stopped(ticket)
+        self.steps.leave(self.tickets, self.stopping.reason or INTERRUPTED)
 
     async def sweep(self) -> None:
         """Check the rows to which anything unusual happened, until two looks agree that each has one project."""

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from label_studio_stencil.concurrency import together
-from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.stop import CANCELLED, Stopping
 from label_studio_stencil.engine.ticket import Send, send_of
 from label_studio_stencil.engine.waits import Waits
 from label_studio_stencil.labelstudio.client import PAGE_SIZE, LabelStudio
@@ -357,11 +357,23 @@ class Looks:
         if self._reader is not None:
             await asyncio.wait([self._reader])
 
+    def cut(self) -> list[asyncio.Task[None]]:
+        """Cancel the look that is under way, because the batch ends, and return it."""
+        self._had_last = True
+        under_way = [] if self._reader is None else [self._reader]
+        for task in under_way:
+            task.cancel()
+        return under_way
+
     async def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
             look = await self._read(min((floor for floor, _ in waiting), default=self.base))
-        except Exception as error:  # noqa: BLE001 - every waiting row has to get it
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - every waiting row has to get it, and Prefect raises its signal anywhere
+            if not isinstance(error, Exception):
+                self._stopping.stop(CANCELLED)
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)

@@ -24,14 +24,14 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import NamedTuple
 
 from label_studio_stencil.concurrency import together
 from label_studio_stencil.engine.look import Stale
-from label_studio_stencil.engine.stop import Stopping
+from label_studio_stencil.engine.stop import CANCELLED, Stopping
 from label_studio_stencil.engine.ticket import Ticket
 from label_studio_stencil.engine.turns import Turns
 from label_studio_stencil.engine.waits import Waits
@@ -46,7 +46,7 @@ from label_studio_stencil.plans.pending import Claim, Pending, Sent, pending_of,
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.problems import StencilError, counted
 from label_studio_stencil.report.outcomes import Outcome
-from label_studio_stencil.rows.steps import BadStep, TaskFile
+from label_studio_stencil.rows.steps import BadStep, Steps, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
 
 #: Seconds before tasks are counted, or the state of an import is read, again; the last value is repeated.
@@ -109,13 +109,30 @@ class _TakenOver(Exception):
     """Another batch has claimed or done the steps of a row while this one was working on them."""
 
 
+class _Stopped(Exception):
+    """The batch is to stop, and the steps of the row have not begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A project as it was read at `at` (monotonic seconds), and its line if it has one."""
+    """A project as it was read.
+
+    Attributes:
+        project: The project.
+        line: Its line, if it has one.
+        at: Monotonic seconds at which it was read.
+        unsent: Whether the line says that tasks are sent and this batch has not sent them yet.
+    """
 
     project: Project
-    pending: Pending | None
+    line: Pending | None
     at: float
+    unsent: bool = False
+
+    @property
+    def pending(self) -> Pending | None:
+        """Its line, without tasks that are not sent yet."""
+        return self.line._replace(sent=None) if self.line and self.unsent else self.line
 
     @property
     def key(self) -> str:
@@ -172,6 +189,7 @@ class StepRunner:
         batch: Name of this batch, 8 hex digits.
         turns: Limits how many rows have their tasks imported at the same time.
         stopping: Whether the batch is to stop.
+        decide: Gives a ticket its outcome.
         list_lag: Returns the longest time, in seconds, by which lists were behind the writes.
     """
 
@@ -186,9 +204,10 @@ class StepRunner:
         batch: str,
         turns: Turns,
         stopping: Stopping,
+        decide: Callable[[Ticket, Outcome, int | None, str, str], None],
         list_lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._list_lag = list_lag
+        self._list_lag, self._decide = list_lag, decide
         self._label_studio, self._people, self._clock, self._patience = label_studio, people, clock, patience
         self._batch, self._waits = batch, waits
         # A reading must not wait long for the write that follows from it, and files of tasks are large.
@@ -215,19 +234,20 @@ class StepRunner:
     async def carry_out(self, tickets: Iterable[Ticket]) -> None:
         """Carry out the steps of all rows that are ok and have any; a row whose steps are not done needs attention."""
         await self.settled()
-        due = [ticket for ticket in tickets if self.are_due(ticket) and ticket.project not in self._finished]
+        due = [ticket for ticket in tickets if self.are_due(ticket)]
         self._ahead = {ticket.project or 0: ticket for ticket in due if _is_plain(ticket)}
         await together(self._row(ticket) for ticket in due)
 
     def are_due(self, ticket: Ticket) -> bool:
         """Whether the row is ok and has steps that are not known to be done."""
         ok = ticket.outcome is not None and ticket.outcome.ok
-        return bool(ticket.target.request.steps) and ok and not _listed_as_done(ticket)
+        known = ticket.project in self._finished or _listed_as_done(ticket)
+        return bool(ticket.target.request.steps) and ok and not known
 
     def leave(self, tickets: Iterable[Ticket], reason: str) -> None:
         """Fail rows of a stopped batch whose steps are not done, or not known to be done."""
         for ticket in tickets:
-            if self.are_due(ticket) and not ticket.steps:
+            if self.are_due(ticket):
                 known = "" if ticket.outcome in _MADE else " known to be"
                 self._failed(ticket, f"the batch stopped before them ({reason}); {_GO_ON}", known)
 
@@ -274,7 +294,13 @@ class StepRunner:
             early.release()
             return
         task = asyncio.create_task(self._row(ticket, early))
+        task.add_done_callback(self._ended)
         self._beside[task] = ticket
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        # Prefect raises its signal to terminate at any point of the process, so perhaps here; `settled` raises it again.
+        if not task.cancelled() and task.exception() and not isinstance(task.exception(), Exception):
+            self._stopping.stop(CANCELLED)
 
     async def settled(self) -> None:
         """Wait for the steps that `go_on` started."""
@@ -286,12 +312,13 @@ class StepRunner:
                 if not task.cancelled():
                     task.result()
 
-    def cut(self) -> None:
-        """Cancel the steps that `go_on` started, because the batch ends, and fail their rows."""
+    def cut(self) -> list["asyncio.Task[None]"]:
+        """Cancel the steps that `go_on` started, because the batch ends, and fail their rows. Returns the steps."""
         for task, ticket in self._beside.items():
             if not task.done():
                 task.cancel()
                 self._cut_off(ticket)
+        return list(self._beside)
 
     async def take_back(self, tickets: Iterable[Ticket]) -> None:
         """Remove the note that tasks are sent from projects to which none were sent, so that a rerun needn't wait for them."""
@@ -308,6 +335,8 @@ class StepRunner:
             self._finished.add(ticket.project or 0)
             if ticket.steps and ticket.outcome in (Outcome.EXISTS, Outcome.UNCHANGED):
                 ticket.decide(Outcome.RESUMED, ticket.project)
+        except _Stopped:
+            self.leave([ticket], self._stopping.reason)
         except (StepFailed, LabelStudioError) as error:
             said = str(error)
             self._failed(ticket, said if isinstance(error, StepFailed) else f"{said}; {_GO_ON}")
@@ -321,7 +350,7 @@ class StepRunner:
     def _failed(self, ticket: Ticket, reason: str, known: str = "") -> None:
         ticket.steps = reason
         text = f"project {ticket.project} was made, but its steps are not{known} done: {reason}"
-        ticket.decide(Outcome.FAILED, ticket.project, "step-failed", text)
+        self._decide(ticket, Outcome.FAILED, ticket.project, "step-failed", text)
 
     async def _done(self, ticket: Ticket, early: Early | None) -> str:
         """Carry out the steps. Returns what was done, as a sentence; empty if nothing was left to do."""
@@ -355,15 +384,13 @@ class StepRunner:
         """Wait until no other batch can be working on the steps. Returns the project; None if the steps are done."""
         tries = 0
         while True:
-            reading = await self._read(ticket)
+            reading = await self._read(ticket, self._check_going)
             if reading.pending is None:
                 self._check_done(ticket, reading.project)
                 return None
             wait, what = self._wait(ticket, reading.project, reading.pending), _OTHERS
             if wait is None:
                 return reading
-            if self._stopping.for_good:
-                raise StepFailed(f"the batch was stopped while another batch may be doing them; {_GO_ON}")
             over = await self._is_over(reading)
             try:
                 if over or not wait:
@@ -382,11 +409,7 @@ class StepRunner:
                 if tries == _MOST_TRIES:
                     raise
                 wait, what = self._again_in(error), "Label Studio did not accept a change, which will be sent again"
-            if wait > self._waits.shortest:
-                self._waits.say(what)
-            until = self._clock.now() + wait
-            while (left := until - self._clock.now()) > 0 and not self._stopping.for_good:
-                await self._clock.sleep(min(left, _A_WHILE))
+            await self._sleep(wait, what, unless_stopped=True)
 
     async def _is_over(self, reading: _Reading) -> bool:
         """Whether the tasks that another batch sent were refused, or their import has failed."""
@@ -396,17 +419,24 @@ class StepRunner:
         state = await self._state(reading.project, sent.number)
         return state is not None and state.failed
 
-    async def _sleep(self, seconds: float, what: str, *, waited: float = 0.0) -> None:
+    def _check_going(self) -> None:
+        if self._stopping.for_good:
+            raise _Stopped
+
+    async def _sleep(self, seconds: float, what: str, *, waited: float = 0.0, unless_stopped: bool = False) -> None:
         """Sleep, and announce the reason if the wait is long.
 
         Args:
             seconds: How long to sleep.
             what: The reason.
             waited: Seconds that were already spent waiting for it.
+            unless_stopped: Whether to sleep no longer if the batch is to stop.
         """
         if waited + seconds > self._waits.shortest:
             self._waits.say(what)
-        await self._clock.sleep(seconds)
+        until = self._clock.now() + seconds
+        while (left := until - self._clock.now()) > 0 and not (unless_stopped and self._stopping.for_good):
+            await self._clock.sleep(min(left, _A_WHILE) if unless_stopped else left)
 
     def _again_in(self, error: Throttled | Unsure) -> float:
         """Seconds before a write is sent again."""
@@ -468,12 +498,13 @@ class StepRunner:
     def _is_old(self, reading: _Reading) -> bool:
         return self._clock.now() - reading.at > self._patience.read
 
-    async def _read(self, ticket: Ticket) -> _Reading:
+    async def _read(self, ticket: Ticket, before: Callable[[], None] = lambda: None) -> _Reading:
         # The time of the request and not of the answer: the process may be stopped in between.
         asked = self._clock.now()
 
         def leaves() -> None:
             nonlocal asked
+            before()
             asked = self._clock.now()
 
         try:
@@ -505,10 +536,10 @@ class StepRunner:
         return reading
 
     def _reading(self, ticket: Ticket, project: Project, at: float) -> _Reading:
-        pending = pending_of(project.description, ticket.target.key)
-        if pending and pending.claim is None and pending.sent == self._unsent.get(project.id):
-            pending = pending._replace(sent=None)
-        return _Reading(project, pending, at)
+        line = pending_of(project.description, ticket.target.key)
+        # Other batches claim a row before they send its tasks.
+        unsent = line is not None and line.claim is None and line.sent == self._unsent.get(project.id)
+        return _Reading(project, line, at, unsent)
 
     def _check_done(self, ticket: Ticket, project: Project) -> None:
         """Check that another batch removed the project's line, and not a colleague.
@@ -521,6 +552,8 @@ class StepRunner:
         if ticket.outcome in _MADE and (project.description != final or unpublished):
             raise StepFailed("somebody changed its description meanwhile: check it, and do the steps by hand")
         tasks = ticket.target.request.steps.tasks
+        if tasks and ticket.outcome in _MADE and project.task_count != tasks.count:
+            raise StepFailed(_other_count(project.task_count, tasks.count))
         if tasks and ticket.outcome in _COMPARED and project.task_count != tasks.count:
             raise StepFailed(
                 f"it holds {counted(project.task_count, 'task')}, and the file has {tasks.count}; tasks are imported only into "
@@ -613,6 +646,7 @@ class StepRunner:
     async def _send_ahead(self, ticket: Ticket, tasks: TaskFile) -> _Sending | None:
         """Send the tasks of a row to which nothing unusual happened. Returns None if its project is not as it was made."""
         async with self._turns.turn():
+            self._check_going()
             found = await self._tasks(tasks)
             reading = await self._read_ahead(ticket)
             if not _is_as_made(ticket, reading):
@@ -627,6 +661,8 @@ class StepRunner:
         """Send the tasks until Label Studio has them, or may have them."""
         for left in reversed(range(_MOST_TRIES)):
             async with self._turns.turn():
+                if reading.sent is None:
+                    self._check_going()
                 # Opening a large file may take longer than the reading of the project is fresh.
                 found = await self._tasks(tasks)
                 if self._is_old(reading):
@@ -644,11 +680,12 @@ class StepRunner:
         """Send the tasks once. Returns what was sent, or None and the seconds before another try."""
         sent, noted = Sent(tasks.digest[:8]), False
         try:
-            if reading.sent != sent and not reading.project.tasks:
+            if (reading.line is None or reading.line.sent != sent) and not reading.project.tasks:
                 reading = await self._note(ticket, reading, sent)
             if reading.project.tasks:
                 raise StepFailed(_other_count(reading.project.task_count, tasks.count))
             noted, before = True, self._while_fresh(reading)
+            reading = replace(reading, unsent=False)
 
             def leaves() -> None:
                 before()
@@ -743,12 +780,12 @@ class StepRunner:
         echo = await self._write(reading, line)
         noted = self._reading(ticket, echo, self._clock.now())
         # The answer may be an old copy; then read the project.
-        known = noted.sent == sent and "tasks" not in echo.lacks
+        known = noted.line is not None and noted.line.sent == sent and "tasks" not in echo.lacks
         return noted if known else await self._still_ours(ticket)
 
     async def _note_refusal(self, ticket: Ticket, reading: _Reading, sent: Sent) -> None:
         """Write into the line that these tasks were refused, so that a rerun needn't wait for them."""
-        if reading.sent == sent:
+        if reading.line and reading.line.sent == sent:
             with contextlib.suppress(LabelStudioError, StepFailed, Stale, _TakenOver):
                 if self._is_old(reading):
                     reading = await self._still_ours(ticket)
@@ -775,7 +812,9 @@ class StepRunner:
                     f"import {number} is still {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio is still "
                     "working on it: run the sheet again later"
                 )
-            await self._sleep(seconds, _IMPORTING, waited=waited)
+            if self._stopping.for_good:
+                raise StepFailed(f"the batch was stopped while import {number} was under way; {_GO_ON}")
+            await self._sleep(seconds, _IMPORTING, waited=waited, unless_stopped=True)
             waited += seconds
             if project.id in self._sent:
                 await self._read(ticket)
@@ -854,8 +893,18 @@ class StepRunner:
                 reading = self._reading(ticket, echo, self._clock.now())
                 if reading.pending is None:
                     await self._check_count(ticket, reading, pending)
+                    await self._check_kept(ticket, reading.project)
                     return
         raise StepFailed(f"Label Studio did not accept the last of them; {_GO_ON}")
+
+    async def _check_kept(self, ticket: Ticket, project: Project) -> None:
+        """Check that Label Studio has published and pinned the project, as far as it says."""
+        steps = ticket.target.request.steps
+        if _not_kept(steps, project):
+            # The answer may be an old copy.
+            lacking = _not_kept(steps, (await self._read(ticket)).project)
+            if lacking:
+                raise StepFailed(f"Label Studio did not {' and '.join(lacking)} it: do that by hand")
 
     async def _check_count(self, ticket: Ticket, reading: _Reading, pending: Pending | None) -> None:
         """Restore the line if the project has more or fewer tasks than were sent: a server may carry an import out twice."""
@@ -871,6 +920,12 @@ class StepRunner:
         with contextlib.suppress(LabelStudioError):
             await self._label_studio.update_project(reading.project.id, {**fields, "description": line}, turn=Turn.NOW)
         raise StepFailed(_other_count(counted, steps.tasks.count))
+
+
+def _not_kept(steps: Steps, project: Project) -> list[str]:
+    """What Label Studio says that it did not do: publish, pin."""
+    asked = (("publish", steps.publish, "is_published"), ("pin", steps.pin, "pinned_at"))
+    return [word for word, is_asked, name in asked if is_asked and not project.settings.get(name, True)]
 
 
 def _other_count(there: int, expected: int) -> str:

@@ -1,7 +1,9 @@
 """The flag that stops a batch before its end."""
 
-#: Reason of a batch that goes on later.
-PAUSED = "paused"
+#: Reason of a batch that goes on later, and of one that was cancelled.
+PAUSED, CANCELLED = "paused", "cancelled"
+#: Reason in the reports on rows of a batch that ended without one.
+INTERRUPTED = "interrupted"
 
 
 class Stopping:
@@ -11,12 +13,14 @@ class Stopping:
         self.reason = ""
 
     def stop(self, reason: str) -> None:
-        """Stop before the next create; the first reason is kept."""
-        self.reason = self.reason or reason
+        """Stop before the next create; the first reason is kept, unless it is a pause."""
+        if not self.for_good:
+            self.reason = reason
 
     def go_on(self) -> None:
-        """Clear the flag, so that the batch continues."""
-        self.reason = ""
+        """End a pause."""
+        if not self.for_good:
+            self.reason = ""
 
     @property
     def for_good(self) -> bool:

@@ -154,10 +154,14 @@ async def _carry_out(batch: Batch) -> BaseException | None:
     gc.freeze()
     try:
         await until_done(batch, lambda: _create(batch))
+    except Pause as pause:
+        # Another process goes on with its rows.
+        batch.engine.cut()
+        return pause
     except BaseException as interruption:  # noqa: BLE001 - `final_state` raises it again
+        await batch.end()
         return interruption
     finally:
-        batch.engine.steps.cut()
         gc.unfreeze()
     return None
 

@@ -15,8 +15,8 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Running
 
-from label_studio_stencil.batch import CANCELLED, Batch
-from label_studio_stencil.engine.stop import PAUSED
+from label_studio_stencil.batch import Batch
+from label_studio_stencil.engine.stop import CANCELLED, PAUSED
 from label_studio_stencil.prefect.names import name_waiting_runs
 from label_studio_stencil.prefect.pause import is_paused
 from label_studio_stencil.report.report import Report
@@ -93,8 +93,6 @@ async def until_done(batch: Batch, carry_out: _Work) -> None:
         try:
             await asyncio.shield(work)
         except (asyncio.CancelledError, TerminationSignal):
-            if batch.stopping.reason == PAUSED:
-                batch.stopping.go_on()
             batch.stopping.stop(CANCELLED)
             if await _cut_off(work):
                 await _complete(batch)

@@ -19,8 +19,9 @@ from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 from prefect.states import Paused
 
-from label_studio_stencil.batch import CANCELLED, Batch
+from label_studio_stencil.batch import Batch
 from label_studio_stencil.engine.context import RowsWaiting
+from label_studio_stencil.engine.stop import CANCELLED
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from label_studio_stencil.batch import CANCELLED, BatchFailed
+from label_studio_stencil.batch import BatchFailed
+from label_studio_stencil.engine.stop import CANCELLED
 from label_studio_stencil.options import FailWhen, failed
 from label_studio_stencil.problems import StencilError, shortened
 from label_studio_stencil.redaction import redact

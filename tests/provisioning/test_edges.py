@@ -18,6 +18,7 @@ from label_studio_stencil.engine.engine import Engine
 from label_studio_stencil.engine.look import Look
 from label_studio_stencil.engine.protocol import Twins, winner_of
 from label_studio_stencil.engine.steps import StepRunner
+from label_studio_stencil.engine.stop import PAUSED, Stopping
 from label_studio_stencil.engine.ticket import Answer, Send, Ticket
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Edition, Project, ProjectPage
@@ -553,6 +554,32 @@ def test_no_look_begins_for_rows_that_were_cancelled() -> None:
         return [request for request in server.requests[before:] if request.page == 1]
 
     assert on_clock(run) == []
+
+
+def test_a_look_that_waits_for_the_list_ends_with_its_batch() -> None:
+    """A program goes on after a batch that it has cancelled twice, and nothing of it asks Label Studio any more."""
+
+    async def run(server: SimulatedLabelStudio) -> set[asyncio.Task[Any]]:
+        engine = await engine_of(server.client(), 3)
+        server.lag = 3600.0
+        before = asyncio.all_tasks()
+        attempt = asyncio.ensure_future(engine.attempt(engine.tickets))
+        await server.clock.sleep(10)
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+        await asyncio.gather(*engine.cut(), return_exceptions=True)
+        return asyncio.all_tasks() - before
+
+    assert on_clock(run) == set()
+
+
+def test_what_stops_a_paused_batch_is_not_forgotten_at_its_end() -> None:
+    stopping = Stopping()
+    stopping.stop(PAUSED)
+    stopping.stop("the token is not taken")
+    stopping.stop(PAUSED)
+    stopping.go_on()
+    assert stopping.reason == "the token is not taken"
 
 
 def test_a_row_that_waits_for_another_try_has_a_report_if_the_batch_ends_there() -> None:

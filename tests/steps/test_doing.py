@@ -652,8 +652,210 @@ async def test_a_batch_that_waits_for_another_ones_steps_can_be_stopped(
     await run
     (row,) = batch.report().rows
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
-    assert "the batch was stopped while another batch may be doing them" in row.error
+    assert "not known to be done: the batch stopped before them (Ctrl-C)" in row.error
     assert imports(sandbox) == 0
+
+
+def many(folder: Path, number: int, columns: str, cells: str) -> Path:
+    """A sheet of so many rows with the same cells."""
+    (folder / "tasks.json").write_text(json.dumps(TASKS), encoding="utf-8")
+    path = folder / "many.csv"
+    path.write_text(f"title,{columns}\n" + "".join(f"Row {n:03},{cells}\n" for n in range(number)), encoding="utf-8")
+    return path
+
+
+async def test_a_batch_that_is_stopped_begins_no_further_rows_steps(
+    label_studio: Instance, sandbox: Sandbox, spoilt: Spoilt, tmp_path: Path
+) -> None:
+    batch = await prepare(
+        check(read_sheet(many(tmp_path, 40, "members", "ann@example.com")), OPTIONS), OPTIONS, label_studio
+    )
+    loop = asyncio.get_running_loop()
+
+    async def stop(call: Call, proceed: Proceed) -> Response:
+        loop.call_soon_threadsafe(batch.stopping.stop, "Ctrl-C")
+        return await proceed()
+
+    spoilt.spoil["members"] = [stop]
+    await batch.run()
+    added = sum(request.path.endswith("/members/bulk/") for request in sandbox.requests)
+    assert added < 20
+    assert Counter(row.outcome.value for row in batch.report().rows) == {"created": added, "failed": 40 - added}
+    assert all("the batch stopped before them (Ctrl-C)" in row.error for row in batch.report().rows if row.error)
+
+
+async def test_a_batch_that_waits_for_an_import_can_be_stopped(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt
+) -> None:
+    spoilt.spoil["import"] = [late(1_000_000)]
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio, patience=QUICK)
+    waits = asyncio.Event()
+    batch.tell, batch.engine.waits.shortest = lambda _: waits.set(), 0.02
+    run = asyncio.ensure_future(batch.run())
+    await waits.wait()
+    batch.stopping.stop("Ctrl-C")
+    async with asyncio.timeout(30):
+        await run
+    assert "the batch was stopped while import 1 was under way" in batch.report().rows[0].error
+    sandbox.finish_imports()
+    assert (await row_of(label_studio, sheet)).outcome.value == "resumed"
+    assert imports(sandbox) == 1
+    assert_all_done(sandbox)
+
+
+async def test_a_batch_that_is_cancelled_twice_calls_no_row_created_whose_steps_are_not_done(
+    label_studio: Instance, tmp_path: Path
+) -> None:
+    batch = await prepare(
+        check(read_sheet(many(tmp_path, 30, "members", "ann@example.com")), OPTIONS), OPTIONS, label_studio
+    )
+    made = asyncio.Event()
+    batch.engine.when_done(lambda ticket: made.set())
+    before = asyncio.all_tasks()
+    run = asyncio.ensure_future(batch.carry_out())
+    await made.wait()
+    for _ in range(2):
+        run.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(run, return_exceptions=True)
+    assert {row.outcome.value for row in batch.report().rows} == {"failed", "unprocessed"}
+    assert all("cancelled" in row.error for row in batch.report().rows)
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("raised_by", ["a look", "an import"])
+async def test_a_signal_that_is_raised_anywhere_ends_the_batch(
+    label_studio: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised_by: str
+) -> None:
+    """As Prefect raises its own, wherever the process is at that moment."""
+
+    class Signal(BaseException):
+        pass
+
+    raised = AsyncMock(side_effect=Signal)
+    sheet = many(tmp_path, 20, "tasks", "tasks.json")
+    batch = await prepare(check(read_sheet(sheet), OPTIONS), OPTIONS, label_studio)
+    if raised_by == "a look":
+        monkeypatch.setattr(batch.engine._looks, "_read", raised)
+    else:
+        monkeypatch.setattr(label_studio.client, "import_tasks", raised)
+    with pytest.raises(Signal):
+        await batch.run()
+    assert batch.stopping.reason == "cancelled"
+    assert "created" not in {row.outcome.value for row in batch.report().rows}
+
+
+async def test_rows_whose_steps_fail_count_among_those_that_failed(
+    label_studio: Instance, sandbox: Sandbox, spoilt: Spoilt, tmp_path: Path
+) -> None:
+    async def refuse(call: Call, proceed: Proceed) -> Response:
+        return JSONResponse({"detail": "too large", "validation_errors": {"data": ["too large"]}}, 400)
+
+    spoilt.spoil["import"] = [refuse] * 150
+    sheet = many(tmp_path, 150, "tasks", "tasks.json")
+    report = await created(label_studio, sheet, options=OPTIONS.model_copy(update={"max_failures": "5"}))
+    assert "max_failures" in report.stopped
+    assert "unprocessed" in {row.outcome.value for row in report.rows}
+
+
+@pytest.mark.parametrize(("word", "name"), [("publish", "is_published"), ("pin", "pinned_at")])
+async def test_a_project_that_label_studio_did_not_publish_or_pin_needs_attention(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, word: str, name: str
+) -> None:
+    async def drop(call: Call, proceed: Proceed) -> Response:
+        await proceed()
+        empty = {"is_published": False, "pinned_at": None}[name]
+        await asyncio.to_thread(as_colleague, sandbox, "PATCH", f"/api/projects/{call.id}/", {name: empty})
+        return JSONResponse(await asyncio.to_thread(project, sandbox))
+
+    spoilt.spoil["PATCH"] = [pass_on, drop]
+    row = await row_of(label_studio, sheet)
+    assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+    assert f"Label Studio did not {word} it" in row.error
+
+
+async def test_a_row_whose_line_a_colleague_removed_is_not_created_without_its_tasks(
+    label_studio: Instance, sandbox: Sandbox, spoilt: Spoilt, tmp_path: Path
+) -> None:
+    async def remove_line(call: Call, proceed: Proceed) -> Response:
+        answer = await proceed()
+        await asyncio.to_thread(as_colleague, sandbox, "PATCH", "/api/projects/1/", {"description": SENTIMENT})
+        return answer
+
+    # The answer to its PATCH is lost, so this batch claims the steps and waits before it goes on.
+    spoilt.spoil["PATCH"] = [lost_after, remove_line]
+    row = await row_of(label_studio, many(tmp_path, 1, "tasks", "tasks.json"))
+    assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+    assert "it holds 0 tasks, and the file has 5" in row.error
+
+
+async def test_a_file_that_was_refused_after_a_wait_is_corrected_and_imported(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path, spoilt: Spoilt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The PATCH of the settings says that the tasks are sent, and is too old a reading once the import has its turn."""
+
+    async def refuse(call: Call, proceed: Proceed) -> Response:
+        return JSONResponse({"detail": "too large", "validation_errors": {"data": ["too large"]}}, 400)
+
+    spoil_tasks(sheet, spoilt)
+    spoilt.spoil["import"] = [refuse]
+    sent = label_studio.client.import_tasks
+    waits = iter([True])
+
+    async def held_back(*args: Any, before: Callable[[], None]) -> Any:
+        if next(waits, False):
+            await asyncio.sleep(LEASED.read)
+        return await sent(*args, before=before)
+
+    monkeypatch.setattr(label_studio.client, "import_tasks", held_back)
+    assert "refused the tasks" in (await row_of(label_studio, sheet, patience=LEASED)).error
+    assert project(sandbox)["description"].endswith(" refused]")
+    mend(sheet)
+    assert (await row_of(label_studio, sheet, patience=LEASED)).outcome.value == "resumed"
+    assert_all_done(sandbox)
+
+
+async def test_a_row_that_fails_before_its_tasks_are_sent_leaves_them_to_a_rerun(
+    label_studio: Instance, sandbox: Sandbox, spoilt: Spoilt, tmp_path: Path
+) -> None:
+    async def drop(call: Call, proceed: Proceed) -> Response:
+        await proceed()
+        await asyncio.to_thread(as_colleague, sandbox, "PATCH", "/api/projects/1/", {"show_instruction": False})
+        return JSONResponse(await asyncio.to_thread(project, sandbox))
+
+    sheet = many(tmp_path, 1, "show_instruction,tasks", "yes,tasks.json")
+    spoilt.spoil["PATCH"] = [drop]
+    row = await row_of(label_studio, sheet)
+    assert (row.outcome.value, row.error_code) == ("failed", "setting-not-kept")
+    await asyncio.to_thread(as_colleague, sandbox, "PATCH", "/api/projects/1/", {"show_instruction": True})
+    row = await row_of(label_studio, sheet)
+    assert (row.outcome.value, row.steps) == ("resumed", "5 tasks imported")
+    assert imports(sandbox) == 1
+
+
+async def test_an_update_that_is_cut_off_is_not_said_to_have_been_left(
+    label_studio: Instance, spoilt: Spoilt, tmp_path: Path
+) -> None:
+    await created(label_studio, many(tmp_path, 1, "color", "#112233"))
+    arrived, ended = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slow(call: Call, proceed: Proceed) -> Response:
+        loop.call_soon_threadsafe(arrived.set)
+        await asyncio.to_thread(ended.wait)
+        return await proceed()
+
+    spoilt.spoil["PATCH"] = [slow]
+    options = OPTIONS.model_copy(update={"mode": "update"})
+    batch = await prepare(check(read_sheet(many(tmp_path, 1, "color", "#445566")), options), options, label_studio)
+    run = asyncio.ensure_future(batch.run())
+    await arrived.wait()
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    ended.set()
+    (row,) = batch.report().rows
+    assert (row.outcome.value, row.project_id) == ("unprocessed", 1)
+    assert "project 1 may not have been updated; a rerun updates it" in row.error
 
 
 @pytest.mark.usefixtures("after_the_sweep")
