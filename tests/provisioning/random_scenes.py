@@ -51,6 +51,9 @@ def _start(draw: Draw, name: str, rows: int, *, steps: bool) -> Start:
         stops_for=draw.choice([1.0, 20.0, 70.0, 400.0]),
         color=draw.choice([COLOR, COLOR, COLOR, OTHER_COLOR]),
         at_once=draw.choice([1, 4, 8, 1000]),
+        cancelled_at=tuple(
+            draw.randint(2, (6 if steps else 3) * rows + 6) for _ in range(draw.choice([0, 0, 0, 1, 2]))
+        ),
     )
 
 

@@ -315,6 +315,8 @@ class SimulatedClient:
         self.outage = Outage(self.clock, self._probe)
         self.dies_at, self.dies_on = 0, ""
         self.stops_at, self.stops_for = 0, 0.0
+        self.cancelled_at: Sequence[int] = ()
+        self.cancel: Callable[[], object] = lambda: None
         self.dead, self._never = asyncio.Event(), asyncio.Event()
         self.sent: Counter[str] = Counter()
 
@@ -576,6 +578,8 @@ class SimulatedClient:
         number = self.sent[method]
         if self.sent.total() == self.stops_at:
             self.clock.stop(self.stops_for)
+        if self.sent.total() in self.cancelled_at:
+            asyncio.get_running_loop().call_soon(self.cancel)
         await self.server.clock.sleep(self.server.latency / 2)
         for down in self.server.down:
             down.check(self.server.clock.now())
