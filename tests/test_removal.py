@@ -300,6 +300,15 @@ def test_a_project_whose_tasks_are_not_those_of_its_file_is_kept(
     assert project_of(results) in label_studio.ids()
 
 
+def test_an_instruction_that_somebody_wrote_where_there_was_none_is_kept(
+    label_studio: Instance, remove: Remove
+) -> None:
+    results = label_studio.with_tasks([{**ROW, "title": title, "template": "made.yaml"} for title in ("One", "Two")])
+    label_studio.change(project_of(results), expert_instruction="<p>An hour of work</p>")
+    code, report = remove(results, "--yes")
+    assert (code, outcomes(report), codes(report)) == (1, ["kept", "removed"], ["changed", ""])
+
+
 def test_tasks_of_a_row_that_names_none_are_work(label_studio: Instance, remove: Remove) -> None:
     results = label_studio.with_tasks([ROW | {"template": "made.yaml"}])
     label_studio.imports(project_of(results), {"text": "by hand"})
@@ -355,6 +364,77 @@ RESULT = [{"from_name": "c", "to_name": "t", "type": "choices", "value": {"choic
 def test_a_task_is_compared_with_all_that_the_file_says(in_file: Any, fields: dict[str, Any], same: bool) -> None:
     found = differing(prints_of_file([in_file]), Counter([print_of(task(**fields))]))
     assert (found is None) == same
+
+
+def predicted(**fields: Any) -> dict[str, Any]:
+    return {"predictions": [{"result": RESULT, **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("in_file", "there", "same"),
+    [
+        ({}, {"score": None, "model_version": "undefined"}, True),
+        ({"model_version": None, "score": "0.5"}, {"score": 0.5, "model_version": None}, True),
+        ({"model_version": 2, "score": 1}, {"score": 1.0, "model_version": "2"}, True),
+        ({"score": "high"}, {"score": None, "model_version": "undefined"}, True),
+        ({"score": 0.5}, {"score": 0.9, "model_version": "undefined"}, False),
+        ({}, {"score": 0.9, "model_version": "undefined"}, False),
+        ({"model_version": "ours"}, {"score": None, "model_version": "theirs"}, False),
+    ],
+)
+def test_a_prediction_of_another_model_or_score_is_another_prediction(
+    in_file: dict[str, Any], there: dict[str, Any], same: bool
+) -> None:
+    of_file = prints_of_file([{"data": {"text": "one"}, **predicted(**in_file)}])
+    assert (differing(of_file, Counter([print_of(task(**predicted(**there)))])) is None) == same
+
+
+class Meanwhile:
+    """Somebody works on the last of the tasks as soon as all of them were read for the comparison."""
+
+    def __init__(self, column: str, value: Any) -> None:
+        self.column, self.value, self.read = column, value, 0
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Response:
+        answer = await proceed()
+        if call.path != "/api/tasks/":
+            return answer
+        body = json.loads(bytes(answer.body))
+        for task in body["tasks"]:
+            task["updated_at"] = "2026-01-02T03:04:05Z"
+        order = json.loads(call.query.get("query", "{}")).get("ordering")
+        if order is None:
+            self.read += len(body["tasks"])
+        elif self.read == 250 and order == [f"-tasks:{self.column}"]:
+            body["tasks"][0][self.column] = self.value
+        return Answer(body).response()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("draft_exists", True), ("comment_count", 1), ("updated_at", "2026-01-02T03:04:06Z")],
+)
+def test_work_that_begins_while_tasks_are_compared_keeps_their_project(
+    start: Start, remove: Remove, column: str, value: Any
+) -> None:
+    label_studio = start(Meanwhile(column, value))
+    results = label_studio.with_tasks([ROW | {"template": "made.yaml", "tasks": "tasks.json"}])
+    code, report = remove(results, "--yes")
+    assert (code, codes(report), label_studio.asked("DELETE")) == (1, ["has-work"], [])
+
+
+def test_tasks_are_looked_at_again_after_label_studio_asked_to_wait(start: Start, remove: Remove) -> None:
+    work = Meanwhile("draft_exists", value=True)
+    work.column = "nothing yet"
+
+    async def throttled_while_somebody_begins(_proceed: Proceed) -> Response:
+        work.column = "draft_exists"
+        return await throttled(_proceed)
+
+    label_studio = start(work, OnDelete(throttled_while_somebody_begins))
+    results = label_studio.with_tasks([ROW | {"template": "made.yaml", "tasks": "tasks.json"}])
+    code, report = remove(results, "--yes")
+    assert (code, codes(report), len(label_studio.asked("DELETE"))) == (1, ["has-work"], 1)
 
 
 def test_the_folder_of_the_sheet_is_found_from_the_results(

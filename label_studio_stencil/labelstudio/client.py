@@ -285,6 +285,17 @@ class LabelStudio:
             TaskPage.model_validate
         )
 
+    async def first_task(self, project_id: int, column: str) -> TaskPage:
+        """The task of a project with the largest value in a column of its Data Manager, as one page.
+
+        Args:
+            project_id: Its id.
+            column: The column, such as `updated_at`.
+        """
+        order = json.dumps({"ordering": [f"-tasks:{column}"]}, separators=(",", ":"))
+        how: Params = {"page_size": 1, "fields": "all", "resolve_uri": "false", "query": order}
+        return (await self._read("/api/tasks/", {"project": project_id, **how})).parsed(TaskPage.model_validate)
+
     async def gallery(self) -> list[GalleryEntry]:
         """The labelling interfaces that ship with Label Studio, on both editions (150 kB)."""
         return (await self._read("/api/templates/")).parsed(Gallery.model_validate).templates

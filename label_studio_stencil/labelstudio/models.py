@@ -137,6 +137,7 @@ class Task(Resource):
         drafts: Annotations that somebody has begun.
         draft_exists: Whether there are drafts.
         comment_count: Comments on it.
+        updated_at: When it, or one of its annotations and predictions, was last changed.
     """
 
     id: int
@@ -147,6 +148,7 @@ class Task(Resource):
     drafts: list[JSON]
     draft_exists: bool | None = None
     comment_count: int | None = None
+    updated_at: datetime | None = None
 
 
 class TaskPage(Resource):

@@ -6,6 +6,8 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
 
 from label_studio_stencil.files import Unusable
 from label_studio_stencil.json_value import JSON
@@ -21,10 +23,26 @@ _EXACT = 2**53
 _LARGEST = sys.float_info.max
 #: The digest of a task; equal tasks have equal ones.
 Print = bytes
+#: What Label Studio writes as the version of a model if a prediction has none.
+_NO_VERSION = "undefined"
+#: What work leaves on a task. A draft or a comment changes neither the project nor the date of the task.
+_TRACES = ("draft_exists", "comment_count", "updated_at")
 
 
-async def doubt_about_tasks(label_studio: LabelStudio, project: int, tasks: TaskFile) -> Doubt | None:
-    """Why a project's tasks may not be exactly those that the batch imported; `None` if there is no doubt.
+class Compared(NamedTuple):
+    """Result of a comparison of a project's tasks with their file.
+
+    Attributes:
+        doubt: Why they may not be exactly those that the batch imported; `None` if there is no doubt.
+        newest: When the last of them was changed, if Label Studio says so.
+    """
+
+    doubt: Doubt | None
+    newest: datetime | None = None
+
+
+async def compare_tasks(label_studio: LabelStudio, project: int, tasks: TaskFile) -> Compared:
+    """Compare a project's tasks with those that the batch imported.
 
     Args:
         label_studio: An open client.
@@ -37,19 +55,48 @@ async def doubt_about_tasks(label_studio: LabelStudio, project: int, tasks: Task
     try:
         content = (await asyncio.to_thread(open_tasks, tasks.where, tasks.asker)).tasks
     except (Unusable, BadStep) as error:
-        return Doubt("bad-step", f"the file of its tasks can't be compared: {error}")
+        return Compared(Doubt("bad-step", f"the file of its tasks can't be compared: {error}"))
     of_file, found, ids, page = prints_of_file(content), Counter[Print](), set[int](), 0
+    newest: datetime | None = None
     while len(ids) < tasks.count:
         page += 1
         answer = await label_studio.tasks_page(project, page)
         if answer.total != tasks.count or not answer.tasks:
-            return Doubt("other-tasks", f"it holds {counted(answer.total, 'task')}, and its file has {tasks.count}")
+            why = f"it holds {counted(answer.total, 'task')}, and its file has {tasks.count}"
+            return Compared(Doubt("other-tasks", why))
         for task in answer.tasks:
             if worked := work_on(task):
-                return worked
+                return Compared(worked)
             found[print_of(task)] += task.id not in ids
             ids.add(task.id)
-    return differing(of_file, found)
+            newest = _later(newest, task.updated_at)
+    return Compared(differing(of_file, found), newest)
+
+
+async def doubt_since(label_studio: LabelStudio, project: int, newest: datetime | None) -> Doubt | None:
+    """What somebody has done to a project's tasks while they were compared; `None` if nothing is seen.
+
+    Takes a request for each trace that work leaves, whatever the number of tasks.
+
+    Args:
+        label_studio: An open client.
+        project: The project's id.
+        newest: When the last of the tasks was changed, by the comparison.
+
+    Raises:
+        LabelStudioError: They could not be read.
+    """
+    for trace in _TRACES:
+        for task in (await label_studio.first_task(project, trace)).tasks:
+            if worked := work_on(task):
+                return worked
+            if _later(newest, task.updated_at) != newest:
+                return Doubt("has-work", f"task {task.id} was changed while the tasks were being compared")
+    return None
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max(filter(None, (one, other)), default=None)
 
 
 def prints_of_file(tasks: Iterable[JSON]) -> Counter[Print]:
@@ -59,7 +106,7 @@ def prints_of_file(tasks: Iterable[JSON]) -> Counter[Print]:
 
 def print_of(task: Task) -> Print:
     """The digest of a task in Label Studio."""
-    return _print(task.data, task.meta, _results(task.annotations), _results(task.predictions))
+    return _print(task.data, task.meta, _results(task.annotations), _predictions(task.predictions))
 
 
 def work_on(task: Task) -> Doubt | None:
@@ -89,12 +136,35 @@ def _parts(task: JSON) -> tuple[JSON, JSON, list[JSON], list[JSON]]:
     if not isinstance(task, Mapping) or "data" not in task:
         return task, None, [], []
     annotations, predictions = (task.get(name) for name in ("annotations", "predictions"))
-    return task["data"], task.get("meta"), _results(annotations), _results(predictions)
+    return task["data"], task.get("meta"), _results(annotations), _predictions(predictions)
 
 
 def _results(several: JSON | list[dict[str, JSON]]) -> list[JSON]:
     found = several if isinstance(several, list) else []
     return [one.get("result") if isinstance(one, Mapping) else one for one in found]
+
+
+def _predictions(several: JSON | list[dict[str, JSON]]) -> list[JSON]:
+    """The predictions with score and version of the model, which may be all that tells another model's from the file's."""
+    found = several if isinstance(several, list) else []
+    return [
+        [one.get("result"), _score(one.get("score")), _version(one.get("model_version"))]
+        if isinstance(one, Mapping)
+        else one
+        for one in found
+    ]
+
+
+def _score(value: JSON) -> JSON:
+    """As Label Studio keeps it: as a float, and none if it is not one."""
+    try:
+        return None if value is None else float(value)  # type: ignore[arg-type] # a list or an object is no score
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _version(value: JSON) -> str:
+    return _NO_VERSION if value in (None, "") else str(value)
 
 
 def _print(data: JSON, meta: JSON, annotations: list[JSON], predictions: list[JSON]) -> Print:

@@ -21,7 +21,7 @@ from label_studio_stencil.plans.plan import Target
 from label_studio_stencil.plans.targets import check, resolve_targets
 from label_studio_stencil.problems import Problem
 from label_studio_stencil.redaction import SECRET_FIELDS
-from label_studio_stencil.removal.imported import doubt_about_tasks
+from label_studio_stencil.removal.imported import compare_tasks, doubt_since
 from label_studio_stencil.removal.proof import WRITTEN_BY_HAND, Doubt, Expected, doubt
 from label_studio_stencil.removal.report import RemovalOutcome, RemovalReport, RemovalRow
 from label_studio_stencil.removal.results import NotResults, Result, Results, check_label_studio, explained
@@ -34,6 +34,8 @@ FRESH = 5.0
 SETTLE = 2.0
 #: How far the clocks of Label Studio and of the results' folder may differ.
 CLOCKS_APART = timedelta(minutes=2)
+#: What a project has to which neither its row nor its template gives an instruction; any other was written by hand.
+_UNWRITTEN: dict[str, JSON] = {"expert_instruction": ""}
 #: How often a project is read and its deletion tried while Label Studio asks to wait.
 _MOST_ROUNDS = 20
 
@@ -156,7 +158,7 @@ class Removal:
             target.request.line: Expected(
                 title=target.request.title,
                 workspace=target.workspace,
-                settings=_comparable({**templates.get(target.template.id, {}), **target.final_settings}),
+                settings=_comparable({**templates[target.template.id], **target.final_settings}),
                 user=user,
                 not_after=not_after,
                 tasks=target.request.steps.tasks,
@@ -177,15 +179,13 @@ class Removal:
                 self._keep(row, Doubt(by_line[row.line][0].code, why))
 
     async def _written_by_hand(self, targets: list[Target]) -> Mapping[int | None, Mapping[str, JSON]]:
-        """The settings in project templates that people write by hand, by the template's id."""
-        wanted = {target.template.id for target in targets} - {None}
-        if not wanted:
-            return {}
-        return {
-            template.id: {name: text for name in WRITTEN_BY_HAND if (text := template.project_settings.get(name))}
-            for template in await self._label_studio.client.project_templates()
-            if template.id in wanted
-        }
+        """What templates give of the settings that people write by hand, by the template's id, which only Enterprise has."""
+        found: dict[int | None, Mapping[str, JSON]] = {target.template.id: {} for target in targets}
+        for template in await self._label_studio.client.project_templates() if found.keys() - {None} else ():
+            if template.id in found and template.project_settings:
+                given = template.project_settings
+                found[template.id] = _UNWRITTEN | {name: given[name] for name in WRITTEN_BY_HAND if given.get(name)}
+        return found | {None: _UNWRITTEN}
 
     def _not_after(self) -> datetime | None:
         """The latest time at which the batch can have made a project, by Label Studio's clock."""
@@ -218,17 +218,19 @@ class Removal:
         """
         assert row.project_id is not None  # noqa: S101 - such rows were settled before
         compared: dict[str, JSON] | None = None
+        newest: datetime | None = None
         for _ in range(_MOST_ROUNDS):
+            # The comparison, or Label Studio's pause after a 429, takes a while.
+            since = await self._since(row.project_id, newest) if compared is not None else None
             project = await self._read(row.project_id)
             read_at = self._clock.now()
             if project is None:
                 return Settled(RemovalOutcome.GONE)
-            found = doubt(expected, project)
+            found = doubt(expected, project) or since
             counts = {name: project.settings.get(name) for name in COUNTERS}
             if found is None and expected.tasks is not None and project.tasks and compared != counts:
-                found = await doubt_about_tasks(self._label_studio.client, project.id, expected.tasks)
+                found, newest = await compare_tasks(self._label_studio.client, project.id, expected.tasks)
                 if found is None and not self._dry_run:
-                    # Read it once more, because the comparison took a while.
                     compared = counts
                     continue
             if found is not None:
@@ -240,6 +242,14 @@ class Removal:
             if settled is not None:
                 return settled._replace(tasks=tasks)
         return Settled(RemovalOutcome.FAILED, "throttled", "Label Studio kept the removal waiting: run it again later")
+
+    async def _since(self, number: int, newest: datetime | None) -> Doubt | None:
+        try:
+            return await doubt_since(self._label_studio.client, number, newest)
+        except Rejected as rejected:
+            if not _is_gone(rejected):
+                raise
+            return None
 
     async def _read(self, number: int) -> Project | None:
         try:
