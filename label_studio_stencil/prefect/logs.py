@@ -113,7 +113,7 @@ def log_report(report: Report) -> None:
         reason = shortened(visible(" ".join(masked_error(row.error, row.cells).split())), _REASON_LENGTH)
         logger.warning("line %d, %s: %s: %s", row.line, shown(visible(row.title)), row.outcome, reason)
     if len(rows) > MOST_ROWS:
-        logger.warning("... and %s; the summary artifact has them.", counted(len(rows) - MOST_ROWS, "more row"))
+        logger.warning("... and %s: see the artifacts of the run.", counted(len(rows) - MOST_ROWS, "more row"))
     spent = f"{report.seconds:.1f} s, {counted(report.requests, 'request')}"
     pauses = f", {counted(report.pauses, 'pause')} of {report.paused:.1f} s" if report.pauses else ""
     (logger.info if report.ok else logger.error)("%s (%s%s)", report.sentence, spent, pauses)

@@ -17,6 +17,8 @@ from label_studio_stencil.report.report import Report
 
 #: Most bytes of `failed.csv` for which it becomes an artifact.
 MOST_BYTES = 100_000
+#: In place of a character that can't be shown.
+_LOST = "\ufffd"
 
 
 async def check_lasting_output(output: str, asker: Asker) -> None:
@@ -68,7 +70,10 @@ async def show_failed_rows(report: Report, host: str) -> str:
     if len(text.encode(errors="replace")) > MOST_BYTES:
         return f"The {rows} are too many to copy from an artifact: set `output` to get them as `failed.csv`."
     key = key_of(FAILED_KEY, host)
-    how = "Correct these rows, and paste them into `csv_text` of another run.\n\n"
+    sheet = fenced(text)
+    how = "Correct these rows, and paste them into `csv_text` of another run."
+    if sheet.count(_LOST) > text.count(_LOST):
+        how = f"{how} A {_LOST} stands for a character that a page can't show: write it again, or set `output`."
     title = described(f"{report.sheet}, {report.started:%Y-%m-%d %H:%M} UTC: failed.csv, {rows}")
-    await acreate_markdown_artifact(f"{how}{fenced(text)}\n", key=key, description=title)
+    await acreate_markdown_artifact(f"{how}\n\n{sheet}\n", key=key, description=title)
     return f"The artifact `{key}` has the {rows} as a sheet: correct it, and paste it into `csv_text`."

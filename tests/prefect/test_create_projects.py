@@ -217,6 +217,16 @@ async def test_rows_that_need_attention_are_an_artifact_to_copy_from(broken_row:
     assert "stencil-failed-127-0-0-1-" in found["stencil-summary"].data
 
 
+@pytest.mark.parametrize(("cell", "told"), [("\u202etxt.exe", True), ("txt.exe", False), ("lost \ufffd", False)])
+async def test_a_sheet_to_copy_from_says_which_characters_it_can_not_show(
+    broken_row: list[dict[str, Any]], cell: str, told: bool
+) -> None:
+    broken_row[1]["description"] = cell
+    await create_projects(rows=broken_row, fail_when="never")
+    text = (await artifacts(await latest_run()))["stencil-failed"].data
+    assert ("a page can't show" in text) is told
+
+
 async def test_rows_with_passwords_are_no_artifact(broken_row: list[dict[str, Any]]) -> None:
     broken_row[1]["overrides"] = {"model_version": "nope", "task_data_password": "hunter2hunter2"}
     await create_projects(rows=broken_row, fail_when="never")
