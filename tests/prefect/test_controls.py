@@ -141,6 +141,39 @@ async def test_a_workers_run_ends_at_pause_and_another_process_goes_on_after_res
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
+async def test_resume_right_after_pause_leaves_one_project_per_row(sandbox: Sandbox) -> None:
+    run = await started(ON_DEMAND, **GIVEN)
+    await amid_rows(sandbox, 10)
+    await press_pause(run.id)
+    await press_resume(run.id)
+    assert (await ended(run)).state_name == "Completed"
+    assert sorted(titles(sandbox).values()) == [1] * ROWS
+    assert placeholders(sandbox) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+async def test_cancel_right_after_pause_completes_the_placeholders_and_the_progress_has_the_counts(
+    sandbox: Sandbox,
+) -> None:
+    run = await started(ON_DEMAND, **GIVEN)
+    async with get_client() as client, asyncio.timeout(SECONDS):
+        await amid_rows(sandbox, 10)
+        process = pid_of(await client.read_flow_run(run.id))
+        await press_pause(run.id)
+        await client.set_flow_run_state(run.id, Cancelling())
+        while lives(process):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.2)
+        assert (await client.read_flow_run(run.id)).state_name == "Cancelled"
+    made = sum(titles(sandbox).values())
+    assert placeholders(sandbox) == []
+    found = await artifacts(run)
+    assert found["stencil-progress"].description.startswith(f"{made} of {ROWS} rows")
+    assert "stencil-summary" not in found
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
 async def test_a_cancelled_run_has_its_counts_in_the_summary_and_no_crash_in_its_log(sandbox: Sandbox) -> None:
     run = await started(ON_DEMAND, **GIVEN)
     await amid_rows(sandbox, 10)
