@@ -19,8 +19,10 @@ from label_studio_stencil.engine.ticket import Ticket, batch_of, settings_of
 from label_studio_stencil.json_value import JSON
 from label_studio_stencil.labelstudio.errors import Rejected, Throttled, Unsure
 from label_studio_stencil.labelstudio.models import NOTHING, Project
+from label_studio_stencil.labelstudio.pacing import Turn
 from label_studio_stencil.plans.marker import Standing, key_of, standing
 from label_studio_stencil.plans.pending import pending_of
+from label_studio_stencil.plans.plan import Action, replanned
 from label_studio_stencil.report.outcomes import Outcome
 from label_studio_stencil.rows.comparison import differing
 from label_studio_stencil.rows.markup import removed_by_cleaner
@@ -205,20 +207,44 @@ def _note_cleaning(context: Context, ticket: Ticket, project: Project) -> None:
 
 
 async def update(context: Context, ticket: Ticket) -> None:
-    """Apply the row's changes to an existing project.
+    """Read an existing project, and apply what the row changes.
 
     Raises:
         NotYet: The answer was lost.
         LabelStudioError: Label Studio asked for a pause, rejected the token, or did not answer a read.
     """
-    project, changes = ticket.planned.projects[0], ticket.planned.changes
-    if project.id in ticket.patched:
-        current = await context.label_studio.project(project.id)
-        if not differing(changes, settings_of(current), whole=True):
-            context.outcomes.decide(ticket, Outcome.UPDATED, project.id)
-            return
+    number, asked = ticket.planned.projects[0].id, 0.0
+
+    def leaves() -> None:
+        nonlocal asked
+        asked = context.clock.now()
+
+    # A large batch gets to a row long after the plan, and a colleague may have renamed or changed the project meanwhile.
+    project = await context.looks.read(number, before=leaves)
+    if project is None:
+        reason = f"somebody deleted project {number} after the plan: run the row again to make a new one"
+        context.outcomes.decide(ticket, Outcome.FAILED, None, "removed", reason)
+        return
+    if key_of(project.workspace, project.title) != ticket.target.key:
+        reason = f"project {number} was renamed or moved after the plan, and was not updated: check it"
+        context.outcomes.decide(ticket, Outcome.AMBIGUOUS, number, "renamed", reason)
+        return
+    planned = replanned(ticket.planned, project)
+    if planned.action is not Action.UPDATE:
+        outcome = Outcome.UPDATED if number in ticket.patched else Outcome.UNCHANGED
+        context.outcomes.decide(ticket, outcome, number)
+        return
+    ticket.planned, changes = planned, planned.changes
+
+    def before() -> None:
+        if context.clock.now() - asked > context.patience.fresh:
+            raise Stale
+
     try:
-        echo = await context.label_studio.update_project(project.id, changes)
+        # Before the readings of other rows, which would make this one old.
+        echo = await context.label_studio.update_project(number, changes, before=before, turn=Turn.NOW)
+    except Stale:
+        raise NotYet(0.0, "its turn came too long after its project was read") from None
     except Rejected as rejected:
         context.outcomes.decide(ticket, Outcome.FAILED, project.id, "rejected", str(rejected))
         return

@@ -7,7 +7,7 @@ a look that begins after its create, gives up its place, and is woken with the o
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Iterable, Set
+from collections.abc import AsyncIterator, Callable, Iterable, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -296,8 +296,12 @@ class Looks:
                 await self.read(number)
         return self.remembered(key)
 
-    async def read(self, number: int) -> Project | None:
+    async def read(self, number: int, *, before: Callable[[], None] = lambda: None) -> Project | None:
         """Read a project by its id, which outranks any list. Returns None if it is gone.
+
+        Args:
+            number: Its id.
+            before: Called each time just before the request is sent.
 
         Raises:
             LabelStudioError: Label Studio did not answer, or left out fields that decisions need.
@@ -306,6 +310,7 @@ class Looks:
 
         def leaves() -> None:
             nonlocal began
+            before()
             began = self._clock.now()
 
         try:

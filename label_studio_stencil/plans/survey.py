@@ -21,7 +21,7 @@ from label_studio_stencil.labelstudio.listing import (
 )
 from label_studio_stencil.labelstudio.models import Project, ProjectPage
 from label_studio_stencil.options import Mode
-from label_studio_stencil.plans.marker import normal_title
+from label_studio_stencil.plans.marker import key_of, normal_title
 from label_studio_stencil.plans.plan import Planned, Target, by_key, by_likeness, needs_settings, plan, replanned
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.rows.request import Request
@@ -237,7 +237,14 @@ async def _with_settings(label_studio: LabelStudio, planned: Sequence[Planned], 
 
     async def complete(each: Planned) -> Planned:
         async with limit:
-            return replanned(each, await label_studio.project(each.projects[0].id))
+            try:
+                project = await label_studio.project(each.projects[0].id)
+            except Rejected as rejected:
+                if rejected.status != HTTPStatus.NOT_FOUND:
+                    raise
+                return each
+            # If it was deleted, renamed or moved since the list was read, the update says so.
+            return replanned(each, project) if key_of(project.workspace, project.title) == each.target.key else each
 
     found = {number: each for number, each in enumerate(planned) if needs_settings(each)}
     completed = dict(zip(found, await together(complete(each) for each in found.values()), strict=True))

@@ -14,7 +14,7 @@ from label_studio_stencil.batch import provision
 from label_studio_stencil.labelstudio import answers
 from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.errors import Rejected
-from label_studio_stencil.labelstudio.models import Edition
+from label_studio_stencil.labelstudio.models import Edition, Project
 from label_studio_stencil.labelstudio.pacing import Pacer
 from label_studio_stencil.options import Mode, Options
 from label_studio_stencil.plans.marker import Mark, Standing, intent_of, key_of, standing
@@ -297,6 +297,46 @@ async def test_update_writes_only_what_differs() -> None:
         assert server.projects[same.id] == same
         assert server.projects[other.id] == replace(other, settings={**other.settings, "color": COLOR})
         assert [entry.body for entry in server.log if entry.method == "PATCH"] == [{"color": COLOR}]
+
+    await on_clock(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "reading", "outcome", "code"),
+    [
+        ({"title": "Kept for the audit"}, 1, Outcome.AMBIGUOUS, "renamed"),
+        ({"title": "Kept for the audit"}, 2, Outcome.AMBIGUOUS, "renamed"),
+        ({"workspace": 2}, 2, Outcome.AMBIGUOUS, "renamed"),
+        (None, 1, Outcome.FAILED, "removed"),
+        (None, 2, Outcome.FAILED, "removed"),
+        ({"settings": {"color": COLOR, "maximum_annotations": 1}}, 2, Outcome.UNCHANGED, ""),
+        ({"description": "An hour of work"}, 2, Outcome.UPDATED, ""),
+    ],
+)
+async def test_an_update_reads_the_project_again_and_writes_to_no_other(
+    change: dict[str, Any] | None, reading: int, outcome: Outcome, code: str
+) -> None:
+    async def run(clock: VirtualClock) -> None:
+        server = SimulatedLabelStudio(clock)
+        there = server.make("Mine", color="#FFFFFF", maximum_annotations=1, description="Mine")
+        left: Project | None = there
+
+        def colleague(_client: str, method: str, number: int) -> Fault | None:
+            """Change the project before the plan, or the update, reads it by its id."""
+            nonlocal left
+            if left is there and (method == "PATCH" or (method, number) == ("GET", reading)):
+                left = None if change is None else replace(there, **change)
+                server.projects.pop(there.id)
+                if left is not None:
+                    server.put(left, there.id, "a colleague")
+            return None
+
+        report = await batch(server.client("a", colleague), ["Mine"], mode="update")
+        assert (report.rows[0].outcome, report.rows[0].error_code) == (outcome, code)
+        patches = [entry.body for entry in server.log if entry.method == "PATCH"]
+        assert patches == ([{"color": COLOR}] if outcome is Outcome.UPDATED else [])
+        if left is not None and not patches:
+            assert server.projects[there.id] == left
 
     await on_clock(run)
 
