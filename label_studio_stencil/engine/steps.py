@@ -53,6 +53,8 @@ from label_studio_stencil.rows.task_files import open_tasks
 _COUNTS_AGAIN = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 #: Seconds between two counts of the tasks of all imports under way, which are counted together.
 _TOGETHER = 2.0
+#: The lines of rows that wait for an import are read once every so many seconds. Another batch's claim holds after a minute.
+_LINES_READ = 30.0
 #: Number of counts before the id of an import is written.
 _BEFORE_ITS_ID = 2
 #: Most seconds to wait for an import that Label Studio says is under way.
@@ -219,6 +221,8 @@ class StepRunner:
         self._importing: dict[int, Ticket] = {}
         # How often rows have waited for a turn to have their tasks imported right after their settings, by line.
         self._waited: Counter[int] = Counter()
+        # Rows that wait until an import is over, by project.
+        self._awaited: dict[int, Ticket] = {}
         # Projects whose steps are done.
         self._finished: set[int] = set()
         # Steps under way while other rows are created.
@@ -802,23 +806,51 @@ class StepRunner:
 
     async def _carried_out(self, ticket: Ticket, project: Project, number: int) -> ImportState | None:
         """Wait until an import is done or has failed. Returns its state; None if Label Studio doesn't know it."""
-        waited = 0.0
-        for seconds in _waits():
-            state = await self._state(project, number)
-            if state is None or state.done or state.failed:
-                return state
-            if waited >= _LONGEST_IMPORT:
-                raise StepFailed(
-                    f"import {number} is still {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio is still "
-                    "working on it: run the sheet again later"
-                )
-            if self._stopping.for_good:
-                raise StepFailed(f"the batch was stopped while import {number} was under way; {_GO_ON}")
-            await self._sleep(seconds, _IMPORTING, waited=waited, unless_stopped=True)
-            waited += seconds
-            if project.id in self._sent:
-                await self._read(ticket)
-        raise AssertionError("waits never end")
+        began = asks_at = self._clock.now()
+        waits = _waits()
+        self._awaited[project.id] = ticket
+        try:
+            while True:
+                if self._clock.now() >= asks_at:
+                    state = await self._state(project, number)
+                    if state is None or state.done or state.failed:
+                        return state
+                    if self._clock.now() - began >= _LONGEST_IMPORT:
+                        raise StepFailed(
+                            f"import {number} is still {state.status!r} after {_LONGEST_IMPORT:.0f} s, and Label Studio is "
+                            "still working on it: run the sheet again later"
+                        )
+                    # The questions of all rows take a quarter of the rate at most, since reads go before writes.
+                    rate = self._label_studio.pacer.rate
+                    asks_at = self._clock.now() + max(next(waits), 4 * len(self._awaited) / rate)
+                if self._stopping.for_good:
+                    raise StepFailed(f"the batch was stopped while import {number} was under way; {_GO_ON}")
+                now = self._clock.now()
+                reads_at = now + _LINES_READ - now % _LINES_READ
+                seconds = min(asks_at, reads_at) - now
+                await self._sleep(seconds, _IMPORTING, waited=now - began, unless_stopped=True)
+                if self._clock.now() >= reads_at and project.id in self._sent:
+                    await self._check_line(ticket, reads_at)
+        finally:
+            del self._awaited[project.id]
+            self._seen.pop(project.id, None)
+
+    async def _check_line(self, ticket: Ticket, since: float) -> None:
+        """Restore the note that tasks were sent if it was removed. The projects of many rows are read in one request."""
+
+        def is_due(number: int) -> bool:
+            seen = self._seen.get(number)
+            return seen is None or seen.at < since
+
+        number = ticket.project or 0
+        if not self._list_lag():
+            async with self._reads:
+                if is_due(number):
+                    others = {each: other for each, other in self._awaited.items() if is_due(each)}
+                    await self._see({number: ticket, **dict(itertools.islice(others.items(), _AHEAD))})
+            if not is_due(number) and self._seen[number].sent is not None:
+                return
+        await self._read(ticket)
 
     async def _counted(self, ticket: Ticket, reading: _Reading, tasks: TaskFile, lost: str = "") -> _Reading:
         """Wait until Label Studio counts all tasks. Returns the project.

@@ -216,7 +216,8 @@ class Pacer:
 
     def backlog(self) -> float:
         """Seconds that the waiting requests will take at the rate of the last ten seconds, or infinity if none was sent."""
-        lately = self._pace.lately(self.clock.now())
+        # Of the first few requests, the rate can't be told yet.
+        lately = min(self.rate, self._pace.lately(self.clock.now()))
         return sum(map(len, self._waiting.values())) / lately if lately else math.inf
 
     def _lane(self, path: str) -> _Lane | None:

@@ -46,7 +46,7 @@ from tests.provisioning.scenes import (
     played,
     title,
 )
-from tests.provisioning.simulated import START, Fault, Faults, Request, SimulatedClient, SimulatedLabelStudio
+from tests.provisioning.simulated import START, Fault, Faults, Imports, Request, SimulatedClient, SimulatedLabelStudio
 
 
 def on_clock(call: Callable[[SimulatedLabelStudio], Awaitable[Any]], **label_studio: Any) -> Any:
@@ -712,6 +712,21 @@ def test_a_stopped_batch_says_that_it_did_not_sweep_though_nothing_was_odd() -> 
     assert "stopped before its sweep" in note
 
 
+@pytest.mark.parametrize(("rate", "rows"), [(1, 60), (0.5, 30), (3, 60)])
+def test_a_batch_at_a_low_rate_sets_up_its_projects_while_their_look_is_fresh(rate: float, rows: int) -> None:
+    """After a single request nothing tells how fast it goes, and creates that go first would make every look too old."""
+
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, float]:
+        server.page_size, began = 100, server.clock.now()
+        client = server.client()
+        client.pacer = Pacer(max_concurrency=4, requests_per_second=rate, clock=server.clock)
+        return await one_batch(client, titles(rows), patience=Patience()), server.clock.now() - began
+
+    report, seconds = on_clock(run)
+    assert report.ok
+    assert seconds < 1.5 * 2 * rows / rate
+
+
 # Steps
 
 
@@ -748,6 +763,27 @@ def test_rows_with_tasks_cost_less_than_five_requests_at_any_rate(rate: float, a
     assert report.ok
     assert requests < 5 * 100
     assert seconds < 1.3 * max(4 * 100 / rate, 100 / (imports or rate))
+
+
+def test_imports_that_take_minutes_are_not_asked_about_at_the_expense_of_other_rows() -> None:
+    """More than a hundred are under way at the same time, at the pace of the vendor's cloud."""
+
+    class Slow(Imports):
+        def drawn(self, number: int) -> tuple[float, bool]:
+            return 500.0, False
+
+    async def run(server: SimulatedLabelStudio) -> tuple[Report, int, float]:
+        server.page_size, server.importing, began = 100, Slow(), server.clock.now()
+        client = server.client()
+        client.pacer = Pacer(max_concurrency=4, requests_per_second=10, path_rates={IMPORT: 1}, clock=server.clock)
+        with patch.object(StepRunner, "_tasks", AsyncMock(return_value=TASKS)):
+            report = await one_batch(client, titles(150), steps=True, patience=Patience())
+        return report, sum(client.sent.values()), server.clock.now() - began
+
+    report, requests, seconds = on_clock(run)
+    assert report.ok
+    assert requests < 25 * 150
+    assert seconds < 1.2 * (150 + 500)
 
 
 def test_a_stopped_batch_says_of_what_another_made_that_its_steps_are_not_known_to_be_done() -> None:
