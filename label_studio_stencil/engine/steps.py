@@ -46,7 +46,8 @@ from label_studio_stencil.plans.pending import Claim, Pending, Sent, pending_of,
 from label_studio_stencil.policy import Patience
 from label_studio_stencil.problems import StencilError, counted
 from label_studio_stencil.report.outcomes import Outcome
-from label_studio_stencil.rows.steps import BadStep, Steps, TaskFile
+from label_studio_stencil.rows.canonical import canonical
+from label_studio_stencil.rows.steps import BadStep, Steps, TaskFile, content_digest
 from label_studio_stencil.rows.task_files import open_tasks
 
 #: Seconds before tasks are counted, or the state of an import is read, again; the last value is repeated.
@@ -94,8 +95,7 @@ _GO_ON = "run the sheet again to continue"
 def _listed_as_done(ticket: Ticket) -> bool:
     """Whether the list that the plan read shows that all steps are done, which saves a request."""
     listed = [project for project in ticket.planned.projects if project.id == ticket.project]
-    tasks = ticket.target.request.steps.tasks
-    if tasks and ticket.outcome in _COMPARED and any(project.task_count != tasks.count for project in listed):
+    if ticket.target.request.steps.tasks and ticket.outcome in _COMPARED:
         return False
     return bool(listed) and all(
         pending_of(project.description, ticket.target.key) is None and read_mark(project.description) is None
@@ -391,6 +391,7 @@ class StepRunner:
             reading = await self._read(ticket, self._check_going)
             if reading.pending is None:
                 self._check_done(ticket, reading.project)
+                await self._check_tasks(ticket, reading.project)
                 return None
             wait, what = self._wait(ticket, reading.project, reading.pending), _OTHERS
             if wait is None:
@@ -562,6 +563,32 @@ class StepRunner:
             raise StepFailed(
                 f"it holds {counted(project.task_count, 'task')}, and the file has {tasks.count}; tasks are imported only into "
                 "an empty project: add them by hand, or leave the cell empty"
+            )
+
+    async def _check_tasks(self, ticket: Ticket, project: Project) -> None:
+        """Check that the tasks of a project that existed show what those of the row's file show.
+
+        Raises:
+            StepFailed: Some show something else.
+        """
+        tasks = ticket.target.request.steps.tasks
+        if tasks is None or ticket.outcome not in _COMPARED:
+            return
+        async with self._turns.turn():
+            wanted = Counter(_shown(_data_of(task)) for task in await self._tasks(tasks))
+        ids, page = set[int](), 0
+        while len(ids) < tasks.count:
+            self._check_going()
+            page += 1
+            found = (await self._label_studio.task_data_page(project.id, page)).tasks
+            if not found:
+                break
+            wanted.subtract(_shown(task.data) for task in found if task.id not in ids)
+            ids.update(task.id for task in found)
+        if others := (+wanted).total():
+            raise StepFailed(
+                f"{others} of the {counted(tasks.count, 'task')} of {file_name(tasks.where)} are not in it; tasks are imported "
+                "only into an empty project: correct them by hand, or leave the cell empty"
             )
 
     async def _tasks(self, tasks: TaskFile) -> list[JSON]:
@@ -952,6 +979,16 @@ class StepRunner:
         with contextlib.suppress(LabelStudioError):
             await self._label_studio.update_project(reading.project.id, {**fields, "description": line}, turn=Turn.NOW)
         raise StepFailed(_other_count(counted, steps.tasks.count))
+
+
+def _shown(data: JSON) -> str:
+    """A digest of what a task shows."""
+    return content_digest(canonical(data).encode("utf-8", "surrogatepass"))
+
+
+def _data_of(task: JSON) -> JSON:
+    """What a task of a file shows."""
+    return task["data"] if isinstance(task, Mapping) and "data" in task else task
 
 
 def _not_kept(steps: Steps, project: Project) -> list[str]:

@@ -163,6 +163,20 @@ class TaskPage(Resource):
     tasks: list[Task]
 
 
+class TaskData(Resource):
+    """What a task shows."""
+
+    id: int
+    data: JSON
+
+
+class TaskDataPage(Resource):
+    """One page of what a project's tasks show."""
+
+    total: int
+    tasks: list[TaskData]
+
+
 class Workspace(Resource):
     """A workspace, on Enterprise."""
 

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -15,12 +14,10 @@ from label_studio_stencil.labelstudio.client import LabelStudio
 from label_studio_stencil.labelstudio.models import Task
 from label_studio_stencil.problems import counted
 from label_studio_stencil.removal.proof import Doubt
+from label_studio_stencil.rows.canonical import canonical
 from label_studio_stencil.rows.steps import BadStep, TaskFile
 from label_studio_stencil.rows.task_files import open_tasks
 
-#: Up to here a float holds whole numbers exactly.
-_EXACT = 2**53
-_LARGEST = sys.float_info.max
 #: The digest of a task; equal tasks have equal ones.
 Print = bytes
 #: What Label Studio writes as the version of a model if a prediction has none.
@@ -169,24 +166,6 @@ def _version(value: JSON) -> str:
 
 def _print(data: JSON, meta: JSON, annotations: list[JSON], predictions: list[JSON]) -> Print:
     # Label Studio may list them in another order.
-    labels = (sorted(map(_text, several)) for several in (annotations, predictions))
-    text = json.dumps([_text(data), _text(meta or {}), *labels])
+    labels = (sorted(map(canonical, several)) for several in (annotations, predictions))
+    text = json.dumps([canonical(data), canonical(meta or {}), *labels])
     return hashlib.sha256(text.encode()).digest()[:16]
-
-
-def _text(value: JSON) -> str:
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
-
-
-def _plain(value: JSON) -> JSON:
-    """The value with numbers in one form: a database may write 1.0 for 1, 100 for 1e2, and all digits of 1e308."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        whole = isinstance(value, int) or value.is_integer()
-        if abs(value) > _LARGEST:
-            return str(value)
-        return int(value) if whole and abs(value) <= _EXACT else float(value)
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return value

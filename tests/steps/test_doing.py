@@ -966,3 +966,16 @@ async def test_an_update_of_a_project_with_other_tasks_says_so_and_adds_none(
     assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
     assert "it holds 5 tasks, and the file has 4" in row.error
     assert imports(sandbox) == 1
+
+
+async def test_a_project_with_as_many_other_tasks_is_not_unchanged(
+    label_studio: Instance, sandbox: Sandbox, sheet: Path
+) -> None:
+    await created(label_studio, sheet)
+    update = Options(template="1", workspace="1", mode="update")
+    assert (await row_of(label_studio, sheet, options=update)).outcome.value == "unchanged"
+    (sheet.parent / "tasks.json").write_text(json.dumps([*TASKS[:3], {"text": "x"}, {"text": "y"}]), encoding="utf-8")
+    row = await row_of(label_studio, sheet, options=update)
+    assert (row.outcome.value, row.error_code) == ("failed", "step-failed")
+    assert "2 of the 5 tasks of tasks.json are not in it" in row.error
+    assert imports(sandbox) == 1
