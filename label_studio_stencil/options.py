@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from label_studio_stencil.names import or_listed
 from label_studio_stencil.problems import StencilError, shown, taken
@@ -13,8 +13,9 @@ from label_studio_stencil.report.outcomes import Outcome
 
 #: Most requests at once in one process.
 MOST_AT_ONCE = 64
-#: Most requests per second.
+#: Most and fewest requests per second. Slower ones would make each reading of the project list too old to write by.
 FASTEST = 1000
+SLOWEST = 0.5
 #: Most seconds to wait for the end of an outage of Label Studio.
 LONGEST_OUTAGE = 86_400
 
@@ -24,6 +25,12 @@ LongTitles: TypeAlias = Literal["error", "cut"]
 FailWhen: TypeAlias = Literal["any", "all", "never"]
 
 O = TypeVar("O", bound="Options")  # noqa: E741 - the customary letter
+
+
+def _not_too_slow(rate: float) -> float:
+    if 0 < rate < SLOWEST:
+        raise ValueError(f"takes 0, for the default, or a number of at least {SLOWEST:g}")
+    return rate
 
 
 class Options(BaseModel):
@@ -86,6 +93,7 @@ class Options(BaseModel):
             description="Most requests per second, imports included; 0 uses the default (10 on the vendor's cloud; no limit "
             "elsewhere). Imports on the vendor's cloud are always limited to 1 per second.",
         ),
+        AfterValidator(_not_too_slow),
     ] = 0
     max_failures: Annotated[
         str,

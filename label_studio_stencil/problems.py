@@ -219,6 +219,7 @@ _TAKES = {
     "list_type": "takes a list",
     "dict_type": "takes a JSON object",
     "model_type": "takes a JSON object",
+    "value_error": "{error}",
 }
 
 

@@ -166,10 +166,11 @@ async def test_headers_go_with_each_request_and_are_in_no_repr() -> None:
         ({"templat": "1"}, "there is no option 'templat'. Did you mean template"),
         ({"mode": "upsert"}, "mode: takes 'create' or 'update'"),
         ({"max_concurrency": 65}, "max_concurrency: takes a number of at most 64"),
+        ({"requests_per_second": 0.2}, "requests_per_second: takes 0, for the default, or a number of at least 0.5"),
         ({"max_failures": "some"}, "`max_failures=some` is not a number"),
         ({"lines": "9-2"}, "`lines=9-2` names no lines"),
     ],
-    ids=["no such option", "no such choice", "too many", "no share", "no lines"],
+    ids=["no such option", "no such choice", "too many", "too slow", "no share", "no lines"],
 )
 async def test_an_option_that_can_not_be_taken_is_named(sandbox: Sandbox, options: dict[str, Any], said: str) -> None:
     with pytest.raises(BadOption, match=said):
