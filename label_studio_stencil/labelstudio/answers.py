@@ -326,8 +326,11 @@ def _redirect(call: Call, answer: httpx.Response) -> Unsure:
         target = httpx.URL(answer.headers.get("location", ""))
     except httpx.InvalidURL:
         target = httpx.URL("")
+    base = httpx.URL(call.base or "http://-")
     where = f"{target.scheme}://{target.netloc.decode()}" if target.host else target.path or "nowhere"
-    if target.host and target.host != httpx.URL(call.base or "http://-").host:
+    if (target.scheme, target.netloc) == (base.scheme, base.netloc):
+        where, hint = target.path, "Is a Label Studio at LABEL_STUDIO_URL, or at another path of that server?"
+    elif target.host and target.host != base.host:
         hint = f"Does something in front of Label Studio ask for a sign-in ({SIGN_IN}), or is that its address?"
     else:
         hint = "Redirects are not followed: LABEL_STUDIO_URL should probably begin with https:// or name another path."

@@ -1,6 +1,7 @@
 """Turns the rows of a sheet into requests, and collects all their problems."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
@@ -124,6 +125,8 @@ def _no_title(sheet: Sheet) -> Problem:
         if any(isinstance(cell, str) and cell.strip().casefold() == "title" for cell in row.cells.values()):
             hint = f"Line {row.line} looks like the header: remove what is above it."
             break
+    if len(sheet.columns) == 1 and len({*OWN_COLUMNS}.intersection(re.split(r"\W+", sheet.columns[0].casefold()))) > 1:
+        hint = "The header is a single cell: separate cells by `,`, `;`, `|` or tabs, or name your separator above it: `sep=^`."
     return Problem("column-missing", "the sheet has no column named title.", line=sheet.header_line, hint=hint)
 
 

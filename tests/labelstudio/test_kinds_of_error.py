@@ -235,6 +235,13 @@ async def test_a_redirect_names_the_host_it_points_to(clock: VirtualClock) -> No
     assert "redirects to https://other.test;" in str(await failure(SHAPES["redirect"][0], clock))
 
 
+async def test_a_redirect_within_the_server_names_the_path_and_doubts_the_address(clock: VirtualClock) -> None:
+    there = httpx.Response(307, headers={"location": "https://studio.test/dashboard"})
+    error = await failure(there, clock)
+    assert "redirects to /dashboard" in str(error)
+    assert error.hint.startswith("Is a Label Studio at LABEL_STUDIO_URL")
+
+
 async def test_a_timeout_says_how_long_was_waited(clock: VirtualClock) -> None:
     with pytest.raises(Unsure, match="no answer within 12 s"):
         await Script(httpx.ReadTimeout("")).label_studio(clock, timeout=12).create_project({})

@@ -366,3 +366,20 @@ def test_the_other_cells_of_a_row_with_one_that_says_nothing_are_checked_too(
 def test_a_reference_that_says_nothing_is_one_problem() -> None:
     _, problems = requests_of(read_sheet(b"title,template,workspace\nabc,NaN,#N/A\n"), workspaces_required=True)
     assert [each.code for each in problems] == ["formula-error", "missing-value"]
+
+
+@pytest.mark.parametrize("separator", "^ ~")
+def test_a_header_that_is_a_single_cell_says_how_cells_are_separated(separator: str) -> None:
+    content = (
+        separator.join(("title", "workspace", "template")) + "\n" + separator.join(("Alpha", "Research", "Reviews"))
+    )
+    (problem,) = requests_of(read_sheet(content.encode()))[1]
+    assert problem.code == "column-missing"
+    assert "single cell" in problem.hint
+    assert "sep=" in problem.hint
+
+
+def test_a_separator_that_is_named_above_the_header_is_used() -> None:
+    requests, problems = requests_of(read_sheet(b"sep=^\ntitle^workspace^template\nAlpha^Research^Reviews\n"))
+    assert [(request.title, request.template) for request in requests] == [("Alpha", "Reviews")]
+    assert not problems
