@@ -16,7 +16,7 @@ from label_studio_stencil.labelstudio.address import base_address
 from label_studio_stencil.labelstudio.environment import BadConnectionSetting, checked_headers
 from label_studio_stencil.labelstudio.errors import InvalidAddress, LabelStudioError, Unauthorized
 from label_studio_stencil.labelstudio.pacing import SystemClock
-from label_studio_stencil.options import BadOption, FailWhen, Options, failed, options_of
+from label_studio_stencil.options import BadOption, FailWhen, Options, Output, failed, options_of
 from label_studio_stencil.plans.targets import Checked, check_files
 from label_studio_stencil.plans.targets import check as check_sheet
 from label_studio_stencil.problems import InvalidSheet, Problem, StencilError
@@ -89,9 +89,7 @@ class CheckOptions(PlanOptions):
 class CreateOptions(PlanOptions):
     """Options of `create`."""
 
-    output: Annotated[
-        str, Field(description="Folder or URL to write `results.csv` and `failed.csv` to; empty writes no files.")
-    ] = ""
+    output: Output = ""
     fail_when: Annotated[
         FailWhen,
         Field(description="Which rows that need attention raise `BatchFailed`: `any`, only `all` of them, or `never`."),

@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -23,6 +24,20 @@ Mode: TypeAlias = Literal["create", "update"]
 LongTitles: TypeAlias = Literal["error", "cut"]
 #: Which rows that need attention make the batch a failed one.
 FailWhen: TypeAlias = Literal["any", "all", "never"]
+
+
+def _with_time(output: str) -> str:
+    return output.replace("{time}", f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}")
+
+
+Output: TypeAlias = Annotated[
+    str,
+    AfterValidator(_with_time),
+    Field(
+        description="Folder or URL to write `results.csv` and `failed.csv` to, replacing those of an earlier batch; `{time}` "
+        "in it stands for the time of the start. Empty writes no files."
+    ),
+]
 
 O = TypeVar("O", bound="Options")  # noqa: E741 - the customary letter
 
@@ -133,9 +148,7 @@ class Options(BaseModel):
 class RunOptions(Options):
     """More options of a run on Prefect."""
 
-    output: Annotated[
-        str, Field(description="Folder or URL to write `results.csv` and `failed.csv` to; empty writes no files.")
-    ] = ""
+    output: Output = ""
     fail_when: Annotated[
         FailWhen,
         Field(description="When the run counts as failed: if `any` row needs attention, if `all` rows do, or `never`."),

@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,13 @@ async def test_result_files_are_written_where_output_says(sandbox: Sandbox, tmp_
     await create([ROW, {**ROW, "title": "Bad", "model_version": "no such model"}], output=str(tmp_path / "out"))
     with (tmp_path / "out" / "failed.csv").open(encoding="utf-8-sig") as file:
         assert [row["title"] for row in csv.DictReader(file)] == ["Bad"]
+
+
+async def test_a_folder_of_results_may_be_named_after_the_time(sandbox: Sandbox, tmp_path: Path) -> None:
+    await create([ROW], output=str(tmp_path / "out" / "{time}"))
+    (later,) = (tmp_path / "out").iterdir()
+    assert datetime.now(UTC) - datetime.strptime(later.name, "%Y-%m-%dT%H%M%S%z") < timedelta(minutes=10)
+    assert {path.name for path in later.iterdir()} == {"results.csv", "failed.csv"}
 
 
 async def test_results_that_can_not_be_written_are_an_error_before_or_in_the_report(

@@ -105,9 +105,11 @@ async def create_in_parts(
     """
     values = await _values(sheet, options)
     lines = await _lines(sheet, values)
+    # All parts write below one folder, also if it is named after the time.
+    shared = {**options, "output": values["output"]}
     async with kept_alive():
         results = await together(
-            create_part(part, _parameters(sheet, options, part.lines)) for part in parts_of(lines, parts)
+            create_part(part, _parameters(sheet, shared, part.lines)) for part in parts_of(lines, parts)
         )
     counts = counts_of(results)
     sentence = f"{len(results)} parts, {counts_text(counts, dry_run=values['dry_run'])}"

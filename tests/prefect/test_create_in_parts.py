@@ -58,7 +58,7 @@ def assert_one_project_per_row(sandbox: Sandbox) -> None:
 async def test_parts_make_one_project_per_row_though_a_process_is_killed(
     sandbox: Sandbox, sheet: Path, tmp_path: Path
 ) -> None:
-    options = {"requests_per_second": 50, "output": str(tmp_path / "results")}
+    options = {"requests_per_second": 50, "output": str(tmp_path / "results" / "{time}")}
     run = await started(IN_PARTS, sheet=str(sheet), parts=3, options=options)
     await amid_rows(sandbox, 20)
     killed = next(part for part in await part_runs(sheet) if part.state and part.state.type is StateType.RUNNING)
@@ -74,7 +74,8 @@ async def test_parts_make_one_project_per_row_though_a_process_is_killed(
     assert {part.work_queue_name for part in parts} == {"parts"}
     summary = (await artifacts(done))["stencil-summary"].data
     assert all(lines in summary for lines in ("| 2-81 | 80 |", "| 82-161 | 80 |", "| 162-241 | 80 |"))
-    assert {path.name for path in (tmp_path / "results").iterdir()} == {"lines-2-81", "lines-82-161", "lines-162-241"}
+    (results,) = (tmp_path / "results").iterdir()
+    assert {path.name for path in results.iterdir()} == {"lines-2-81", "lines-82-161", "lines-162-241"}
 
 
 @pytest.mark.slow
