@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,19 @@ DEPLOYMENT = "create-projects/on-demand"
 #: Extensions of files that are sent as text, and the first bytes of files that are not text whatever their extension.
 _TEXTS = (".csv", ".tsv", ".tab", ".txt")
 _PACKED = (b"PK", b"PAR1", b"\x1f\x8b")
+
+#: What to do with a sheet that can't be a parameter.
+_BY_URL = (
+    "Put it where the workers can open it and submit its URL (`stencil submit "
+    "s3://bucket/sheet.csv`), or use `stencil create`."
+)
+
+#: The setting that is a secret, in the spellings that a column may have, or in a cell of `overrides`.
+_SECRET = re.compile(r"task[ _-]*data[ _-]*password", re.IGNORECASE)
+
+
+class SecretInSheet(StencilError):
+    """The sheet holds a password, and Prefect's server stores a run's parameters as plain text."""
 
 
 class SheetTooLarge(StencilError):
@@ -47,6 +61,7 @@ def _uploaded(path: str, options: RunOptions, given: Mapping[str, Any]) -> dict[
 
     Raises:
         SheetUnreadable: The file is not a sheet.
+        SecretInSheet: The sheet sets a password.
         SheetTooLarge: The sheet does not fit.
     """
     text = path == STANDARD_INPUT or path.lower().endswith(_TEXTS)
@@ -59,6 +74,11 @@ def _uploaded(path: str, options: RunOptions, given: Mapping[str, Any]) -> dict[
         if text and not content.startswith(_PACKED)
         else {"rows": json.loads(json.dumps([row.cells for row in sheet.rows], default=str))}
     )
+    if any(cell and _SECRET.search(f"{name} {cell}") for row in sheet.rows for name, cell in row.cells.items()):
+        raise SecretInSheet(
+            f"{sheet.name} sets task_data_password, and Prefect's server would store the sheet as plain text.",
+            hint=_BY_URL,
+        )
     # The sheet was read here, so the run needs neither encoding nor worksheet.
     parameters = {**rows, **{name: each for name, each in given.items() if name not in ("encoding", "worksheet")}}
     _check_size(sheet.name, len(json.dumps(parameters).encode()))
@@ -71,8 +91,7 @@ def _check_size(name: str, size: int) -> None:
     if size > MOST_PARAMETERS:
         raise SheetTooLarge(
             f"{name} takes {size // 1024:,} KiB as a parameter, and Prefect's server takes {MOST_PARAMETERS // 1024}.",
-            hint="Put it where the workers can open it and submit its URL (`stencil submit "
-            "s3://bucket/sheet.csv`), or use `stencil create`.",
+            hint=_BY_URL,
         )
 
 

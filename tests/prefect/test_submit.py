@@ -87,9 +87,13 @@ def test_what_can_not_be_submitted_starts_no_run_and_says_what_to_do(
 ) -> None:
     before = len(asyncio.run(runs_of(DEPLOYMENT)))
     (tmp_path / "large.csv").write_text("title\n" + "".join(f"Row {number:040}\n" for number in range(20_000)))
+    (tmp_path / "secret.csv").write_text("title,Task Data Password\nOne,fish-and-chips\n")
+    (tmp_path / "hidden.csv").write_text('title,overrides\nOne,"{""task_data_password"": ""fish-and-chips""}"\n')
     (tmp_path / "fine.csv").write_text("title\nOne\n")
     for arguments, said in (
         (["large.csv"], "or use `stencil create`"),
+        (["secret.csv"], "sets task_data_password"),
+        (["hidden.csv"], "sets task_data_password"),
         (["gone.csv"], "gone.csv"),
         (["fine.csv", "--deployment", "create-projects/elsewhere"], "no deployment create-projects/elsewhere"),
         (["fine.csv", "--deployment", "elsewhere"], "no deployment elsewhere"),
@@ -100,7 +104,7 @@ def test_what_can_not_be_submitted_starts_no_run_and_says_what_to_do(
         assert main(["submit", *arguments]) == 2
         errors = capsys.readouterr().err
         assert said in errors
-        assert not [token for token in ("f" * 40, "eyJh.") if token in errors]
+        assert not [token for token in ("f" * 40, "eyJh.", "fish") if token in errors]
     assert len(asyncio.run(runs_of(DEPLOYMENT))) == before
 
 
