@@ -17,7 +17,7 @@ def explain(chosen: argparse.Namespace, display: Display) -> int:
         _list(display)
         return 0
     if code not in CODES:
-        near = nearest(code, CODES, most=1)
+        near = nearest(code, [*CODES, *Outcome], most=1)
         hint = f"Did you mean {near[0]}?" if near else "`stencil explain` lists all codes."
         if code in list(Outcome):
             hint = "This is an outcome. Its row also has a code, in brackets or in the column error_code: explain that."

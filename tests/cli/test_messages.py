@@ -73,6 +73,12 @@ def test_a_closed_output_is_nobody_who_reads(stencil: Stencil, monkeypatch: pyte
         assert stencil("explain", "twins").code == 0
 
 
+def test_an_outcome_is_no_code_and_says_so_even_if_it_is_mistyped(stencil: Stencil) -> None:
+    assert "hint: This is an outcome." in stencil("explain", "ambiguous").stderr
+    assert "hint: Did you mean ambiguous?" in stencil("explain", "ambigous").stderr
+    assert "hint: Did you mean twins?" in stencil("explain", "twinss").stderr
+
+
 class Full(io.StringIO):
     """A file on a disk that is full."""
 
