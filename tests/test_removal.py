@@ -22,7 +22,7 @@ from starlette.responses import Response
 from label_studio_sandbox import Answer, Call, Interceptor, Proceed, Sandbox
 from label_studio_stencil.access import open_label_studio, open_sandbox
 from label_studio_stencil.batch import provision
-from label_studio_stencil.cli import main
+from label_studio_stencil.cli import interrupts, main
 from label_studio_stencil.labelstudio.models import UNKNOWN_DATE, Project, Task
 from label_studio_stencil.options import Options
 from label_studio_stencil.plans.marker import Mark
@@ -674,6 +674,27 @@ def test_ctrl_c_stops_between_rows(start: Start, remove: Remove) -> None:
     code, report = remove(results, "--yes", "--max-concurrency", "1")
     assert (code, outcomes(report)) == (130, ["removed", "unprocessed", "unprocessed", "unprocessed"])
     assert len(label_studio.ids()) == 3
+
+
+def test_a_deletion_that_ctrl_c_cuts_off_is_not_said_to_have_been_left(
+    start: Start, remove: Remove, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It would end the tests.
+    monkeypatch.setattr(interrupts, "GRACE", 3600)
+
+    async def interrupting(proceed: Proceed) -> Response:
+        answer = await proceed()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(3600)
+        return answer
+
+    label_studio = start(OnDelete(interrupting))
+    results = label_studio.batch(ROW, {**ROW, "title": "Contracts"})
+    code, report = remove(results, "--yes", "--max-concurrency", "1")
+    assert (code, outcomes(report), codes(report)) == (130, ["failed", "unprocessed"], ["unanswered", "stopped"])
+    assert "may be gone" in report["rows"][0]["why"]
 
 
 # Community, and people

@@ -80,6 +80,8 @@ class Removal:
         self._clock = label_studio.pacer.clock
         self._began = self._clock.now()
         self._settled: dict[int, Settled] = {}
+        # Projects whose deletion was sent.
+        self._sent: set[int] = set()
 
     def stop(self, reason: str) -> None:
         """Start no further deletions; the first reason is kept."""
@@ -123,8 +125,14 @@ class Removal:
         )
 
     def _row(self, row: Result) -> RemovalRow:
-        interrupted = f"the removal stopped before this row: {self.stopped or 'cancelled'}; run it again"
-        settled = self._settled.get(row.line, Settled(RemovalOutcome.UNPROCESSED, "stopped", interrupted))
+        stopped = self.stopped or "cancelled"
+        if row.project_id in self._sent:
+            why = f"the removal stopped while its deletion was under way, so it may be gone: {stopped}; run it again"
+            otherwise = Settled(RemovalOutcome.FAILED, "unanswered", why)
+        else:
+            why = f"the removal stopped before this row: {stopped}; run it again"
+            otherwise = Settled(RemovalOutcome.UNPROCESSED, "stopped", why)
+        settled = self._settled.get(row.line, otherwise)
         return RemovalRow(row.sheet_line, row.title, row.project_id, row.project_url, *settled)
 
     # What the results say
@@ -201,6 +209,7 @@ class Removal:
         try:
             settled = await self._settle(row, expected)
         except Unauthorized as error:
+            self._sent -= {row.project_id}
             self.stop(str(error))
             return
         except LabelStudioError as error:
@@ -272,6 +281,7 @@ class Removal:
         def check_fresh() -> None:
             if self._clock.now() - read_at > fresh:
                 raise _Stale
+            self._sent.add(number)
 
         try:
             await self._label_studio.client.delete_project(number, before=check_fresh)
