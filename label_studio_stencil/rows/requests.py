@@ -126,7 +126,7 @@ def _no_title(sheet: Sheet) -> Problem:
             hint = f"Line {row.line} looks like the header: remove what is above it."
             break
     if len(sheet.columns) == 1 and len({*OWN_COLUMNS}.intersection(re.split(r"\W+", sheet.columns[0].casefold()))) > 1:
-        hint = "The header is a single cell: separate cells by `,`, `;`, `|` or tabs, or name your separator above it: `sep=^`."
+        hint = "The header is a single cell: separate cells by `,`, `;`, `|` or tabs, or name yours in a line above it: sep=^"
     return Problem("column-missing", "the sheet has no column named title.", line=sheet.header_line, hint=hint)
 
 

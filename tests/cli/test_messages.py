@@ -79,6 +79,13 @@ def test_an_outcome_is_no_code_and_says_so_even_if_it_is_mistyped(stencil: Stenc
     assert "hint: Did you mean twins?" in stencil("explain", "twinss").stderr
 
 
+def test_a_line_of_a_sheet_is_no_option(stencil: Stencil) -> None:
+    assert (
+        "in a line above it: sep=^"
+        in stencil("check", "-", "--offline", stdin="title workspace\nOne Research\n").stderr
+    )
+
+
 class Full(io.StringIO):
     """A file on a disk that is full."""
 
