@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from prefect import tags
 
-from label_studio_stencil.batch import CANCELLED, BatchFailed
+from label_studio_stencil.batch import BatchFailed
 from label_studio_stencil.cli.arguments import parser
+from label_studio_stencil.engine.stop import CANCELLED
 from label_studio_stencil.prefect.flows import create_projects
 
 
