@@ -116,7 +116,7 @@ async def test_headers_go_with_each_request_and_are_shown_nowhere(clock: Virtual
     ("reply", "sentence"),
     [
         (httpx.Response(302, headers={"location": "https://accounts.test/o/auth?x=1"}), "ask for a sign-in"),
-        (httpx.Response(301, headers={"location": "https://ls.test/label/"}), "name another path"),
+        (httpx.Response(301, headers={"location": "https://ls.test/label/"}), "at another path"),
         (httpx.Response(200, html="<html>Sign in</html>"), "ask for a sign-in"),
     ],
     ids=["sent to a sign-in", "sent elsewhere", "a page"],
