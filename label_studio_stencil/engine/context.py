@@ -108,10 +108,20 @@ class Outcomes:
         self._waits.waiting(seconds, reason)
 
     def stopped(self, ticket: Ticket) -> None:
-        """Mark a row without an outcome as unprocessed because the batch stops, and name its placeholder."""
-        if ticket.done:
-            return
+        """Mark a row as unprocessed because the batch stops, unless its outcome will last, and name its placeholder."""
         reason = self._stopping.reason or INTERRUPTED
+        if ticket.done:
+            # After its sweep, a batch that was not stopped knows.
+            if (
+                self._stopping
+                and ticket.outcome is not None
+                and ticket.outcome.ok
+                and ticket.project in ticket.removing
+            ):
+                error = f"the batch stopped: {reason}; its deletion of project {ticket.project}, then a placeholder, was not "
+                error += "answered and may still be carried out: run the sheet again"
+                self.decide(ticket, Outcome.UNPROCESSED, ticket.project, "stopped", error)
+            return
         if not ticket.started or not ticket.may_exist:
             self.decide(ticket, Outcome.UNPROCESSED, code="stopped", error=f"the batch stopped first: {reason}")
             return

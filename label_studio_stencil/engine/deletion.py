@@ -64,6 +64,7 @@ async def _removed(
         return await remove(context, project, holding=holding)
     except (Throttled, Unsure):
         ticket.odd = True
+        ticket.removing |= {project.id}
         raise
 
 

@@ -70,6 +70,7 @@ class Ticket:
         bound: Id of the project that a PATCH was sent to.
         foreign: Whether another batch made that project.
         patched: Ids of projects whose PATCH was not answered: it may have been carried out, or be carried out later.
+        removing: Ids of projects whose deletion was sent and not answered: it may still be carried out.
         refusal: Label Studio's reason for refusing the PATCH; the row's placeholder is then removed.
         looks: Number of looks since the last send that did not show its project.
         rivals: Ids and descriptions of other batches' placeholders before the row last waited for them.
@@ -94,6 +95,7 @@ class Ticket:
     bound: int | None = None
     foreign: bool = False
     patched: Set[int] = frozenset()
+    removing: Set[int] = frozenset()
     refusal: str = ""
     looks: int = 0
     rivals: Mapping[int, str] | None = None

@@ -206,4 +206,30 @@ KEPT: tuple[Scene, ...] = (
         older=25,
         down=(Down(2.0, 48.0, "504"), Down(0.5, 500.0, "refused")),
     ),
+    # 2672521548: a row was "exists" although the stopped batch's own deletion of that project was still to be carried out.
+    Scene(
+        rows=3,
+        starts=(
+            Start("a", at=5.0, stops_for=20.0, color="#445566", at_once=1),
+            Start("b", at=0.3, stops_for=20.0, cancelled_at=(2,), color="#445566", at_once=8),
+        ),
+        faults=(
+            ("b", "STATE", 4, Fault(lost="before")),
+            ("b", "POST", 5, Fault(echo="other")),
+            ("b", "WHOAMI", 6, Fault(lost="before")),
+            ("a", "POST", 5, Fault(lost="unsent")),
+            ("b", "POST", 2, Fault(echo="other")),
+            ("a", "POST", 2, Fault(echo="other")),
+            ("a", "DELETE", 6, Fault(lost="after", trickles=90.0)),
+            ("a", "PATCH", 4, Fault(echo="stale")),
+        ),
+        share=0.5,
+        seed=62351,
+        visits=(
+            Visit(29, "rewrite", 0),
+            Visit(27, "move", 0),
+            Visit(28, "by hand", 0),
+            Visit(28, "rewrite", 2),
+        ),
+    ),
 )
