@@ -48,7 +48,7 @@ def read_parquet(content: bytes) -> Table:
         raise SheetUnreadable("Parquet needs a reader.", hint="`pip install pyarrow` installs one.") from None
     try:
         file = parquet.ParquetFile(io.BytesIO(content))
-        _refuse_large_parquet(file.metadata)
+        _refuse_large_parquet(file)
         _refuse_periods(file.schema_arrow)
         columns: list[list[object]] = [[] for _ in file.schema_arrow.names]
         for values in _unpacked(file):
@@ -62,17 +62,20 @@ def read_parquet(content: bytes) -> Table:
     return _from_columns([str(name) for name in file.schema_arrow.names], columns)
 
 
-def _refuse_large_parquet(metadata: "pyarrow_parquet.FileMetaData") -> None:
+def _refuse_large_parquet(file: "pyarrow_parquet.ParquetFile") -> None:
+    metadata = file.metadata
     refuse_too_large(metadata.num_rows, metadata.num_columns)
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    if sum(group.total_byte_size for group in groups) > MOST_UNPACKED:
+        raise _large_parquet()
+    # Raises an error if the metadata of a column is broken; `column()` ends the process (pyarrow 26.0.1).
+    file.scan_contents()
     # A list in a cell holds any number of values.
     values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
     if values > MOST_CELLS:
         raise SheetUnreadable(
             f"The Parquet file holds {values:,} values; at most {MOST_CELLS:,} are read.", hint="Split it."
         )
-    if sum(group.total_byte_size for group in groups) > MOST_UNPACKED:
-        raise _large_parquet()
 
 
 def _large_parquet() -> SheetUnreadable:

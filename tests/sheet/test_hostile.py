@@ -851,3 +851,28 @@ def test_what_is_no_sheet_is_quoted_by_no_message(name: str, content: str, tmp_p
     code, said = command("check", tmp_path / name, "--offline")
     assert code == 2
     assert SECRET not in said
+
+
+MUTATED = """
+import io, sys
+import pandas as pd
+from label_studio_stencil.sheet.model import SheetUnreadable
+from label_studio_stencil.sheet.sources import read_sheet
+
+file = io.BytesIO()
+pd.DataFrame({"title": ["A", "B"], "maximum_annotations": [1, 2]}).to_parquet(file)
+content = file.getvalue()
+metadata = int.from_bytes(content[-8:-4], "little")
+for at in range(len(content) - 8 - metadata, len(content) - 8):
+    # The size of a list of Thrift is in the upper half of a byte.
+    broken = content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :]
+    try:
+        read_sheet(broken)
+    except SheetUnreadable:
+        pass
+"""
+
+
+def test_parquet_with_broken_metadata_is_refused_and_does_not_end_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", MUTATED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
